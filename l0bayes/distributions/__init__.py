@@ -1,0 +1,23 @@
+"""Gate laws, gate priors, slabs and their KL divergences. Knows torch and Pyro only."""
+
+from l0bayes.distributions.bernoulli import BernoulliGate
+from l0bayes.distributions.concrete import BinaryConcrete
+from l0bayes.distributions.deployment import DeploymentRule, deployed_gates
+from l0bayes.distributions.gate_law import GateLaw
+from l0bayes.distributions.hard_concrete import HardConcrete
+from l0bayes.distributions.priors import Gate, GatePrior, L0Penalty
+from l0bayes.distributions.slab import GatedSlab, L2Penalty
+
+__all__ = [
+    "BernoulliGate",
+    "BinaryConcrete",
+    "DeploymentRule",
+    "Gate",
+    "GateLaw",
+    "GatePrior",
+    "GatedSlab",
+    "HardConcrete",
+    "L0Penalty",
+    "L2Penalty",
+    "deployed_gates",
+]

@@ -1,0 +1,142 @@
+r"""The hard concrete law of Louizos, Welling and Kingma (2018)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor
+from torch.distributions import constraints, register_kl
+from torch.distributions.utils import broadcast_all
+from torch.nn.functional import logsigmoid
+
+from l0bayes.distributions.gate_law import GateLaw
+from l0bayes.distributions.numerics import gauss_legendre, logit
+
+__all__ = ["HardConcrete"]
+
+# 64 Gauss-Legendre nodes in logit space: below 1e-14 at the paper's setting, 1e-9 up to temperature 5.
+_ORDER = 64
+
+
+class HardConcrete(GateLaw):
+    r"""Hard concrete gate: a binary concrete variable, stretched to (γ, ζ) and clipped to [0, 1].
+
+    With :math:`u \sim U(0,1)`, location :math:`\log\alpha` and temperature :math:`\beta`,
+
+    .. math::
+        s = \sigma\bigl((\operatorname{logit} u + \log\alpha)/\beta\bigr), \qquad
+        z = \min(1, \max(0, s(\zeta - \gamma) + \gamma)),
+
+    .. math::
+        P(z \ne 0) = \sigma\bigl(\log\alpha - \beta\log(-\gamma/\zeta)\bigr), \qquad
+        P(z = 1) = \sigma\bigl(\log\alpha - \beta\log((1-\gamma)/(\zeta-1))\bigr).
+
+    Used as a prior, its KL from another hard concrete is exact in the mixed measure, so that the
+    objective is the ELBO of a spike-and-slab-style model.
+
+    Source: arXiv 1712.01312, section 2.2 and appendix.
+
+    Args:
+        log_alpha: Location, any shape; in nats of odds.
+        temperature: Positive; a float or a tensor broadcastable to ``log_alpha``. A buffer may be
+            passed and changed in place between steps.
+        stretch: ``(gamma, zeta)`` with ``gamma < 0`` and ``zeta > 1``.
+
+    Raises:
+        ValueError: If the stretch does not contain [0, 1] in its interior, or, with validation on,
+            if the temperature is not positive or ``log_alpha`` is not finite.
+    """
+
+    arg_constraints = {"log_alpha": constraints.real, "temperature": constraints.positive}
+    parameter_names = ("log_alpha", "temperature")
+    setting_names = ("stretch",)
+
+    def __init__(
+        self,
+        log_alpha: Tensor | float,
+        temperature: Tensor | float = 2.0 / 3.0,
+        stretch: tuple[float, float] = (-0.1, 1.1),
+        validate_args: bool | None = None,
+    ) -> None:
+        gamma, zeta = stretch
+        if not (gamma < 0.0 and zeta > 1.0):
+            raise ValueError(
+                f"stretch must be a pair (gamma, zeta) with gamma < 0 and zeta > 1, got {stretch!r}"
+            )
+        self.log_alpha, self.temperature = broadcast_all(log_alpha, temperature)
+        self.stretch = (float(gamma), float(zeta))
+        TorchDistribution.__init__(self, self.log_alpha.shape, validate_args=validate_args)
+
+    @property
+    def _logit_of_zero(self) -> float:
+        """Logit of the binary concrete value that is stretched to 0; negative."""
+        gamma, zeta = self.stretch
+        return math.log(-gamma / zeta)
+
+    @property
+    def _logit_of_one(self) -> float:
+        """Logit of the binary concrete value that is stretched to 1; positive."""
+        gamma, zeta = self.stretch
+        return math.log((1.0 - gamma) / (zeta - 1.0))
+
+    def _unstretched_logit(self, z: Tensor) -> Tensor:
+        gamma, zeta = self.stretch
+        return torch.log(z - gamma) - torch.log(zeta - z)
+
+    @property
+    def activity_logits(self) -> Tensor:
+        return self.log_alpha - self.temperature * self._logit_of_zero
+
+    @property
+    def saturation_logits(self) -> Tensor:
+        return self.log_alpha - self.temperature * self._logit_of_one
+
+    def unclipped_icdf(self, u: Tensor) -> Tensor:
+        gamma, zeta = self.stretch
+        return torch.sigmoid((logit(u) + self.log_alpha) / self.temperature) * (zeta - gamma) + gamma
+
+    def survival(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.log_alpha - self.temperature * self._unstretched_logit(x))
+
+    def log_density(self, z: Tensor) -> Tensor:
+        r"""With :math:`y = \log\frac{z-\gamma}{\zeta-z}` the density of z is
+        :math:`\beta\,\sigma'(\beta y - \log\alpha)\,\frac{dy}{dz}`."""
+        gamma, zeta = self.stretch
+        centred = self.temperature * self._unstretched_logit(z) - self.log_alpha
+        log_jacobian = math.log(zeta - gamma) - torch.log(z - gamma) - torch.log(zeta - z)
+        return torch.log(self.temperature) + logsigmoid(centred) + logsigmoid(-centred) + log_jacobian
+
+    @property
+    def noise_free(self) -> Tensor:
+        r"""Eq. 13 of the paper, :math:`\operatorname{clip}(\sigma(\log\alpha)(\zeta-\gamma)+\gamma)`:
+        neither mean nor median nor mode, and without the temperature."""
+        gamma, zeta = self.stretch
+        return (torch.sigmoid(self.log_alpha) * (zeta - gamma) + gamma).clamp(0.0, 1.0)
+
+    def quadrature(self) -> tuple[Tensor, Tensor]:
+        gamma, zeta = self.stretch
+        y, weights = gauss_legendre(self.log_alpha, self._logit_of_zero, self._logit_of_one, _ORDER)
+        s = torch.sigmoid(y)
+        return s * (zeta - gamma) + gamma, weights * (zeta - gamma) * s * (1.0 - s)
+
+
+@register_kl(HardConcrete, HardConcrete)
+def _kl_hard_concrete(q: HardConcrete, p: HardConcrete) -> Tensor:
+    r"""KL in the mixed measure, in nats: atoms exactly, the interior by quadrature.
+
+    .. math::
+        \sum_{a \in \{0,1\}} q(a)\log\frac{q(a)}{p(a)} + \int_0^1 q(z)\log\frac{q(z)}{p(z)}\,dz
+
+    Temperatures and stretches may differ; the base measure is the same for all of them.
+    """
+    q0, p0 = -q.activity_logits, -p.activity_logits
+    q1, p1 = q.saturation_logits, p.saturation_logits
+    atoms = torch.sigmoid(q0) * (logsigmoid(q0) - logsigmoid(p0))
+    atoms = atoms + torch.sigmoid(q1) * (logsigmoid(q1) - logsigmoid(p1))
+    nodes, weights = q.quadrature()
+    shape = (-1, *(1 for _ in range(max(len(q.batch_shape), len(p.batch_shape)))))
+    z = nodes.reshape(shape)
+    log_q = q.log_density(z)
+    return atoms + (weights.reshape(shape) * log_q.exp() * (log_q - p.log_density(z))).sum(0)

@@ -1,0 +1,1 @@
+"""The mean-field ELBO, its compiled form and the training loop."""

@@ -1,0 +1,1 @@
+"""Gates on networks: cost, layer table, deployment."""

@@ -1,0 +1,322 @@
+r"""How a gate enters a Pyro model: the primitives :func:`gate` and :func:`spike_and_slab`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+from l0bayes.distributions import Gate, GatePrior, HardConcrete
+
+__all__ = [
+    "GateLink",
+    "GateSite",
+    "Inclusion",
+    "SampledGate",
+    "SlabSite",
+    "gate",
+    "gate_record",
+    "slab_record",
+    "spike_and_slab",
+]
+
+_KEY = "l0bayes"
+
+Inclusion = float | Tensor | GatePrior | HardConcrete
+"""What says how probable a gate is a priori: a probability, a tensor of them, or a gate prior."""
+
+
+@dataclass(frozen=True)
+class GateSite:
+    """The mark of a gate site.
+
+    Attributes:
+        event_dim: Number of event dimensions of the gates at the site.
+    """
+
+    event_dim: int
+
+
+@dataclass(frozen=True)
+class GateLink:
+    """One gate of a slab: the gate's site, and how its values spread over the weights.
+
+    Attributes:
+        site: Name of the gate site.
+        event_dim: Number of event dimensions at that site.
+        shape: Shape that the gates' event takes beside the weights' event, of equal length.
+        groups: Index of each weight's gate, of the slab's event shape; ``None`` to broadcast.
+    """
+
+    site: str
+    event_dim: int
+    shape: tuple[int, ...]
+    groups: Tensor | None = None
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Lay gate values (batch + gate event shape) out so that they broadcast to the weights."""
+        if self.groups is not None:
+            return values[..., self.groups]
+        batch = values.shape[: values.dim() - self.event_dim]
+        return values.reshape(batch + self.shape)
+
+
+@dataclass(frozen=True)
+class SlabSite:
+    """The mark of a slab site.
+
+    Attributes:
+        gates: The gates whose product multiplies the slab.
+        weight: Name of the deterministic site of the effective weight.
+        init: Where a guide may start, of the slab's shape.
+    """
+
+    gates: tuple[GateLink, ...]
+    weight: str
+    init: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class SampledGate:
+    """A sampled gate, to be shared by several slabs.
+
+    Attributes:
+        name: Name of the gate's sample site.
+        value: The sampled value in [0, 1], of shape batch + event shape of the site.
+        event_dim: Number of event dimensions at the site.
+        shape: Shape of the event as it stands beside a slab's event; see :meth:`view`.
+    """
+
+    name: str
+    value: Tensor
+    event_dim: int
+    shape: tuple[int, ...]
+
+    def view(self, *shape: int) -> SampledGate:
+        """The same gate, its event laid out in another shape, to broadcast against a slab.
+
+        A gate of shape ``(out,)`` beside weights of event shape ``(out, in)`` is ``view(out, 1)``.
+
+        Raises:
+            ValueError: If the number of gates differs.
+        """
+        if math.prod(shape) != math.prod(self.shape):
+            raise ValueError(f"gate {self.name!r} of shape {self.shape} cannot be viewed as {shape}")
+        return replace(self, shape=shape)
+
+    def _link(self, event_shape: torch.Size, groups: Tensor | None) -> GateLink:
+        if groups is not None:
+            if self.event_dim != 1:
+                raise ValueError(
+                    f"groups index a gate with one dimension; {self.name!r} has {self.event_dim}"
+                )
+            return GateLink(self.name, 1, self.shape, groups)
+        shape = (1,) * (len(event_shape) - len(self.shape)) + self.shape
+        if not _broadcasts_to(shape, event_shape):
+            raise ValueError(
+                f"gate {self.name!r} of shape {self.shape} does not broadcast to the slab's event "
+                f"shape {tuple(event_shape)}"
+            )
+        return GateLink(self.name, self.event_dim, shape)
+
+
+def gate_record(site: dict[str, Any]) -> GateSite | None:
+    """The gate record of a trace site, or ``None`` if the site is no gate."""
+    found = site["infer"].get(_KEY)
+    return found if isinstance(found, GateSite) else None
+
+
+def slab_record(site: dict[str, Any]) -> SlabSite | None:
+    """The slab record of a trace site, or ``None`` if the site is no slab."""
+    found = site["infer"].get(_KEY)
+    return found if isinstance(found, SlabSite) else None
+
+
+def gate(
+    name: str,
+    inclusion: Inclusion | None = None,
+    shape: Sequence[int] = (),
+    *,
+    expected_active: float | None = None,
+) -> SampledGate:
+    r"""Sample a gate :math:`z \in [0, 1]` that several slabs may share.
+
+    Args:
+        name: Name of the sample site.
+        inclusion: Prior inclusion probability π, strictly between 0 and 1: a number, a tensor that
+            broadcasts to ``shape`` (a latent π too), or a gate prior object.
+        shape: Shape of the gates that the site holds, as event dimensions. Plates add theirs to the
+            left.
+        expected_active: Another way to say π: how many of the site's gates are expected to be open
+            a priori; π is this number over the number of gates.
+
+    Returns:
+        The sampled gate, to be given to :func:`spike_and_slab` as ``gate=``.
+
+    Raises:
+        ValueError: If π is not strictly inside (0, 1), if both or neither of ``inclusion`` and
+            ``expected_active`` are given, or if shapes do not match.
+        TypeError: If ``inclusion`` is of another type.
+    """
+    shape = torch.Size(shape)
+    return _sample_gate(name, _gate_prior(inclusion, expected_active, math.prod(shape)), shape)
+
+
+def spike_and_slab(
+    name: str,
+    inclusion: Inclusion | None = None,
+    slab: dist.Distribution | None = None,
+    *,
+    expected_active: float | None = None,
+    gate_shape: Sequence[int] | None = None,
+    groups: Tensor | None = None,
+    gate: SampledGate | Sequence[SampledGate] | None = None,
+    init: Tensor | None = None,
+) -> Tensor:
+    r"""Sample spike-and-slab weights :math:`w = z\,\theta` inside any Pyro model.
+
+    .. math:: z \sim \text{gate prior}, \qquad \theta \sim \text{slab}, \qquad w = z\,\theta
+
+    The sites are ``"{name}.gate"``, ``"{name}.slab"`` and the deterministic ``"{name}"`` for w. In a
+    plate all three have the plate's dimensions. Gates are ordinary latent sites: they are binary in
+    prior draws and under exact enumeration, and a gate guide may relax them.
+
+    Args:
+        name: Name of the effective weight.
+        inclusion: Prior inclusion probability π, strictly inside (0, 1): a number, a tensor, a latent
+            value, or a gate prior (``Gate``, ``L0Penalty``, ``HardConcrete``).
+        slab: Prior of θ; its event dimensions hold independent weights. Default ``Normal(0, 1)``.
+        expected_active: Another way to say π: the expected number of open gates at this site.
+        gate_shape: Shape of the gates, broadcastable to the slab's event shape; ``(1, p)`` on a slab
+            of event shape ``(out, p)`` gives every input one gate. Default: one gate a weight.
+        groups: Index of each weight's gate (``torch.long``, the slab's event shape, values 0 to
+            G - 1 all used), for weights that share gates in any pattern.
+        gate: A gate, or several, sampled before by :func:`gate`; the slab is multiplied by all.
+            ``inclusion``, ``expected_active`` and ``gate_shape`` are then not given; ``groups``
+            indexes the given gate.
+        init: Where guides may start the slab, of the slab's shape.
+
+    Returns:
+        The effective weights, of the slab's shape.
+
+    Raises:
+        ValueError: If π is outside (0, 1), if arguments contradict one another, or if shapes do not
+            match.
+        TypeError: If an argument is of a type that is not accepted.
+
+    Example::
+
+        beta = l0bayes.spike_and_slab("beta", 0.1, dist.Normal(0.0, 1.0).expand([p]).to_event(1))
+    """
+    if slab is None:
+        slab = dist.Normal(0.0, 1.0)
+    if not isinstance(slab, dist.Distribution):
+        raise TypeError(f"slab must be a Pyro distribution, got {type(slab).__name__}")
+    if init is not None and init.shape != slab.shape():
+        raise ValueError(f"init must have the slab's shape {tuple(slab.shape())}, got {tuple(init.shape)}")
+    event_shape = slab.event_shape
+    if gate is None:
+        shape = _gate_shape(gate_shape, groups, event_shape)
+        prior = _gate_prior(inclusion, expected_active, math.prod(shape))
+        gates: tuple[SampledGate, ...] = (_sample_gate(f"{name}.gate", prior, shape, slab.batch_shape),)
+    else:
+        if inclusion is not None or expected_active is not None or gate_shape is not None:
+            raise ValueError("gate is given, so inclusion, expected_active and gate_shape must not be")
+        gates = (gate,) if isinstance(gate, SampledGate) else tuple(gate)
+        if not gates or not all(isinstance(one, SampledGate) for one in gates):
+            raise TypeError("gate must be a result of l0bayes.gate or a sequence of them")
+        if groups is not None:
+            _check_groups(groups, event_shape, math.prod(gates[0].shape))
+    links = tuple(one._link(event_shape, groups) for one in gates)
+    weight: Tensor = pyro.sample(f"{name}.slab", slab, infer={_KEY: SlabSite(links, name, init)})
+    for one, link in zip(gates, links, strict=True):
+        weight = weight * link.spread(one.value)
+    return pyro.deterministic(name, weight, event_dim=len(event_shape))
+
+
+def _gate_prior(
+    inclusion: Inclusion | None, expected_active: float | None, count: int
+) -> GatePrior | HardConcrete:
+    if (inclusion is None) == (expected_active is None):
+        raise ValueError("give exactly one of inclusion and expected_active")
+    if expected_active is not None:
+        if not 0.0 < expected_active < count:
+            raise ValueError(
+                f"expected_active must lie strictly between 0 and the number of gates, {count}; "
+                f"got {expected_active!r}"
+            )
+        return Gate(expected_active / count)
+    if isinstance(inclusion, GatePrior | HardConcrete):
+        return inclusion
+    if isinstance(inclusion, Tensor):
+        return Gate(inclusion)
+    if isinstance(inclusion, bool) or not isinstance(inclusion, int | float):
+        raise TypeError(
+            "inclusion must be a probability, a tensor, a gate prior (Gate, L0Penalty) or a "
+            f"HardConcrete; got {type(inclusion).__name__}"
+        )
+    if not 0.0 < inclusion < 1.0:
+        raise ValueError(f"inclusion must lie strictly between 0 and 1, got {inclusion!r}")
+    return Gate(float(inclusion))
+
+
+def _sample_gate(
+    name: str, prior: GatePrior | HardConcrete, shape: torch.Size, batch_shape: torch.Size = torch.Size()
+) -> SampledGate:
+    try:
+        full = torch.broadcast_shapes(prior.batch_shape, batch_shape + shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"inclusion of shape {tuple(prior.batch_shape)} does not broadcast to the gates' shape "
+            f"{tuple(batch_shape + shape)} at site {name!r}"
+        ) from error
+    law = prior.expand(full)
+    law.site_name = name
+    value = pyro.sample(name, law.to_event(len(shape)), infer={_KEY: GateSite(len(shape))})
+    return SampledGate(name, value, len(shape), tuple(shape))
+
+
+def _gate_shape(
+    gate_shape: Sequence[int] | None, groups: Tensor | None, event_shape: torch.Size
+) -> torch.Size:
+    if groups is not None:
+        if gate_shape is not None:
+            raise ValueError("give at most one of gate_shape and groups")
+        return torch.Size([_check_groups(groups, event_shape, None)])
+    if gate_shape is None:
+        return event_shape
+    if not _broadcasts_to(tuple(gate_shape), event_shape):
+        raise ValueError(
+            f"gate_shape {tuple(gate_shape)} does not broadcast to the slab's event shape {tuple(event_shape)}"
+        )
+    return torch.Size(gate_shape)
+
+
+def _check_groups(groups: Tensor, event_shape: torch.Size, gates: int | None) -> int:
+    """The number of gates that ``groups`` uses."""
+    if groups.shape != event_shape:
+        raise ValueError(
+            f"groups must give one gate index a weight, shape {tuple(event_shape)}; got {tuple(groups.shape)}"
+        )
+    if groups.dtype != torch.long:
+        raise TypeError(f"groups must hold indices of dtype torch.long, got {groups.dtype}")
+    present = torch.unique(groups).tolist()
+    count = len(present) if gates is None else gates
+    if gates is None and present != list(range(count)):
+        raise ValueError(f"groups must use every index from 0 up, got the indices {present}")
+    if gates is not None and not (0 <= present[0] and present[-1] < gates):
+        raise ValueError(f"groups must index the {gates} gates given, got the indices {present}")
+    return count
+
+
+def _broadcasts_to(shape: tuple[int, ...], wanted: torch.Size) -> bool:
+    if len(shape) > len(wanted):
+        return False
+    padded = (1,) * (len(wanted) - len(shape)) + tuple(shape)
+    return all(have in (1, want) for have, want in zip(padded, wanted, strict=True))
