@@ -10,6 +10,7 @@ from typing import Any
 import pyro
 import pyro.distributions as dist
 import torch
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from l0bayes.distributions import Gate, GatePrior, HardConcrete
@@ -22,6 +23,7 @@ __all__ = [
     "SlabSite",
     "gate",
     "gate_record",
+    "slab",
     "slab_record",
     "spike_and_slab",
 ]
@@ -113,9 +115,7 @@ class SampledGate:
     def _link(self, event_shape: torch.Size, groups: Tensor | None) -> GateLink:
         if groups is not None:
             if self.event_dim != 1:
-                raise ValueError(
-                    f"groups index a gate with one dimension; {self.name!r} has {self.event_dim}"
-                )
+                raise ValueError(f"groups need a gate of one dimension; {self.name!r} has {self.event_dim}")
             return GateLink(self.name, 1, self.shape, groups)
         shape = (1,) * (len(event_shape) - len(self.shape)) + self.shape
         if not _broadcasts_to(shape, event_shape):
@@ -124,6 +124,10 @@ class SampledGate:
                 f"shape {tuple(event_shape)}"
             )
         return GateLink(self.name, self.event_dim, shape)
+
+
+def _mark(record: GateSite | SlabSite) -> Any:
+    return {_KEY: record}
 
 
 def gate_record(site: dict[str, Any]) -> GateSite | None:
@@ -171,7 +175,7 @@ def gate(
 def spike_and_slab(
     name: str,
     inclusion: Inclusion | None = None,
-    slab: dist.Distribution | None = None,
+    slab: TorchDistributionMixin | None = None,
     *,
     expected_active: float | None = None,
     gate_shape: Sequence[int] | None = None,
@@ -216,10 +220,7 @@ def spike_and_slab(
     """
     if slab is None:
         slab = dist.Normal(0.0, 1.0)
-    if not isinstance(slab, dist.Distribution):
-        raise TypeError(f"slab must be a Pyro distribution, got {type(slab).__name__}")
-    if init is not None and init.shape != slab.shape():
-        raise ValueError(f"init must have the slab's shape {tuple(slab.shape())}, got {tuple(init.shape)}")
+    _check_slab(slab, init)
     event_shape = slab.event_shape
     if gate is None:
         shape = _gate_shape(gate_shape, groups, event_shape)
@@ -228,16 +229,68 @@ def spike_and_slab(
     else:
         if inclusion is not None or expected_active is not None or gate_shape is not None:
             raise ValueError("gate is given, so inclusion, expected_active and gate_shape must not be")
-        gates = (gate,) if isinstance(gate, SampledGate) else tuple(gate)
-        if not gates or not all(isinstance(one, SampledGate) for one in gates):
-            raise TypeError("gate must be a result of l0bayes.gate or a sequence of them")
-        if groups is not None:
+        gates = _as_gates(gate)
+        if groups is not None and len(gates) == 1:
             _check_groups(groups, event_shape, math.prod(gates[0].shape))
-    links = tuple(one._link(event_shape, groups) for one in gates)
-    weight: Tensor = pyro.sample(f"{name}.slab", slab, infer={_KEY: SlabSite(links, name, init)})
+    weight, links = _sample_slab(name, slab, gates, groups, init)
     for one, link in zip(gates, links, strict=True):
         weight = weight * link.spread(one.value)
     return pyro.deterministic(name, weight, event_dim=len(event_shape))
+
+
+def slab(
+    name: str,
+    prior: TorchDistributionMixin,
+    gate: SampledGate | Sequence[SampledGate] = (),
+    *,
+    init: Tensor | None = None,
+) -> Tensor:
+    r"""Sample a slab θ alone, for models that apply its gates themselves.
+
+    Multiplying a layer's inputs by their gates is cheaper than multiplying its weights, and the same.
+    The gates are still named here, so that a guide pairs them with the slab and a shut gate makes the
+    weight free. Without any gate it is an ordinary weight that follows the guide's slab family.
+
+    Args:
+        name: Name of the effective weight; the site is ``"{name}.slab"``.
+        prior: Prior of θ; its event dimensions hold independent weights.
+        gate: The gates that multiply θ, sampled before by :func:`gate`.
+        init: Where guides may start θ, of its shape.
+
+    Returns:
+        θ, *not* multiplied by the gates.
+
+    Raises:
+        ValueError: If shapes do not match.
+        TypeError: If an argument is of a type that is not accepted.
+    """
+    _check_slab(prior, init)
+    return _sample_slab(name, prior, _as_gates(gate), None, init)[0]
+
+
+def _check_slab(slab: TorchDistributionMixin, init: Tensor | None) -> None:
+    if not isinstance(slab, TorchDistributionMixin):
+        raise TypeError(f"slab must be a Pyro distribution, got {type(slab).__name__}")
+    if init is not None and init.shape != slab.shape():
+        raise ValueError(f"init must have the slab's shape {tuple(slab.shape())}, got {tuple(init.shape)}")
+
+
+def _as_gates(gate: SampledGate | Sequence[SampledGate]) -> tuple[SampledGate, ...]:
+    gates = (gate,) if isinstance(gate, SampledGate) else tuple(gate)
+    if not all(isinstance(one, SampledGate) for one in gates):
+        raise TypeError("gate must be a result of l0bayes.gate or a sequence of them")
+    return gates
+
+
+def _sample_slab(
+    name: str,
+    slab: TorchDistributionMixin,
+    gates: tuple[SampledGate, ...],
+    groups: Tensor | None,
+    init: Tensor | None,
+) -> tuple[Tensor, tuple[GateLink, ...]]:
+    links = tuple(one._link(slab.event_shape, groups) for one in gates)
+    return pyro.sample(f"{name}.slab", slab, infer=_mark(SlabSite(links, name, init))), links
 
 
 def _gate_prior(
@@ -278,7 +331,7 @@ def _sample_gate(
         ) from error
     law = prior.expand(full)
     law.site_name = name
-    value = pyro.sample(name, law.to_event(len(shape)), infer={_KEY: GateSite(len(shape))})
+    value = pyro.sample(name, law.to_event(len(shape)), infer=_mark(GateSite(len(shape))))
     return SampledGate(name, value, len(shape), tuple(shape))
 
 
@@ -293,7 +346,8 @@ def _gate_shape(
         return event_shape
     if not _broadcasts_to(tuple(gate_shape), event_shape):
         raise ValueError(
-            f"gate_shape {tuple(gate_shape)} does not broadcast to the slab's event shape {tuple(event_shape)}"
+            f"gate_shape {tuple(gate_shape)} does not broadcast to the slab's event shape "
+            f"{tuple(event_shape)}"
         )
     return torch.Size(gate_shape)
 
@@ -310,7 +364,7 @@ def _check_groups(groups: Tensor, event_shape: torch.Size, gates: int | None) ->
     count = len(present) if gates is None else gates
     if gates is None and present != list(range(count)):
         raise ValueError(f"groups must use every index from 0 up, got the indices {present}")
-    if gates is not None and not (0 <= present[0] and present[-1] < gates):
+    if gates is not None and not (present[0] >= 0 and present[-1] < gates):
         raise ValueError(f"groups must index the {gates} gates given, got the indices {present}")
     return count
 

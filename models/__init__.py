@@ -1,1 +1,5 @@
 """Model families, one a file."""
+
+from l0bayes.models.network import SparseNetwork
+
+__all__ = ["SparseNetwork"]

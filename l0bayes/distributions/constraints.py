@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-import torch
 from torch import Tensor
 from torch.distributions import biject_to, constraints, transform_to
 

@@ -21,7 +21,7 @@ from l0bayes.distributions.numerics import bernoulli_entropy
 __all__ = ["GateLaw"]
 
 
-class GateLaw(TorchDistribution):  # type: ignore[misc]
+class GateLaw(TorchDistribution):
     r"""A distribution on [0, 1] with possible atoms at the ends.
 
     All densities are with respect to :math:`\delta_0 + \mathrm{Lebesgue}(0,1) + \delta_1`.

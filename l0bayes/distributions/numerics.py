@@ -2,6 +2,7 @@ r"""Numerics shared by the gate laws: stable Bernoulli terms and fixed quadratur
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 
 import numpy as np
@@ -65,7 +66,7 @@ def _legendre(order: int, edges: tuple[float, ...]) -> tuple[tuple[float, ...], 
     nodes, weights = np.polynomial.legendre.leggauss(order)
     points: list[float] = []
     masses: list[float] = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         half = 0.5 * (high - low)
         points.extend((low + half * (1.0 + nodes)).tolist())
         masses.extend((half * weights).tolist())

@@ -22,7 +22,7 @@ from l0bayes.distributions.numerics import bernoulli_kl, logit
 __all__ = ["Gate", "GatePrior", "L0Penalty"]
 
 
-class GatePrior(TorchDistribution):  # type: ignore[misc]
+class GatePrior(TorchDistribution):
     """Base of the priors on binary gates; subclasses hold one tensor parameter."""
 
     parameter_name: ClassVar[str]

@@ -13,7 +13,7 @@ from torch.distributions import Distribution, constraints, kl_divergence, regist
 __all__ = ["GatedSlab", "L2Penalty"]
 
 
-class GatedSlab(TorchDistribution):  # type: ignore[misc]
+class GatedSlab(TorchDistribution):
     r"""Variational law of a slab whose gate is open with probability ``activity``.
 
     It stands for the conditional family :math:`q(\theta \mid z \ne 0) = \text{base}`,
@@ -97,7 +97,7 @@ class GatedSlab(TorchDistribution):  # type: ignore[misc]
         return self.base.icdf(value)
 
 
-class L2Penalty(TorchDistribution):  # type: ignore[misc]
+class L2Penalty(TorchDistribution):
     r"""Unnormalised slab prior :math:`\log p(\theta) = -\tfrac12\,\text{decay}\,\theta^2`.
 
     For a ``"delta"`` slab guide only: with ``decay=0`` the slab costs nothing and the whole code cost

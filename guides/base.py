@@ -1,0 +1,298 @@
+r"""The common base of the gate guides: which site gets which variational law."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any, Literal, Self, get_args
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.infer.autoguide import AutoGuide
+from pyro.infer.autoguide.initialization import init_to_feasible
+from pyro.nn.module import PyroModule, PyroParam
+from torch import Tensor
+from torch.distributions import biject_to, constraints
+
+from l0bayes.distributions import BernoulliGate, GatedSlab, GateLaw
+from l0bayes.guides.latent import Latent, find_latents
+from l0bayes.infer.elbo import MONTE_CARLO
+
+__all__ = ["AutoGateGuide", "SlabFamily"]
+
+SlabFamily = Literal["normal", "delta"]
+
+
+class AutoGateGuide(AutoGuide):
+    r"""Mean-field guide: a gate law on every gate, Delta or Normal on every slab.
+
+    .. math::
+        q = \prod_j q(z_j) \prod_i q(\theta_i \mid z) \prod_k q(\eta_k)
+
+    Slabs follow :class:`~l0bayes.distributions.GatedSlab`, whose KL is weighted by the probability
+    that all gates of the weight are open. Every other latent :math:`\eta` follows a Normal pushed
+    through the bijection onto its support, with the density of the pushed variable (log-normal on
+    positive sites, logit-normal on the unit interval), so that no Jacobian is lost.
+
+    Subclasses say which parameters a gate has and where they start (``gate_start``), and turn them
+    into a law (``relaxed_law``).
+
+    Args:
+        model: A Pyro model.
+        args: Positional arguments to run the model with once, to learn its sites. Parameters exist
+            when the constructor returns, so ``state_dict`` loads into a fresh guide.
+        kwargs: Keyword arguments of that run.
+        slab: ``"normal"`` for a law on every slab, ``"delta"`` for a point.
+        gate_start: Name and start value of each gate parameter; the family's business.
+        init_scale: Standard deviation of slabs and other latents at the start (the latter in
+            unconstrained space), positive.
+        init_loc_fn: Pyro's per-site initialisation for slabs and other latents. A slab's own ``init``
+            in :func:`~l0bayes.spike_and_slab` goes before it.
+        create_plates: As in Pyro's guides, for local latents in subsampled plates.
+
+    Raises:
+        ValueError: If an argument is outside its range, or the model has no latent site.
+        TypeError: If the model needs arguments and ``args`` and ``kwargs`` do not bind to them.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        slab: SlabFamily = "normal",
+        gate_start: dict[str, float],
+        init_scale: float = 0.1,
+        init_loc_fn: Callable[[dict[str, Any]], Any] = init_to_feasible,
+        create_plates: Callable[..., Any] | None = None,
+    ) -> None:
+        if slab not in get_args(SlabFamily):
+            raise ValueError(f"slab must be one of {', '.join(get_args(SlabFamily))}; got {slab!r}")
+        if not init_scale > 0.0:
+            raise ValueError(f"init_scale must be positive, got {init_scale!r}")
+        kwargs = kwargs or {}
+        _check_binds(model, tuple(args), kwargs)
+        super().__init__(model, create_plates=create_plates)
+        self.slab = slab
+        self.hardened = False
+        self.gate_parameter_names = tuple(gate_start)
+        self._latents, values = find_latents(model, tuple(args), kwargs, init_loc_fn)
+        self._prototype_frames = {frame.name: frame for latent in self._latents for frame in latent.frames}
+        for name in (*self.gate_parameter_names, "loc", "scale"):
+            setattr(self, name, PyroModule())
+        for latent in self._latents:
+            self._make_parameters(latent, values[latent.name], gate_start, init_scale)
+
+    # ---- what a family supplies ------------------------------------------------------------------
+
+    @abstractmethod
+    def relaxed_law(self, **parameters: Tensor) -> GateLaw:
+        """The family's gate law for given parameters."""
+
+    # ---- parameters ------------------------------------------------------------------------------
+
+    def _make_parameters(
+        self, latent: Latent, value: Tensor, gate_start: dict[str, float], scale: float
+    ) -> None:
+        def store(container: str, start: Tensor, constraint: Any, event_dim: int) -> None:
+            parameter = PyroParam(start.clone(), constraint, event_dim)
+            setattr(getattr(self, container), latent.key, parameter)
+
+        if latent.role == "gate":
+            for name, start in gate_start.items():
+                store(name, torch.full_like(value, start), constraints.real, latent.event_dim)
+            return
+        loc = biject_to(latent.support).inv(value)
+        event_dim = latent.event_dim + loc.dim() - value.dim()
+        store("loc", loc, constraints.real, event_dim)
+        if latent.role == "other" or self.slab == "normal":
+            store("scale", torch.full_like(loc, scale), dist.constraints.softplus_positive, event_dim)
+
+    def gate_parameters(self) -> Iterator[torch.nn.Parameter]:
+        """The parameters of the gates, which want a learning rate of their own."""
+        for name in self.gate_parameter_names:
+            yield from getattr(self, name).parameters()
+
+    @torch.no_grad()
+    def perturb(self, seed: int, gates: float = 0.5, locs: float = 0.1) -> Self:
+        """Add Normal noise to the parameters, in place, for a restart from another place.
+
+        Args:
+            seed: Seed of the noise.
+            gates: Standard deviation of the noise on gate parameters (logits).
+            locs: Standard deviation of the noise on the locations of slabs and other latents.
+
+        Returns:
+            The guide itself.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        groups = [(list(self.gate_parameters()), gates), (list(self.loc.parameters()), locs)]
+        for parameters, size in groups:
+            for parameter in parameters:
+                noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                parameter.add_(size * noise.to(parameter))
+        return self
+
+    # ---- laws ------------------------------------------------------------------------------------
+
+    def _gate_law(self, latent: Latent) -> GateLaw:
+        values = {name: getattr(getattr(self, name), latent.key) for name in self.gate_parameter_names}
+        law = self.relaxed_law(**values)
+        return BernoulliGate(law.activity_logits) if self.hardened else law
+
+    def _slab_law(self, latent: Latent, gates: dict[str, GateLaw]) -> GatedSlab:
+        loc = getattr(self.loc, latent.key)
+        if self.slab == "delta":
+            base = dist.Delta(loc)
+        else:
+            base = dist.Normal(loc, getattr(self.scale, latent.key))
+        activity = torch.ones_like(loc)
+        for link in latent.gates:
+            if link.site in gates:  # a gate may be hidden from this guide and enumerated in the model
+                activity = activity * link.spread(gates[link.site].prob_active)
+        return GatedSlab(base, activity)
+
+    def _other_law(self, latent: Latent) -> Any:
+        loc, scale = getattr(self.loc, latent.key), getattr(self.scale, latent.key)
+        transform = biject_to(latent.support)
+        base = dist.Normal(loc, scale)
+        event_dim = latent.event_dim + transform.domain.event_dim - transform.codomain.event_dim
+        if latent.support is constraints.real:
+            return base
+        if latent.support is constraints.positive:
+            return dist.LogNormal(loc, scale)
+        return dist.TransformedDistribution(base.to_event(event_dim), [transform])
+
+    def _law(self, latent: Latent, gates: dict[str, GateLaw]) -> Any:
+        if latent.role == "gate":
+            gates[latent.name] = law = self._gate_law(latent)
+            return law
+        return self._slab_law(latent, gates) if latent.role == "slab" else self._other_law(latent)
+
+    def laws(self) -> dict[str, Any]:
+        """The variational law of every site, elementwise and at full plate size."""
+        gates: dict[str, GateLaw] = {}
+        return {latent.name: self._law(latent, gates) for latent in self._latents}
+
+    def gates(self) -> dict[str, GateLaw]:
+        """The posterior law of every gate site, elementwise and at full plate size."""
+        return {name: law for name, law in self.laws().items() if isinstance(law, GateLaw)}
+
+    def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Sample every latent site.
+
+        Args:
+            *args: Positional arguments of the model; the guide does not depend on them.
+            **kwargs: Keyword arguments of the model.
+
+        Returns:
+            Site name to value.
+        """
+        plates = self._create_plates(*args, **kwargs)
+        gates: dict[str, GateLaw] = {}
+        values: dict[str, Tensor] = {}
+        for latent in self._latents:
+            with ExitStack() as stack:
+                for frame in latent.frames:
+                    stack.enter_context(plates[frame.name])
+                law = self._law(latent, gates)
+                infer: Any = {MONTE_CARLO: True} if latent.role == "other" else {}
+                values[latent.name] = pyro.sample(
+                    latent.name, law.to_event(latent.event_dim - law.event_dim), infer=infer
+                )
+        return values
+
+    # ---- reading ---------------------------------------------------------------------------------
+
+    def harden(self) -> Self:
+        r"""A copy of the guide with Bernoulli gates of the same activity :math:`P(z \ne 0)`.
+
+        Its ELBO under the strict spike and slab is a bound for every family; see
+        :func:`l0bayes.hardened_elbo`.
+        """
+        hard = copy.deepcopy(self)
+        hard.hardened = True
+        return hard
+
+    @torch.no_grad()
+    def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Posterior median of every site: exactly 0 for gates that are more probably shut.
+
+        Args:
+            *args: Ignored, as in Pyro's guides.
+            **kwargs: Ignored.
+        """
+        return {name: values[0] for name, values in self.quantiles([0.5]).items()}
+
+    @torch.no_grad()
+    def quantiles(self, quantiles: Sequence[float] | Tensor, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Posterior quantiles of every site.
+
+        Args:
+            quantiles: Probabilities in [0, 1].
+            *args: Ignored, as in Pyro's guides.
+            **kwargs: Ignored.
+
+        Returns:
+            Site name to a tensor with the quantiles along the first dimension.
+        """
+        result = {}
+        for latent in self._latents:
+            gates: dict[str, GateLaw] = {}
+            if latent.role == "gate":
+                law: Any = self._law(latent, gates)
+                probabilities = _column(quantiles, law.activity_logits)
+                result[latent.name] = law.icdf(probabilities)
+                continue
+            loc = getattr(self.loc, latent.key)
+            probabilities = _column(quantiles, loc)
+            if latent.role == "slab" and self.slab == "delta":
+                result[latent.name] = loc.expand(len(probabilities), *loc.shape).clone()
+                continue
+            normal = dist.Normal(loc, getattr(self.scale, latent.key))
+            result[latent.name] = biject_to(latent.support)(normal.icdf(probabilities))
+        return result
+
+    # ---- copying ---------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Pyro's own clears these on the original, which breaks it after a copy or a save. A model is
+        # often a closure, which cannot be pickled, and is needed in the constructor alone.
+        state = self.__dict__.copy()
+        state["_model"] = (None,)
+        state["master"] = None
+        state["plates"] = {}
+        return state
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        new = type(self).__new__(type(self))
+        memo[id(self)] = new
+        state = self.__getstate__()
+        new.__dict__.update({key: copy.deepcopy(value, memo) for key, value in state.items()})
+        new.__dict__["_model"] = self._model
+        return new
+
+
+def _column(quantiles: Sequence[float] | Tensor, like: Tensor) -> Tensor:
+    values = torch.as_tensor(quantiles, dtype=like.dtype, device=like.device)
+    return values.reshape(-1, *(1 for _ in like.shape))
+
+
+def _check_binds(model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    target = model.forward if isinstance(model, torch.nn.Module) else model
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):  # a callable without a signature: running it will tell
+        return
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(
+            f"the model's signature is {signature} and does not accept the given args and kwargs "
+            f"({error}); pass example arguments as AutoGuide(model, args=(x, y))"
+        ) from error

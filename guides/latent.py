@@ -1,0 +1,121 @@
+"""What a guide remembers of each latent site of its model: plain data, so that guides copy and pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from pyro import poutine
+from pyro.infer.autoguide.initialization import InitMessenger
+from pyro.infer.autoguide.utils import helpful_support_errors
+from pyro.ops.tensor_utils import periodic_repeat
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+from torch.distributions import biject_to
+
+from l0bayes.distributions import L2Penalty
+from l0bayes.sites import GateLink, gate_record, slab_record
+
+__all__ = ["Latent", "Role", "find_latents"]
+
+Role = Literal["gate", "slab", "other"]
+
+
+@dataclass(frozen=True)
+class Latent:
+    """A latent site of the model.
+
+    Attributes:
+        name: Name of the site.
+        role: Whether it is a gate, a slab, or any other latent.
+        event_dim: Event dimensions of the site's value.
+        frames: The plates it stands in.
+        support: Its constraint; ``None`` for gates.
+        gates: For a slab, the gates that multiply it.
+    """
+
+    name: str
+    role: Role
+    event_dim: int
+    frames: tuple[Any, ...]
+    support: Any = None
+    gates: tuple[GateLink, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Attribute name of its parameters: site names hold dots, which modules do not accept."""
+        return self.name.replace(".", "/")
+
+
+def find_latents(
+    model: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    init_loc_fn: Callable[[dict[str, Any]], Any],
+) -> tuple[list[Latent], dict[str, Tensor]]:
+    """Run the model once and describe its latent sites.
+
+    Args:
+        model: A Pyro model.
+        args: Positional arguments to run it with.
+        kwargs: Keyword arguments to run it with.
+        init_loc_fn: Pyro's per-site initialisation for sites that say nothing themselves.
+
+    Returns:
+        The latents in the order of the model, and a start value for each. Values in a subsampled plate
+        are repeated to the plate's full size.
+
+    Raises:
+        ValueError: If the model has no latent site, or one that is discrete and no gate.
+        NotImplementedError: If a site stands in a sequential plate.
+    """
+
+    def start(site: dict[str, Any]) -> Any:
+        fn = site["fn"]
+        if gate_record(site) is not None:
+            return fn.sample().fill_(1.0)  # open, so that the prototype run sees the whole model
+        record = slab_record(site)
+        if record is not None and record.init is not None:
+            return record.init.detach().clone().expand(fn.shape())
+        if isinstance(getattr(fn, "base_dist", fn), L2Penalty):
+            return torch.zeros(fn.shape())
+        return init_loc_fn(site)
+
+    with torch.no_grad():
+        trace = poutine.block(poutine.trace(InitMessenger(start)(model)).get_trace)(*args, **kwargs)
+    latents, values = [], {}
+    for name, site in trace.iter_stochastic_nodes():
+        if site_is_subsample(site):
+            continue
+        latent = _describe(name, site)
+        latents.append(latent)
+        values[name] = _full_size(site["value"].detach(), latent)
+    if not latents:
+        raise ValueError("model has no latent site, so there is nothing for a guide to cover")
+    return latents, values
+
+
+def _describe(name: str, site: dict[str, Any]) -> Latent:
+    fn, frames = site["fn"], tuple(site["cond_indep_stack"])
+    if not all(frame.vectorized for frame in frames):
+        raise NotImplementedError(
+            f"site {name!r} stands in a sequential plate; guides need vectorised plates"
+        )
+    if gate_record(site) is not None:
+        return Latent(name, "gate", fn.event_dim, frames)
+    with helpful_support_errors(site):
+        biject_to(fn.support)
+    record = slab_record(site)
+    if record is None:
+        return Latent(name, "other", fn.event_dim, frames, fn.support)
+    return Latent(name, "slab", fn.event_dim, frames, fn.support, record.gates)
+
+
+def _full_size(value: Tensor, latent: Latent) -> Tensor:
+    for frame in latent.frames:
+        size = frame.full_size or frame.size
+        if size != frame.size:
+            value = periodic_repeat(value, size, frame.dim - latent.event_dim).contiguous()
+    return value

@@ -1,0 +1,277 @@
+r"""The mean-field ELBO: analytic KLs where they exist, an error where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.distributions import Delta
+from pyro.distributions.util import scale_and_mask
+from pyro.infer import ELBO
+from pyro.poutine.util import prune_subsample_sites
+from torch import Tensor
+from torch.distributions import Independent, kl_divergence
+
+from l0bayes.distributions import GateLaw
+from l0bayes.sites import gate_record
+
+__all__ = ["MONTE_CARLO", "BoundELBO", "ELBOTerms", "MeanFieldELBO"]
+
+MONTE_CARLO = "l0bayes_monte_carlo_kl"
+"""Key in a guide site's ``infer`` that allows a one-draw estimate of a KL that has no closed form."""
+
+
+@dataclass
+class ELBOTerms:
+    r"""The terms of one ELBO estimate, in nats, still attached to the graph.
+
+    Attributes:
+        log_likelihood: Sum over observed sites and factors of their log density at the draw.
+        kl: Latent site to its KL from the guide to the model.
+    """
+
+    log_likelihood: Tensor | float = 0.0
+    kl: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def total_kl(self) -> Tensor | float:
+        """Sum of the KLs."""
+        return sum(self.kl.values(), start=torch.zeros(())) if not self.kl else sum(self.kl.values())
+
+
+class MeanFieldELBO(ELBO):
+    r"""Evidence lower bound of a mean-field pair of model and guide.
+
+    .. math:: \mathrm{ELBO} = E_q[\log p(D \mid z, \theta, \eta)]
+        - w \sum_{\text{sites}} \mathrm{KL}(q(\cdot)\,\|\,p(\cdot))
+
+    The likelihood is estimated with one draw a particle. The KL of a site is
+
+    * the registered analytic KL where there is one: all gates, and slabs weighted by P(z != 0);
+    * for a ``Delta`` site of the guide, :math:`\log q - \log p` at the point, *including* the
+      ``log_density`` that holds the Jacobian of a transformed site, which Pyro's own
+      ``TraceMeanField_ELBO`` leaves out;
+    * :math:`\log q - \log p` at the draw, only where the guide asks for it with
+      ``infer={l0bayes.infer.MONTE_CARLO: True}``, as the gate guides do for latents that are neither
+      gate nor slab.
+
+    Anything else raises. No other log probability is computed, so that the estimate is cheap and can
+    be captured as one graph. Whether the value is a bound depends on the priors: with
+    :class:`~l0bayes.distributions.L0Penalty` it is the paper's objective and not a bound.
+
+    It is a Pyro loss: ``SVI(model, guide, optim, MeanFieldELBO())`` works, and so does
+    ``MeanFieldELBO()(model, guide)``, an ``nn.Module`` for plain torch optimisers that touches neither
+    the parameter store nor ``pyro.settings``.
+
+    Args:
+        num_particles: Draws an estimate is averaged over.
+        vectorize_particles: Draw them in one batched pass, in a plate to the left of all others; the
+            model must broadcast.
+        max_plate_nesting: Depth of the model's plates, needed with ``vectorize_particles``.
+        kl_weight: Weight w of the KL terms, 1 for the bound. It is kept in a tensor, ``kl_weight``,
+            to be changed in place.
+
+    Raises:
+        ValueError: If ``num_particles`` is not positive or ``kl_weight`` is negative.
+    """
+
+    def __init__(
+        self,
+        num_particles: int = 1,
+        vectorize_particles: bool = False,
+        max_plate_nesting: float = float("inf"),
+        kl_weight: float = 1.0,
+    ) -> None:
+        if num_particles < 1:
+            raise ValueError(f"num_particles must be at least 1, got {num_particles!r}")
+        if kl_weight < 0:
+            raise ValueError(f"kl_weight must not be negative, got {kl_weight!r}")
+        super().__init__(
+            num_particles=num_particles,
+            vectorize_particles=vectorize_particles,
+            max_plate_nesting=max_plate_nesting,
+        )
+        self.kl_weight = torch.tensor(float(kl_weight))
+
+    def __call__(self, model: Callable[..., Any], guide: Callable[..., Any]) -> BoundELBO:
+        """Fix model and guide.
+
+        Args:
+            model: A Pyro model, possibly an ``nn.Module``.
+            guide: A guide, an ``nn.Module``.
+
+        Returns:
+            A module whose forward takes the model's arguments and returns the loss.
+        """
+        return BoundELBO(model, guide, self)
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        guide_trace = prune_subsample_sites(poutine.trace(guide).get_trace(*args, **kwargs))
+        replayed = poutine.trace(poutine.replay(model, trace=guide_trace))
+        model_trace = prune_subsample_sites(replayed.get_trace(*args, **kwargs))
+        _check_cover(model_trace, guide_trace)
+        return model_trace, guide_trace
+
+    def terms(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> ELBOTerms:
+        """Likelihood and KLs, averaged over the particles.
+
+        Args:
+            model: A Pyro model.
+            guide: A guide that covers the model's latent sites.
+            *args: Positional arguments of both.
+            **kwargs: Keyword arguments of both.
+
+        Raises:
+            ValueError: If a latent site has no guide, or a guide site no model.
+            NotImplementedError: If a site has no analytic KL and does not allow a sampled one.
+        """
+        total = ELBOTerms()
+        for model_trace, guide_trace in self._particles(model, guide, args, kwargs):
+            one = _particle_terms(model_trace, guide_trace)
+            total.log_likelihood = total.log_likelihood + one.log_likelihood / self.num_particles
+            for name, value in one.kl.items():
+                share = value / self.num_particles
+                total.kl[name] = total.kl[name] + share if name in total.kl else share
+        return total
+
+    def _particles(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Iterator[Any]:
+        if self.vectorize_particles and self.num_particles > 1:
+            yield self._get_vectorized_trace(model, guide, args, kwargs)
+        else:
+            for _ in range(self.num_particles):
+                yield self._get_trace(model, guide, args, kwargs)
+
+    def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Negative ELBO with its graph, KLs weighted by ``kl_weight``; arguments as in :meth:`terms`."""
+        terms = self.terms(model, guide, *args, **kwargs)
+        loss = self.kl_weight * terms.total_kl - terms.log_likelihood
+        return torch.as_tensor(loss)
+
+    def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
+        """Negative ELBO as a number; arguments as in :meth:`terms`."""
+        with torch.no_grad():
+            return float(self.differentiable_loss(model, guide, *args, **kwargs))
+
+    def loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
+        """Negative ELBO as a number, its gradients added to the parameters; arguments as in :meth:`terms`.
+        What ``pyro.infer.SVI`` calls.
+        """
+        loss = self.differentiable_loss(model, guide, *args, **kwargs)
+        if loss.requires_grad:
+            loss.backward()
+        return float(loss.detach())
+
+
+class BoundELBO(torch.nn.Module):
+    """An ELBO with its model and guide, as one module.
+
+    Parameters of the guide, and of the model where it is a module, are its parameters. ``kl_weight``
+    is a buffer of it, the same tensor that the ELBO holds.
+
+    Args:
+        model: A Pyro model.
+        guide: A guide.
+        elbo: The objective.
+    """
+
+    kl_weight: Tensor
+
+    def __init__(self, model: Callable[..., Any], guide: Callable[..., Any], elbo: MeanFieldELBO) -> None:
+        super().__init__()
+        self.model = model
+        self.guide = guide
+        self.elbo = elbo
+        self.register_buffer("kl_weight", elbo.kl_weight, persistent=False)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The loss (negative ELBO) for the model's arguments."""
+        return self.with_terms(*args, **kwargs)[0]
+
+    def with_terms(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss, log likelihood and KL (unweighted), each a scalar in nats."""
+        # An empty parameter store for the time of the call: modules keep their own parameters, also
+        # where torch.func puts others in their place, and the global store is left alone.
+        with pyro.get_param_store().scope():
+            terms = self.elbo.terms(self.model, self.guide, *args, **kwargs)
+        likelihood, kl = torch.as_tensor(terms.log_likelihood), torch.as_tensor(terms.total_kl)
+        return self.kl_weight * kl - likelihood, likelihood, kl
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        result = super()._apply(fn, recurse)
+        self.elbo.kl_weight = self.kl_weight  # .to(device) replaces buffers: keep the two one tensor
+        return result
+
+
+def _check_cover(model_trace: Any, guide_trace: Any) -> None:
+    for name, site in model_trace.nodes.items():
+        if site["type"] != "sample" or site["is_observed"]:
+            continue
+        covered = guide_trace.nodes.get(name)
+        kind = "gate site" if gate_record(site) is not None else "latent site"
+        if covered is None:
+            raise ValueError(f"{kind} {name!r} of the model is not covered by the guide")
+        if kind == "gate site" and not isinstance(_unwrapped(covered["fn"]), GateLaw | Delta):
+            raise ValueError(
+                f"gate site {name!r} is given {type(covered['fn']).__name__} by the guide, which is no "
+                "gate law; use a gate guide such as l0bayes.guides.AutoHardConcrete"
+            )
+    for name, site in guide_trace.nodes.items():
+        if site["type"] != "sample" or site["is_observed"] or site["infer"].get("is_auxiliary"):
+            continue
+        if name not in model_trace.nodes:
+            raise ValueError(f"guide site {name!r} does not exist in the model")
+
+
+def _unwrapped(fn: Any) -> Any:
+    return fn.base_dist if isinstance(fn, Independent) else fn
+
+
+def _particle_terms(model_trace: Any, guide_trace: Any) -> ELBOTerms:
+    terms = ELBOTerms()
+    for name, site in model_trace.nodes.items():
+        if site["type"] != "sample":
+            continue
+        if not site["is_observed"]:
+            terms.kl[name] = _site_kl(name, site, guide_trace.nodes[name])
+        elif not site["infer"].get("_deterministic"):
+            terms.log_likelihood = terms.log_likelihood + _log_prob(site)
+    for name, site in guide_trace.nodes.items():
+        if site["type"] == "sample" and name not in model_trace.nodes:
+            terms.kl[name] = _log_prob(site)  # auxiliary: its entropy belongs to a Delta site's density
+    return terms
+
+
+def _log_prob(site: Any, value: Any = None) -> Tensor:
+    log_prob = site["fn"].log_prob(site["value"] if value is None else value)
+    total: Tensor = scale_and_mask(log_prob, site["scale"], site["mask"]).sum()
+    return total
+
+
+def _site_kl(name: str, model_site: Any, guide_site: Any) -> Tensor:
+    q, p = guide_site["fn"], model_site["fn"]
+    if isinstance(_unwrapped(q), Delta):
+        return _log_prob(guide_site) - _log_prob(model_site, guide_site["value"])
+    try:
+        kl = kl_divergence(q, p)
+    except NotImplementedError:
+        if guide_site["infer"].get(MONTE_CARLO):
+            return _log_prob(guide_site) - _log_prob(model_site, guide_site["value"])
+        raise NotImplementedError(
+            f"site {name!r}: no KL is registered from {_name(q)} to {_name(p)}. Register one with "
+            "torch.distributions.register_kl, or allow a one-draw estimate with "
+            "infer={l0bayes.infer.MONTE_CARLO: True} at the guide's site"
+        ) from None
+    if kl.shape != q.batch_shape:
+        kl = kl.expand(torch.broadcast_shapes(kl.shape, q.batch_shape))
+    total: Tensor = scale_and_mask(kl, guide_site["scale"], guide_site["mask"]).sum()
+    return total
+
+
+def _name(fn: Any) -> str:
+    base = _unwrapped(fn)
+    inner = getattr(base, "base", None)
+    return f"{type(base).__name__}({type(inner).__name__})" if inner is not None else type(base).__name__

@@ -1,0 +1,215 @@
+r"""A sparse version of a feed-forward network, as a Pyro model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from torch import Tensor, nn
+
+from l0bayes.sites import Inclusion, SampledGate, gate, slab
+
+__all__ = ["GatePlacement", "Likelihood", "SparseNetwork"]
+
+GatePlacement = Literal["input", "output", "weight"]
+Likelihood = Literal["categorical", "bernoulli", "gaussian"]
+
+
+class SparseNetwork(nn.Module):
+    r"""Spike-and-slab weights in an ``nn.Sequential`` of Linear layers and activations.
+
+    .. math:: y \sim \text{likelihood}\bigl(f(x;\, z \odot \theta)\bigr)
+
+    A layer has gates on its input units, its output units, or each weight. A gate on a hidden unit,
+    wherever it is declared, removes the unit: it multiplies the activation *after* the nonlinearity,
+    so that the unit's bias dies with it, and every weight into and out of the unit is tied to it. The
+    given network is copied as the guide's starting point and left untouched.
+
+    Sites are ``"{layer}.gate"``, ``"{layer}.weight.slab"`` and ``"{layer}.bias.slab"``, with the
+    layer's name in the Sequential.
+
+    Args:
+        net: The dense network: ``nn.Linear`` layers, activations and ``nn.Flatten`` in sequence.
+        gates: ``"input"``, ``"output"`` or ``"weight"`` for all Linear layers, or a mapping from
+            layer name to one of them; layers that are not in the mapping are not gated. ``"output"``
+            for all means all hidden units, since the last layer's outputs are the prediction.
+        inclusion: Prior of the gates: a probability, or a gate prior such as ``L0Penalty``, the same
+            for all layers or a mapping from layer name.
+        slab: Prior of a weight or bias, a scalar distribution such as ``Normal(0, 1)`` or
+            ``L2Penalty(0)``.
+        likelihood: ``"categorical"`` (labels as integers), ``"bernoulli"`` (one logit an output), or
+            ``"gaussian"`` with noise scale ``noise_scale``.
+        num_data: Size of the data set that minibatches come from; scales their log likelihood.
+        noise_scale: Standard deviation of the Gaussian likelihood.
+
+    Raises:
+        TypeError: If ``net`` holds a module that cannot be gated.
+        ValueError: If an argument is not one of the accepted values, or a layer name is unknown.
+
+    Example::
+
+        net = nn.Sequential(nn.Linear(64, 300), nn.ReLU(), nn.Linear(300, 10))
+        model = SparseNetwork(net, gates="input", inclusion=0.5, num_data=len(x))
+        guide = AutoHardConcrete(model, (x[:2], y[:2]), init_active=0.9)
+    """
+
+    def __init__(
+        self,
+        net: nn.Sequential,
+        gates: GatePlacement | Mapping[str, GatePlacement] = "input",
+        inclusion: Inclusion | Mapping[str, Inclusion] = 0.5,
+        slab: TorchDistributionMixin | None = None,
+        likelihood: Likelihood = "categorical",
+        num_data: int | None = None,
+        noise_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.linear_names = _check_layers(net)
+        self.placement = _placement(gates, self.linear_names)
+        self.inclusion = _per_layer(inclusion, self.placement)
+        if likelihood not in get_args(Likelihood):
+            raise ValueError(
+                f"likelihood must be one of {', '.join(get_args(Likelihood))}; got {likelihood!r}"
+            )
+        if num_data is not None and num_data < 1:
+            raise ValueError(f"num_data must be at least 1, got {num_data!r}")
+        if not noise_scale > 0:
+            raise ValueError(f"noise_scale must be positive, got {noise_scale!r}")
+        self.net = copy.deepcopy(net).requires_grad_(False)
+        self.slab_prior = dist.Normal(0.0, 1.0) if slab is None else slab
+        self.likelihood = likelihood
+        self.num_data = num_data
+        self.noise_scale = noise_scale
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The Pyro model: sample weights, predict, observe.
+
+        Args:
+            x: Inputs of shape ``(batch, ...)``.
+            y: Targets of shape ``(batch,)`` or, for other than categorical, ``(batch, outputs)``;
+                ``None`` to draw them.
+
+        Returns:
+            The network's output (logits or means), of shape ``(batch, outputs)``.
+        """
+        output = self._predict(x)
+        with pyro.plate("data", self.num_data or len(x), subsample=torch.arange(len(x), device=x.device)):
+            pyro.sample("y", self._observation(output), obs=y)
+        return output
+
+    def _observation(self, output: Tensor) -> TorchDistributionMixin:
+        if self.likelihood == "categorical":
+            return dist.Categorical(logits=output)
+        if self.likelihood == "bernoulli":
+            return dist.Bernoulli(logits=output).to_event(1)
+        return dist.Normal(output, self.noise_scale).to_event(1)
+
+    def _predict(self, x: Tensor) -> Tensor:
+        units = self._unit_gates()
+        for name, module in self.net.named_children():
+            if not isinstance(module, nn.Linear):
+                x = module(x)
+                continue
+            before, after = units.get(name), units.get(self._next(name))
+            if before is not None:
+                x = x * before.value
+            x = self._linear(name, module, x, before, after)
+        final = units.get(None)
+        return x if final is None else x * final.value
+
+    def _next(self, name: str) -> str | None:
+        index = self.linear_names.index(name) + 1
+        return self.linear_names[index] if index < len(self.linear_names) else None
+
+    def _unit_gates(self) -> dict[str | None, SampledGate]:
+        """Gates on units, keyed by the layer they feed; ``None`` is the network's output."""
+        found: dict[str | None, SampledGate] = {}
+        for name in self.linear_names:
+            layer = self.net.get_submodule(name)
+            where = self.placement.get(name)
+            if where == "input":
+                key, size = name, layer.in_features
+            elif where == "output":
+                key, size = self._next(name), layer.out_features
+            else:
+                continue
+            if key in found:
+                raise ValueError(f"the units between layers {name!r} and its neighbour are gated twice")
+            found[key] = gate(f"{name}.gate", self.inclusion[name], [size])
+        return found
+
+    def _linear(
+        self, name: str, layer: nn.Linear, x: Tensor, before: SampledGate | None, after: SampledGate | None
+    ) -> Tensor:
+        shape = layer.weight.shape
+        gates = [before] if before is not None else []
+        if after is not None:
+            gates.append(after.view(shape[0], 1))
+        own = None
+        if self.placement.get(name) == "weight":
+            own = gate(f"{name}.gate", self.inclusion[name], shape)
+            gates.append(own)
+        prior = self.slab_prior
+        weight = slab(f"{name}.weight", prior.expand(shape).to_event(2), gates, init=layer.weight)
+        if own is not None:
+            weight = weight * own.value
+        if layer.bias is None:
+            return x @ weight.mT
+        bias = slab(
+            f"{name}.bias",
+            prior.expand(layer.bias.shape).to_event(1),
+            after if after is not None else (),
+            init=layer.bias,
+        )
+        return nn.functional.linear(x, weight, bias)
+
+
+def _check_layers(net: nn.Sequential) -> list[str]:
+    if not isinstance(net, nn.Sequential):
+        raise TypeError(f"net must be an nn.Sequential of Linear layers, got {type(net).__name__}")
+    linear = []
+    for name, module in net.named_children():
+        if isinstance(module, nn.Linear):
+            linear.append(name)
+        elif next(module.parameters(), None) is not None:
+            raise TypeError(
+                f"net[{name!r}] is a {type(module).__name__} with parameters, which cannot be gated; "
+                "Linear layers and modules without parameters are accepted"
+            )
+    if not linear:
+        raise ValueError("net holds no Linear layer")
+    return linear
+
+
+def _placement(
+    gates: GatePlacement | Mapping[str, GatePlacement], names: list[str]
+) -> dict[str, GatePlacement]:
+    if isinstance(gates, str):
+        # The outputs of the last layer are the prediction: "output" for all means all hidden units.
+        chosen = names[:-1] if gates == "output" else names
+        gates = dict.fromkeys(chosen, gates)
+    unknown = sorted(set(gates) - set(names))
+    if unknown:
+        raise ValueError(f"gates names unknown layers {unknown}; the Linear layers are {names}")
+    for name, where in gates.items():
+        if where not in get_args(GatePlacement):
+            raise ValueError(
+                f"gates must be one of {', '.join(get_args(GatePlacement))}; got {where!r} for layer {name!r}"
+            )
+    return dict(gates)
+
+
+def _per_layer(
+    inclusion: Inclusion | Mapping[str, Inclusion], placement: Mapping[str, GatePlacement]
+) -> dict[str, Inclusion]:
+    if not isinstance(inclusion, Mapping):
+        return dict.fromkeys(placement, inclusion)
+    missing = sorted(set(placement) - set(inclusion))
+    if missing:
+        raise ValueError(f"inclusion gives no prior for the gated layers {missing}")
+    return {name: inclusion[name] for name in placement}
