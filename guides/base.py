@@ -147,10 +147,8 @@ class AutoGateGuide(AutoGuide):
 
     def _slab_law(self, latent: Latent, gates: dict[str, GateLaw]) -> GatedSlab:
         loc = getattr(self.loc, latent.key)
-        if self.slab == "delta":
-            base = dist.Delta(loc)
-        else:
-            base = dist.Normal(loc, getattr(self.scale, latent.key))
+        point = self.slab == "delta"
+        base = dist.Delta(loc) if point else dist.Normal(loc, getattr(self.scale, latent.key))
         activity = torch.ones_like(loc)
         for link in latent.gates:
             if link.site in gates:  # a gate may be hidden from this guide and enumerated in the model

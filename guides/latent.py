@@ -86,7 +86,8 @@ def find_latents(
     with torch.no_grad():
         trace = poutine.block(poutine.trace(InitMessenger(start)(model)).get_trace)(*args, **kwargs)
     latents, values = [], {}
-    for name, site in trace.iter_stochastic_nodes():
+    for name, node in trace.iter_stochastic_nodes():
+        site: Any = node
         if site_is_subsample(site):
             continue
         latent = _describe(name, site)
@@ -97,11 +98,11 @@ def find_latents(
     return latents, values
 
 
-def _describe(name: str, site: dict[str, Any]) -> Latent:
+def _describe(name: str, site: Any) -> Latent:
     fn, frames = site["fn"], tuple(site["cond_indep_stack"])
     if not all(frame.vectorized for frame in frames):
         raise NotImplementedError(
-            f"site {name!r} stands in a sequential plate; guides need vectorised plates"
+            f"site {name!r} stands in a sequential plate; only vectorised ones are handled"
         )
     if gate_record(site) is not None:
         return Latent(name, "gate", fn.event_dim, frames)

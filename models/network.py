@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import pyro
 import pyro.distributions as dist
@@ -102,7 +102,7 @@ class SparseNetwork(nn.Module):
             pyro.sample("y", self._observation(output), obs=y)
         return output
 
-    def _observation(self, output: Tensor) -> TorchDistributionMixin:
+    def _observation(self, output: Tensor) -> Any:
         if self.likelihood == "categorical":
             return dist.Categorical(logits=output)
         if self.likelihood == "bernoulli":
@@ -122,6 +122,11 @@ class SparseNetwork(nn.Module):
         final = units.get(None)
         return x if final is None else x * final.value
 
+    def _layer(self, name: str) -> nn.Linear:
+        layer = self.net.get_submodule(name)
+        assert isinstance(layer, nn.Linear)  # checked in the constructor
+        return layer
+
     def _next(self, name: str) -> str | None:
         index = self.linear_names.index(name) + 1
         return self.linear_names[index] if index < len(self.linear_names) else None
@@ -130,14 +135,15 @@ class SparseNetwork(nn.Module):
         """Gates on units, keyed by the layer they feed; ``None`` is the network's output."""
         found: dict[str | None, SampledGate] = {}
         for name in self.linear_names:
-            layer = self.net.get_submodule(name)
+            layer = self._layer(name)
             where = self.placement.get(name)
             if where == "input":
-                key, size = name, layer.in_features
+                size = layer.in_features
             elif where == "output":
-                key, size = self._next(name), layer.out_features
+                size = layer.out_features
             else:
                 continue
+            key = name if where == "input" else self._next(name)
             if key in found:
                 raise ValueError(f"the units between layers {name!r} and its neighbour are gated twice")
             found[key] = gate(f"{name}.gate", self.inclusion[name], [size])

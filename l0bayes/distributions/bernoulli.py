@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
-from torch.distributions import constraints, register_kl
+from torch.distributions import register_kl
 from torch.nn.functional import logsigmoid
 
+from l0bayes.distributions.constraints import finite
 from l0bayes.distributions.gate_law import GateLaw
 from l0bayes.distributions.hard_concrete import HardConcrete
-from l0bayes.distributions.numerics import bernoulli_kl
+from l0bayes.distributions.numerics import as_float, bernoulli_kl
 
 __all__ = ["BernoulliGate"]
 
@@ -29,13 +30,13 @@ class BernoulliGate(GateLaw):
         ValueError: With validation on, if ``logits`` is not finite.
     """
 
-    arg_constraints = {"logits": constraints.real}
+    arg_constraints = {"logits": finite}
     parameter_names = ("logits",)
     has_rsample = False
     has_enumerate_support = True
 
     def __init__(self, logits: Tensor | float, validate_args: bool | None = None) -> None:
-        self.logits = torch.as_tensor(logits)
+        self.logits = as_float(logits)
         TorchDistribution.__init__(self, self.logits.shape, validate_args=validate_args)
 
     @property
@@ -71,8 +72,8 @@ class BernoulliGate(GateLaw):
     def unclipped_icdf(self, u: Tensor) -> Tensor:
         return (u > torch.sigmoid(-self.logits)).to(self.logits.dtype)
 
-    def survival(self, x: Tensor) -> Tensor:
-        return self.prob_active.expand(torch.broadcast_shapes(x.shape, self.batch_shape))
+    def survival_logits(self, x: Tensor) -> Tensor:
+        return self.logits.expand(torch.broadcast_shapes(x.shape, self.batch_shape))
 
     def log_density(self, z: Tensor) -> Tensor:
         return torch.full(torch.broadcast_shapes(z.shape, self.batch_shape), -torch.inf).to(self.logits)

@@ -2,8 +2,6 @@ r"""The binary concrete law, without stretch or atoms."""
 
 from __future__ import annotations
 
-import math
-
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
@@ -11,12 +9,13 @@ from torch.distributions import constraints, register_kl
 from torch.distributions.utils import broadcast_all
 from torch.nn.functional import logsigmoid
 
+from l0bayes.distributions.constraints import finite
 from l0bayes.distributions.gate_law import GateLaw
-from l0bayes.distributions.numerics import logit, panelled_gauss_legendre, softplus
+from l0bayes.distributions.numerics import logistic_rule, logit, panelled_gauss_legendre, softplus
 
 __all__ = ["BinaryConcrete"]
 
-_HALF_LINE = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 40.0)
+_HALF_LINE = (*(2.0 * panel for panel in range(9)), 24.0, 40.0)
 
 
 class BinaryConcrete(GateLaw):
@@ -26,10 +25,21 @@ class BinaryConcrete(GateLaw):
         z = \sigma\bigl((\operatorname{logit} u + \log\alpha)/\beta\bigr), \qquad u \sim U(0,1),
         \qquad P(z > \tfrac12) = \sigma(\log\alpha)
 
-    It draws no exact zeros. Its activity is :math:`P(z > \tfrac12) = \sigma(\log\alpha)`, the
-    probability of its zero-temperature limit, and deployment needs that threshold
-    (``activity_threshold = 0.5``). With one tied ``log_alpha`` a layer, :math:`\pi = \tfrac12` and
-    temperature 0.1 it is the gate of Concrete Dropout (arXiv 1705.07832).
+    It has no atoms: a draw of exactly 0 or 1 is one that rounding put there. Its activity is
+    :math:`P(z > \tfrac12) = \sigma(\log\alpha)`, the probability of its zero-temperature limit, and
+    deployment needs that threshold (``activity_threshold = 0.5``). With one tied ``log_alpha`` a
+    layer, :math:`\pi = \tfrac12` and temperature 0.1 it is the gate of Concrete Dropout
+    (arXiv 1705.07832).
+
+    Mean, variance, entropy and KL are expectations over a second logistic variable T that is
+    independent of the law's own L: since :math:`\sigma(y) = P(T > -y)`,
+
+    .. math::
+        E[z] = P(\log\alpha + L + \beta T > 0), \qquad
+        E[\operatorname{softplus}(\operatorname{logit} z)] = E[(\log\alpha + L + \beta T)_+]/\beta.
+
+    Which of L and T is integrated in closed form is free, so the singularities of the other's
+    integrand can be kept π away from the real line at every temperature.
 
     Args:
         log_alpha: Location, any shape.
@@ -39,7 +49,7 @@ class BinaryConcrete(GateLaw):
         ValueError: With validation on, if the temperature is not positive or ``log_alpha`` not finite.
     """
 
-    arg_constraints = {"log_alpha": constraints.real, "temperature": constraints.positive}
+    arg_constraints = {"log_alpha": finite, "temperature": constraints.positive}
     parameter_names = ("log_alpha", "temperature")
     activity_threshold = 0.5
 
@@ -54,7 +64,7 @@ class BinaryConcrete(GateLaw):
 
     @property
     def activity_logits(self) -> Tensor:
-        return self.log_alpha + torch.zeros_like(self.temperature)
+        return self.log_alpha
 
     @property
     def saturation_logits(self) -> Tensor:
@@ -67,13 +77,15 @@ class BinaryConcrete(GateLaw):
         """Log density. A rounded 0 or 1 is read as the nearest number inside, for there is no atom."""
         if self._validate_args:
             self._validate_sample(value)
-        info = torch.finfo(self.log_alpha.dtype)
-        return self.log_density(value.clamp(info.tiny, 1.0 - info.eps / 2))
+        return self.log_density(value)
 
-    def survival(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(self.log_alpha - self.temperature * logit(x))
+    def survival_logits(self, x: Tensor) -> Tensor:
+        inside = torch.where(x > 0, x, 0.5)  # keeps gradients finite at 0
+        return torch.where(x > 0, self.log_alpha - self.temperature * logit(inside), torch.inf)
 
     def log_density(self, z: Tensor) -> Tensor:
+        info = torch.finfo(z.dtype)
+        z = z.clamp(info.tiny, 1.0 - info.eps / 2)
         centred = self.temperature * logit(z) - self.log_alpha
         log_jacobian = -torch.log(z) - torch.log1p(-z)
         return torch.log(self.temperature) + logsigmoid(centred) + logsigmoid(-centred) + log_jacobian
@@ -83,59 +95,64 @@ class BinaryConcrete(GateLaw):
         r""":math:`\sigma(\log\alpha)`, as in Eq. 13 of the paper without the stretch."""
         return torch.sigmoid(self.log_alpha)
 
-    def quadrature(self) -> tuple[Tensor, Tensor]:
-        half, weights = panelled_gauss_legendre(self.log_alpha, _HALF_LINE, 16)
-        y = torch.cat([-half.flip(0), half])
-        z = torch.sigmoid(y)
-        return z, torch.cat([weights.flip(0), weights]) * z * torch.sigmoid(-y)
+    @property
+    def mean(self) -> Tensor:
+        r""":math:`E[z] = P(\log\alpha + L + \beta T > 0)`; batch shape."""
+        at, _, weights = _other_logistic(self.log_alpha, self.temperature)
+        return (weights * torch.sigmoid(at)).sum(0).clamp(max=1.0)
+
+    @property
+    def mean_given_active(self) -> Tensor:
+        r""":math:`E[z \mid z > \tfrac12] = \tfrac12 + \int_{1/2}^1 P(z > x)\,dx \,/\, P(z > \tfrac12)`."""
+        y, weights = panelled_gauss_legendre(self.log_alpha, _HALF_LINE, 16)
+        shape = (-1, *(1 for _ in self.batch_shape))
+        weights = (weights * torch.sigmoid(y) * torch.sigmoid(-y)).reshape(shape)
+        log_survival = logsigmoid(self.log_alpha - self.temperature * y.reshape(shape))
+        return 0.5 + (weights * (log_survival - logsigmoid(self.log_alpha)).exp()).sum(0)
 
     @property
     def variance(self) -> Tensor:
-        r""":math:`\int_0^1 2x\,P(z > x)\,dx - E[z]^2`, which unlike the density is bounded at the ends."""
-        nodes, weights = self._column_nodes()
-        second_moment = (2.0 * weights * nodes * self.survival(nodes)).sum(0)
-        return (second_moment - self.mean.square()).clamp(min=0.0)
+        r""":math:`m(1 - m) - \beta\,\partial m / \partial\log\alpha` with m the mean, for
+        :math:`\sigma^2 = \sigma - \sigma'`; taken at :math:`-|\log\alpha|`, for it is even."""
+        tail = torch.where(self.log_alpha > 0, -self.log_alpha, self.log_alpha)
+        at, scale, weights = _other_logistic(tail, self.temperature)
+        mean = (weights * torch.sigmoid(at)).sum(0)
+        slope = (weights * torch.sigmoid(at) * torch.sigmoid(-at)).sum(0) / scale
+        return (mean * (1.0 - mean) - self.temperature * slope).clamp(min=0.0)
 
     def entropy(self) -> Tensor:
-        r"""Differential entropy in nats. With :math:`y = (\log\alpha + L)/\beta`, L logistic,
+        r"""Differential entropy in nats, :math:`2 - \log\beta + E[y] - 2E[\operatorname{softplus} y]`
+        with :math:`y = \operatorname{logit} z`; taken at :math:`-|\log\alpha|`, for it is even."""
+        tail = torch.where(self.log_alpha > 0, -self.log_alpha, self.log_alpha)
+        at, scale, weights = _other_logistic(tail, self.temperature)
+        positive_part = scale * (weights * softplus(at)).sum(0)
+        return 2.0 - torch.log(self.temperature) + (tail - 2.0 * positive_part) / self.temperature
 
-        .. math::
-            H = 2 - \log\beta + E[y] - 2E[\operatorname{softplus} y], \qquad
-            E[\operatorname{softplus} y] = \frac{\operatorname{softplus}(\log\alpha)}{\beta}
-            + \int_0^\infty \log(1 + e^{-y})\,(p(y) + p(-y))\,dy.
-        """
-        y, weights = panelled_gauss_legendre(self.log_alpha, _HALF_LINE, 16)
-        shape = (-1, *(1 for _ in self.batch_shape))
-        y, weights = y.reshape(shape), weights.reshape(shape)
 
-        def density(at: Tensor) -> Tensor:
-            centred = self.temperature * at - self.log_alpha
-            return self.temperature * torch.sigmoid(centred) * torch.sigmoid(-centred)
+def _other_logistic(location: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Rule for functions of :math:`a + L + bT`, the one of L and T with the smaller scale at nodes.
 
-        tails = (weights * softplus(-y) * (density(y) + density(-y))).sum(0)
-        mean_softplus = softplus(self.log_alpha) / self.temperature + tails
-        return 2.0 - torch.log(self.temperature) + self.log_alpha / self.temperature - 2.0 * mean_softplus
+    With ``at, larger, weights`` returned, :math:`P(a + L + bT > 0) = E[\sigma(\text{at})]` and
+    :math:`E[(a + L + bT)_+] = \text{larger}\,E[\operatorname{softplus}(\text{at})]`.
+    """
+    nodes, weights = logistic_rule(location, max(location.dim(), scale.dim()))
+    larger = scale.clamp(min=1.0)
+    return location / larger + scale / larger.square() * nodes, larger, weights
 
 
 @register_kl(BinaryConcrete, BinaryConcrete)
 def _kl_binary_concrete(q: BinaryConcrete, p: BinaryConcrete) -> Tensor:
-    r"""KL in nats, an expectation over the logistic variable of q by an exponentially convergent rule.
+    r"""KL in nats. With :math:`r = \beta_p/\beta_q`, :math:`c = r\log\alpha_q - \log\alpha_p`, L logistic,
 
-    At equal temperatures it is :math:`\delta\coth(\delta/2) - 2` with
+    .. math:: |c| - \log r + 2 E[\operatorname{softplus}(rL - |c|) - \operatorname{softplus}(L)],
+
+    at equal temperatures :math:`\delta\coth(\delta/2) - 2` with
     :math:`\delta = \log\alpha_q - \log\alpha_p`.
     """
-    y, weights = _logistic_rule(q.log_alpha)
-    shape = (-1, *(1 for _ in range(max(len(q.batch_shape), len(p.batch_shape)))))
-    y, weights = y.reshape(shape), weights.reshape(shape)
     ratio = p.temperature / q.temperature
-    shifted = ratio * (y + q.log_alpha) - p.log_alpha
-    log_q = logsigmoid(y) + logsigmoid(-y)
-    log_p = torch.log(ratio) + logsigmoid(shifted) + logsigmoid(-shifted)
-    return (weights * (log_q - log_p)).sum(0)
-
-
-def _logistic_rule(like: Tensor) -> tuple[Tensor, Tensor]:
-    """Trapezoid rule for expectations under the standard logistic law; exponentially convergent."""
-    step, reach = 0.25, 40.0
-    y = torch.linspace(-reach, reach, math.ceil(2 * reach / step) + 1, dtype=like.dtype, device=like.device)
-    return y, step * torch.sigmoid(y) * torch.sigmoid(-y)
+    shift = ratio * q.log_alpha - p.log_alpha
+    shift = torch.where(shift > 0, -shift, shift)
+    at, scale, weights = _other_logistic(shift, ratio)
+    nodes, _ = logistic_rule(shift, shift.dim())
+    excess = (weights * (scale * softplus(at) - softplus(nodes))).sum(0)
+    return 2.0 * excess - shift - torch.log(ratio)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+import torch
 from torch import Tensor
 from torch.distributions import biject_to, constraints, transform_to
 
-__all__ = ["GateInterval", "open_unit_interval"]
+__all__ = ["GateInterval", "finite", "open_unit_interval"]
 
 
 class GateInterval(constraints.Constraint):
@@ -40,6 +41,18 @@ class _OpenUnitInterval(constraints.Constraint):
 
 open_unit_interval = _OpenUnitInterval()
 """Probabilities strictly between 0 and 1."""
+
+
+class _Finite(constraints.Constraint):
+    def check(self, value: Tensor) -> Tensor:
+        return torch.isfinite(value)
+
+    def __repr__(self) -> str:
+        return "a finite number"
+
+
+finite = _Finite()
+"""Finite numbers; torch's own ``real`` admits the infinities."""
 
 
 def _refuse(constraint: GateInterval) -> NoReturn:

@@ -50,7 +50,6 @@ def deployed_gates(law: GateLaw, rule: DeploymentRule = "median") -> Tensor:
         k = int(active.sum().round())
         keep = torch.zeros_like(active).flatten()
         keep[active.flatten().topk(k).indices] = 1.0
-        given_active = (law.mean / active.clamp(min=torch.finfo(active.dtype).tiny)).clamp(0.0, 1.0)
-        return keep.reshape(active.shape) * given_active
+        return keep.reshape(active.shape) * law.mean_given_active
     value = {"median": lambda: law.median, "eq13": lambda: law.noise_free, "sample": law.sample}[rule]()
     return torch.where(value > law.activity_threshold, value, torch.zeros_like(value))

@@ -30,7 +30,8 @@ class GateLaw(TorchDistribution):
 
     * ``activity_logits``: :math:`\operatorname{logit} P(z \ne 0)`,
     * ``saturation_logits``: :math:`\operatorname{logit} P(z = 1)`,
-    * ``unclipped_icdf``, ``log_density``, ``survival``, ``noise_free`` and ``quadrature``.
+    * ``unclipped_icdf``, ``log_density``, ``survival_logits`` and ``noise_free``,
+    * ``quadrature``, or else ``mean``, ``variance`` and ``entropy``.
 
     Attributes:
         parameter_names: Constructor arguments that are tensors of the batch shape.
@@ -82,20 +83,24 @@ class GateLaw(TorchDistribution):
 
     @abstractmethod
     def log_density(self, z: Tensor) -> Tensor:
-        """Log density on (0, 1); finite values are also returned at 0 and 1, where they are unused."""
+        """Log density on (0, 1); minus infinity where there is none."""
 
     @abstractmethod
-    def survival(self, x: Tensor) -> Tensor:
-        """:math:`P(z > x)` for x in [0, 1)."""
+    def survival_logits(self, x: Tensor) -> Tensor:
+        r""":math:`\operatorname{logit} P(z > x)` for x in [0, 1)."""
 
     @property
     @abstractmethod
     def noise_free(self) -> Tensor:
         """The gate with its noise left out (Eq. 13 of the paper for the hard concrete)."""
 
-    @abstractmethod
     def quadrature(self) -> tuple[Tensor, Tensor]:
-        """Nodes in (0, 1) and weights for integrals over the interior, each of shape ``(n,)``."""
+        """Nodes in (0, 1) and weights for integrals over the interior, each of shape ``(n,)``.
+
+        Raises:
+            NotImplementedError: If the law has no such rule and computes its moments otherwise.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no quadrature rule on (0, 1)")
 
     # ---- what follows ----------------------------------------------------------------------------
 
@@ -118,8 +123,8 @@ class GateLaw(TorchDistribution):
         """Differentiable draws of shape ``sample_shape + batch_shape``, with exact zeros and ones."""
         parameter = getattr(self, self.parameter_names[0])
         u = torch.rand(self._extended_shape(sample_shape), dtype=parameter.dtype, device=parameter.device)
-        tiny = torch.finfo(u.dtype).tiny
-        return self.unclipped_icdf(u.clamp(tiny, 1.0 - torch.finfo(u.dtype).eps / 2)).clamp(0.0, 1.0)
+        eps = torch.finfo(u.dtype).eps  # torch.rand draws multiples of eps / 2, 0 included and 1 not
+        return self.unclipped_icdf(u.clamp(eps / 4, 1.0 - eps / 2)).clamp(0.0, 1.0)
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         """Draws without gradient."""
@@ -138,8 +143,12 @@ class GateLaw(TorchDistribution):
     def cdf(self, value: Tensor) -> Tensor:
         r""":math:`P(z \le x)`, right-continuous, with jumps at 0 and 1."""
         inside = torch.where((value >= 0) & (value < 1), value, 0.5)
-        result = torch.where(value >= 1, 1.0, 1.0 - self.survival(inside))
+        result = torch.where(value >= 1, 1.0, torch.sigmoid(-self.survival_logits(inside)))
         return torch.where(value < 0, 0.0, result)
+
+    def survival(self, x: Tensor) -> Tensor:
+        """:math:`P(z > x)` for x in [0, 1), without the cancellation of ``1 - cdf(x)``."""
+        return torch.sigmoid(self.survival_logits(x))
 
     def icdf(self, value: Tensor) -> Tensor:
         """Smallest x with ``cdf(x) >= value``."""
@@ -161,7 +170,13 @@ class GateLaw(TorchDistribution):
     def mean(self) -> Tensor:
         r""":math:`E[z] = \int_0^1 P(z > x)\,dx`, by quadrature; batch shape."""
         nodes, weights = self._column_nodes()
-        return (weights * self.survival(nodes)).sum(0)
+        return (weights * self.survival(nodes)).sum(0).clamp(max=1.0)
+
+    @property
+    def mean_given_active(self) -> Tensor:
+        r""":math:`E[z \mid z > \text{activity\_threshold}]`, batch shape."""
+        active = self.prob_active
+        return (self.mean / active.clamp(min=torch.finfo(active.dtype).tiny)).clamp(max=1.0)
 
     @property
     def variance(self) -> Tensor:
@@ -181,12 +196,9 @@ class GateLaw(TorchDistribution):
         nodes, weights = self._column_nodes()
         log_f = self.log_density(nodes)
         interior = (weights * log_f.exp() * log_f).sum(0)
-        return self.atom_entropy() - interior
-
-    def atom_entropy(self) -> Tensor:
-        """The atoms' share of the entropy."""
         shut, open_ = -self.activity_logits, self.saturation_logits
-        return -(torch.sigmoid(shut) * logsigmoid(shut) + torch.sigmoid(open_) * logsigmoid(open_))
+        atoms = torch.sigmoid(shut) * logsigmoid(shut) + torch.sigmoid(open_) * logsigmoid(open_)
+        return -(atoms + interior)
 
     def activity_entropy(self) -> Tensor:
         """Entropy of the event ``z != 0`` alone, in nats: how undecided the gate is."""

@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 __all__ = [
+    "as_float",
     "bernoulli_entropy",
     "bernoulli_kl",
     "gauss_legendre",
+    "logistic_rule",
     "logit",
     "panelled_gauss_legendre",
     "softplus",
@@ -26,6 +28,13 @@ def softplus(x: Tensor) -> Tensor:
     torch's own ``softplus`` becomes the identity beyond 20, an error of 2e-9 that float64 would show.
     """
     return -logsigmoid(-x)
+
+
+def as_float(value: Tensor | float) -> Tensor:
+    """A floating-point tensor: tensors keep their dtype, numbers and integers get the default one."""
+    if isinstance(value, Tensor) and value.is_floating_point():
+        return value
+    return torch.as_tensor(value, dtype=torch.get_default_dtype())
 
 
 def logit(p: Tensor) -> Tensor:
@@ -41,7 +50,7 @@ def bernoulli_entropy(logits: Tensor) -> Tensor:
     It is evaluated on :math:`-|\ell|` (the entropy is even), where both terms are small, so that no
     large numbers cancel.
     """
-    tail = -logits.abs()
+    tail = torch.where(logits > 0, -logits, logits)  # -abs, whose second derivative at 0 is lost
     return softplus(tail) - tail * torch.sigmoid(tail)
 
 
@@ -52,13 +61,17 @@ def bernoulli_kl(logits: Tensor, prior_logits: Tensor) -> Tensor:
         \mathrm{KL}(\mathrm{Bern}\,\sigma(\ell)\,\|\,\mathrm{Bern}\,\sigma(m))
         = \sigma(\ell)\,(\ell - m) - \operatorname{softplus}(\ell) + \operatorname{softplus}(m)
 
-    No logarithm of a probability is taken, so it stays finite for every finite logit.
+    No logarithm of a probability is taken, so it stays finite for every finite logit. Exchanging 0
+    and 1 changes the sign of both logits and leaves the KL as it is; it is evaluated with
+    :math:`\ell \le 0`, so that two open gates lose no digits to the difference of large numbers.
 
     Args:
         logits: Logit of the first law, any shape.
         prior_logits: Logit of the second law, broadcastable to it.
     """
-    return torch.sigmoid(logits) * (logits - prior_logits) - softplus(logits) + softplus(prior_logits)
+    tail = torch.where(logits > 0, -logits, logits)
+    prior = torch.where(logits > 0, -prior_logits, prior_logits)
+    return torch.sigmoid(tail) * (tail - prior) - softplus(tail) + softplus(prior)
 
 
 @lru_cache(maxsize=32)
@@ -86,6 +99,23 @@ def panelled_gauss_legendre(like: Tensor, edges: tuple[float, ...], order: int) 
     """
     nodes, weights = _legendre(order, edges)
     return like.new_tensor(nodes), like.new_tensor(weights)
+
+
+def logistic_rule(like: Tensor, batch_dim: int) -> tuple[Tensor, Tensor]:
+    r"""Trapezoid rule for expectations under the standard logistic law.
+
+    A function without singularities closer than π to the real line is integrated to rounding.
+
+    Args:
+        like: Gives dtype and device.
+        batch_dim: Number of trailing dimensions of size 1 to append.
+
+    Returns:
+        Nodes and weights, each of shape ``(161, 1, ..., 1)``.
+    """
+    nodes = torch.linspace(-40.0, 40.0, 161, dtype=like.dtype, device=like.device)
+    nodes = nodes.reshape((-1, *(1 for _ in range(batch_dim))))
+    return nodes, 0.5 * torch.sigmoid(nodes) * torch.sigmoid(-nodes)
 
 
 def gauss_legendre(like: Tensor, low: float, high: float, order: int) -> tuple[Tensor, Tensor]:

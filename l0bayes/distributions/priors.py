@@ -17,7 +17,7 @@ from torch.nn.functional import logsigmoid
 from l0bayes.distributions.bernoulli import binary_support
 from l0bayes.distributions.constraints import GateInterval, open_unit_interval
 from l0bayes.distributions.gate_law import GateLaw
-from l0bayes.distributions.numerics import bernoulli_kl, logit
+from l0bayes.distributions.numerics import as_float, bernoulli_kl, logit
 
 __all__ = ["Gate", "GatePrior", "L0Penalty"]
 
@@ -71,7 +71,7 @@ class GatePrior(TorchDistribution):
     @property
     def variance(self) -> Tensor:
         """Prior variance of the gate."""
-        return self.inclusion_probability * (1.0 - self.inclusion_probability)
+        return torch.sigmoid(self.inclusion_logits) * torch.sigmoid(-self.inclusion_logits)
 
 
 class Gate(GatePrior):
@@ -96,7 +96,7 @@ class Gate(GatePrior):
     parameter_name = "inclusion"
 
     def __init__(self, inclusion: Tensor | float, validate_args: bool | None = None) -> None:
-        self.inclusion = torch.as_tensor(inclusion)
+        self.inclusion = as_float(inclusion)
         TorchDistribution.__init__(self, self.inclusion.shape, validate_args=validate_args)
 
     @property
@@ -131,7 +131,7 @@ class L0Penalty(GatePrior):
     parameter_name = "penalty"
 
     def __init__(self, penalty: Tensor | float, validate_args: bool | None = None) -> None:
-        self.penalty = torch.as_tensor(penalty)
+        self.penalty = as_float(penalty)
         TorchDistribution.__init__(self, self.penalty.shape, validate_args=validate_args)
 
     @property

@@ -10,6 +10,8 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, constraints, kl_divergence, register_kl
 
+from l0bayes.distributions.numerics import as_float
+
 __all__ = ["GatedSlab", "L2Penalty"]
 
 
@@ -48,12 +50,8 @@ class GatedSlab(TorchDistribution):
                 f"{tuple(base.batch_shape)}"
             ) from error
         self.base = base
+        self.has_rsample = bool(base.has_rsample)
         TorchDistribution.__init__(self, base.batch_shape, validate_args=validate_args)
-
-    @property
-    def has_rsample(self) -> bool:
-        """Whether the base has differentiable draws."""
-        return bool(self.base.has_rsample)
 
     @property
     def support(self) -> Any:
@@ -74,6 +72,7 @@ class GatedSlab(TorchDistribution):
         """The same law with a larger batch shape, of its own type."""
         new: Self = self._get_checked_instance(GatedSlab, _instance)
         new.base = self.base.expand(batch_shape)
+        new.has_rsample = self.has_rsample
         new.activity = self.activity.expand(batch_shape)
         TorchDistribution.__init__(new, torch.Size(batch_shape), validate_args=False)
         new._validate_args = self._validate_args
@@ -103,6 +102,9 @@ class L2Penalty(TorchDistribution):
     For a ``"delta"`` slab guide only: with ``decay=0`` the slab costs nothing and the whole code cost
     of a weight is the gate's λ, as in the paper. It has no normaliser and no draws.
 
+    Attributes:
+        is_flat: Whether ``decay`` was given as the number 0, so that there is nothing to compute.
+
     Args:
         decay: Weight decay in nats per squared unit of the weight, not negative.
 
@@ -114,7 +116,7 @@ class L2Penalty(TorchDistribution):
     support = constraints.real
 
     def __init__(self, decay: Tensor | float = 0.0, validate_args: bool | None = None) -> None:
-        self.decay = torch.as_tensor(decay, dtype=torch.get_default_dtype())
+        self.decay = as_float(decay)
         TorchDistribution.__init__(self, self.decay.shape, validate_args=validate_args)
 
     @property
@@ -125,6 +127,7 @@ class L2Penalty(TorchDistribution):
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
         """The same penalty with a larger batch shape, of its own type."""
         new: Self = self._get_checked_instance(L2Penalty, _instance)
+        new.is_flat = self.is_flat
         new.decay = self.decay.expand(batch_shape)
         TorchDistribution.__init__(new, torch.Size(batch_shape), validate_args=False)
         new._validate_args = self._validate_args
@@ -152,5 +155,7 @@ def _kl_gated_slab(q: GatedSlab, p: Distribution) -> Tensor:
     A ``Delta`` base has the code cost :math:`-\log p(\theta)` (its density at the point counted as 1).
     """
     if isinstance(q.base, Delta):
+        if isinstance(p, L2Penalty) and p.is_flat:
+            return torch.zeros((), device=q.activity.device).expand(q.batch_shape)
         return q.activity * -p.log_prob(q.base.v)
     return q.activity * kl_divergence(q.base, p)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import pyro
@@ -111,7 +111,7 @@ class GradientStep:
         loss.backward()
         return loss.detach(), likelihood.detach(), kl.detach()
 
-    def _capture(self, parameters: dict[str, Tensor], leaves: list[Any], structure: Any) -> Any:
+    def _capture(self, parameters: Mapping[str, Tensor], leaves: list[Any], structure: Any) -> Any:
         names = list(parameters)
 
         def losses(values: list[Tensor], tensors: list[Tensor]) -> Any:

@@ -11,7 +11,7 @@ import torch
 from pyro import poutine
 from pyro.distributions import Delta
 from pyro.distributions.util import scale_and_mask
-from pyro.infer import ELBO
+from pyro.infer.elbo import ELBO, ELBOModule
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 from torch.distributions import Independent, kl_divergence
@@ -166,7 +166,7 @@ class MeanFieldELBO(ELBO):
         return float(loss.detach())
 
 
-class BoundELBO(torch.nn.Module):
+class BoundELBO(ELBOModule):
     """An ELBO with its model and guide, as one module.
 
     Parameters of the guide, and of the model where it is a module, are its parameters. ``kl_weight``
@@ -179,12 +179,10 @@ class BoundELBO(torch.nn.Module):
     """
 
     kl_weight: Tensor
+    elbo: MeanFieldELBO
 
     def __init__(self, model: Callable[..., Any], guide: Callable[..., Any], elbo: MeanFieldELBO) -> None:
-        super().__init__()
-        self.model = model
-        self.guide = guide
-        self.elbo = elbo
+        super().__init__(model, guide, elbo)
         self.register_buffer("kl_weight", elbo.kl_weight, persistent=False)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
