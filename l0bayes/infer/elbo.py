@@ -181,7 +181,7 @@ class BoundELBO(ELBOModule):
     kl_weight: Tensor
     elbo: MeanFieldELBO
 
-    def __init__(self, model: Callable[..., Any], guide: Callable[..., Any], elbo: MeanFieldELBO) -> None:
+    def __init__(self, model: Any, guide: Any, elbo: MeanFieldELBO) -> None:
         super().__init__(model, guide, elbo)
         self.register_buffer("kl_weight", elbo.kl_weight, persistent=False)
 
