@@ -116,6 +116,7 @@ class L2Penalty(TorchDistribution):
     support = constraints.real
 
     def __init__(self, decay: Tensor | float = 0.0, validate_args: bool | None = None) -> None:
+        self.is_flat = not isinstance(decay, Tensor) and decay == 0
         self.decay = as_float(decay)
         TorchDistribution.__init__(self, self.decay.shape, validate_args=validate_args)
 
