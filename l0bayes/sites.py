@@ -230,7 +230,11 @@ def spike_and_slab(
         if inclusion is not None or expected_active is not None or gate_shape is not None:
             raise ValueError("gate is given, so inclusion, expected_active and gate_shape must not be")
         gates = _as_gates(gate)
-        if groups is not None and len(gates) == 1:
+        if not gates:
+            raise ValueError("gate is an empty sequence; leave it out for gates of the slab's own")
+        if groups is not None:
+            if len(gates) != 1:
+                raise ValueError(f"groups need exactly one gate, got {len(gates)}")
             _check_groups(groups, event_shape, math.prod(gates[0].shape))
     weight, links = _sample_slab(name, slab, gates, groups, init)
     for one, link in zip(gates, links, strict=True):
@@ -276,10 +280,15 @@ def _check_slab(slab: TorchDistributionMixin, init: Tensor | None) -> None:
 
 
 def _as_gates(gate: SampledGate | Sequence[SampledGate]) -> tuple[SampledGate, ...]:
-    gates = (gate,) if isinstance(gate, SampledGate) else tuple(gate)
-    if not all(isinstance(one, SampledGate) for one in gates):
-        raise TypeError("gate must be a result of l0bayes.gate or a sequence of them")
-    return gates
+    gates = (gate,) if isinstance(gate, SampledGate) else gate
+    wrong = (
+        [gates] if not isinstance(gates, Sequence) else [g for g in gates if not isinstance(g, SampledGate)]
+    )
+    if wrong:
+        raise TypeError(
+            f"gate must be a result of l0bayes.gate or a sequence of them, got {type(wrong[0]).__name__}"
+        )
+    return tuple(gates)
 
 
 def _sample_slab(
@@ -354,6 +363,8 @@ def _gate_shape(
 
 def _check_groups(groups: Tensor, event_shape: torch.Size, gates: int | None) -> int:
     """The number of gates that ``groups`` uses."""
+    if not isinstance(groups, Tensor):
+        raise TypeError(f"groups must be a tensor of indices, got {type(groups).__name__}")
     if groups.shape != event_shape:
         raise ValueError(
             f"groups must give one gate index a weight, shape {tuple(event_shape)}; got {tuple(groups.shape)}"

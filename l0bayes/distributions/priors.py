@@ -6,12 +6,13 @@ gates are accepted. The KL from *any* gate law is registered here once, on the l
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints, register_kl
+from torch.distributions.utils import lazy_property
 from torch.nn.functional import logsigmoid
 
 from l0bayes.distributions.bernoulli import binary_support
@@ -25,7 +26,7 @@ __all__ = ["Gate", "GatePrior", "L0Penalty"]
 class GatePrior(TorchDistribution):
     """Base of the priors on binary gates; subclasses hold one tensor parameter."""
 
-    parameter_name: ClassVar[str]
+    parameter_name: str
     has_enumerate_support = True
     site_name: str | None = None
 
@@ -47,6 +48,7 @@ class GatePrior(TorchDistribution):
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
         """The same prior with a larger batch shape, of its own type."""
         new: Self = self._get_checked_instance(type(self), _instance)
+        new.parameter_name = self.parameter_name
         setattr(new, self.parameter_name, getattr(self, self.parameter_name).expand(batch_shape))
         new.site_name = self.site_name
         TorchDistribution.__init__(new, torch.Size(batch_shape), validate_args=False)
@@ -87,26 +89,47 @@ class Gate(GatePrior):
 
     Args:
         inclusion: Prior inclusion probability, strictly between 0 and 1, any shape.
+        logits: Its logit, instead of it; for probabilities too small to write down.
 
     Raises:
-        ValueError: With validation on, if ``inclusion`` is not strictly between 0 and 1.
+        ValueError: If both or neither are given, or, with validation on, if ``inclusion`` is not
+            strictly between 0 and 1 or ``logits`` not finite.
     """
 
-    arg_constraints = {"inclusion": open_unit_interval}
-    parameter_name = "inclusion"
+    arg_constraints = {"inclusion": open_unit_interval, "logits": constraints.real}
 
-    def __init__(self, inclusion: Tensor | float, validate_args: bool | None = None) -> None:
-        self.inclusion = as_float(inclusion)
-        TorchDistribution.__init__(self, self.inclusion.shape, validate_args=validate_args)
+    def __init__(
+        self,
+        inclusion: Tensor | float | None = None,
+        logits: Tensor | float | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        if (inclusion is None) == (logits is None):
+            raise ValueError("give exactly one of inclusion and logits")
+        self.parameter_name, given = ("inclusion", inclusion) if inclusion is not None else ("logits", logits)
+        assert given is not None
+        parameter = as_float(given)
+        setattr(self, self.parameter_name, parameter)
+        TorchDistribution.__init__(self, parameter.shape, validate_args=validate_args)
+
+    @lazy_property
+    def inclusion(self) -> Tensor:
+        """Prior inclusion probability, batch shape."""
+        return torch.sigmoid(self.logits)
+
+    @lazy_property
+    def logits(self) -> Tensor:
+        """Logit of the prior inclusion probability, batch shape."""
+        return logit(self.inclusion)
 
     @property
     def inclusion_logits(self) -> Tensor:
-        return logit(self.inclusion)
+        return self.logits
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        return torch.where(value > 0, torch.log(self.inclusion), torch.log1p(-self.inclusion))
+        return torch.where(value > 0, logsigmoid(self.logits), logsigmoid(-self.logits))
 
 
 class L0Penalty(GatePrior):
@@ -143,9 +166,9 @@ class L0Penalty(GatePrior):
             self._validate_sample(value)
         return torch.where(value > 0, -self.penalty, 0.0)
 
-    def normalised_log_prob(self, value: Tensor) -> Tensor:
-        """Log probability under ``Gate(sigmoid(-penalty))``, the strict prior it corresponds to."""
-        return torch.where(value > 0, logsigmoid(-self.penalty), logsigmoid(self.penalty))
+    def as_gate(self) -> Gate:
+        """``Gate(sigmoid(-penalty))``: the strict prior it corresponds to, normalised."""
+        return Gate(logits=-self.penalty)
 
 
 @register_kl(GateLaw, Gate)

@@ -1,14 +1,32 @@
 """The mean-field ELBO, its compiled form and the training loop."""
 
 from l0bayes.infer.compiled import CompilationWarning, CompileMode, GradientStep
+from l0bayes.infer.early_stopping import EarlyStopping
 from l0bayes.infer.elbo import MONTE_CARLO, BoundELBO, ELBOTerms, MeanFieldELBO
+from l0bayes.infer.fit import fit
+from l0bayes.infer.objective import Objective, describe_objective
+from l0bayes.infer.result import Fit, History, Restart
+from l0bayes.infer.schedules import Constant, Geometric, Linear, Schedule
+from l0bayes.infer.training import DivergenceError
 
 __all__ = [
     "MONTE_CARLO",
     "BoundELBO",
     "CompilationWarning",
     "CompileMode",
+    "Constant",
+    "DivergenceError",
     "ELBOTerms",
+    "EarlyStopping",
+    "Fit",
+    "Geometric",
     "GradientStep",
+    "History",
+    "Linear",
     "MeanFieldELBO",
+    "Objective",
+    "Restart",
+    "Schedule",
+    "describe_objective",
+    "fit",
 ]

@@ -180,6 +180,8 @@ class BoundELBO(ELBOModule):
 
     kl_weight: Tensor
     elbo: MeanFieldELBO
+    model: Any
+    guide: Any
 
     def __init__(self, model: Any, guide: Any, elbo: MeanFieldELBO) -> None:
         super().__init__(model, guide, elbo)

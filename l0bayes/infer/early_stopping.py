@@ -1,0 +1,56 @@
+r"""When to stop: the ELBO, smoothed, has stopped rising."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["EarlyStopping"]
+
+
+@dataclass
+class EarlyStopping:
+    r"""Stop when the smoothed ELBO has not risen for a while.
+
+    A single ELBO estimate is noisy, so it is smoothed as an exponential moving average,
+    :math:`\bar e_t = (1 - a)\,\bar e_{t-1} + a\,e_t`, over the values recorded in the history.
+
+    Args:
+        patience: Number of recorded values without a rise before stopping.
+        min_rise: Rise in nats that counts.
+        smoothing: Weight a of a new value, in (0, 1].
+        after: Progress of training before which it never stops, in [0, 1]; set it to where the
+            schedules have arrived.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+    """
+
+    patience: int = 20
+    min_rise: float = 0.0
+    smoothing: float = 0.1
+    after: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.patience < 1:
+            raise ValueError(f"patience must be at least 1, got {self.patience!r}")
+        if self.min_rise < 0:
+            raise ValueError(f"min_rise must not be negative, got {self.min_rise!r}")
+        if not 0.0 < self.smoothing <= 1.0:
+            raise ValueError(f"smoothing must lie in (0, 1], got {self.smoothing!r}")
+        if not 0.0 <= self.after <= 1.0:
+            raise ValueError(f"after must lie in [0, 1], got {self.after!r}")
+
+    def should_stop(self, elbos: list[float], progresses: list[float]) -> bool:
+        """Whether a history of recorded ELBOs, with the progress at each, says to stop."""
+        best, since = -math.inf, 0
+        smoothed: float | None = None
+        for elbo, progress in zip(elbos, progresses, strict=True):
+            smoothed = elbo if smoothed is None else smoothed + self.smoothing * (elbo - smoothed)
+            if progress < self.after:
+                continue
+            if smoothed > best + self.min_rise:
+                best, since = smoothed, 0
+            else:
+                since += 1
+        return since >= self.patience

@@ -1,0 +1,255 @@
+r"""Fit any Pyro model and guide."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import pyro
+import torch
+
+from l0bayes.infer.checks import check_data, first_batch, preflight
+from l0bayes.infer.compiled import CompileMode, GradientStep
+from l0bayes.infer.early_stopping import EarlyStopping
+from l0bayes.infer.elbo import BoundELBO, MeanFieldELBO
+from l0bayes.infer.objective import describe_objective
+from l0bayes.infer.result import Fit, History, Restart
+from l0bayes.infer.schedules import Linear, Schedule, as_schedule
+from l0bayes.infer.training import DivergenceError, OptimizerFactory, Plan, read_gates, train
+
+__all__ = ["fit"]
+
+# From where on the half minute that Inductor takes is won back; below, the captured graph is run as is.
+_INDUCTOR_WORK = 2_000_000_000
+_INDUCTOR_STEPS = 50_000
+
+
+def fit(
+    model: Callable[..., Any],
+    guide: torch.nn.Module,
+    data: Any = (),
+    *,
+    steps: int | None = None,
+    epochs: int | None = None,
+    lr: float = 0.01,
+    gate_lr: float | None = None,
+    lr_schedule: float | Schedule | None = None,
+    temperature: float | Schedule | None = None,
+    kl_weight: float | Schedule = 1.0,
+    num_particles: int = 1,
+    optimizer: OptimizerFactory | None = None,
+    early_stopping: EarlyStopping | None = None,
+    restarts: int = 1,
+    seed: int = 0,
+    compile: CompileMode | Literal["auto"] = "auto",  # noqa: A002 - the word torch uses
+    log_every: int | None = None,
+    progress: bool = True,
+    callback: Callable[[History], None] | None = None,
+) -> Fit:
+    r"""Maximise the ELBO of a model and guide by stochastic gradients.
+
+    The guide is trained in place. Everything is checked before the first step: data, priors, shapes,
+    that the guide covers the model and that every KL exists. Random numbers follow ``seed`` alone and
+    the global generator is left as it was. Interrupting (Ctrl-C) returns what was reached.
+
+    Args:
+        model: A Pyro model, a function or a module (whose parameters are trained along).
+        guide: A guide that is a module, such as :class:`~l0bayes.guides.AutoHardConcrete` or any Pyro
+            autoguide.
+        data: The model's positional arguments as a tuple, or a ``DataLoader`` (any iterable that can
+            be iterated anew) of such tuples.
+        steps: Number of optimiser steps; default 2000. Not together with ``epochs``.
+        epochs: Number of passes over the loader.
+        lr: Learning rate of slabs, other latents and the model's parameters.
+        gate_lr: Learning rate of the gates, in logits; by default 5 times ``lr``, since gates that
+            move as slowly as weights do not decide.
+        lr_schedule: Factor on both rates over progress; by default 1 for the first half, then
+            linearly to 0.01.
+        temperature: Temperature of the guide's gates, a number or a schedule; default: as the guide
+            has it.
+        kl_weight: Weight of all KL terms, a number or a schedule; 1 is the bound.
+        num_particles: Draws a step.
+        optimizer: From parameter groups to an optimiser; default fused Adam.
+        early_stopping: When to stop before the last step.
+        restarts: Number of independent runs; all but the first start from perturbed parameters. The
+            given guide ends as the best of them.
+        seed: Seed of the first run; the others take the next integers.
+        compile: ``"inductor"``, ``"graph"``, ``"eager"`` (see :class:`~l0bayes.infer.GradientStep`), or
+            ``"auto"``: Inductor for long runs, where its compile time is won back, else the captured
+            graph.
+        log_every: Steps between records of the history; by default about 200 records a run.
+        progress: Whether to show a progress bar.
+        callback: Called with the history after each record.
+
+    Returns:
+        The fit; see :class:`~l0bayes.infer.Fit`.
+
+    Raises:
+        ValueError: If an argument is outside its range, data are empty or not finite, or the guide
+            does not cover the model.
+        TypeError: If an argument is of a type that is not accepted.
+        NotImplementedError: If a KL is missing.
+        DivergenceError: If the objective becomes NaN or infinite; its ``fit`` holds what was reached.
+
+    Example::
+
+        fit = l0bayes.fit(model, guide, (x, y), steps=3000, temperature=Geometric(0.67, 0.1))
+    """
+    started = time.perf_counter()
+    _check_numbers(lr=lr, gate_lr=gate_lr)
+    if restarts < 1:
+        raise ValueError(f"restarts must be at least 1, got {restarts!r}")
+    if compile not in ("auto", *get_args(CompileMode)):
+        raise ValueError(f"compile must be auto, {', '.join(get_args(CompileMode))}; got {compile!r}")
+    if not isinstance(guide, torch.nn.Module):
+        raise TypeError(
+            f"guide must be a module, such as AutoHardConcrete; got {type(guide).__name__}. A guide function "
+            "with pyro.param is trained by pyro.infer.SVI(..., loss=MeanFieldELBO())"
+        )
+    if restarts > 1 and not hasattr(guide, "perturb"):
+        raise ValueError(
+            f"restarts={restarts} needs a guide with perturb(), which {type(guide).__name__} lacks"
+        )
+    batch = first_batch(data)
+    check_data(model, batch)
+    total = _total_steps(steps, epochs, data)
+    plan = Plan(
+        steps=total,
+        lr=lr,
+        gate_lr=5.0 * lr if gate_lr is None else gate_lr,
+        lr_schedule=Linear(1.0, 0.01, begin=0.5) if lr_schedule is None else as_schedule(lr_schedule),
+        temperature=_temperature(temperature, guide),
+        kl_weight=as_schedule(kl_weight),
+        optimizer=optimizer,
+        early_stopping=early_stopping,
+        log_every=log_every or max(1, total // 200),
+        progress=progress,
+        callback=callback,
+    )
+    objective = MeanFieldELBO(num_particles=num_particles)(model, guide)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        _make_lazy_parameters(guide, batch)
+        preflight(objective, batch)
+        described = describe_objective(model, guide, batch)
+    step = GradientStep(objective, _mode(compile, objective, total * restarts))
+    config = {
+        "steps": total,
+        "lr": plan.lr,
+        "gate_lr": plan.gate_lr,
+        "lr_schedule": repr(plan.lr_schedule),
+        "temperature": repr(plan.temperature) if plan.temperature is not None else None,
+        "kl_weight": repr(plan.kl_weight),
+        "num_particles": num_particles,
+        "optimizer": "Adam" if optimizer is None else repr(optimizer),
+        "early_stopping": repr(early_stopping),
+        "restarts": restarts,
+        "seed": seed,
+        "torch": torch.__version__,
+        "pyro": pyro.__version__,
+    }
+    runs = _Runs(objective, step, data, plan, restarts, seed)
+
+    def result() -> Fit:
+        seconds = time.perf_counter() - started
+        total_gates = read_gates(guide).total
+        return Fit(runs.done, described, config, data, total_gates, seconds, step.mode)
+
+    try:
+        runs.run()
+    except DivergenceError as error:
+        error.fit = result()
+        raise
+    return result()
+
+
+class _Runs:
+    """The independent runs of a fit; ``done`` grows as they end, whatever ends them."""
+
+    def __init__(
+        self, objective: BoundELBO, step: GradientStep, data: Any, plan: Plan, restarts: int, seed: int
+    ) -> None:
+        self.objective, self.step, self.data, self.plan = objective, step, data, plan
+        self.seeds = range(seed, seed + restarts)
+        self.done: list[Restart] = []
+
+    def run(self) -> None:
+        start = copy.deepcopy(self.objective.state_dict()) if len(self.seeds) > 1 else {}
+        for index, seed in enumerate(self.seeds):
+            if index:
+                self.objective.load_state_dict(start)
+                self.objective.guide.perturb(seed)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                self._run_one(index, seed)
+            if self.done[-1].stopped == "interrupted":
+                break
+        if len(self.done) > 1:
+            self._keep_best()
+
+    def _run_one(self, index: int, seed: int) -> None:
+        label = "training" if len(self.seeds) == 1 else f"restart {index + 1} of {len(self.seeds)}"
+        history, started, stopped = History(), time.perf_counter(), "diverged"
+        try:
+            stopped = train(self.objective, self.step, self.data, self.plan, history, label)
+        finally:
+            model, guide = self.objective.model, self.objective.guide
+            if len(self.seeds) > 1:  # the next run starts in the same module
+                guide = copy.deepcopy(guide)
+                model = copy.deepcopy(model) if isinstance(model, torch.nn.Module) else model
+            seconds = time.perf_counter() - started
+            self.done.append(Restart(guide, model, history, seed, seconds, stopped))
+
+    def _keep_best(self) -> None:
+        best = max(self.done, key=lambda run: run.elbo)
+        self.objective.guide.load_state_dict(best.guide.state_dict())
+        if isinstance(best.model, torch.nn.Module):
+            self.objective.model.load_state_dict(best.model.state_dict())
+
+
+def _check_numbers(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be positive, got {value!r}")
+
+
+def _total_steps(steps: int | None, epochs: int | None, data: Any) -> int:
+    if steps is not None and epochs is not None:
+        raise ValueError("give steps or epochs, not both")
+    if epochs is not None:
+        if isinstance(data, tuple | torch.Tensor):
+            raise ValueError("epochs counts passes over a loader; with full data give steps")
+        if epochs < 1:
+            raise ValueError(f"epochs must be at least 1, got {epochs!r}")
+        return epochs * len(data)
+    steps = 2000 if steps is None else steps
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps!r}")
+    return steps
+
+
+def _temperature(value: float | Schedule | None, guide: torch.nn.Module) -> Schedule | None:
+    if value is None:
+        return None
+    if not isinstance(getattr(guide, "temperature", None), torch.Tensor):
+        raise ValueError(f"temperature is given, but {type(guide).__name__} has no temperature")
+    schedule = as_schedule(value)
+    for at in (0.0, 0.5, 1.0):
+        if not schedule(at) > 0:
+            raise ValueError(f"temperature must be positive, got {schedule(at)!r} at progress {at}")
+    return schedule
+
+
+def _make_lazy_parameters(guide: torch.nn.Module, batch: tuple[Any, ...]) -> None:
+    """Pyro's own autoguides make their parameters when they first run."""
+    with torch.no_grad(), pyro.get_param_store().scope():
+        guide(*batch)
+
+
+def _mode(wanted: str, objective: BoundELBO, steps: int) -> CompileMode:
+    if wanted != "auto":
+        return wanted  # type: ignore[return-value]
+    size = sum(p.numel() for p in objective.parameters() if p.requires_grad)
+    return "inductor" if size * steps > _INDUCTOR_WORK or steps > _INDUCTOR_STEPS else "graph"

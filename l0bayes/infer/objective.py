@@ -1,0 +1,109 @@
+r"""Which objective a (model, guide) pair is trained on, and whether it is a bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.distributions import Delta
+from torch.distributions import Independent
+
+from l0bayes.distributions import BernoulliGate, GatedSlab, GateLaw, HardConcrete, L0Penalty
+from l0bayes.infer.elbo import MeanFieldELBO
+
+__all__ = ["Objective", "describe_objective"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """An objective by name.
+
+    Attributes:
+        name: What it is called.
+        is_bound: Whether it bounds the log evidence of the model as written.
+        note: What it bounds, or why it is no bound.
+        relaxation: The gates' variational law.
+        slab: The slabs' variational law.
+    """
+
+    name: str
+    is_bound: bool
+    note: str
+    relaxation: str
+    slab: str
+
+
+_POINT = "the slab is a point, so it bounds the joint density of data and weights, not the evidence"
+_OBJECTIVES = {
+    "none": ("ELBO", True, "mean-field evidence lower bound of a model without gates"),
+    "exact": ("ELBO of the strict spike and slab", True, "binary gates: a bound on the log evidence"),
+    "mixed": (
+        "ELBO with a hard concrete prior",
+        True,
+        "the KL is exact in the mixed measure: a bound for the spike-and-slab-style model as written",
+    ),
+    "activity": (
+        "spike-and-slab VI with relaxed gates (activity KL)",
+        False,
+        "a bound for the model whose open gates follow the guide's own amplitude; for the strict spike "
+        "and slab a surrogate, to be judged by the hardened ELBO",
+    ),
+    "penalty": (
+        "L0 objective (Eq. 18)",
+        False,
+        "the gates' entropy is left out, so it lies below the free energy and is not a bound; its gate "
+        "probabilities are not a posterior",
+    ),
+}
+
+
+def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objective:
+    """Name the objective that :class:`MeanFieldELBO` is for this pair.
+
+    Args:
+        model: A Pyro model.
+        guide: Its guide.
+        data: Arguments to run both with once.
+
+    Raises:
+        ValueError: If the guide does not cover the model.
+    """
+    with torch.no_grad(), pyro.get_param_store().scope(), poutine.block():
+        model_trace, guide_trace = MeanFieldELBO()._get_trace(model, guide, data, {})
+    kinds: set[str] = set()
+    laws: set[str] = set()
+    slabs: set[str] = set()
+    for name, site in guide_trace.nodes.items():
+        if site["type"] != "sample" or name not in model_trace.nodes:
+            continue
+        q, p = _base(site["fn"]), _base(model_trace.nodes[name]["fn"])
+        if isinstance(q, GateLaw):
+            laws.add(type(q).__name__)
+            kinds.add(_kind(q, p))
+        elif isinstance(q, GatedSlab):
+            slabs.add(type(q.base).__name__)
+    # The weakest claim of any gate is the claim of the whole.
+    kind = next((k for k in ("penalty", "activity", "mixed", "exact") if k in kinds), "none")
+    name, is_bound, note = _OBJECTIVES[kind]
+    if Delta.__name__ in slabs:
+        if kind == "activity":
+            name = "Eq. 17 (activity KL, point slab)"
+        is_bound, note = False, note if kind == "penalty" else f"{_POINT}; {note}"
+    return Objective(
+        name, is_bound, note, "+".join(sorted(laws)) or "none", "+".join(sorted(slabs)) or "none"
+    )
+
+
+def _base(fn: Any) -> Any:
+    return fn.base_dist if isinstance(fn, Independent) else fn
+
+
+def _kind(q: GateLaw, p: Any) -> str:
+    if isinstance(p, L0Penalty):
+        return "penalty"
+    if isinstance(p, HardConcrete):
+        return "mixed"
+    return "exact" if isinstance(q, BernoulliGate) else "activity"

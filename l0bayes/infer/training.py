@@ -1,0 +1,196 @@
+r"""One training run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from l0bayes.infer.checks import as_arguments
+from l0bayes.infer.compiled import GradientStep
+from l0bayes.infer.early_stopping import EarlyStopping
+from l0bayes.infer.elbo import BoundELBO
+from l0bayes.infer.progress import TrainingProgress
+from l0bayes.infer.result import History
+from l0bayes.infer.schedules import Schedule
+
+__all__ = ["DivergenceError", "Plan", "train"]
+
+OptimizerFactory = Callable[[list[dict[str, Any]]], Optimizer]
+
+
+class DivergenceError(FloatingPointError):
+    """The objective became NaN or infinite. The parameters are those of the last finite record.
+
+    Args:
+        message: What happened and what to try.
+
+    Attributes:
+        fit: What was fitted up to then, set by :func:`l0bayes.fit`.
+    """
+
+    fit: Any = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The settings of a run; see :func:`l0bayes.fit`."""
+
+    steps: int
+    lr: float
+    gate_lr: float
+    lr_schedule: Schedule
+    temperature: Schedule | None
+    kl_weight: Schedule
+    optimizer: OptimizerFactory | None
+    early_stopping: EarlyStopping | None
+    log_every: int
+    progress: bool
+    callback: Callable[[History], None] | None
+
+
+@dataclass
+class GateReading:
+    """What the progress line says of the gates."""
+
+    expected: float = 0.0
+    deployed: int = 0
+    total: int = 0
+
+
+@torch.no_grad()
+def read_gates(guide: Any) -> GateReading:
+    """Expected and deployed numbers of open gates of a guide; zeros where it has none."""
+    if not hasattr(guide, "gates"):
+        return GateReading()
+    active = [law.prob_active.flatten() for law in guide.gates().values()]
+    if not active:
+        return GateReading()
+    everything = torch.cat(active)
+    return GateReading(float(everything.sum()), int((everything > 0.5).sum()), everything.numel())
+
+
+def batches(data: Any) -> Iterator[tuple[Any, ...]]:
+    """Model arguments without end: the same tuple again and again, or epoch after epoch of a loader."""
+    if isinstance(data, Tensor | tuple):
+        arguments = data if isinstance(data, tuple) else (data,)
+        while True:
+            yield arguments
+    while True:
+        for batch in data:
+            yield as_arguments(batch)
+
+
+def make_optimizer(objective: BoundELBO, plan: Plan) -> Optimizer:
+    """The optimiser with gates and everything else as two groups.
+
+    Raises:
+        ValueError: If there is nothing to train.
+    """
+    guide = objective.guide
+    gates = list(guide.gate_parameters()) if hasattr(guide, "gate_parameters") else []
+    gate_ids = {id(parameter) for parameter in gates}
+    others = [p for p in objective.parameters() if p.requires_grad and id(p) not in gate_ids]
+    groups = [{"params": others, "lr": plan.lr}, {"params": gates, "lr": plan.gate_lr}]
+    groups = [group for group in groups if group["params"]]
+    if not groups:
+        raise ValueError("guide and model hold no trainable parameter")
+    if plan.optimizer is not None:
+        return plan.optimizer(groups)
+    return torch.optim.Adam(groups, fused=True)
+
+
+def train(
+    objective: BoundELBO, step: GradientStep, data: Any, plan: Plan, history: History, label: str
+) -> str:
+    """Run the optimisation, filling ``history``.
+
+    Args:
+        objective: The ELBO with its model and guide.
+        step: Its gradient step.
+        data: A tuple of arguments or an iterable of batches.
+        plan: The settings.
+        history: Filled in place, so that it survives an interruption.
+        label: Label of the progress bar.
+
+    Returns:
+        Why it ended: ``"finished"``, ``"converged"`` or ``"interrupted"``.
+
+    Raises:
+        DivergenceError: If the objective becomes NaN or infinite. Parameters are put back to the last
+            finite record.
+    """
+    optimizer = make_optimizer(objective, plan)
+    base_rates = [group["lr"] for group in optimizer.param_groups]
+    temperature = getattr(objective.guide, "temperature", None)
+    safe = _snapshot(objective)
+    pending: list[Tensor] = []
+    progresses: list[float] = []
+    reading = read_gates(objective.guide)
+    bar = TrainingProgress(plan.steps, label, reading.total, plan.progress)
+    try:
+        with bar:
+            for done, batch in enumerate(batches(data)):
+                progress = done / plan.steps
+                scale = plan.lr_schedule(progress)
+                for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
+                    group["lr"] = rate * scale
+                objective.kl_weight.fill_(plan.kl_weight(progress))
+                if plan.temperature is not None and temperature is not None:
+                    temperature.fill_(plan.temperature(progress))
+                _, likelihood, kl = step(batch)
+                optimizer.step()
+                pending.append(torch.stack([likelihood, kl]))
+                if (done + 1) % plan.log_every and done + 1 < plan.steps:
+                    continue
+                mean_likelihood, mean_kl = torch.stack(pending).double().mean(0).tolist()
+                pending.clear()
+                elbo = mean_likelihood - mean_kl
+                if not math.isfinite(elbo):
+                    _restore(objective, safe)
+                    raise DivergenceError(
+                        f"the objective became {elbo} before step {done + 1}; parameters were put back to "
+                        f"the last finite record. Try a smaller lr (now {plan.lr}) or gate_lr (now "
+                        f"{plan.gate_lr}), and check the priors' scales"
+                    )
+                safe = _snapshot(objective)
+                reading = read_gates(objective.guide)
+                history.append(
+                    step=done + 1,
+                    elbo=elbo,
+                    log_likelihood=mean_likelihood,
+                    kl=mean_kl,
+                    expected_l0=reading.expected,
+                    deployed_l0=reading.deployed,
+                    temperature=math.nan if temperature is None else float(temperature),
+                    kl_weight=float(objective.kl_weight),
+                )
+                progresses.append((done + 1) / plan.steps)
+                bar.update(done + 1, elbo, reading.expected, reading.deployed)
+                if plan.callback is not None:
+                    plan.callback(history)
+                if plan.early_stopping and plan.early_stopping.should_stop(history.elbo, progresses):
+                    return "converged"
+                if done + 1 >= plan.steps:
+                    return "finished"
+    except KeyboardInterrupt:
+        return "interrupted"
+    raise AssertionError("the stream of batches ended")  # it has no end
+
+
+def _snapshot(objective: BoundELBO) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in objective.parameters()]
+
+
+@torch.no_grad()
+def _restore(objective: BoundELBO, values: list[Tensor]) -> None:
+    for parameter, value in zip(objective.parameters(), values, strict=True):
+        parameter.copy_(value)
