@@ -154,7 +154,9 @@ def gate(
     Args:
         name: Name of the sample site.
         inclusion: Prior inclusion probability π, strictly between 0 and 1: a number, a tensor that
-            broadcasts to ``shape`` (a latent π too), or a gate prior object.
+            broadcasts to ``shape``, or a gate prior object. A latent π that may come with plate
+            dimensions or in a batch of particles needs a dimension of size 1 for each of ``shape``,
+            ``pi[..., None]`` for ``shape=[p]``, as parameters of any Pyro distribution do.
         shape: Shape of the gates that the site holds, as event dimensions. Plates add theirs to the
             left.
         expected_active: Another way to say π: how many of the site's gates are expected to be open
@@ -194,7 +196,7 @@ def spike_and_slab(
     Args:
         name: Name of the effective weight.
         inclusion: Prior inclusion probability π, strictly inside (0, 1): a number, a tensor, a latent
-            value, or a gate prior (``Gate``, ``L0Penalty``, ``HardConcrete``).
+            value (see :func:`gate`), or a gate prior (``Gate``, ``L0Penalty``, ``HardConcrete``).
         slab: Prior of θ; its event dimensions hold independent weights. Default ``Normal(0, 1)``.
         expected_active: Another way to say π: the expected number of open gates at this site.
         gate_shape: Shape of the gates, broadcastable to the slab's event shape; ``(1, p)`` on a slab
@@ -203,7 +205,7 @@ def spike_and_slab(
             G - 1 all used), for weights that share gates in any pattern.
         gate: A gate, or several, sampled before by :func:`gate`; the slab is multiplied by all.
             ``inclusion``, ``expected_active`` and ``gate_shape`` are then not given; ``groups``
-            indexes the given gate.
+            indexes the given gate, of which there must be one.
         init: Where guides may start the slab, of the slab's shape.
 
     Returns:
@@ -281,13 +283,11 @@ def _check_slab(slab: TorchDistributionMixin, init: Tensor | None) -> None:
 
 def _as_gates(gate: SampledGate | Sequence[SampledGate]) -> tuple[SampledGate, ...]:
     gates = (gate,) if isinstance(gate, SampledGate) else gate
-    wrong = (
-        [gates] if not isinstance(gates, Sequence) else [g for g in gates if not isinstance(g, SampledGate)]
-    )
-    if wrong:
-        raise TypeError(
-            f"gate must be a result of l0bayes.gate or a sequence of them, got {type(wrong[0]).__name__}"
-        )
+    for one in gates if isinstance(gates, Sequence) else (gates,):
+        if not isinstance(one, SampledGate):
+            raise TypeError(
+                f"gate must be a result of l0bayes.gate or a sequence of them, got {type(one).__name__}"
+            )
     return tuple(gates)
 
 
