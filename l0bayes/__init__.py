@@ -1,1 +1,57 @@
-"""Bayesian sparse models in Pyro: spike-and-slab gates, hard concrete guides, the L0 objective as an ELBO."""
+"""Bayesian sparse models in Pyro.
+
+Spike-and-slab priors over weights, gate guides that make them differentiable, the L0 objective as an
+ELBO, and gate posteriors in ArviZ. Everything heavy (ArviZ, pandas, scikit-learn, Matplotlib) is imported
+when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from l0bayes import distributions, guides, infer, models
+from l0bayes.infer import Fit, MeanFieldELBO, fit, hardened_elbo
+from l0bayes.sites import gate, slab, spike_and_slab
+
+if TYPE_CHECKING:
+    from l0bayes import datasets, network, posterior
+    from l0bayes.posterior import gate_table
+    from l0bayes.posterior.to_arviz import to_arviz
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Fit",
+    "MeanFieldELBO",
+    "datasets",
+    "distributions",
+    "fit",
+    "gate",
+    "gate_table",
+    "guides",
+    "hardened_elbo",
+    "infer",
+    "models",
+    "network",
+    "posterior",
+    "slab",
+    "spike_and_slab",
+    "to_arviz",
+]
+
+_LAZY_MODULES = ("datasets", "network", "posterior")
+_LAZY_NAMES = {"gate_table": "l0bayes.posterior", "to_arviz": "l0bayes.posterior"}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _LAZY_MODULES:
+        return import_module(f"l0bayes.{name}")
+    if name in _LAZY_NAMES:
+        return getattr(import_module(_LAZY_NAMES[name]), name)
+    raise AttributeError(f"module 'l0bayes' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

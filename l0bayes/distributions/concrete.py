@@ -104,7 +104,7 @@ class BinaryConcrete(GateLaw):
     @property
     def mean_given_active(self) -> Tensor:
         r""":math:`E[z \mid z > \tfrac12] = \tfrac12 + \int_{1/2}^1 P(z > x)\,dx \,/\, P(z > \tfrac12)`."""
-        y, weights = panelled_gauss_legendre(self.log_alpha, _HALF_LINE, 16)
+        y, weights = panelled_gauss_legendre(self.log_alpha, _HALF_LINE, 24)
         shape = (-1, *(1 for _ in self.batch_shape))
         weights = (weights * torch.sigmoid(y) * torch.sigmoid(-y)).reshape(shape)
         log_survival = logsigmoid(self.log_alpha - self.temperature * y.reshape(shape))

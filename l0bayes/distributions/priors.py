@@ -16,7 +16,7 @@ from torch.distributions.utils import lazy_property
 from torch.nn.functional import logsigmoid
 
 from l0bayes.distributions.bernoulli import binary_support
-from l0bayes.distributions.constraints import GateInterval, open_unit_interval
+from l0bayes.distributions.constraints import GateInterval, finite, open_unit_interval
 from l0bayes.distributions.gate_law import GateLaw
 from l0bayes.distributions.numerics import as_float, bernoulli_kl, logit
 
@@ -96,7 +96,7 @@ class Gate(GatePrior):
             strictly between 0 and 1 or ``logits`` not finite.
     """
 
-    arg_constraints = {"inclusion": open_unit_interval, "logits": constraints.real}
+    arg_constraints = {"inclusion": open_unit_interval, "logits": finite}
 
     def __init__(
         self,

@@ -157,6 +157,6 @@ def _kl_gated_slab(q: GatedSlab, p: Distribution) -> Tensor:
     """
     if isinstance(q.base, Delta):
         if isinstance(p, L2Penalty) and p.is_flat:
-            return torch.zeros((), device=q.activity.device).expand(q.batch_shape)
+            return q.activity.new_zeros(()).expand(q.batch_shape)
         return q.activity * -p.log_prob(q.base.v)
     return q.activity * kl_divergence(q.base, p)

@@ -4,6 +4,7 @@ from l0bayes.infer.compiled import CompilationWarning, CompileMode, GradientStep
 from l0bayes.infer.early_stopping import EarlyStopping
 from l0bayes.infer.elbo import MONTE_CARLO, BoundELBO, ELBOTerms, MeanFieldELBO
 from l0bayes.infer.fit import fit
+from l0bayes.infer.hardened import HardenedELBO, hardened_elbo
 from l0bayes.infer.objective import Objective, describe_objective
 from l0bayes.infer.result import Fit, History, Restart
 from l0bayes.infer.schedules import Constant, Geometric, Linear, Schedule
@@ -21,6 +22,7 @@ __all__ = [
     "Fit",
     "Geometric",
     "GradientStep",
+    "HardenedELBO",
     "History",
     "Linear",
     "MeanFieldELBO",
@@ -29,4 +31,5 @@ __all__ = [
     "Schedule",
     "describe_objective",
     "fit",
+    "hardened_elbo",
 ]

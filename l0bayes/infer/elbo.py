@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 
 from l0bayes.distributions import GateLaw
+from l0bayes.infer.draws import Given
 from l0bayes.sites import gate_record
 
 __all__ = ["MONTE_CARLO", "BoundELBO", "ELBOTerms", "MeanFieldELBO"]
@@ -110,9 +111,11 @@ class MeanFieldELBO(ELBO):
         return BoundELBO(model, guide, self)
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
-        guide_trace = prune_subsample_sites(poutine.trace(guide).get_trace(*args, **kwargs))
-        replayed = poutine.trace(poutine.replay(model, trace=guide_trace))
-        model_trace = prune_subsample_sites(replayed.get_trace(*args, **kwargs))
+        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        # Not poutine.replay: that overwrites the records that l0bayes.sites leaves on the model's sites.
+        with Given.sampled_in(guide_trace):
+            model_trace = poutine.trace(model).get_trace(*args, **kwargs)
+        guide_trace, model_trace = prune_subsample_sites(guide_trace), prune_subsample_sites(model_trace)
         _check_cover(model_trace, guide_trace)
         return model_trace, guide_trace
 

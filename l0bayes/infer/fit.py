@@ -147,7 +147,7 @@ def fit(
         "early_stopping": repr(early_stopping),
         "restarts": restarts,
         "seed": seed,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "pyro": pyro.__version__,
     }
     runs = _Runs(objective, step, data, plan, restarts, seed)

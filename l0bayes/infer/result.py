@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from l0bayes.infer.objective import Objective
+from l0bayes.infer.objective import Objective, describe_objective
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,6 +98,23 @@ class Fit:
     num_gates: int
     seconds: float
     mode: str
+
+    @classmethod
+    def of(cls, model: Any, guide: Any, data: tuple[Any, ...]) -> Fit:
+        """Wrap a guide that was trained elsewhere, by ``pyro.infer.SVI`` or a loop of one's own.
+
+        Args:
+            model: The Pyro model.
+            guide: Its trained guide.
+            data: The model's arguments.
+
+        Returns:
+            A fit with one run and no history.
+        """
+        objective = describe_objective(model, guide, data)
+        gates = guide.gates().values() if hasattr(guide, "gates") else ()
+        run = Restart(guide, model, History(), seed=0, seconds=0.0, stopped="trained elsewhere")
+        return cls([run], objective, {}, data, sum(law.batch_shape.numel() for law in gates), 0.0, "none")
 
     @property
     def best(self) -> Restart:

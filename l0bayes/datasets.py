@@ -1,0 +1,1 @@
+"""Real data, read from packages or a local folder, checksummed."""

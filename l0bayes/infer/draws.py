@@ -1,0 +1,99 @@
+r"""Many posterior draws at once: latents in one batch, then functions of them under ``vmap``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import prune_subsample_sites
+from torch import Tensor
+
+__all__ = ["Given", "draw_latents", "map_draws"]
+
+
+class Given(Messenger):
+    """Effect handler that gives sample sites fixed values and leaves their distributions in place.
+
+    Args:
+        values: Value by site name; other sites are sampled as usual.
+    """
+
+    def __init__(self, values: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.values = values
+
+    @classmethod
+    def sampled_in(cls, trace: Any) -> Given:
+        """The values of all sample sites of a trace, subsample indices of plates included."""
+        return cls({name: site["value"] for name, site in trace.nodes.items() if site["type"] == "sample"})
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] in self.values and not msg["is_observed"]:
+            msg["value"] = self.values[msg["name"]]
+            msg["done"] = True
+
+
+@torch.no_grad()
+def draw_latents(guide: Any, data: tuple[Any, ...], num_draws: int, seed: int) -> dict[str, Tensor]:
+    """Draws of every latent site of a guide. The global generators are left as they were.
+
+    Args:
+        guide: A guide; one with ``laws()`` is drawn from in one batch, any other is run again and again.
+        data: Its arguments.
+        num_draws: Number of draws S.
+        seed: Seed of the draws.
+
+    Returns:
+        Site name to values with a leading dimension of size S. Auxiliary sites are included.
+
+    Raises:
+        ValueError: If ``num_draws`` is not positive.
+    """
+    if num_draws < 1:
+        raise ValueError(f"num_draws must be at least 1, got {num_draws!r}")
+    with torch.random.fork_rng(devices=[]), poutine.block(), pyro.get_param_store().scope():
+        torch.manual_seed(seed)
+        if hasattr(guide, "laws"):
+            return {name: law.sample((num_draws,)) for name, law in guide.laws().items()}
+        draws: list[dict[str, Tensor]] = []
+        for _ in range(num_draws):
+            trace: Any = prune_subsample_sites(poutine.trace(guide).get_trace(*data))
+            draws.append({name: trace.nodes[name]["value"] for name in trace.stochastic_nodes})
+        return {name: torch.stack([draw[name] for draw in draws]) for name in draws[0]}
+
+
+@torch.no_grad()
+def map_draws(
+    function: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+    draws: dict[str, Tensor],
+    seed: int,
+    chunk_size: int | None = None,
+) -> dict[str, Tensor]:
+    """Apply a function to every draw and stack the results.
+
+    The draws are batched by ``torch.vmap``; a function that it cannot batch (control flow that depends
+    on values, random operations without a batching rule) is called in a loop instead.
+
+    Args:
+        function: From site values to tensors by name; it may run Pyro models and draw random numbers.
+        draws: Values with a leading dimension of draws.
+        seed: Seed of the function's random numbers.
+        chunk_size: Draws batched at a time, to bound memory; ``None`` for all.
+
+    Returns:
+        Each result with a leading dimension of draws.
+    """
+    count = len(next(iter(draws.values())))
+    quiet = pyro.validation_enabled(False)  # validation would branch on values
+    with quiet, torch.random.fork_rng(devices=[]), poutine.block(), pyro.get_param_store().scope():
+        torch.manual_seed(seed)
+        try:
+            return torch.vmap(function, randomness="different", chunk_size=chunk_size)(draws)
+        except RuntimeError:
+            torch.manual_seed(seed)
+            results = [function({name: value[i] for name, value in draws.items()}) for i in range(count)]
+            return {name: torch.stack([result[name] for result in results]) for name in results[0]}

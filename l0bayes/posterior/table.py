@@ -1,0 +1,176 @@
+r"""The gate table: which gates are open, how sure that is, and what it does to the weights."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from l0bayes.infer.result import Fit
+from l0bayes.posterior.to_arviz import to_arviz
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from numpy.typing import NDArray
+
+__all__ = ["gate_table"]
+
+
+def gate_table(
+    posterior: Any,
+    name: str | None = None,
+    *,
+    hdi_prob: float = 0.94,
+    chain: int | Literal["best"] = "best",
+    sort: bool = True,
+) -> pd.DataFrame:
+    r"""One row a gated weight, or one a gate where gates are shared by broadcasting.
+
+    ====================  ==========================================================================
+    column                meaning
+    ====================  ==========================================================================
+    ``pip``               posterior inclusion probability :math:`q(z \ne 0)`, analytic
+    ``pip_low, pip_high`` its range over restarts, where there are several
+    ``prob_one``          :math:`q(z = 1)`, analytic
+    ``mean, sd``          of the effective weight, zeros included (of the gate, in a table of gates)
+    ``hdi_low, hdi_high`` its narrowest interval of probability ``hdi_prob``
+    ``mean_active``       mean given that the gate is open
+    ``prior``             prior inclusion probability
+    ``bayes_factor``      posterior odds of inclusion over prior odds
+    ``in_median_model``   whether ``pip`` is above one half
+    ====================  ==========================================================================
+
+    Args:
+        posterior: ArviZ data from :func:`l0bayes.to_arviz`, from memory or a file, or a ``Fit``.
+        name: An effective weight or a gate site; default: the only weight with gates, or all gates.
+        hdi_prob: Probability of the interval, in (0, 1).
+        chain: The restart to read, by default the one with the highest ELBO.
+        sort: Whether to put the largest PIP first.
+
+    Returns:
+        A DataFrame indexed by the coordinates' labels.
+
+    Raises:
+        ValueError: If ``hdi_prob`` is outside (0, 1), or ``name`` is unknown or left out of the draws.
+    """
+    import pandas as pd
+
+    if not 0.0 < hdi_prob < 1.0:
+        raise ValueError(f"hdi_prob must lie strictly between 0 and 1, got {hdi_prob!r}")
+    if isinstance(posterior, Fit):
+        posterior = to_arviz(posterior)
+    constants, draws = _dataset(posterior, "constant_data"), _dataset(posterior, "posterior")
+    index = int(constants["elbo"].to_numpy().argmax()) if chain == "best" else int(chain)
+    links: dict[str, list[str]] = json.loads(constants.attrs["gates_of_weights"])
+    chosen = _choose(name, links, constants, draws)
+    frames = [_frame(target, links, constants, draws, index, hdi_prob) for target in chosen]
+    table = pd.concat(frames)
+    return table.sort_values("pip", ascending=False, kind="stable") if sort else table
+
+
+def _dataset(posterior: Any, group: str) -> xr.Dataset:
+    found = posterior[group]
+    dataset: xr.Dataset = found.to_dataset() if hasattr(found, "to_dataset") else found
+    return dataset
+
+
+def _choose(
+    name: str | None, links: dict[str, list[str]], constants: xr.Dataset, draws: xr.Dataset
+) -> list[str]:
+    gates = [str(v)[: -len(".pip")] for v in constants.data_vars if str(v).endswith(".pip")]
+    if name is not None:
+        if name not in (*links, *gates):
+            raise ValueError(f"name must be one of {sorted((*links, *gates))}; got {name!r}")
+        return [name]
+    weights = [w for w in links if _is_elementwise(w, links, constants, draws)]
+    covered = {gate for weight in weights for gate in links[weight]}
+    return weights + [gate for gate in gates if gate not in covered]
+
+
+def _is_elementwise(
+    weight: str, links: dict[str, list[str]], constants: xr.Dataset, draws: xr.Dataset
+) -> bool:
+    if len(links[weight]) != 1 or weight not in draws:
+        return False
+    if f"{weight}.group" in constants:
+        return True
+    return constants[f"{links[weight][0]}.pip"].dims[1:] == draws[weight].dims[2:]
+
+
+def _frame(
+    target: str,
+    links: dict[str, list[str]],
+    constants: xr.Dataset,
+    draws: xr.Dataset,
+    chain: int,
+    hdi_prob: float,
+) -> pd.DataFrame:
+    import pandas as pd
+
+    if target not in draws:
+        raise ValueError(f"{target!r} is not among the draws; name it in var_names of to_arviz")
+    gate = target
+    if target in links:
+        if not _is_elementwise(target, links, constants, draws):
+            raise ValueError(
+                f"weights {target!r} share gates by broadcasting; read the gates {links[target]}"
+            )
+        gate = links[target][0]
+    values = draws[target].to_numpy()[chain].reshape(draws.sizes["draw"], -1)
+    pick: Any = slice(None)
+    if f"{target}.group" in constants:
+        pick = constants[f"{target}.group"].to_numpy().ravel()
+
+    def of(quantity: str) -> NDArray[np.float64]:
+        data = constants[f"{gate}.{quantity}"].to_numpy().astype(np.float64)
+        flat = data.ravel() if quantity == "prior" else data.reshape(len(data), -1)
+        picked: NDArray[np.float64] = flat[..., pick]
+        return picked
+
+    pips, prior = of("pip"), of("prior")
+    pip = pips[chain]
+    low, high = _hdi(values, hdi_prob)
+    mean = values.mean(0)
+    open_draws = (values != 0).sum(0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean_active = np.where(open_draws > 0, values.sum(0) / open_draws, np.nan)
+        factor = pip / (1.0 - pip) * (1.0 - prior) / prior
+    columns: dict[str, Any] = {"pip": pip}
+    if len(pips) > 1:
+        columns |= {"pip_low": pips.min(0), "pip_high": pips.max(0)}
+    columns |= {
+        "prob_one": of("prob_one")[chain],
+        "mean": mean,
+        "sd": values.std(0),
+        "hdi_low": low,
+        "hdi_high": high,
+        "mean_active": mean_active,
+        "prior": prior,
+        "bayes_factor": factor,
+        "in_median_model": pip > 0.5,
+    }
+    return pd.DataFrame(columns, index=pd.Index(_labels(target, draws), name="weight"))
+
+
+def _labels(target: str, draws: xr.Dataset) -> list[str]:
+    array = draws[target]
+    dims = array.dims[2:]
+    if not dims:
+        return [target]
+    named = [dim for dim in dims if array[dim].dtype.kind in "OUT"]
+    coords = [[str(value) for value in array[dim].to_numpy()] for dim in dims]
+    combinations = (", ".join(combination) for combination in itertools.product(*coords))
+    return list(combinations) if named else [f"{target}[{combination}]" for combination in combinations]
+
+
+def _hdi(values: NDArray[Any], prob: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The narrowest interval that holds a share ``prob`` of the draws; columns are variables."""
+    ordered = np.sort(values, axis=0)
+    width = min(len(ordered) - 1, int(np.ceil(prob * len(ordered))))
+    spans = ordered[width:] - ordered[: len(ordered) - width]
+    start = spans.argmin(0)
+    columns = np.arange(ordered.shape[1])
+    return ordered[start, columns], ordered[start + width, columns]
