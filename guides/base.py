@@ -14,12 +14,13 @@ import pyro.distributions as dist
 import torch
 from pyro.infer.autoguide import AutoGuide
 from pyro.infer.autoguide.initialization import init_to_feasible
-from pyro.nn.module import PyroModule, PyroParam
+from pyro.nn.module import PyroParam
 from torch import Tensor
 from torch.distributions import biject_to, constraints
 
 from l0bayes.distributions import BernoulliGate, GatedSlab, GateLaw
 from l0bayes.guides.latent import Latent, find_latents
+from l0bayes.guides.parameters import GuideParameters
 from l0bayes.infer.elbo import MONTE_CARLO
 
 __all__ = ["AutoGateGuide", "SlabFamily"]
@@ -84,7 +85,7 @@ class AutoGateGuide(AutoGuide):
         self._latents, values = find_latents(model, tuple(args), kwargs, init_loc_fn)
         self._prototype_frames = {frame.name: frame for latent in self._latents for frame in latent.frames}
         for name in (*self.gate_parameter_names, "loc", "scale"):
-            setattr(self, name, PyroModule())
+            setattr(self, name, GuideParameters())
         for latent in self._latents:
             self._make_parameters(latent, values[latent.name], gate_start, init_scale)
 

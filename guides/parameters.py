@@ -1,0 +1,28 @@
+"""Where a guide keeps its parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyro
+from pyro.nn.module import PyroModule
+
+__all__ = ["GuideParameters"]
+
+
+class GuideParameters(PyroModule):
+    """Parameters of a guide: the module holds them, and Pyro's global store at most mirrors them.
+
+    A plain ``PyroModule`` takes over what the store has under its parameters' names. Two guides of one
+    class on one model have the same names, so that running the second would silently replace its
+    parameters by those of the first. Here the store is put right instead, and stock ``SVI`` still finds
+    every parameter in it by name.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        own = self.__dict__.get("_parameters", {}).get(f"{name}_unconstrained")
+        if own is not None and self._pyro_context.active:
+            store, full_name = pyro.get_param_store(), self._pyro_get_fullname(name)
+            if full_name in store and store._params[full_name] is not own:
+                del store[full_name]
+        return super().__getattr__(name)
