@@ -4,6 +4,8 @@ import pyro
 import pytest
 import torch
 
+torch.set_num_threads(1)  # the tensors are tiny: threads cost more than they save, and disturb neighbours
+
 
 @pytest.fixture(autouse=True)
 def _fresh_pyro():
