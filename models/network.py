@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pyro
 import pyro.distributions as dist
@@ -12,7 +12,13 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, nn
 
+from l0bayes.distributions import DeploymentRule, deployed_gates
+from l0bayes.infer.elbo import MeanFieldELBO
+from l0bayes.network.shrink import LayerWeights, shrink_sequential
 from l0bayes.sites import Inclusion, SampledGate, gate, slab
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["GatePlacement", "Likelihood", "SparseNetwork"]
 
@@ -173,6 +179,80 @@ class SparseNetwork(nn.Module):
             init=layer.bias,
         )
         return nn.functional.linear(x, weight, bias)
+
+    # ---- after training --------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def deploy(self, guide: Any, rule: DeploymentRule = "median") -> nn.Sequential:
+        """A plain network with shut units removed and everything else folded in.
+
+        Args:
+            guide: The trained guide.
+            rule: How a gate's law becomes a value; see
+                :func:`~l0bayes.distributions.deployed_gates`. Slabs take their posterior median.
+
+        Returns:
+            An ``nn.Sequential`` of Linear layers, free of l0bayes but for a column selection where
+            input columns are dropped.
+        """
+        laws, slabs = guide.gates(), guide.median()
+        gates = {name: deployed_gates(law, rule) for name, law in laws.items()}
+        layers, output_gates = {}, None
+        for name in self.linear_names:
+            weight = slabs[f"{name}.weight.slab"]
+            if self.placement.get(name) == "weight":
+                weight = weight * gates[f"{name}.gate"]
+            layers[name] = LayerWeights(weight, slabs.get(f"{name}.bias.slab"), None)
+        for name, where in self.placement.items():
+            if where == "weight":
+                continue
+            fed = name if where == "input" else self._next(name)
+            if fed is None:
+                output_gates = gates[f"{name}.gate"]
+            else:
+                layers[fed].input_gates = gates[f"{name}.gate"]
+        return shrink_sequential(self.net, layers, output_gates)
+
+    @torch.no_grad()
+    def layer_table(self, guide: Any, data: tuple[Any, ...], rule: DeploymentRule = "median") -> pd.DataFrame:
+        """What each layer keeps and costs.
+
+        Args:
+            guide: The trained guide.
+            data: Model arguments to evaluate the KL with; a small batch will do.
+            rule: Deployment rule.
+
+        Returns:
+            A DataFrame with one row a Linear layer: where its gates are, how many, how many are
+            expected and deployed open, weights (biases included) of the dense and the deployed layer,
+            counted as non-zeros on the deployed network, and the KL of its gates and its slabs in nats.
+        """
+        import pandas as pd
+
+        small = self.deploy(guide, rule)
+        kl = MeanFieldELBO()(self, guide).kl_by_site(*data)
+        laws = guide.gates()
+        rows = []
+        for name in self.linear_names:
+            law = laws.get(f"{name}.gate")
+            dense, kept = self._layer(name), small.get_submodule(name)
+            slabs = [kl.get(f"{name}.{part}.slab", 0.0) for part in ("weight", "bias")]
+            rows.append(
+                {
+                    "layer": name,
+                    "gates on": self.placement.get(name, "none"),
+                    "gates": 0 if law is None else law.batch_shape.numel(),
+                    "expected open": 0.0 if law is None else float(law.prob_active.sum()),
+                    "deployed open": 0 if law is None else int((deployed_gates(law, rule) != 0).sum()),
+                    "dense": f"{dense.in_features}-{dense.out_features}",
+                    "deployed": f"{kept.in_features}-{kept.out_features}",
+                    "dense weights": sum(p.numel() for p in dense.parameters()),
+                    "deployed weights": sum(int(torch.count_nonzero(p)) for p in kept.parameters()),
+                    "KL gates": float(kl.get(f"{name}.gate", 0.0)),
+                    "KL slabs": float(sum(slabs)),
+                }
+            )
+        return pd.DataFrame(rows).set_index("layer")
 
 
 def _check_layers(net: nn.Sequential) -> list[str]:

@@ -1,5 +1,6 @@
 """Gate laws, gate priors, slabs and their KL divergences. Knows torch and Pyro only."""
 
+import l0bayes.distributions.log_normal_kl  # noqa: F401 - registers its KLs
 from l0bayes.distributions.bernoulli import BernoulliGate
 from l0bayes.distributions.concrete import BinaryConcrete
 from l0bayes.distributions.deployment import DeploymentRule, deployed_gates

@@ -26,19 +26,31 @@ def softplus(x: Tensor) -> Tensor:
     r"""``log(1 + exp(x))``, exact to rounding in the whole range.
 
     torch's own ``softplus`` becomes the identity beyond 20, an error of 2e-9 that float64 would show.
+
+    Args:
+        x: Any shape.
     """
     return -logsigmoid(-x)
 
 
 def as_float(value: Tensor | float) -> Tensor:
-    """A floating-point tensor: tensors keep their dtype, numbers and integers get the default one."""
+    """A floating-point tensor.
+
+    Args:
+        value: A floating-point tensor, which is returned as it is; or a number or a tensor of
+            integers, which gets the default dtype.
+    """
     if isinstance(value, Tensor) and value.is_floating_point():
         return value
     return torch.as_tensor(value, dtype=torch.get_default_dtype())
 
 
 def logit(p: Tensor) -> Tensor:
-    r""":math:`\log p - \log(1 - p)`; 0 and 1 give the infinities."""
+    r""":math:`\log p - \log(1 - p)`; 0 and 1 give the infinities.
+
+    Args:
+        p: Probabilities, any shape.
+    """
     return torch.log(p) - torch.log1p(-p)
 
 
@@ -49,6 +61,9 @@ def bernoulli_entropy(logits: Tensor) -> Tensor:
 
     It is evaluated on :math:`-|\ell|` (the entropy is even), where both terms are small, so that no
     large numbers cancel.
+
+    Args:
+        logits: Logit of the law, any shape.
     """
     tail = torch.where(logits > 0, -logits, logits)  # -abs, whose second derivative at 0 is lost
     return softplus(tail) - tail * torch.sigmoid(tail)
@@ -119,5 +134,15 @@ def logistic_rule(like: Tensor, batch_dim: int) -> tuple[Tensor, Tensor]:
 
 
 def gauss_legendre(like: Tensor, low: float, high: float, order: int) -> tuple[Tensor, Tensor]:
-    """Gauss-Legendre nodes and weights on one interval, each of shape ``(order,)``."""
+    """Gauss-Legendre nodes and weights on one interval.
+
+    Args:
+        like: Gives dtype and device.
+        low: Left end of the interval.
+        high: Right end.
+        order: Number of nodes.
+
+    Returns:
+        Nodes and weights, each of shape ``(order,)``.
+    """
     return panelled_gauss_legendre(like, (low, high), order)

@@ -194,6 +194,11 @@ class BoundELBO(ELBOModule):
         """The loss (negative ELBO) for the model's arguments."""
         return self.with_terms(*args, **kwargs)[0]
 
+    def kl_by_site(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """The KL of every latent site, in nats, at one draw."""
+        with pyro.get_param_store().scope():
+            return self.elbo.terms(self.model, self.guide, *args, **kwargs).kl
+
     def with_terms(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Loss, log likelihood and KL (unweighted), each a scalar in nats."""
         # An empty parameter store for the time of the call: modules keep their own parameters, also
