@@ -158,14 +158,13 @@ class AutoGateGuide(AutoGuide):
 
     def _other_law(self, latent: Latent) -> Any:
         loc, scale = getattr(self.loc, latent.key), getattr(self.scale, latent.key)
-        transform = biject_to(latent.support)
-        base = dist.Normal(loc, scale)
-        event_dim = latent.event_dim + transform.domain.event_dim - transform.codomain.event_dim
-        if latent.support is constraints.real:
-            return base
-        if latent.support is constraints.positive:
+        if latent.family == "normal":
+            return dist.Normal(loc, scale)
+        if latent.family == "log_normal":
             return dist.LogNormal(loc, scale)
-        return dist.TransformedDistribution(base.to_event(event_dim), [transform])
+        transform = biject_to(latent.support)
+        event_dim = latent.event_dim + transform.domain.event_dim - transform.codomain.event_dim
+        return dist.TransformedDistribution(dist.Normal(loc, scale).to_event(event_dim), [transform])
 
     def _law(self, latent: Latent, gates: dict[str, GateLaw]) -> Any:
         if latent.role == "gate":

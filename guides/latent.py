@@ -13,14 +13,15 @@ from pyro.infer.autoguide.utils import helpful_support_errors
 from pyro.ops.tensor_utils import periodic_repeat
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
-from torch.distributions import biject_to
+from torch.distributions import biject_to, constraints
 
 from l0bayes.distributions import L2Penalty
 from l0bayes.sites import GateLink, gate_record, slab_record
 
-__all__ = ["Latent", "Role", "find_latents"]
+__all__ = ["Family", "Latent", "Role", "find_latents"]
 
 Role = Literal["gate", "slab", "other"]
+Family = Literal["normal", "log_normal", "pushed"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Latent:
         frames: The plates it stands in.
         support: Its constraint; ``None`` for gates.
         gates: For a slab, the gates that multiply it.
+        family: For another latent, the Normal pushed onto its support. The first two have analytic KLs;
+            it is kept by name since constraints lose their identity in a copy.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Latent:
     frames: tuple[Any, ...]
     support: Any = None
     gates: tuple[GateLink, ...] = ()
+    family: Family = "pushed"
 
     @property
     def key(self) -> str:
@@ -110,8 +114,16 @@ def _describe(name: str, site: Any) -> Latent:
         biject_to(fn.support)
     record = slab_record(site)
     if record is None:
-        return Latent(name, "other", fn.event_dim, frames, fn.support)
+        return Latent(name, "other", fn.event_dim, frames, fn.support, family=_family(fn.support))
     return Latent(name, "slab", fn.event_dim, frames, fn.support, record.gates)
+
+
+def _family(support: Any) -> Family:
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    if support is constraints.real:
+        return "normal"
+    return "log_normal" if support in (constraints.positive, constraints.nonnegative) else "pushed"
 
 
 def _full_size(value: Tensor, latent: Latent) -> Tensor:
