@@ -32,6 +32,9 @@ def laws_of(guide):
 
 
 def assert_same_laws(one, other):
+    assert {name: type(law) for name, law in one.laws().items()} == {
+        name: type(law) for name, law in other.laws().items()
+    }
     first, second = laws_of(one), laws_of(other)
     assert first.keys() == second.keys()
     for name in first:
