@@ -72,7 +72,8 @@ def find_latents(
         are repeated to the plate's full size.
 
     Raises:
-        ValueError: If the model has no latent site, or one that is discrete and no gate.
+        ValueError: If the model has no latent site, one that is discrete and no gate, a slab that is
+            not on the whole real line, or a batch dimension outside every plate.
         NotImplementedError: If a site stands in a sequential plate.
     """
 
@@ -108,6 +109,7 @@ def _describe(name: str, site: Any) -> Latent:
         raise NotImplementedError(
             f"site {name!r} stands in a sequential plate; only vectorised ones are handled"
         )
+    _check_batch(name, fn.batch_shape, {frame.dim for frame in frames})
     if gate_record(site) is not None:
         return Latent(name, "gate", fn.event_dim, frames)
     with helpful_support_errors(site):
@@ -115,7 +117,21 @@ def _describe(name: str, site: Any) -> Latent:
     record = slab_record(site)
     if record is None:
         return Latent(name, "other", fn.event_dim, frames, fn.support, family=_family(fn.support))
+    if _family(fn.support) != "normal":
+        raise ValueError(
+            f"slab site {name!r} has support {fn.support}; gate guides cover slabs on the whole real line"
+        )
     return Latent(name, "slab", fn.event_dim, frames, fn.support, record.gates)
+
+
+def _check_batch(name: str, batch_shape: torch.Size, plates: set[int]) -> None:
+    """Refuse a batch dimension that no plate declares, as Pyro's objectives do when they score a site."""
+    for dim, size in enumerate(reversed(batch_shape), start=1):
+        if size > 1 and -dim not in plates:
+            raise ValueError(
+                f"site {name!r} has batch shape {tuple(batch_shape)}, of which dimension {-dim} belongs to "
+                f"no plate; make {size} weights by .expand([{size}]).to_event(1), or use a plate"
+            )
 
 
 def _family(support: Any) -> Family:
