@@ -1,0 +1,137 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Bayesian sparse models: spike-and-slab gates, hard concrete guides, the L0 objective as an ELBO.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for results.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
+
+
+@app.command()
+def demo(out: Out = Path("demo-output"), seed: Seed = 0) -> None:
+    """Both acts on data that ships with scikit-learn: about a minute."""
+    started = time.perf_counter()
+    diabetes(out / "diabetes", seed)
+    digits(out / "digits", seed)
+    console = _console()
+    console.print(f"\nDone in {time.perf_counter() - started:.0f} s. Everything is in {out}/")
+    console.print("What to try next:")
+    console.print(
+        f"  l0bayes table {out / 'diabetes' / 'posterior.nc'}      the whole gate table", highlight=False
+    )
+    console.print(
+        "  l0bayes diabetes --seed 1           another seed: what is stable, what is not", highlight=False
+    )
+    console.print(
+        "  README.md                           the 15-line Pyro example to start from", highlight=False
+    )
+
+
+@app.command()
+def diabetes(out: Out = Path("demo-output/diabetes"), seed: Seed = 0) -> None:
+    """Variable selection: 64 linear, square and interaction terms."""
+    from l0bayes.demo import run_diabetes
+
+    console = _console()
+    console.rule("Diabetes: which of 64 terms matter?")
+    result = run_diabetes(out, seed=seed)
+    _print(console, result.summary)
+    columns = ["pip", "mean", "sd", "mean_active", "prior", "bayes_factor", "in_median_model"]
+    _print_table(console, result.table[columns].head(12), "Posterior inclusion, the 12 most probable terms")
+    _print_files(console, result.files)
+
+
+@app.command()
+def digits(out: Out = Path("demo-output/digits"), seed: Seed = 0) -> None:
+    """A sparse network: 64-300-100-10 with gates on every unit."""
+    from l0bayes.demo import run_digits
+
+    console = _console()
+    console.rule("Digits: how small can the network be?")
+    result = run_digits(out, seed=seed)
+    _print(console, result.summary)
+    _print_table(console, result.table, "Layers")
+    for name, value in result.accuracy.items():
+        console.print(f"  test accuracy, {name:<17} {value:.1%}", highlight=False)
+    _print_files(console, result.files)
+
+
+@app.command()
+def table(
+    file: Annotated[Path, typer.Argument(help="A posterior.nc written by l0bayes.")],
+    name: Annotated[str | None, typer.Option(help="Weight or gate to show; default all.")] = None,
+) -> None:
+    """Print the gate table of a saved posterior."""
+    if not file.is_file():
+        typer.echo(f"error: there is no file {str(file)!r}", err=True)
+        raise typer.Exit(2)
+    import arviz as az
+
+    from l0bayes.posterior import gate_table
+
+    try:
+        rows = gate_table(az.from_netcdf(str(file)), name)
+    except (KeyError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    _print_table(_console(), rows, str(file))
+
+
+def main() -> None:
+    """Entry point of the ``l0bayes`` command."""
+    app()
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def _print(console: Any, lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(line, highlight=False)
+
+
+def _print_files(console: Any, files: Iterable[Path]) -> None:
+    console.print("Files: " + ", ".join(str(file) for file in files), highlight=False, soft_wrap=True)
+
+
+def _print_table(console: Any, frame: pd.DataFrame, title: str) -> None:
+    from rich.table import Table
+
+    view = Table(title=title, title_justify="left")
+    view.add_column(str(frame.index.name or ""))
+    for column in frame.columns:
+        view.add_column(column.replace("_", " "), justify="right")
+    for label, row in zip(frame.index, frame.itertuples(index=False), strict=True):
+        view.add_row(str(label), *(_cell(value) for value in row))
+    console.print(view)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or type(value).__name__ == "bool":
+        return "yes" if value else ""
+    if float(value).is_integer() and abs(value) >= 2:
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.3g}"
