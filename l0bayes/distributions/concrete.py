@@ -144,14 +144,13 @@ def _other_logistic(location: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Te
 def _kl_binary_concrete(q: BinaryConcrete, p: BinaryConcrete) -> Tensor:
     r"""KL in nats. With :math:`r = \beta_p/\beta_q`, :math:`c = r\log\alpha_q - \log\alpha_p`, L logistic,
 
-    .. math:: |c| - \log r + 2 E[\operatorname{softplus}(rL - |c|) - \operatorname{softplus}(L)],
+    .. math:: 2 E[\operatorname{softplus}(rL + c) - \operatorname{softplus}(L)] - c - \log r,
 
     at equal temperatures :math:`\delta\coth(\delta/2) - 2` with
     :math:`\delta = \log\alpha_q - \log\alpha_p`.
     """
     ratio = p.temperature / q.temperature
     shift = ratio * q.log_alpha - p.log_alpha
-    shift = torch.where(shift > 0, -shift, shift)
     at, scale, weights = _other_logistic(shift, ratio)
     nodes, _ = logistic_rule(shift, shift.dim())
     excess = (weights * (scale * softplus(at) - softplus(nodes))).sum(0)
