@@ -1,14 +1,24 @@
+from collections.abc import Iterator
+
 import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """The tensors here are small: more threads would only wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A battery is run on every case that its subclass lists."""
-    if "case" in metafunc.fixturenames:
-        cases = metafunc.cls.cases
-        metafunc.parametrize("case", cases, ids=[_name(case) for case in cases])
-    if "extreme" in metafunc.fixturenames:
-        cases = metafunc.cls.extreme_cases
-        metafunc.parametrize("extreme", cases, ids=[_name(case) for case in cases])
+    for fixture, attribute in (("case", "cases"), ("extreme", "extreme_cases")):
+        if fixture in metafunc.fixturenames:
+            cases = getattr(metafunc.cls, attribute)
+            metafunc.parametrize(fixture, cases, ids=[_name(case) for case in cases])
 
 
 def _name(case: dict[str, object]) -> str:

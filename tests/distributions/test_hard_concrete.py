@@ -9,7 +9,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
-from torch import Tensor
 from torch.distributions import kl_divergence
 
 from l0bayes.distributions import HardConcrete
@@ -207,10 +206,6 @@ def test_arguments_broadcast() -> None:
     assert law.batch_shape == (3, 2)
     assert law.mean.shape == (3, 2)
     assert HardConcrete(0.5).batch_shape == ()
-
-
-def gradient(law: HardConcrete, value: Tensor, *at: Tensor) -> tuple[Tensor, ...]:
-    return torch.autograd.grad(value.sum(), at)
 
 
 def test_a_clipped_draw_has_no_gradient_and_an_inner_one_has() -> None:

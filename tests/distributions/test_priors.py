@@ -132,8 +132,8 @@ def test_log_prob_gradient_in_the_parameter(spec: Spec) -> None:
     assert torch.autograd.gradcheck(lambda value: spec.of(value).log_prob(VALUES), [parameter], eps=1e-6)
 
 
-def test_a_prior_object_can_be_differentiated_twice() -> None:
-    """Nothing that is kept between two uses may hold on to the graph of the first."""
+def test_a_prior_object_serves_several_steps() -> None:
+    """Expanded at each, as a sample site does, it keeps nothing of the last step's graph."""
     inclusion = torch.tensor(0.3, requires_grad=True)
     prior = Gate(inclusion)
     for _ in range(2):
