@@ -2,6 +2,7 @@ r"""The mean-field ELBO: analytic KLs where they exist, an error where they do n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,7 +73,8 @@ class MeanFieldELBO(ELBO):
         num_particles: Draws an estimate is averaged over.
         vectorize_particles: Draw them in one batched pass, in a plate to the left of all others; the
             model must broadcast.
-        max_plate_nesting: Depth of the model's plates, needed with ``vectorize_particles``.
+        max_plate_nesting: Depth of the model's plates, of use with ``vectorize_particles`` alone; found
+            by running the model once where it is not given.
         kl_weight: Weight w of the KL terms, 1 for the bound. It is kept in a tensor, ``kl_weight``,
             to be changed in place.
 
@@ -129,7 +131,8 @@ class MeanFieldELBO(ELBO):
             **kwargs: Keyword arguments of both.
 
         Raises:
-            ValueError: If a latent site has no guide, or a guide site no model.
+            ValueError: If a latent site has no guide, a guide site no model, or a site with an analytic KL
+                different scales in the two.
             NotImplementedError: If a site has no analytic KL and does not allow a sampled one.
         """
         total = ELBOTerms()
@@ -143,6 +146,8 @@ class MeanFieldELBO(ELBO):
 
     def _particles(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Iterator[Any]:
         if self.vectorize_particles and self.num_particles > 1:
+            if self.max_plate_nesting == math.inf:
+                self._guess_max_plate_nesting(model, guide, args, kwargs)
             yield self._get_vectorized_trace(model, guide, args, kwargs)
         else:
             for _ in range(self.num_particles):
@@ -273,10 +278,21 @@ def _site_kl(name: str, model_site: Any, guide_site: Any) -> Tensor:
             "torch.distributions.register_kl, or allow a one-draw estimate with "
             "infer={l0bayes.infer.MONTE_CARLO: True} at the guide's site"
         ) from None
+    _check_scales(name, model_site["scale"], guide_site["scale"])
     if kl.shape != q.batch_shape:
         kl = kl.expand(torch.broadcast_shapes(kl.shape, q.batch_shape))
     total: Tensor = scale_and_mask(kl, guide_site["scale"], guide_site["mask"]).sum()
     return total
+
+
+def _check_scales(name: str, ours: float | Tensor, guides: float | Tensor) -> None:
+    """An analytic KL has one scale. Tensors are not compared: that would branch on values."""
+    if isinstance(ours, Tensor) or isinstance(guides, Tensor) or math.isclose(ours, guides):
+        return
+    raise ValueError(
+        f"site {name!r} has scale {ours} in the model and {guides} in the guide, so that its KL has none; "
+        "put poutine.scale on both, or weight all KLs by kl_weight"
+    )
 
 
 def _name(fn: Any) -> str:
