@@ -131,13 +131,21 @@ def _mark(record: GateSite | SlabSite) -> Any:
 
 
 def gate_record(site: dict[str, Any]) -> GateSite | None:
-    """The gate record of a trace site, or ``None`` if the site is no gate."""
+    """The gate record of a trace site, or ``None`` if the site is no gate.
+
+    Args:
+        site: A node of a Pyro trace, or a message.
+    """
     found = site["infer"].get(_KEY)
     return found if isinstance(found, GateSite) else None
 
 
 def slab_record(site: dict[str, Any]) -> SlabSite | None:
-    """The slab record of a trace site, or ``None`` if the site is no slab."""
+    """The slab record of a trace site, or ``None`` if the site is no slab.
+
+    Args:
+        site: A node of a Pyro trace, or a message.
+    """
     found = site["infer"].get(_KEY)
     return found if isinstance(found, SlabSite) else None
 

@@ -84,5 +84,9 @@ class Geometric(_Ramp):
 
 
 def as_schedule(value: float | Schedule) -> Schedule:
-    """A number as a constant schedule; schedules as they are."""
+    """A number as a constant schedule; schedules as they are.
+
+    Args:
+        value: A number or a schedule.
+    """
     return value if callable(value) else Constant(float(value))

@@ -19,7 +19,7 @@ from l0bayes.infer.progress import TrainingProgress
 from l0bayes.infer.result import History
 from l0bayes.infer.schedules import Schedule
 
-__all__ = ["DivergenceError", "Plan", "train"]
+__all__ = ["DivergenceError", "OptimizerFactory", "Plan", "train"]
 
 OptimizerFactory = Callable[[list[dict[str, Any]]], Optimizer]
 
@@ -42,7 +42,21 @@ class DivergenceError(FloatingPointError):
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings of a run; see :func:`l0bayes.fit`."""
+    """The settings of a run.
+
+    Args:
+        steps: Number of optimiser steps.
+        lr: Learning rate of everything but the gates.
+        gate_lr: Learning rate of the gates.
+        lr_schedule: Factor on both rates.
+        temperature: Temperature of the gates; ``None`` to leave the guide's.
+        kl_weight: Weight of the KL.
+        optimizer: From parameter groups to an optimiser; ``None`` for fused Adam.
+        early_stopping: When to stop before the last step.
+        log_every: Steps between records.
+        progress: Whether to show a progress bar.
+        callback: Called with the history after each record.
+    """
 
     steps: int
     lr: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -256,11 +257,9 @@ def _constant_data(fit: Fit, arguments: tuple[Any, ...], names: _Names, trace: A
 def _attributes(fit: Fit, seed: int, left_out: list[str]) -> dict[str, Any]:
     import arviz
 
-    import l0bayes
-
     return {
         "inference_library": "l0bayes",
-        "inference_library_version": l0bayes.__version__,
+        "inference_library_version": version("l0bayes"),
         "pyro_version": str(fit.config.get("pyro", "")),
         "torch_version": str(torch.__version__),
         "arviz_version": arviz.__version__,
