@@ -63,7 +63,7 @@ def fit(
         steps: Number of optimiser steps; default 2000. Not together with ``epochs``.
         epochs: Number of passes over the loader.
         lr: Learning rate of slabs, other latents and the model's parameters.
-        gate_lr: Learning rate of the gates, in logits; by default 5 times ``lr``, since gates that
+        gate_lr: Learning rate of the gates, in logits; by default 10 times ``lr``, since gates that
             move as slowly as weights do not decide.
         lr_schedule: Factor on both rates over progress; by default 1 for the first half, then
             linearly to 0.01.
@@ -118,7 +118,7 @@ def fit(
     plan = Plan(
         steps=total,
         lr=lr,
-        gate_lr=5.0 * lr if gate_lr is None else gate_lr,
+        gate_lr=10.0 * lr if gate_lr is None else gate_lr,
         lr_schedule=Linear(1.0, 0.01, begin=0.5) if lr_schedule is None else as_schedule(lr_schedule),
         temperature=_temperature(temperature, guide),
         kl_weight=as_schedule(kl_weight),
