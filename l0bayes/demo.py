@@ -74,7 +74,7 @@ def run_diabetes(
     Returns:
         A :class:`RegressionResult`.
     """
-    from l0bayes.posterior import gate_table, plot_pips, plot_training, to_arviz
+    from l0bayes.posterior import gate_table, plot_effects, plot_pips, plot_training, to_arviz
 
     out.mkdir(parents=True, exist_ok=True)
     data = datasets.diabetes()
@@ -96,7 +96,7 @@ def run_diabetes(
     files = [out / "posterior.nc"]
     idata.to_netcdf(str(files[0]))
     files.append(_save(plot_pips(table, max_rows=20), out / "pips.png"))
-    files.append(_save(_forest(idata, list(table.index[:12])), out / "forest.png"))
+    files.append(_save(plot_effects(table, max_rows=15), out / "forest.png"))
     files.append(_save(plot_training(result)[0], out / "training.png"))
     strict = hardened_elbo(result.model, result.guide, arguments, seed=seed)
     summary = [
@@ -179,16 +179,6 @@ def _train_dense(net: nn.Module, loader: Any, epochs: int) -> None:
 @torch.no_grad()
 def _accuracy(scores: Tensor, labels: Tensor) -> float:
     return float((scores.argmax(-1) == labels).double().mean())
-
-
-def _forest(idata: Any, terms: list[str]) -> Any:
-    import arviz as az
-
-    axes = az.plot_forest(
-        idata, var_names=["beta"], coords={"feature": terms}, combined=True, hdi_prob=0.94, figsize=(6.4, 4.8)
-    )
-    axes[0].set_title("Effects with zeros: median, quartiles and 94 % interval")
-    return axes[0]
 
 
 def _save(axes: Any, path: Path) -> Path:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from l0bayes.infer.result import Fit
 
-__all__ = ["plot_gate_map", "plot_pips", "plot_training"]
+__all__ = ["plot_effects", "plot_gate_map", "plot_pips", "plot_training"]
 
 _IN, _OUT, _INK, _ACCENT = "#1f5f8b", "#b9c4cc", "#333333", "#c2573f"
 
@@ -35,13 +35,7 @@ def plot_pips(table: pd.DataFrame, *, max_rows: int = 30, ax: Axes | None = None
     Raises:
         ValueError: If the table is empty or no gate table.
     """
-    import matplotlib.pyplot as plt
-
-    if "pip" not in table or table.empty:
-        raise ValueError("table must be a gate table with at least one row, as l0bayes.gate_table gives")
-    shown = table.sort_values("pip", ascending=False).head(max_rows)
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6.4, 0.9 + 0.22 * len(shown)), layout="constrained")
+    shown, ax = _rows(table, max_rows, ax)
     rows = np.arange(len(shown))
     colours = [_IN if inside else _OUT for inside in shown["in_median_model"]]
     ax.barh(rows, shown["pip"], color=colours, height=0.72)
@@ -59,6 +53,57 @@ def plot_pips(table: pd.DataFrame, *, max_rows: int = 30, ax: Axes | None = None
     ax.set_title(title)
     ax.legend(loc="lower right", frameon=False)
     return ax
+
+
+def plot_effects(table: pd.DataFrame, *, max_rows: int = 20, ax: Axes | None = None) -> Axes:
+    """Forest of effects: the weight with its zeros, and what it is where its gate is open.
+
+    The line is the interval of the effective weight, the dot its mean; a hollow diamond marks the mean
+    given an open gate. The dot grows with P(z != 0).
+
+    Args:
+        table: From :func:`l0bayes.gate_table`.
+        max_rows: Show at most this many, the most probable.
+        ax: Axes to draw on.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: If the table is empty or no gate table.
+    """
+    shown, ax = _rows(table, max_rows, ax)
+    rows = np.arange(len(shown))
+    ax.axvline(0.0, color=_OUT, lw=0.8, zorder=0)
+    ax.hlines(rows, shown["hdi_low"], shown["hdi_high"], color=_IN, lw=1.8, label="interval, zeros included")
+    sizes = 12.0 + 48.0 * shown["pip"].to_numpy()
+    ax.scatter(shown["mean"], rows, s=sizes, color=_IN, zorder=3, label="mean, area grows with P(z ≠ 0)")
+    ax.scatter(
+        shown["mean_active"],
+        rows,
+        marker="D",
+        s=22,
+        facecolors="none",
+        edgecolors=_ACCENT,
+        label="mean if open",
+    )
+    ax.set_yticks(rows, [str(label) for label in shown.index])
+    ax.set_ylim(len(shown) - 0.4, -0.6)
+    ax.set_xlabel("effective weight")
+    ax.set_title("Effects")
+    ax.legend(loc="lower right", frameon=False, fontsize="small")
+    return ax
+
+
+def _rows(table: pd.DataFrame, max_rows: int, ax: Axes | None) -> tuple[pd.DataFrame, Axes]:
+    import matplotlib.pyplot as plt
+
+    if "pip" not in table or table.empty:
+        raise ValueError("table must be a gate table with at least one row, as l0bayes.gate_table gives")
+    shown = table.sort_values("pip", ascending=False).head(max_rows)
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6.4, 0.9 + 0.22 * len(shown)), layout="constrained")
+    return shown, ax
 
 
 def plot_gate_map(
