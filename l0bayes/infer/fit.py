@@ -14,8 +14,9 @@ from l0bayes.infer.checks import check_data, first_batch, preflight
 from l0bayes.infer.compiled import CompileMode, GradientStep
 from l0bayes.infer.early_stopping import EarlyStopping
 from l0bayes.infer.elbo import BoundELBO, MeanFieldELBO
+from l0bayes.infer.gate_parts import temperatures
 from l0bayes.infer.objective import describe_objective
-from l0bayes.infer.result import Fit, History, Restart
+from l0bayes.infer.result import Fit, History, Restart, best_run
 from l0bayes.infer.schedules import Linear, Schedule, as_schedule
 from l0bayes.infer.training import DivergenceError, OptimizerFactory, Plan, read_gates, train
 
@@ -91,7 +92,8 @@ def fit(
             does not cover the model.
         TypeError: If an argument is of a type that is not accepted.
         NotImplementedError: If a KL is missing.
-        DivergenceError: If the objective becomes NaN or infinite; its ``fit`` holds what was reached.
+        DivergenceError: If the objective or its gradient becomes NaN or infinite; its ``fit`` holds what
+            was reached.
 
     Example::
 
@@ -99,8 +101,7 @@ def fit(
     """
     started = time.perf_counter()
     _check_numbers(lr=lr, gate_lr=gate_lr)
-    if restarts < 1:
-        raise ValueError(f"restarts must be at least 1, got {restarts!r}")
+    _check_counts(restarts=restarts, log_every=log_every, steps=steps, epochs=epochs)
     if compile not in ("auto", *get_args(CompileMode)):
         raise ValueError(f"compile must be auto, {', '.join(get_args(CompileMode))}; got {compile!r}")
     if not isinstance(guide, torch.nn.Module):
@@ -112,16 +113,17 @@ def fit(
         raise ValueError(
             f"restarts={restarts} needs a guide with perturb(), which {type(guide).__name__} lacks"
         )
-    batch = first_batch(data)
+    with torch.random.fork_rng(devices=[]):  # a loader that shuffles draws
+        batch = first_batch(data)
     check_data(model, batch)
     total = _total_steps(steps, epochs, data)
     plan = Plan(
         steps=total,
         lr=lr,
         gate_lr=10.0 * lr if gate_lr is None else gate_lr,
-        lr_schedule=Linear(1.0, 0.01, begin=0.5) if lr_schedule is None else as_schedule(lr_schedule),
+        lr_schedule=Linear(1.0, 0.01, begin=0.5) if lr_schedule is None else _weight(lr_schedule=lr_schedule),
         temperature=_temperature(temperature, guide),
-        kl_weight=as_schedule(kl_weight),
+        kl_weight=_weight(kl_weight=kl_weight),
         optimizer=optimizer,
         early_stopping=early_stopping,
         log_every=log_every or max(1, total // 200),
@@ -177,17 +179,19 @@ class _Runs:
 
     def run(self) -> None:
         start = copy.deepcopy(self.objective.state_dict()) if len(self.seeds) > 1 else {}
-        for index, seed in enumerate(self.seeds):
-            if index:
-                self.objective.load_state_dict(start)
-                self.objective.guide.perturb(seed)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                self._run_one(index, seed)
-            if self.done[-1].stopped == "interrupted":
-                break
-        if len(self.done) > 1:
-            self._keep_best()
+        try:
+            for index, seed in enumerate(self.seeds):
+                if index:
+                    self.objective.load_state_dict(start)
+                    self.objective.guide.perturb(seed)
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(seed)
+                    self._run_one(index, seed)
+                if self.done[-1].stopped == "interrupted":
+                    break
+        finally:
+            if len(self.done) > 1:
+                self._keep_best()
 
     def _run_one(self, index: int, seed: int) -> None:
         label = "training" if len(self.seeds) == 1 else f"restart {index + 1} of {len(self.seeds)}"
@@ -203,7 +207,7 @@ class _Runs:
             self.done.append(Restart(guide, model, history, seed, seconds, stopped))
 
     def _keep_best(self) -> None:
-        best = max(self.done, key=lambda run: run.elbo)
+        best = best_run(self.done)
         self.objective.guide.load_state_dict(best.guide.state_dict())
         if isinstance(best.model, torch.nn.Module):
             self.objective.model.load_state_dict(best.model.state_dict())
@@ -215,30 +219,46 @@ def _check_numbers(**values: float | None) -> None:
             raise ValueError(f"{name} must be positive, got {value!r}")
 
 
+def _check_counts(**values: int | None) -> None:
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value!r}")
+
+
 def _total_steps(steps: int | None, epochs: int | None, data: Any) -> int:
     if steps is not None and epochs is not None:
         raise ValueError("give steps or epochs, not both")
     if epochs is not None:
         if isinstance(data, tuple | torch.Tensor):
             raise ValueError("epochs counts passes over a loader; with full data give steps")
-        if epochs < 1:
-            raise ValueError(f"epochs must be at least 1, got {epochs!r}")
-        return epochs * len(data)
-    steps = 2000 if steps is None else steps
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps!r}")
-    return steps
+        try:
+            batches = len(data)
+        except TypeError:
+            raise ValueError(
+                f"epochs needs data with a length, which this {type(data).__name__} lacks; give steps"
+            ) from None
+        return epochs * batches
+    return 2000 if steps is None else steps
 
 
 def _temperature(value: float | Schedule | None, guide: torch.nn.Module) -> Schedule | None:
     if value is None:
         return None
-    if not isinstance(getattr(guide, "temperature", None), torch.Tensor):
+    if not temperatures(guide):
         raise ValueError(f"temperature is given, but {type(guide).__name__} has no temperature")
     schedule = as_schedule(value)
     for at in (0.0, 0.5, 1.0):
         if not schedule(at) > 0:
             raise ValueError(f"temperature must be positive, got {schedule(at)!r} at progress {at}")
+    return schedule
+
+
+def _weight(**named: float | Schedule) -> Schedule:
+    ((name, value),) = named.items()
+    schedule = as_schedule(value)
+    for at in (0.0, 0.5, 1.0):
+        if not schedule(at) >= 0:
+            raise ValueError(f"{name} must not be negative, got {schedule(at)!r} at progress {at}")
     return schedule
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from l0bayes.infer.gate_parts import gate_laws
 from l0bayes.infer.objective import Objective, describe_objective
 
 if TYPE_CHECKING:
@@ -77,6 +78,12 @@ class Restart:
         return sum(tail) / len(tail) if tail else float("nan")
 
 
+def best_run(runs: list[Restart]) -> Restart:
+    """The run with the highest ELBO; one without a record only where none has one."""
+    recorded = [run for run in runs if run.history.elbo]
+    return max(recorded or runs, key=lambda run: run.elbo)
+
+
 @dataclass
 class Fit:
     """A trained guide with all that is needed to read and repeat it.
@@ -112,15 +119,14 @@ class Fit:
             A fit with one run and no history.
         """
         objective = describe_objective(model, guide, data)
-        gates = guide.gates().values() if hasattr(guide, "gates") else ()
+        gates = gate_laws(guide).values()
         run = Restart(guide, model, History(), seed=0, seconds=0.0, stopped="trained elsewhere")
         return cls([run], objective, {}, data, sum(law.batch_shape.numel() for law in gates), 0.0, "none")
 
     @property
     def best(self) -> Restart:
         """The run with the highest ELBO."""
-        finite = [run for run in self.restarts if run.elbo == run.elbo]
-        return max(finite or self.restarts, key=lambda run: run.elbo)
+        return best_run(self.restarts)
 
     @property
     def guide(self) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pyro
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -15,6 +16,7 @@ from l0bayes.infer.checks import as_arguments
 from l0bayes.infer.compiled import GradientStep
 from l0bayes.infer.early_stopping import EarlyStopping
 from l0bayes.infer.elbo import BoundELBO
+from l0bayes.infer.gate_parts import gate_laws, gate_parameters, temperatures
 from l0bayes.infer.progress import TrainingProgress
 from l0bayes.infer.result import History
 from l0bayes.infer.schedules import Schedule
@@ -25,7 +27,7 @@ OptimizerFactory = Callable[[list[dict[str, Any]]], Optimizer]
 
 
 class DivergenceError(FloatingPointError):
-    """The objective became NaN or infinite. The parameters are those of the last finite record.
+    """The objective or its gradient became NaN or infinite; the last finite record was put back.
 
     Args:
         message: What happened and what to try.
@@ -83,9 +85,7 @@ class GateReading:
 @torch.no_grad()
 def read_gates(guide: Any) -> GateReading:
     """Expected and deployed numbers of open gates of a guide; zeros where it has none."""
-    if not hasattr(guide, "gates"):
-        return GateReading()
-    active = [law.prob_active.flatten() for law in guide.gates().values()]
+    active = [law.prob_active.flatten() for law in gate_laws(guide).values()]
     if not active:
         return GateReading()
     everything = torch.cat(active)
@@ -109,8 +109,7 @@ def make_optimizer(objective: BoundELBO, plan: Plan) -> Optimizer:
     Raises:
         ValueError: If there is nothing to train.
     """
-    guide = objective.guide
-    gates = list(guide.gate_parameters()) if hasattr(guide, "gate_parameters") else []
+    gates = gate_parameters(objective.guide)
     gate_ids = {id(parameter) for parameter in gates}
     others = [p for p in objective.parameters() if p.requires_grad and id(p) not in gate_ids]
     groups = [{"params": others, "lr": plan.lr}, {"params": gates, "lr": plan.gate_lr}]
@@ -139,12 +138,12 @@ def train(
         Why it ended: ``"finished"``, ``"converged"`` or ``"interrupted"``.
 
     Raises:
-        DivergenceError: If the objective becomes NaN or infinite. Parameters are put back to the last
-            finite record.
+        DivergenceError: If the objective or its gradient becomes NaN or infinite. Parameters are put
+            back to the last finite record.
     """
     optimizer = make_optimizer(objective, plan)
     base_rates = [group["lr"] for group in optimizer.param_groups]
-    temperature = getattr(objective.guide, "temperature", None)
+    heat = temperatures(objective.guide)
     safe = _snapshot(objective)
     pending: list[Tensor] = []
     progresses: list[float] = []
@@ -158,9 +157,11 @@ def train(
                 for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
                     group["lr"] = rate * scale
                 objective.kl_weight.fill_(plan.kl_weight(progress))
-                if plan.temperature is not None and temperature is not None:
-                    temperature.fill_(plan.temperature(progress))
-                _, likelihood, kl = step(batch)
+                if plan.temperature is not None:
+                    for temperature in heat:
+                        temperature.fill_(plan.temperature(progress))
+                with pyro.validation_enabled(False):  # it has passed once; from here on NaN ends the run
+                    _, likelihood, kl = step(batch)
                 optimizer.step()
                 pending.append(torch.stack([likelihood, kl]))
                 if (done + 1) % plan.log_every and done + 1 < plan.steps:
@@ -168,14 +169,16 @@ def train(
                 mean_likelihood, mean_kl = torch.stack(pending).double().mean(0).tolist()
                 pending.clear()
                 elbo = mean_likelihood - mean_kl
-                if not math.isfinite(elbo):
+                reached = _snapshot(objective)
+                if not (math.isfinite(elbo) and _all_finite(reached)):
                     _restore(objective, safe)
+                    what = "a gradient" if math.isfinite(elbo) else "the objective"
                     raise DivergenceError(
-                        f"the objective became {elbo} before step {done + 1}; parameters were put back to "
-                        f"the last finite record. Try a smaller lr (now {plan.lr}) or gate_lr (now "
-                        f"{plan.gate_lr}), and check the priors' scales"
+                        f"{what} became {'NaN or infinite' if math.isfinite(elbo) else elbo} before step "
+                        f"{done + 1}; parameters were put back to the last finite record. Try a smaller lr "
+                        f"(now {plan.lr}) or gate_lr (now {plan.gate_lr}), and check the priors' scales"
                     )
-                safe = _snapshot(objective)
+                safe = reached
                 reading = read_gates(objective.guide)
                 history.append(
                     step=done + 1,
@@ -184,7 +187,7 @@ def train(
                     kl=mean_kl,
                     expected_l0=reading.expected,
                     deployed_l0=reading.deployed,
-                    temperature=math.nan if temperature is None else float(temperature),
+                    temperature=float(heat[0]) if heat else math.nan,
                     kl_weight=float(objective.kl_weight),
                 )
                 progresses.append((done + 1) / plan.steps)
@@ -202,6 +205,10 @@ def train(
 
 def _snapshot(objective: BoundELBO) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in objective.parameters()]
+
+
+def _all_finite(values: list[Tensor]) -> bool:
+    return all(bool(torch.isfinite(value).all()) for value in values)
 
 
 @torch.no_grad()
