@@ -76,6 +76,7 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
     kinds: set[str] = set()
     laws: set[str] = set()
     slabs: set[str] = set()
+    points = False
     for name, site in guide_trace.nodes.items():
         if site["type"] != "sample" or name not in model_trace.nodes:
             continue
@@ -85,6 +86,8 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
             kinds.add(_kind(q, p))
         elif isinstance(q, GatedSlab):
             slabs.add(type(q.base).__name__)
+        elif isinstance(q, Delta) and not _is_pushed(name, guide_trace):
+            points = True
     # The weakest claim of any gate is the claim of the whole.
     kind = next((k for k in ("penalty", "activity", "mixed", "exact") if k in kinds), "none")
     name, is_bound, note = _OBJECTIVES[kind]
@@ -92,6 +95,8 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
         if kind == "activity":
             name = "Eq. 17 (activity KL, point slab)"
         is_bound, note = False, note if kind == "penalty" else f"{_POINT}; {note}"
+    elif points:
+        is_bound, note = False, f"some latents are points, so it bounds no evidence; {note}"
     return Objective(
         name, is_bound, note, "+".join(sorted(laws)) or "none", "+".join(sorted(slabs)) or "none"
     )
@@ -99,6 +104,13 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
 
 def _base(fn: Any) -> Any:
     return fn.base_dist if isinstance(fn, Independent) else fn
+
+
+def _is_pushed(name: str, guide_trace: Any) -> bool:
+    """Whether a Delta is the image of an auxiliary draw, as in Pyro's continuous guides, and no point."""
+    auxiliary = [n for n, s in guide_trace.nodes.items() if s.get("infer", {}).get("is_auxiliary")]
+    # AutoNormal has an auxiliary site for each of its sites, the joint guides one for all.
+    return any(n == f"{name}_unconstrained" or not n.endswith("_unconstrained") for n in auxiliary)
 
 
 def _kind(q: GateLaw, p: Any) -> str:
