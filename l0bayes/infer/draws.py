@@ -58,11 +58,12 @@ def draw_latents(guide: Any, data: tuple[Any, ...], num_draws: int, seed: int) -
     with torch.random.fork_rng(devices=[]), poutine.block(), pyro.get_param_store().scope():
         torch.manual_seed(seed)
         if hasattr(guide, "laws"):
-            return {name: law.sample((num_draws,)) for name, law in guide.laws().items()}
+            # A Delta's draws are views of its parameter, which carry its gradient even here.
+            return {name: law.sample((num_draws,)).detach() for name, law in guide.laws().items()}
         draws: list[dict[str, Tensor]] = []
         for _ in range(num_draws):
             trace: Any = prune_subsample_sites(poutine.trace(guide).get_trace(*data))
-            draws.append({name: trace.nodes[name]["value"] for name in trace.stochastic_nodes})
+            draws.append({name: trace.nodes[name]["value"].detach() for name in trace.stochastic_nodes})
         return {name: torch.stack([draw[name] for draw in draws]) for name in draws[0]}
 
 
@@ -92,8 +93,9 @@ def map_draws(
     with quiet, torch.random.fork_rng(devices=[]), poutine.block(), pyro.get_param_store().scope():
         torch.manual_seed(seed)
         try:
-            return torch.vmap(function, randomness="different", chunk_size=chunk_size)(draws)
+            batch = torch.vmap(function, randomness="different", chunk_size=chunk_size)(draws)
         except RuntimeError:
             torch.manual_seed(seed)
             results = [function({name: value[i] for name, value in draws.items()}) for i in range(count)]
-            return {name: torch.stack([result[name] for result in results]) for name in results[0]}
+            batch = {name: torch.stack([result[name] for result in results]) for name in results[0]}
+        return {name: value.detach() for name, value in batch.items()}

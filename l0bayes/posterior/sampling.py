@@ -15,6 +15,7 @@ from torch.distributions import Independent
 
 from l0bayes.distributions import GateLaw, GatePrior
 from l0bayes.infer.draws import Given, draw_latents, map_draws
+from l0bayes.infer.gate_parts import gate_laws
 from l0bayes.infer.hardened import StrictPriors
 from l0bayes.sites import gate_record, slab_record
 
@@ -67,8 +68,7 @@ def draw_posterior(
         keep: Names of latent and deterministic sites to return.
         chunk_size: Draws batched at a time.
     """
-    gates = guide.gates() if hasattr(guide, "gates") else {}
-    thresholds = {name: law.activity_threshold for name, law in gates.items()}
+    thresholds = {name: law.activity_threshold for name, law in gate_laws(guide).items()}
 
     def one(values: dict[str, Tensor]) -> dict[str, Tensor]:
         with Given(values):
@@ -166,10 +166,19 @@ def prior_inclusion(model: Any, data: tuple[Any, ...], *, num_draws: int = 2000)
     return {name: torch.stack([draw[name] for draw in draws]).mean(0) for name in first}
 
 
+def _start(fn: Any) -> Tensor:
+    """Any value of the prior's shape, precision and device."""
+    try:
+        value: Tensor = fn.sample()
+    except NotImplementedError:
+        value = fn.mean
+    return value
+
+
 class _SlabsAtZero(Messenger):
     """Slabs at 0: inclusion needs none, and a penalty has no draws."""
 
     def _pyro_sample(self, msg: Any) -> None:
         if slab_record(msg) is not None:
-            msg["value"] = torch.zeros(msg["fn"].shape())
+            msg["value"] = torch.zeros_like(_start(msg["fn"]))
             msg["done"] = True

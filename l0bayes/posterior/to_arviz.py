@@ -14,8 +14,8 @@ from pyro import poutine
 from torch import Tensor
 
 import l0bayes.posterior.sampling as sampling
-from l0bayes.infer.checks import first_batch
 from l0bayes.infer.draws import Given
+from l0bayes.infer.gate_parts import gate_laws
 from l0bayes.infer.result import Fit, Restart
 from l0bayes.sites import slab_record
 
@@ -40,16 +40,16 @@ def to_arviz(
 ) -> Any:
     """Everything known of a fit as ArviZ data, one chain a restart.
 
-    =======================  ======================================================================
-    group                    content
-    =======================  ======================================================================
-    ``posterior``            gates (with exact zeros), slabs, effective weights, other latents
-    ``posterior_predictive`` new data
-    ``log_likelihood``       of every observation, for ``az.loo``
-    ``observed_data``        the data
-    ``constant_data``        analytic PIP, P(z = 1) and prior inclusion of every gate, ELBO a chain
-    ``sample_stats``         ``log_p`` and ``log_q`` of the hardened draws
-    =======================  ======================================================================
+    ========================  ======================================================================
+    group                     content
+    ========================  ======================================================================
+    ``posterior``             gates (with exact zeros), slabs, effective weights, other latents
+    ``posterior_predictive``  new data
+    ``log_likelihood``        of every observation, for ``az.loo``
+    ``observed_data``         the data
+    ``constant_data``         analytic PIP, P(z = 1) and prior inclusion of every gate, ELBO a chain
+    ``sample_stats``          ``log_p`` and ``log_q`` of the hardened draws
+    ========================  ======================================================================
 
     Attributes say which objective was trained, whether it is a bound, relaxation, slab family,
     versions and seeds. One chain a restart makes R-hat ask whether restarts agree. Density plots
@@ -72,6 +72,7 @@ def to_arviz(
 
     Raises:
         ValueError: If ``data`` is needed and not given, a name is unknown, or dimensions do not match.
+        TypeError: If ``data`` is a loader.
     """
     arguments = _arguments(fit, data)
     trace = _one_trace(fit.best, arguments)
@@ -108,7 +109,7 @@ def to_arviz(
         "observed_data": names.dataset(observed, leading=()),
         "constant_data": _constant_data(fit, arguments, names, trace),
         "sample_stats": names.dataset(
-            {name: np.stack([getattr(c, name).numpy() for c in chains]) for name in ("log_p", "log_q")},
+            {name: np.stack([getattr(c, name).cpu().numpy() for c in chains]) for name in ("log_p", "log_q")},
             leading=("chain", "draw"),
         ),
     }
@@ -123,7 +124,11 @@ def _arguments(fit: Fit, data: Any) -> tuple[Any, ...]:
         if not isinstance(fit.data, tuple | Tensor):
             raise ValueError("the fit ran on a loader; give all data as data=(x, y)")
         data = fit.data
-    return first_batch(data)
+    if not isinstance(data, tuple | Tensor):
+        raise TypeError(
+            f"data must be a tuple of all the model's arguments, or a tensor; got {type(data).__name__}"
+        )
+    return data if isinstance(data, tuple) else (data,)
 
 
 def _one_trace(run: Restart, arguments: tuple[Any, ...]) -> Any:
@@ -177,18 +182,27 @@ class _Names:
             if record is None:
                 continue
             shape = tuple(site["value"].shape)
-            shared = self.dims.get(
-                record.weight, tuple(f"{record.weight}_dim_{i}" for i in range(len(shape)))
-            )
+            shared = self.dims.get(record.weight, _numbered(record.weight, shape))
             self.dims.setdefault(record.weight, shared)
             self.dims.setdefault(name, shared)
             for link in record.gates:
                 if tuple(trace.nodes[link.site]["value"].shape) == shape:
                     self.dims.setdefault(link.site, shared)
+        known = {
+            dim for name, site in trace.nodes.items() if "value" in site for dim in self._dims(name, site)
+        }
+        unknown = sorted(set(coords or ()) - known)
+        if unknown:
+            raise ValueError(f"coords names {unknown}, which no variable has; there are {sorted(known)}")
+
+    def _dims(self, name: str, site: Any) -> tuple[str, ...]:
+        if site["type"] != "sample" or poutine.util.site_is_subsample(site):
+            return ()
+        return self.dims.get(name, _numbered(name, site["value"].shape))
 
     def of(self, name: str, shape: tuple[int, ...]) -> tuple[str, ...]:
         """Dimension names of a variable of this shape."""
-        names = self.dims.get(name, tuple(f"{name}_dim_{i}" for i in range(len(shape))))
+        names = self.dims.get(name, _numbered(name, shape))
         if len(names) != len(shape):
             raise ValueError(f"dims of {name!r} are {names}, but its shape is {shape}")
         for dim, size in zip(names, shape, strict=True):
@@ -222,17 +236,21 @@ class _Names:
         return xr.Dataset(variables, {**{d: np.arange(sizes[d]) for d in used}, **coords})
 
 
+def _numbered(name: str, shape: Sequence[int]) -> tuple[str, ...]:
+    return tuple(f"{name}_dim_{i}" for i in range(len(shape)))
+
+
 def _constant_data(fit: Fit, arguments: tuple[Any, ...], names: _Names, trace: Any) -> xr.Dataset:
     import xarray as xr
 
-    if not hasattr(fit.guide, "gates"):
+    if not gate_laws(fit.guide):
         return xr.Dataset()
     prior = sampling.prior_inclusion(fit.model, arguments)
     per_chain: dict[str, Any] = {"elbo": np.array([run.elbo for run in fit.restarts])}
     fixed: dict[str, Any] = {}
     links: dict[str, list[str]] = {}
     with torch.no_grad():
-        laws = [run.guide.gates() for run in fit.restarts]
+        laws = [gate_laws(run.guide) for run in fit.restarts]
         for name in laws[0]:
             dims = names.of(name, tuple(laws[0][name].batch_shape))
             for quantity in ("pip", "prob_one"):
@@ -243,8 +261,8 @@ def _constant_data(fit: Fit, arguments: tuple[Any, ...], names: _Names, trace: A
             fixed[f"{name}.prior"] = prior[name].cpu().numpy()
     for site in trace.nodes.values():
         record = slab_record(site) if site["type"] == "sample" else None
-        if record is None:
-            continue
+        if record is None or record.weight not in trace.nodes:
+            continue  # no slab, or one whose effective weight is no site
         links[record.weight] = [link.site for link in record.gates]
         if len(record.gates) == 1 and record.gates[0].groups is not None:
             fixed[f"{record.weight}.group"] = record.gates[0].groups.cpu().numpy()
