@@ -29,19 +29,19 @@ def gate_table(
 ) -> pd.DataFrame:
     r"""One row a gated weight, or one a gate where gates are shared by broadcasting.
 
-    ====================  ==========================================================================
-    column                meaning
-    ====================  ==========================================================================
-    ``pip``               posterior inclusion probability :math:`q(z \ne 0)`, analytic
-    ``pip_low, pip_high`` its range over restarts, where there are several
-    ``prob_one``          :math:`q(z = 1)`, analytic
-    ``mean, sd``          of the effective weight, zeros included (of the gate, in a table of gates)
-    ``hdi_low, hdi_high`` its narrowest interval of probability ``hdi_prob``
-    ``mean_active``       mean given that the gate is open
-    ``prior``             prior inclusion probability
-    ``bayes_factor``      posterior odds of inclusion over prior odds
-    ``in_median_model``   whether ``pip`` is above one half
-    ====================  ==========================================================================
+    ======================  ==========================================================================
+    column                  meaning
+    ======================  ==========================================================================
+    ``pip``                 posterior inclusion probability :math:`q(z \ne 0)`, analytic
+    ``pip_low, pip_high``   its range over restarts, where there are several
+    ``prob_one``            :math:`q(z = 1)`, analytic
+    ``mean, sd``            of the effective weight, zeros included (of the gate, in a table of gates)
+    ``hdi_low, hdi_high``   its narrowest interval of probability ``hdi_prob``
+    ``mean_active``         mean given that the gate is open
+    ``prior``               prior inclusion probability
+    ``bayes_factor``        posterior odds of inclusion over prior odds
+    ``in_median_model``     whether ``pip`` is above one half
+    ======================  ==========================================================================
 
     Args:
         posterior: ArviZ data from :func:`l0bayes.to_arviz`, from memory or a file, or a ``Fit``.
@@ -54,7 +54,8 @@ def gate_table(
         A DataFrame indexed by the coordinates' labels.
 
     Raises:
-        ValueError: If ``hdi_prob`` is outside (0, 1), or ``name`` is unknown or left out of the draws.
+        ValueError: If ``hdi_prob`` is outside (0, 1), ``name`` is unknown or left out of the draws, there
+            is no such ``chain``, or ``posterior`` holds no gates.
     """
     import pandas as pd
 
@@ -63,7 +64,9 @@ def gate_table(
     if isinstance(posterior, Fit):
         posterior = to_arviz(posterior)
     constants, draws = _dataset(posterior, "constant_data"), _dataset(posterior, "posterior")
-    index = int(constants["elbo"].to_numpy().argmax()) if chain == "best" else int(chain)
+    if "gates_of_weights" not in constants.attrs:
+        raise ValueError(_NOT_OURS.format("constant_data"))
+    index = _chain(chain, constants["elbo"].to_numpy())
     links: dict[str, list[str]] = json.loads(constants.attrs["gates_of_weights"])
     chosen = _choose(name, links, constants, draws)
     frames = [_frame(target, links, constants, draws, index, hdi_prob) for target in chosen]
@@ -71,8 +74,22 @@ def gate_table(
     return table.sort_values("pip", ascending=False, kind="stable") if sort else table
 
 
+_NOT_OURS = "posterior has no group {!r} with gates; a gate table is read from what l0bayes.to_arviz gives"
+
+
+def _chain(chain: int | Literal["best"], elbos: NDArray[np.float64]) -> int:
+    if chain == "best":
+        return int(np.where(np.isnan(elbos), -np.inf, elbos).argmax())  # an interrupted run may have none
+    if chain not in range(-len(elbos), len(elbos)):
+        raise ValueError(f"chain must be 'best' or one of the {len(elbos)} restarts, got {chain!r}")
+    return int(chain)
+
+
 def _dataset(posterior: Any, group: str) -> xr.Dataset:
-    found = posterior[group]
+    try:
+        found = posterior[group]
+    except KeyError:
+        raise ValueError(_NOT_OURS.format(group)) from None
     dataset: xr.Dataset = found.to_dataset() if hasattr(found, "to_dataset") else found
     return dataset
 
@@ -119,7 +136,7 @@ def _frame(
                 f"weights {target!r} share gates by broadcasting; read the gates {links[target]}"
             )
         gate = links[target][0]
-    values = draws[target].to_numpy()[chain].reshape(draws.sizes["draw"], -1)
+    values = draws[target].to_numpy()[chain].reshape(draws.sizes["draw"], -1).astype(np.float64)
     pick: Any = slice(None)
     if f"{target}.group" in constants:
         pick = constants[f"{target}.group"].to_numpy().ravel()
