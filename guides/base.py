@@ -190,7 +190,12 @@ class AutoGateGuide(AutoGuide):
 
         Returns:
             Site name to value.
+
+        Raises:
+            ValueError: If the model is given the subsample of a plate with latents in it and the guide,
+                or the list it is part of, is not, for want of ``create_plates``.
         """
+        self._check_plates()
         plates = self._create_plates(*args, **kwargs)
         gates: dict[str, GateLaw] = {}
         values: dict[str, Tensor] = {}
@@ -204,6 +209,17 @@ class AutoGateGuide(AutoGuide):
                     latent.name, law.to_event(latent.event_dim - law.event_dim), infer=infer
                 )
         return values
+
+    def _check_plates(self) -> None:
+        owner = self if self.master is None else self.master()
+        if owner.create_plates is not None:
+            return
+        for latent in self._latents:
+            if latent.given:
+                raise ValueError(
+                    f"site {latent.name!r} stands in plate {min(latent.given)!r}, whose subsample is given "
+                    "to the model; give it to the guide too, with create_plates=lambda *args: pyro.plate(...)"
+                )
 
     # ---- reading ---------------------------------------------------------------------------------
 

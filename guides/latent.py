@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -11,6 +11,7 @@ from pyro import poutine
 from pyro.infer.autoguide.initialization import InitMessenger
 from pyro.infer.autoguide.utils import helpful_support_errors
 from pyro.ops.tensor_utils import periodic_repeat
+from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import biject_to, constraints
@@ -35,6 +36,7 @@ class Latent:
         frames: The plates it stands in.
         support: Its constraint; ``None`` for gates.
         gates: For a slab, the gates that multiply it.
+        given: Those of its plates whose subsample the model is given, and that are larger than it.
         family: For another latent, the Normal pushed onto its support. The first two have analytic KLs;
             it is kept by name since constraints lose their identity in a copy.
     """
@@ -45,6 +47,7 @@ class Latent:
     frames: tuple[Any, ...]
     support: Any = None
     gates: tuple[GateLink, ...] = ()
+    given: frozenset[str] = frozenset()
     family: Family = "pushed"
 
     @property
@@ -88,19 +91,35 @@ def find_latents(
             return torch.zeros(fn.shape())
         return init_loc_fn(site)
 
-    with torch.no_grad():
-        trace = poutine.block(poutine.trace(InitMessenger(start)(model)).get_trace)(*args, **kwargs)
+    plates = _GivenPlates()
+    with torch.no_grad(), poutine.block(), plates:
+        trace = poutine.trace(InitMessenger(start)(model)).get_trace(*args, **kwargs)
     latents, values = [], {}
     for name, node in trace.iter_stochastic_nodes():
         site: Any = node
         if site_is_subsample(site):
             continue
-        latent = _describe(name, site)
+        latent = replace(
+            _describe(name, site),
+            given=frozenset(plates.names) & {frame.name for frame in site["cond_indep_stack"]},
+        )
         latents.append(latent)
         values[name] = _full_size(site["value"].detach(), latent)
     if not latents:
         raise ValueError("model has no latent site, so there is nothing for a guide to cover")
     return latents, values
+
+
+class _GivenPlates(Messenger):
+    """Effect handler that notes the plates that are given their subsample, and do not draw it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if site_is_subsample(msg) and msg["value"] is not None and len(msg["value"]) < msg["fn"].size:
+            self.names.add(msg["name"])
 
 
 def _describe(name: str, site: Any) -> Latent:
