@@ -51,6 +51,11 @@ def test_arguments_that_do_not_bind_show_the_signature(args, kwargs):
         AutoHardConcrete(regression, args, kwargs)
 
 
+def test_arguments_may_be_given_by_name():
+    by_name = AutoHardConcrete(regression, kwargs={"x": X, "y": Y})
+    assert by_name.laws().keys() == build().laws().keys()
+
+
 def test_a_module_is_checked_by_its_forward():
     class Model(torch.nn.Module):
         def forward(self, x):

@@ -4,6 +4,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro.infer.autoguide import AutoGuideList
 
 from l0bayes.distributions import HardConcrete
 from l0bayes.guides import AutoHardConcrete
@@ -138,6 +139,31 @@ def test_a_plate_that_draws_its_batch_draws_one_for_guide_and_model(given):
     for _ in range(5):
         likelihood = MeanFieldELBO().terms(subsampled, guide, DATA).log_likelihood
         torch.testing.assert_close(likelihood, exact, atol=1e-4, rtol=1e-5)
+
+
+def test_a_subsample_that_only_the_model_is_given_is_refused():
+    """Without create_plates the guide would draw other indices than those of the batch."""
+
+    def fresh():
+        return AutoHardConcrete(outliers, (batch_of([0, 1, 2]),))
+
+    message = r"site 'shift.gate' stands in plate 'data', whose subsample is given .* create_plates"
+    with pytest.raises(ValueError, match=message):
+        MeanFieldELBO().loss(outliers, fresh(), batch_of([3, 4, 5]))
+
+    parts = AutoGuideList(outliers)
+    parts.append(fresh())
+    with pytest.raises(ValueError, match=message):
+        parts(batch_of([3, 4, 5]))
+    parts = AutoGuideList(outliers, create_plates=data_plate)
+    parts.append(fresh())
+    assert MeanFieldELBO()(outliers, parts)(batch_of([3, 4, 5])).isfinite()
+
+
+def test_a_plate_that_is_given_all_its_data_needs_no_help():
+    everything = batch_of(list(range(N)))
+    guide = AutoHardConcrete(outliers, (everything,))
+    assert MeanFieldELBO()(outliers, guide)(everything).isfinite()
 
 
 def test_a_batch_of_another_size_needs_no_new_guide(local_guide):

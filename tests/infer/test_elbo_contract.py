@@ -267,6 +267,17 @@ def test_svi_and_plain_torch_take_the_same_steps(model):
         torch.testing.assert_close(one, other)
 
 
+def test_module_local_parameters_work_too(model):
+    """Pyro's other mode, which keeps parameters out of the global store."""
+    with pyro.settings.context(module_local_params=True):
+        guide = AutoHardConcrete(model, (X, Y))
+        before = [p.detach().clone() for p in guide.parameters()]
+        SVI(model, guide, pyro.optim.Adam({"lr": 0.05}), MeanFieldELBO()).step(X, Y)
+        assert all(not torch.equal(a, b) for a, b in zip(before, guide.parameters(), strict=True))
+        MeanFieldELBO()(model, guide)(X, Y).backward()
+    assert not pyro.get_param_store()
+
+
 def test_learning_rates_by_name_reach_the_gates_under_svi(model):
     guide = AutoHardConcrete(model, (X, Y))
     before = {name: p.detach().clone() for name, p in guide.named_parameters()}
