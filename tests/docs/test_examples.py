@@ -1,0 +1,55 @@
+"""The examples of README.md and docs/: every Python block runs, and prints what the page says it prints."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# A block of Python, with the block of plain text that may follow it at once: what it prints.
+BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\s*^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
+NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(?:e[-+]?\d+)?%?")
+
+
+def pages():
+    """README.md and the pages of docs/ that hold Python."""
+    built = ROOT / "docs" / "_build"
+    candidates = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    written = [page for page in candidates if built not in page.parents]
+    return [page for page in written if BLOCK.search(page.read_text("utf-8"))]
+
+
+def words(text):
+    """The words of an output, sorted: numbers, and with them the order of rows, may differ."""
+    stripped = (word.strip(",:;") for word in text.split())
+    return sorted(word for word in stripped if not NUMBER.fullmatch(word))
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_examples_of_a_page_run_in_order(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("Agg")
+    text, namespace = page.read_text("utf-8"), {"__name__": "example"}
+    for block in BLOCK.finditer(text):
+        code, expected = block.groups()
+        line = text.count("\n", 0, block.start(1))
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile("\n" * line + code, str(page), "exec"), namespace)
+        if expected is not None:
+            assert words(printed.getvalue()) == words(expected), f"stale output after line {line}"
+    matplotlib.pyplot.close("all")
+
+
+def test_every_page_with_python_is_found():
+    assert ROOT / "README.md" in pages()
+    assert len(pages()) > 3
+
+
+def test_the_reading_of_pages():
+    found = BLOCK.findall("```python\na = 1\n```\n\n```text\nA 1\n```\n```bash\nls\n```\n```python\nb\n```\n")
+    assert found == [("a = 1\n", "A 1\n"), ("b\n", "")]
+    assert words("bmi: 1.00, -0.3\nage 2,481.7 1e-3 95%") == ["age", "bmi"]
