@@ -169,7 +169,8 @@ def plot_training(fit: Fit, *, axes: Any = None) -> Any:
         right.plot(steps, history.deployed_l0, color=_ACCENT, label="deployed" if best else None, **style)
     elbos = np.concatenate([np.asarray(run.history.elbo) for run in fit.restarts])
     low, high = np.quantile(elbos, [0.05, 1.0])
-    left.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    if low < high:
+        left.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
     left.set(xlabel="step", ylabel="nats", title="ELBO" if fit.objective.is_bound else "Objective")
     right.set(xlabel="step", ylabel="open gates", title=f"L0 of {fit.num_gates} gates", ylim=(0, None))
     right.legend(frameon=False)
