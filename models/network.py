@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from l0bayes.distributions import DeploymentRule, deployed_gates
 from l0bayes.infer.elbo import MeanFieldELBO
-from l0bayes.network.shrink import LayerWeights, shrink_sequential
+from l0bayes.network.shrink import LayerWeights, members, shrink_sequential
+from l0bayes.network.units import check_units
 from l0bayes.sites import Inclusion, SampledGate, gate, slab
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class SparseNetwork(nn.Module):
 
     A layer has gates on its input units, its output units, or each weight. A gate on a hidden unit,
     wherever it is declared, removes the unit: it multiplies the activation *after* the nonlinearity,
-    so that the unit's bias dies with it, and every weight into and out of the unit is tied to it. The
+    so that the unit's bias dies with it, and every weight into and out of the unit is tied to it. A gate
+    on an output of the last layer multiplies what that layer computes. The
     given network is copied as the guide's starting point and left untouched.
 
     Sites are ``"{layer}.gate"``, ``"{layer}.weight.slab"`` and ``"{layer}.bias.slab"``, with the
@@ -55,7 +57,8 @@ class SparseNetwork(nn.Module):
 
     Raises:
         TypeError: If ``net`` holds a module that cannot be gated.
-        ValueError: If an argument is not one of the accepted values, or a layer name is unknown.
+        ValueError: If an argument is not one of the accepted values, a layer name is unknown, units are
+            gated twice, or modules such as a softmax mix gated units.
 
     Example::
 
@@ -77,6 +80,7 @@ class SparseNetwork(nn.Module):
         super().__init__()
         self.linear_names = _check_layers(net)
         self.placement = _placement(gates, self.linear_names)
+        check_units(net, self.linear_names, self.placement)
         self.inclusion = _per_layer(inclusion, self.placement)
         if likelihood not in get_args(Likelihood):
             raise ValueError(
@@ -97,16 +101,28 @@ class SparseNetwork(nn.Module):
 
         Args:
             x: Inputs of shape ``(batch, ...)``.
-            y: Targets of shape ``(batch,)`` or, for other than categorical, ``(batch, outputs)``;
-                ``None`` to draw them.
+            y: Targets: of shape ``(batch,)`` for the categorical likelihood, ``(batch, outputs)`` for the
+                others; ``None`` to draw them.
 
         Returns:
             The network's output (logits or means), of shape ``(batch, outputs)``.
+
+        Raises:
+            ValueError: If the targets' shape does not match.
         """
         output = self._predict(x)
+        self._check_targets(y, output)
         with pyro.plate("data", self.num_data or len(x), subsample=torch.arange(len(x), device=x.device)):
             pyro.sample("y", self._observation(output), obs=y)
         return output
+
+    def _check_targets(self, y: Tensor | None, output: Tensor) -> None:
+        outputs = () if self.likelihood == "categorical" else (output.shape[-1],)
+        expected = (output.shape[-2], *outputs)
+        if y is not None and y.shape != expected:
+            raise ValueError(
+                f"y must have shape {expected} for the {self.likelihood} likelihood, got {tuple(y.shape)}"
+            )
 
     def _observation(self, output: Tensor) -> Any:
         if self.likelihood == "categorical":
@@ -117,7 +133,8 @@ class SparseNetwork(nn.Module):
 
     def _predict(self, x: Tensor) -> Tensor:
         units = self._unit_gates()
-        for name, module in self.net.named_children():
+        final = units.get(None)
+        for name, module in members(self.net):
             if not isinstance(module, nn.Linear):
                 x = module(x)
                 continue
@@ -125,8 +142,9 @@ class SparseNetwork(nn.Module):
             if before is not None:
                 x = x * before.value
             x = self._linear(name, module, x, before, after)
-        final = units.get(None)
-        return x if final is None else x * final.value
+            if final is not None and name == self.linear_names[-1]:
+                x = x * final.value
+        return x
 
     def _layer(self, name: str) -> nn.Linear:
         layer = self.net.get_submodule(name)
@@ -150,8 +168,6 @@ class SparseNetwork(nn.Module):
             else:
                 continue
             key = name if where == "input" else self._next(name)
-            if key in found:
-                raise ValueError(f"the units between layers {name!r} and its neighbour are gated twice")
             found[key] = gate(f"{name}.gate", self.inclusion[name], [size])
         return found
 
@@ -195,8 +211,10 @@ class SparseNetwork(nn.Module):
             An ``nn.Sequential`` of Linear layers, free of l0bayes but for a column selection where
             input columns are dropped.
         """
-        laws, slabs = guide.gates(), guide.median()
-        gates = {name: deployed_gates(law, rule) for name, law in laws.items()}
+        return self._shrink(guide, {name: deployed_gates(law, rule) for name, law in guide.gates().items()})
+
+    def _shrink(self, guide: Any, gates: Mapping[str, Tensor]) -> nn.Sequential:
+        slabs = guide.median()
         layers, output_gates = {}, None
         for name in self.linear_names:
             weight = slabs[f"{name}.weight.slab"]
@@ -229,9 +247,10 @@ class SparseNetwork(nn.Module):
         """
         import pandas as pd
 
-        small = self.deploy(guide, rule)
-        kl = MeanFieldELBO()(self, guide).kl_by_site(*data)
         laws = guide.gates()
+        gates = {name: deployed_gates(law, rule) for name, law in laws.items()}
+        small = self._shrink(guide, gates)
+        kl = MeanFieldELBO()(self, guide).kl_by_site(*data)
         rows = []
         for name in self.linear_names:
             law = laws.get(f"{name}.gate")
@@ -243,7 +262,7 @@ class SparseNetwork(nn.Module):
                     "gates on": self.placement.get(name, "none"),
                     "gates": 0 if law is None else law.batch_shape.numel(),
                     "expected open": 0.0 if law is None else float(law.prob_active.sum()),
-                    "deployed open": 0 if law is None else int((deployed_gates(law, rule) != 0).sum()),
+                    "deployed open": 0 if law is None else int(torch.count_nonzero(gates[f"{name}.gate"])),
                     "dense": f"{dense.in_features}-{dense.out_features}",
                     "deployed": f"{kept.in_features}-{kept.out_features}",
                     "dense weights": sum(p.numel() for p in dense.parameters()),
@@ -258,10 +277,12 @@ class SparseNetwork(nn.Module):
 def _check_layers(net: nn.Sequential) -> list[str]:
     if not isinstance(net, nn.Sequential):
         raise TypeError(f"net must be an nn.Sequential of Linear layers, got {type(net).__name__}")
-    linear = []
-    for name, module in net.named_children():
+    linear: dict[str, nn.Linear] = {}
+    for name, module in members(net):
         if isinstance(module, nn.Linear):
-            linear.append(name)
+            if any(module is other for other in linear.values()):
+                raise ValueError(f"net[{name!r}] is a Linear layer that stands in net before; use a copy")
+            linear[name] = module
         elif next(module.parameters(), None) is not None:
             raise TypeError(
                 f"net[{name!r}] is a {type(module).__name__} with parameters, which cannot be gated; "
@@ -269,7 +290,7 @@ def _check_layers(net: nn.Sequential) -> list[str]:
             )
     if not linear:
         raise ValueError("net holds no Linear layer")
-    return linear
+    return list(linear)
 
 
 def _placement(

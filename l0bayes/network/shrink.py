@@ -2,13 +2,14 @@ r"""From gates and slabs to a plain small network: units that are shut are taken
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LayerWeights", "SelectInputs", "shrink_sequential"]
+__all__ = ["LayerWeights", "SelectInputs", "members", "shrink_sequential"]
 
 
 @dataclass
@@ -47,6 +48,13 @@ class SelectInputs(nn.Module):
         return f"{len(self.index)} columns"
 
 
+def members(net: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
+    """Names and modules in the order they are applied, a module that stands in several places each time."""
+    for name, module in net._modules.items():
+        assert module is not None  # a Sequential calls them all
+        yield name, module
+
+
 def shrink_sequential(
     net: nn.Sequential, layers: Mapping[str, LayerWeights], output_gates: Tensor | None = None
 ) -> nn.Sequential:
@@ -64,10 +72,10 @@ def shrink_sequential(
         output_gates: Gates on the network's outputs, of shape ``(out,)``; folded, never removed.
 
     Returns:
-        The small network, with names kept and an extra ``SelectInputs`` in front where input columns
-        are dropped.
+        The small network, with names kept and an extra ``SelectInputs``, ``"select"``, in front where
+        input columns are dropped. It shares no module with ``net``.
     """
-    names = [name for name, module in net.named_children() if isinstance(module, nn.Linear)]
+    names = [name for name, module in members(net) if isinstance(module, nn.Linear)]
     kept: dict[str, Tensor] = {}
     for name in names:
         gates = layers[name].input_gates
@@ -76,18 +84,25 @@ def shrink_sequential(
         if not len(kept[name]):
             kept[name] = everything[:1]
     small = nn.Sequential()
-    for name, module in net.named_children():
+    for name, module in members(net):
         if not isinstance(module, nn.Linear):
-            small.add_module(name, module)
+            small.add_module(name, copy.deepcopy(module))
             continue
         if name == names[0] and len(kept[name]) < module.in_features:
-            small.add_module("select", SelectInputs(kept[name].to(layers[name].weight.device)))
+            small.add_module(_free_name(net), SelectInputs(kept[name].to(layers[name].weight.device)))
         follows = names[names.index(name) + 1] if name != names[-1] else None
         rows = kept[follows] if follows is not None else torch.arange(module.out_features)
         small.add_module(
             name, _linear(layers[name], rows, kept[name], output_gates if follows is None else None)
         )
     return small
+
+
+def _free_name(net: nn.Sequential) -> str:
+    taken, name = dict(members(net)), "select"
+    while name in taken:
+        name = f"{name}_"
+    return name
 
 
 def _linear(layer: LayerWeights, rows: Tensor, columns: Tensor, output_gates: Tensor | None) -> nn.Linear:
