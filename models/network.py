@@ -138,10 +138,7 @@ class SparseNetwork(nn.Module):
             if not isinstance(module, nn.Linear):
                 x = module(x)
                 continue
-            before, after = units.get(name), units.get(self._next(name))
-            if before is not None:
-                x = x * before.value
-            x = self._linear(name, module, x, before, after)
+            x = self._linear(name, module, x, units.get(name), units.get(self._next(name)))
             if final is not None and name == self.linear_names[-1]:
                 x = x * final.value
         return x
@@ -186,6 +183,11 @@ class SparseNetwork(nn.Module):
         weight = slab(f"{name}.weight", prior.expand(shape).to_event(2), gates, init=layer.weight)
         if own is not None:
             weight = weight * own.value
+        if before is not None and name == self.linear_names[0]:
+            # On the weights, for the network's own inputs need no gradient otherwise, a matrix product.
+            weight = weight * before.value.unsqueeze(-2)
+        elif before is not None:
+            x = x * before.value
         if layer.bias is None:
             return x @ weight.mT
         bias = slab(
