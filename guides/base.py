@@ -112,7 +112,8 @@ class AutoGateGuide(AutoGuide):
         event_dim = latent.event_dim + loc.dim() - value.dim()
         store("loc", loc, constraints.real, event_dim)
         if latent.role == "other" or self.slab == "normal":
-            store("scale", torch.full_like(loc, scale), dist.constraints.softplus_positive, event_dim)
+            # Kept as a logarithm: steps are relative to the scale, and a softplus takes thrice the time.
+            store("scale", torch.full_like(loc, scale), constraints.positive, event_dim)
 
     def gate_parameters(self) -> Iterator[torch.nn.Parameter]:
         """The parameters of the gates, which want a learning rate of their own."""

@@ -44,7 +44,7 @@ class Parameters:
         self.log_alpha = state[f"log_alpha.{site}/gate_unconstrained"]
         self.loc = state[f"loc.{site}/slab_unconstrained"]
         scale = state.get(f"scale.{site}/slab_unconstrained")
-        self.scale = None if scale is None else torch.nn.functional.softplus(scale)
+        self.scale = None if scale is None else scale.exp()
         self.beta = guide.temperature.item()
         self.gamma, self.zeta = guide.stretch
 
