@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import pyro
@@ -21,6 +22,14 @@ __all__ = ["CompilationWarning", "CompileMode", "GradientStep"]
 CompileMode = Literal["inductor", "graph", "eager"]
 
 _MAX_GRAPHS = 8
+
+_INDUCTOR_OPTIONS = {
+    # Draws of torch's own generators: the numbers of eager mode, and on a CPU a sixth of the time of the
+    # generator that Inductor would compile in.
+    "fallback_random": True,
+    # A graph is only run on the shapes and strides it was captured for.
+    "size_asserts": False,
+}
 
 
 class CompilationWarning(UserWarning):
@@ -43,15 +52,15 @@ class GradientStep:
     mode                  how
     ====================  =========================================================================
     ``"inductor"``        loss, backward pass and random draws captured once a batch shape
-                          (``make_fx`` over ``torch.func.grad_and_value``), then ``torch.compile``
+                          (``make_fx`` over ``torch.func.grad``) and compiled by TorchInductor
     ``"graph"``           the captured graph, run operation by operation: no compiler, no Pyro overhead
     ``"eager"``           Pyro and autograd at every step
     ====================  =========================================================================
 
-    All three give the same value and gradients for equal noise; the compiled graph draws from a
-    stream of its own unless ``torch._inductor.config.fallback_random`` is set. Buffers (temperature,
-    KL weight) are read at every step, so changing them in place acts at once. What the model reads
-    otherwise, Python numbers and tensors it closes over, is fixed when the graph is captured.
+    All three draw the same noise at equal seeds and give the same value and gradients. Parameters and
+    buffers (temperature, KL weight) are read at every step, so changing them in place acts at once. What
+    the model reads otherwise, Python numbers and tensors it closes over, is fixed when the graph is
+    captured.
 
     Where a form is not available, the next slower one is used and a :class:`CompilationWarning` says
     why, once: no C++ compiler or one that fails, or a model whose control flow depends on values.
@@ -89,28 +98,25 @@ class GradientStep:
         """
         if self.mode == "eager":
             return self._eager(data)
-        parameters = {name: p for name, p in self._module.named_parameters() if p.requires_grad}
-        buffers = dict(self._module.named_buffers())
+        parameters = dict(self._module.named_parameters())
+        trained = [name for name, parameter in parameters.items() if parameter.requires_grad]
+        state = {name: parameter.detach() for name, parameter in parameters.items()}
+        state.update(self._module.named_buffers())
         leaves, structure = pytree.tree_flatten(tuple(data))
-        inputs = (
-            [p.detach() for p in parameters.values()],
-            list(buffers.values()),
-            [leaf for leaf in leaves if isinstance(leaf, Tensor)],
-        )
+        inputs = [*state.values(), *(leaf for leaf in leaves if isinstance(leaf, Tensor))]
         # Parameters may be frozen, and modules converted, between two steps.
-        state = tuple((name, t.dtype, t.device) for name, t in (*parameters.items(), *buffers.items()))
-        key = (structure, state, *(_signature(leaf) for leaf in leaves))
+        key = (structure, *trained, *map(_signature, state.values()), *map(_signature, leaves))
         run = self._graphs.get(key)
         if run is None:
-            run = self._new_graph([*parameters], [*buffers], leaves, structure, inputs)
+            run = self._new_graph(_Layout(trained, [*state], leaves, structure), inputs)
             if run is None:
                 return self._eager(data)
             self._graphs[key] = run
         with torch.no_grad():
-            gradients, terms = run(*inputs)
-        for parameter, gradient in zip(parameters.values(), gradients, strict=True):
-            parameter.grad = gradient
-        return terms  # type: ignore[no-any-return]
+            loss, likelihood, kl, *gradients = run(*inputs)
+        for name, gradient in zip(trained, gradients, strict=True):
+            parameters[name].grad = gradient
+        return loss, likelihood, kl
 
     def _eager(self, data: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
         self._module.zero_grad(set_to_none=True)
@@ -118,55 +124,48 @@ class GradientStep:
         loss.backward()
         return loss.detach(), likelihood.detach(), kl.detach()
 
-    def _new_graph(
-        self, parameters: list[str], buffers: list[str], leaves: list[Any], structure: Any, inputs: Any
-    ) -> Callable[..., Any] | None:
+    def _new_graph(self, layout: _Layout, inputs: list[Tensor]) -> Callable[..., Any] | None:
         """A graph for a new signature, in the fastest form there is; ``None`` where only eager works."""
         if len(self._graphs) >= _MAX_GRAPHS:
             self._downgrade("eager", f"batches came in more than {_MAX_GRAPHS} shapes")
             return None
         try:
-            graph = self._capture(parameters, buffers, leaves, structure, inputs)
+            graph = self._capture(layout, inputs)
         except Exception as error:
             self._downgrade("eager", f"capturing the model failed ({type(error).__name__}: {error})")
             return None
-        return graph if self.mode == "graph" else self._compile(graph, inputs)
-
-    def _capture(
-        self, parameters: list[str], buffers: list[str], leaves: list[Any], structure: Any, inputs: Any
-    ) -> Callable[..., Any]:
-        def losses(values: list[Tensor], state: list[Tensor], tensors: list[Tensor]) -> Any:
-            filled = iter(tensors)
-            args = [next(filled) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-            named = dict(zip((*parameters, *buffers), (*values, *state), strict=True))
-            loss, likelihood, kl = torch.func.functional_call(
-                self._module, named, tuple(pytree.tree_unflatten(args, structure))
-            )
-            return loss, (loss, likelihood, kl)
-
-        def step(values: list[Tensor], state: list[Tensor], tensors: list[Tensor]) -> Any:
-            return torch.func.grad(losses, has_aux=True)(values, state, tensors)
-
-        # Capturing runs the model once, on real values; validation would branch on them.
-        with _same_random_stream(inputs), pyro.validation_enabled(False):
-            graph: Callable[..., Any] = torch.fx.experimental.proxy_tensor.make_fx(step)(*inputs)
-        return graph
-
-    def _compile(self, graph: Callable[..., Any], inputs: Any) -> Callable[..., Any]:
-        """The compiled graph, tried once, since it is compiled when it first runs."""
-        compiled: Callable[..., Any] = torch.compile(graph, fullgraph=True, dynamic=False)
-        # A copy of the state, for the trial must not act on buffers that the model updates.
-        parameters, buffers, tensors = inputs
-        trial = parameters, [buffer.clone() for buffer in buffers], tensors
+        if self.mode == "graph":
+            return graph
         try:
-            with _same_random_stream(inputs), torch.no_grad(), warnings.catch_warnings():
-                # torch deprecates parts of itself that its compiler imports.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                compiled(*trial)
+            return _compile(graph, inputs)
         except Exception as error:
             self._downgrade("graph", f"compiling the graph failed ({type(error).__name__}: {error})")
-            return graph
-        return compiled
+            return self._capture(layout, inputs)  # the compiler owns the graph that it was given
+
+    def _capture(self, layout: _Layout, inputs: list[Tensor]) -> torch.fx.GraphModule:
+        def losses(values: dict[str, Tensor], fixed: dict[str, Tensor], data: Sequence[Tensor]) -> Any:
+            filled = iter(data)
+            leaves = [next(filled) if isinstance(leaf, Tensor) else leaf for leaf in layout.leaves]
+            args = tuple(pytree.tree_unflatten(leaves, layout.structure))
+            terms = torch.func.functional_call(self._module, values | fixed, args)
+            return terms[0], terms
+
+        def step(*tensors: Tensor) -> tuple[Tensor, ...]:
+            fixed, data = dict(zip(layout.state, tensors, strict=False)), tensors[len(layout.state) :]
+            values = {name: fixed.pop(name) for name in layout.trained}
+            gradients, terms = torch.func.grad(losses, has_aux=True)(values, fixed, data)
+            return (*terms, *(_laid_out_as(values[name], gradients[name]) for name in layout.trained))
+
+        decompositions = {torch.ops.aten.normal_.default: _normal_} if self.mode == "inductor" else None
+        # Capturing runs the model once, on copies, since it may update its buffers; validation would
+        # branch on values.
+        with _same_random_stream(inputs), pyro.validation_enabled(False):
+            graph = torch.fx.experimental.proxy_tensor.make_fx(step, decompositions)(
+                *(tensor.clone() for tensor in inputs)
+            )
+        graph.graph.eliminate_dead_code()  # checks of constants, which may not be compilable, among it
+        graph.recompile()
+        return graph
 
     def _downgrade(self, mode: CompileMode, reason: str) -> None:
         warnings.warn(
@@ -178,9 +177,47 @@ class GradientStep:
         self._graphs.clear()
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """What the flat inputs of a graph are.
+
+    Attributes:
+        trained: Names of the parameters to take gradients of.
+        state: Names of all parameters and buffers, the first inputs.
+        leaves: The data, flat; the tensors among them are the other inputs.
+        structure: How the data were nested.
+    """
+
+    trained: list[str]
+    state: list[str]
+    leaves: list[Any]
+    structure: Any
+
+
+def _compile(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+    # Not torch.compile, which would check at every step, at length, what the key has settled.
+    with _same_random_stream(inputs), torch.no_grad(), warnings.catch_warnings():
+        # torch deprecates parts of itself that its compiler imports.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        compiled: Callable[..., Any] = torch._inductor.compile(graph, inputs, _INDUCTOR_OPTIONS)
+    return compiled
+
+
+def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient with the strides of its parameter: fused optimisers walk through both in memory order."""
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
+
+
+def _normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
+    """``Tensor.normal_`` for a compiler that would copy, before it draws, what is to be overwritten."""
+    return self.copy_(torch.randn_like(self) * std + mean)
+
+
 def _signature(leaf: Any) -> Any:
     if isinstance(leaf, Tensor):
-        return (leaf.shape, leaf.dtype, leaf.device)
+        return (leaf.shape, leaf.stride(), leaf.dtype, leaf.device)
     if not isinstance(leaf, Hashable):
         raise TypeError(f"data must hold tensors or hashable values, got {type(leaf).__name__}")
     return leaf
