@@ -139,7 +139,7 @@ def run_digits(out: Path, *, epochs: int = 80, seed: int = 0, progress: bool = T
     model = SparseNetwork(
         dense,
         gates="input",
-        inclusion=Gate(logits=-_NATS_PER_UNIT),
+        inclusion=Gate(log_odds=-_NATS_PER_UNIT),
         slab=L2Penalty(0.1),
         num_data=len(data.train_x),
     )

@@ -89,24 +89,27 @@ class Gate(GatePrior):
 
     Args:
         inclusion: Prior inclusion probability, strictly between 0 and 1, any shape.
-        logits: Its logit, instead of it; for probabilities too small to write down.
+        log_odds: Its logit, instead of it; for probabilities too small to write down. (Not called
+            ``logits``, which Pyro fills in by itself for discrete sites.)
 
     Raises:
         ValueError: If both or neither are given, or, with validation on, if ``inclusion`` is not
-            strictly between 0 and 1 or ``logits`` not finite.
+            strictly between 0 and 1 or ``log_odds`` not finite.
     """
 
-    arg_constraints = {"inclusion": open_unit_interval, "logits": finite}
+    arg_constraints = {"inclusion": open_unit_interval, "log_odds": finite}
 
     def __init__(
         self,
         inclusion: Tensor | float | None = None,
-        logits: Tensor | float | None = None,
+        log_odds: Tensor | float | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        if (inclusion is None) == (logits is None):
-            raise ValueError("give exactly one of inclusion and logits")
-        self.parameter_name, given = ("inclusion", inclusion) if inclusion is not None else ("logits", logits)
+        if (inclusion is None) == (log_odds is None):
+            raise ValueError("give exactly one of inclusion and log_odds")
+        self.parameter_name, given = (
+            ("inclusion", inclusion) if inclusion is not None else ("log_odds", log_odds)
+        )
         assert given is not None
         parameter = as_float(given)
         setattr(self, self.parameter_name, parameter)
@@ -115,21 +118,21 @@ class Gate(GatePrior):
     @lazy_property
     def inclusion(self) -> Tensor:
         """Prior inclusion probability, batch shape."""
-        return torch.sigmoid(self.logits)
+        return torch.sigmoid(self.log_odds)
 
     @lazy_property
-    def logits(self) -> Tensor:
+    def log_odds(self) -> Tensor:
         """Logit of the prior inclusion probability, batch shape."""
         return logit(self.inclusion)
 
     @property
     def inclusion_logits(self) -> Tensor:
-        return self.logits
+        return self.log_odds
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        return torch.where(value > 0, logsigmoid(self.logits), logsigmoid(-self.logits))
+        return torch.where(value > 0, logsigmoid(self.log_odds), logsigmoid(-self.log_odds))
 
 
 class L0Penalty(GatePrior):
@@ -168,7 +171,7 @@ class L0Penalty(GatePrior):
 
     def as_gate(self) -> Gate:
         """``Gate(sigmoid(-penalty))``: the strict prior it corresponds to, normalised."""
-        return Gate(logits=-self.penalty)
+        return Gate(log_odds=-self.penalty)
 
 
 @register_kl(GateLaw, Gate)

@@ -34,7 +34,7 @@ class Spec(NamedTuple):
 
 SPECS = [
     Spec(Gate, "inclusion", 0.3, 0.3),
-    Spec(Gate, "logits", -1.25, float(expit(-1.25))),
+    Spec(Gate, "log_odds", -1.25, float(expit(-1.25))),
     Spec(L0Penalty, "penalty", 2.0, float(expit(-2.0))),
 ]
 by_prior = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.kind.__name__}-{spec.argument}")
@@ -52,7 +52,7 @@ def test_the_score_is_of_being_open(spec: Spec) -> None:
 @pytest.mark.parametrize("penalty", [0.0, 0.7, 20.0])
 def test_penalty_is_gate_of_sigmoid_minus_lambda_up_to_a_constant(penalty: float) -> None:
     value = torch.tensor(penalty, dtype=torch.float64)
-    ratio = L0Penalty(value).log_prob(VALUES) - Gate(logits=-value).log_prob(VALUES)
+    ratio = L0Penalty(value).log_prob(VALUES) - Gate(log_odds=-value).log_prob(VALUES)
     close(ratio, [math.log1p(math.exp(-penalty))] * 4, 1e-14)
 
 
@@ -146,7 +146,7 @@ def test_a_prior_object_serves_several_steps() -> None:
 def test_thirty_nats_are_representable(dtype: torch.dtype) -> None:
     """lambda = 0.1/N on a group of 300 weights: 30 nats, pi = 1e-13."""
     penalty = torch.tensor(30.0, dtype=dtype)
-    for gate in (Gate(torch.sigmoid(-penalty)), Gate(logits=-penalty)):
+    for gate in (Gate(torch.sigmoid(-penalty)), Gate(log_odds=-penalty)):
         close(gate.inclusion_logits, -30.0, 1e-6)
         close(gate.log_prob(torch.tensor([0.0, 1.0], dtype=dtype)), [0.0, -30.0], 1e-6)
         close(kl_divergence(HardConcrete(torch.tensor(50.0, dtype=dtype)), gate), 30.0, 1e-6)
@@ -158,15 +158,15 @@ def test_an_inclusion_outside_the_open_interval_is_refused(inclusion: float) -> 
         Gate(inclusion)
 
 
-@pytest.mark.parametrize("logits", [math.inf, -math.inf, math.nan])
-def test_logits_that_are_not_finite_are_refused(logits: float) -> None:
-    with pytest.raises(ValueError, match=r"parameter logits .* a finite number"):
-        Gate(logits=logits)
+@pytest.mark.parametrize("log_odds", [math.inf, -math.inf, math.nan])
+def test_log_odds_that_are_not_finite_are_refused(log_odds: float) -> None:
+    with pytest.raises(ValueError, match=r"parameter log_odds .* a finite number"):
+        Gate(log_odds=log_odds)
 
 
-@pytest.mark.parametrize("arguments", [{}, {"inclusion": 0.5, "logits": 0.0}])
+@pytest.mark.parametrize("arguments", [{}, {"inclusion": 0.5, "log_odds": 0.0}])
 def test_inclusion_is_given_in_one_way(arguments: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="exactly one of inclusion and logits"):
+    with pytest.raises(ValueError, match="exactly one of inclusion and log_odds"):
         Gate(**arguments)
 
 

@@ -66,7 +66,7 @@ def test_a_penalty_counts_as_its_strict_prior(penalty):
     """Equal up to rounding to the model that has Gate(sigmoid(-penalty)) written out."""
     guide = guide_of(regression(L0Penalty(penalty)))
     one = hardened_elbo(regression(L0Penalty(penalty)), guide, (X, Y), num_draws=20)
-    other = hardened_elbo(regression(Gate(logits=-penalty)), guide, (X, Y), num_draws=20)
+    other = hardened_elbo(regression(Gate(log_odds=-penalty)), guide, (X, Y), num_draws=20)
     assert one.value == pytest.approx(other.value, rel=1e-12)
     if penalty < 30:
         prior = Gate(1.0 / (1.0 + math.exp(penalty)))

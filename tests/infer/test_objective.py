@@ -45,7 +45,7 @@ def test_a_gate_prior_and_a_point_is_eq_17():
     assert found.slab == "Delta"
 
 
-@pytest.mark.parametrize("prior", [0.1, torch.tensor(0.2), Gate(logits=-3.0)])
+@pytest.mark.parametrize("prior", [0.1, torch.tensor(0.2), Gate(log_odds=-3.0)])
 def test_a_gate_prior_and_a_normal_is_spike_and_slab_vi(prior):
     found = described(prior)
     assert found.name == "spike-and-slab VI with relaxed gates (activity KL)"

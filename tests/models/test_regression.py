@@ -101,7 +101,7 @@ def test_the_priors():
         ({}, [0.5, 0.5, 0.5]),
         ({"expected_active": 0.6}, [0.2, 0.2, 0.2]),
         ({"inclusion": torch.tensor([0.1, 0.2, 0.3])}, [0.1, 0.2, 0.3]),
-        ({"inclusion": Gate(logits=torch.tensor(-2.0))}, [1 / (1 + math.exp(2.0))] * 3),
+        ({"inclusion": Gate(log_odds=torch.tensor(-2.0))}, [1 / (1 + math.exp(2.0))] * 3),
         ({"inclusion": L0Penalty(1.0)}, [1 / (1 + math.exp(1.0))] * 3),
     ],
 )
