@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for results.")]
+Out = Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder for results.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
 
 
@@ -91,7 +91,7 @@ def table(
 
     try:
         rows = gate_table(az.from_netcdf(str(file)), name)
-    except (KeyError, ValueError) as error:
+    except (OSError, ValueError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     _print_table(_console(), rows, str(file))
@@ -135,6 +135,9 @@ def _print_table(console: Any, frame: pd.DataFrame, title: str) -> None:
         view.add_column(column.replace("_", " "), justify="right")
     for label, row in zip(frame.index, frame.itertuples(index=False), strict=True):
         view.add_row(str(label), *(_cell(value) for value in row))
+    if not console.is_terminal:  # in a file nothing need be cut
+        whole = console.measure(view, options=console.options.update(width=10_000)).maximum
+        console.width = max(console.width, whole)
     console.print(view)
 
 
