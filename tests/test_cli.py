@@ -1,0 +1,195 @@
+"""The command line: what it lists, what it prints, and how it fails."""
+
+import functools
+import importlib.metadata
+
+import arviz as az
+import matplotlib as mpl
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import l0bayes
+from l0bayes import demo
+from l0bayes.cli import app, main
+from tests.posterior import fits
+
+mpl.use("Agg")
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def posterior(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "posterior.nc"
+    fits.idata("plain").to_netcdf(str(path))
+    return path
+
+
+# ---- help --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [["--help"], []])
+def test_the_commands_are_listed(arguments):
+    result = run(*arguments)
+    assert result.exit_code == (0 if arguments else 2)
+    for command in ("demo", "diabetes", "digits", "table"):
+        assert command in result.output
+    assert "spike-and-slab" in result.output
+
+
+@pytest.mark.parametrize("command", ["demo", "diabetes", "digits"])
+def test_options_of_the_acts(command):
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "--seed" in result.output
+    assert "--out" in result.output
+
+
+def test_the_entry_point_is_installed():
+    (entry,) = (e for e in importlib.metadata.entry_points(group="console_scripts") if e.name == "l0bayes")
+    assert entry.load() is main
+
+
+# ---- table -------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_a_saved_posterior(posterior):
+    result = run("table", posterior)
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    table = l0bayes.gate_table(fits.idata("plain"))
+    rows = [line for line in lines if any(name in line for name in fits.NAMES)]
+    assert [next(n for n in fits.NAMES if n in row) for row in rows] == list(table.index)
+    for row, (_, values) in zip(rows, table.iterrows(), strict=True):
+        cells = [cell.strip() for cell in row.split("│")[1:-1]]
+        numbers = [float(cell) for cell in cells[1:-1]]
+        assert numbers == pytest.approx(values.iloc[:-1].astype(float).tolist(), rel=5e-3, abs=1e-12)
+        assert cells[-1] == ("yes" if values["in_median_model"] else "")
+
+
+def test_a_gate_by_name(posterior):
+    result = run("table", posterior, "--name", "beta.gate")
+    assert result.exit_code == 0
+    table = l0bayes.gate_table(fits.idata("plain"), "beta.gate")
+    (row,) = (line for line in result.output.splitlines() if "dose" in line)
+    mean = float(row.split("│")[list(table.columns).index("mean") + 2])
+    assert mean == pytest.approx(table.loc["dose", "mean"], rel=5e-3)
+
+
+def test_large_and_infinite_numbers_are_readable(tmp_path):
+    from l0bayes.cli import _cell
+
+    assert [_cell(v) for v in (123456.0, 1234.56, 0.123456, np.inf, np.nan, 1.0, 0.0)] == [
+        "123,456",
+        "1,234.6",
+        "0.123",
+        "inf",
+        "nan",
+        "1",
+        "0",
+    ]
+    assert [_cell(v) for v in (True, False, np.bool_(True), np.bool_(False), "3-4", 7)] == [
+        "yes",
+        "",
+        "yes",
+        "",
+        "3-4",
+        "7",
+    ]
+
+
+# ---- failures ----------------------------------------------------------------------------------------
+
+
+def failed(*arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def test_no_such_file(tmp_path):
+    assert "error: there is no file" in failed("table", tmp_path / "none.nc")
+
+
+def test_a_folder(tmp_path):
+    assert "error: there is no file" in failed("table", tmp_path)
+
+
+def test_an_unknown_name(posterior):
+    message = failed("table", posterior, "--name", "gamma")
+    assert "error: name must be one of ['beta', 'beta.gate']; got 'gamma'" in message
+
+
+def test_a_file_that_is_no_posterior(tmp_path):
+    path = tmp_path / "text.nc"
+    path.write_text("not a netCDF file\n" * 10)
+    assert "error: " in failed("table", path)
+
+
+def test_a_posterior_that_l0bayes_did_not_write(tmp_path):
+    path = tmp_path / "other.nc"
+    az.from_dict(posterior={"mu": np.zeros((1, 10))}).to_netcdf(str(path))
+    assert "error: posterior has no group 'constant_data' with gates" in failed("table", path)
+
+
+def test_an_unknown_command():
+    assert "No such command" in failed("frobnicate")
+
+
+def test_a_seed_that_is_no_number():
+    assert "valid integer" in failed("diabetes", "--seed", "one")
+
+
+@pytest.mark.parametrize("command", ["demo", "diabetes", "digits"])
+def test_a_file_in_the_place_of_the_folder(tmp_path, command):
+    path = tmp_path / "taken"
+    path.write_text("")
+    assert "--out" in failed(command, "--out", path)
+
+
+# ---- the acts ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short_acts(monkeypatch):
+    """The acts of the demo with a few steps, and what they were asked for."""
+    asked = []
+
+    def remember(name, function, **options):
+        @functools.wraps(function)
+        def act(out, *, seed):
+            asked.append((name, out, seed))
+            return function(out, seed=seed, progress=False, **options)
+
+        monkeypatch.setattr(demo, f"run_{name}", act)
+
+    remember("diabetes", demo.run_diabetes, steps=4, restarts=1)
+    remember("digits", demo.run_digits, epochs=1)
+    return asked
+
+
+def test_both_acts(tmp_path, short_acts):
+    result = run("demo", "--out", tmp_path / "out", "--seed", 3)
+    assert result.exit_code == 0, result.output
+    assert short_acts == [
+        ("diabetes", tmp_path / "out" / "diabetes", 3),
+        ("digits", tmp_path / "out" / "digits", 3),
+    ]
+    assert (tmp_path / "out" / "diabetes" / "posterior.nc").is_file()
+    assert (tmp_path / "out" / "digits" / "deployed.pt").is_file()
+    text = result.output
+    for part in (
+        "which of 64 terms matter",
+        "the 12 most probable",
+        "how small can the network be",
+        "Layers",
+    ):
+        assert part in text
+    assert "test accuracy, deployed network" in text
+    assert "What to try next" in text
+    again = run("table", tmp_path / "out" / "diabetes" / "posterior.nc")
+    assert again.exit_code == 0
