@@ -41,4 +41,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed-test
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist docs/_build docs/api demo-output *.egg-info
+	rm -rf $(VENV) build dist docs/_build demo-output *.egg-info

@@ -141,9 +141,9 @@ class L0Penalty(GatePrior):
     .. math:: \log p(z) = -\lambda\;[z \ne 0], \qquad
         \text{"KL"}(q\,\|\,p) = \lambda\,q(z \ne 0)
 
-    The term registered as its KL leaves out the guide's entropy, which the KL against
-    ``Gate(sigmoid(-λ))`` contains. The objective therefore lies below the free energy: it is **not a
-    bound** and its gate probabilities are not a posterior. Prior draws are those of
+    In the paper's reading λ is the code cost of an open gate's slab, and the KL of the gate itself is
+    dropped. Since a KL is not negative, the objective lies below the free energy: it is **not a bound**
+    and its gate probabilities are not a posterior. Prior draws are those of
     ``Gate(sigmoid(-λ))``, the normalised form of the same density on {0, 1}.
 
     Args:

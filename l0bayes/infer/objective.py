@@ -51,10 +51,16 @@ _OBJECTIVES = {
         "a bound for the model whose open gates follow the guide's own amplitude; for the strict spike "
         "and slab a surrogate, to be judged by the hardened ELBO",
     ),
+    "surrogate": (
+        "VI with gates that never shut (activity KL)",
+        False,
+        "a surrogate: the gates have no atom at 0, and their KL is that of the zero-temperature limit; judge "
+        "it by the hardened ELBO",
+    ),
     "penalty": (
         "L0 objective (Eq. 18)",
         False,
-        "the gates' entropy is left out, so it lies below the free energy and is not a bound; its gate "
+        "the KL of the gates is left out, so it lies below the free energy and is not a bound; its gate "
         "probabilities are not a posterior",
     ),
 }
@@ -89,7 +95,7 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
         elif isinstance(q, Delta) and not _is_pushed(name, guide_trace):
             points = True
     # The weakest claim of any gate is the claim of the whole.
-    kind = next((k for k in ("penalty", "activity", "mixed", "exact") if k in kinds), "none")
+    kind = next((k for k in ("penalty", "surrogate", "activity", "mixed", "exact") if k in kinds), "none")
     name, is_bound, note = _OBJECTIVES[kind]
     if Delta.__name__ in slabs:
         if kind == "activity":
@@ -118,4 +124,6 @@ def _kind(q: GateLaw, p: Any) -> str:
         return "penalty"
     if isinstance(p, HardConcrete):
         return "mixed"
-    return "exact" if isinstance(q, BernoulliGate) else "activity"
+    if isinstance(q, BernoulliGate):
+        return "exact"
+    return "activity" if q.has_atom_at_zero else "surrogate"

@@ -91,7 +91,7 @@ def test_eq_17_with_a_proper_slab_prior_charges_its_density_at_the_point():
 
 
 @pytest.mark.parametrize("penalty", [0.1, 2.0])
-def test_the_l0_objective_lies_below_eq_17_by_the_gates_entropy(penalty):
+def test_the_l0_objective_and_eq_17_differ_by_entropy_and_normaliser(penalty):
     """KL(q || pi) = -H(q) + penalty q - log(1 - pi) at pi = sigmoid(-penalty), so Eq. 18 is no bound."""
     pi = torch.sigmoid(torch.tensor(-penalty))
     l0, eq17 = regression(L0Penalty(penalty), L2Penalty(0.0)), regression(Gate(pi), L2Penalty(0.0))

@@ -168,3 +168,15 @@ def test_a_guide_that_does_not_cover_the_model():
     guide = AutoHardConcrete(poutine.block(regression, hide=["beta.gate"]), (X, Y))
     with pytest.raises(ValueError, match=r"gate site 'beta.gate' of the model is not covered"):
         describe_objective(regression, guide, (X, Y))
+
+
+def test_gates_without_zeros_are_called_a_surrogate():
+    class AutoPlainConcrete(AutoHardConcrete):
+        def relaxed_law(self, **parameters):
+            return BinaryConcrete(parameters["log_alpha"], self.temperature)
+
+    model = regression(Gate(0.1))
+    found = describe_objective(model, AutoPlainConcrete(model, (X, Y)), (X, Y))
+    assert found.name == "VI with gates that never shut (activity KL)"
+    assert not found.is_bound
+    assert found.relaxation == "BinaryConcrete"
