@@ -98,7 +98,7 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
     kind = next((k for k in ("penalty", "surrogate", "activity", "mixed", "exact") if k in kinds), "none")
     name, is_bound, note = _OBJECTIVES[kind]
     if Delta.__name__ in slabs:
-        if kind == "activity":
+        if kind in ("activity", "surrogate"):
             name = "Eq. 17 (activity KL, point slab)"
         is_bound, note = False, note if kind == "penalty" else f"{_POINT}; {note}"
     elif points:

@@ -175,8 +175,10 @@ def test_gates_without_zeros_are_called_a_surrogate():
         def relaxed_law(self, **parameters):
             return BinaryConcrete(parameters["log_alpha"], self.temperature)
 
-    model = regression(Gate(0.1))
-    found = describe_objective(model, AutoPlainConcrete(model, (X, Y)), (X, Y))
+    def model():
+        spike_and_slab("w", Gate(0.1))
+
+    found = describe_objective(model, AutoPlainConcrete(model), ())
     assert found.name == "VI with gates that never shut (activity KL)"
     assert not found.is_bound
     assert found.relaxation == "BinaryConcrete"
