@@ -14,18 +14,30 @@ __all__ = ["gate_laws", "gate_parameters", "temperatures"]
 
 
 def gate_laws(guide: Any) -> dict[str, GateLaw]:
-    """The posterior law of every gate site; empty where the guide has none."""
+    """The posterior law of every gate site; empty where the guide has none.
+
+    Args:
+        guide: Any guide.
+    """
     return {name: law for part in _parts(guide) for name, law in part.gates().items()}
 
 
 def gate_parameters(guide: Any) -> list[torch.nn.Parameter]:
-    """The parameters of all gates that are trained."""
+    """The parameters of all gates that are trained.
+
+    Args:
+        guide: Any guide.
+    """
     parts = (part for part in _parts(guide) if hasattr(part, "gate_parameters"))
     return [p for part in parts for p in part.gate_parameters() if p.requires_grad]
 
 
 def temperatures(guide: Any) -> list[Tensor]:
-    """The temperature buffers of all gates; empty where the guide has none."""
+    """The temperature buffers of all gates; empty where the guide has none.
+
+    Args:
+        guide: Any guide.
+    """
     found = (getattr(part, "temperature", None) for part in (guide, *_parts(guide)))
     unique = {id(value): value for value in found if isinstance(value, Tensor)}
     return list(unique.values())

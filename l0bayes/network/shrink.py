@@ -49,7 +49,11 @@ class SelectInputs(nn.Module):
 
 
 def members(net: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
-    """Names and modules in the order they are applied, a module that stands in several places each time."""
+    """Names and modules in the order they are applied, a module that stands in several places each time.
+
+    Args:
+        net: Any Sequential; ``named_children`` would name a repeated module once.
+    """
     for name, module in net._modules.items():
         assert module is not None  # a Sequential calls them all
         yield name, module
