@@ -280,6 +280,17 @@ def test_log_p_counts_every_other_latent_once():
     torch.testing.assert_close(found.double(), log_q, rtol=0, atol=5e-3)
 
 
+def test_log_p_of_a_penalty_is_that_of_its_strict_prior():
+    found = []
+    for prior in (l0bayes.distributions.L0Penalty(2.0), l0bayes.distributions.Gate(log_odds=-2.0)):
+        model = l0bayes.models.SparseRegression(NAMES, inclusion=prior)
+        torch.manual_seed(0)
+        guide = AutoHardConcrete(model, (X, Y))
+        idata = l0bayes.to_arviz(l0bayes.Fit.of(model, guide, (X, Y)), num_draws=30)
+        found.append(idata.sample_stats["log_p"].to_numpy())
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
+
+
 def test_a_weight_shared_by_two_gates_is_open_when_both_are():
     """In a network a hidden weight lives while its input's and its own unit's gate are open."""
     fit, idata = fits.network(), fits.idata("network")
