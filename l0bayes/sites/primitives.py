@@ -1,11 +1,9 @@
-r"""How a gate enters a Pyro model: the primitives :func:`gate` and :func:`spike_and_slab`."""
+r"""The primitives :func:`gate`, :func:`slab` and :func:`spike_and_slab`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -14,140 +12,12 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from l0bayes.distributions import Gate, GatePrior, HardConcrete
+from l0bayes.sites.records import GateLink, GateSite, SampledGate, SlabSite, broadcasts_to, mark
 
-__all__ = [
-    "GateLink",
-    "GateSite",
-    "Inclusion",
-    "SampledGate",
-    "SlabSite",
-    "gate",
-    "gate_record",
-    "slab",
-    "slab_record",
-    "spike_and_slab",
-]
-
-_KEY = "l0bayes"
+__all__ = ["Inclusion", "gate", "slab", "spike_and_slab"]
 
 Inclusion = float | Tensor | GatePrior | HardConcrete
 """What says how probable a gate is a priori: a probability, a tensor of them, or a gate prior."""
-
-
-@dataclass(frozen=True)
-class GateSite:
-    """The mark of a gate site.
-
-    Attributes:
-        event_dim: Number of event dimensions of the gates at the site.
-    """
-
-    event_dim: int
-
-
-@dataclass(frozen=True)
-class GateLink:
-    """One gate of a slab: the gate's site, and how its values spread over the weights.
-
-    Attributes:
-        site: Name of the gate site.
-        event_dim: Number of event dimensions at that site.
-        shape: Shape that the gates' event takes beside the weights' event, of equal length.
-        groups: Index of each weight's gate, of the slab's event shape; ``None`` to broadcast.
-    """
-
-    site: str
-    event_dim: int
-    shape: tuple[int, ...]
-    groups: Tensor | None = None
-
-    def spread(self, values: Tensor) -> Tensor:
-        """Lay gate values (batch + gate event shape) out so that they broadcast to the weights."""
-        if self.groups is not None:
-            return values[..., self.groups]
-        batch = values.shape[: values.dim() - self.event_dim]
-        return values.reshape(batch + self.shape)
-
-
-@dataclass(frozen=True)
-class SlabSite:
-    """The mark of a slab site.
-
-    Attributes:
-        gates: The gates whose product multiplies the slab.
-        weight: Name of the deterministic site of the effective weight.
-        init: Where a guide may start, of the slab's shape.
-    """
-
-    gates: tuple[GateLink, ...]
-    weight: str
-    init: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class SampledGate:
-    """A sampled gate, to be shared by several slabs.
-
-    Attributes:
-        name: Name of the gate's sample site.
-        value: The sampled value in [0, 1], of shape batch + event shape of the site.
-        event_dim: Number of event dimensions at the site.
-        shape: Shape of the event as it stands beside a slab's event; see :meth:`view`.
-    """
-
-    name: str
-    value: Tensor
-    event_dim: int
-    shape: tuple[int, ...]
-
-    def view(self, *shape: int) -> SampledGate:
-        """The same gate, its event laid out in another shape, to broadcast against a slab.
-
-        A gate of shape ``(out,)`` beside weights of event shape ``(out, in)`` is ``view(out, 1)``.
-
-        Raises:
-            ValueError: If the number of gates differs.
-        """
-        if math.prod(shape) != math.prod(self.shape):
-            raise ValueError(f"gate {self.name!r} of shape {self.shape} cannot be viewed as {shape}")
-        return replace(self, shape=shape)
-
-    def _link(self, event_shape: torch.Size, groups: Tensor | None) -> GateLink:
-        if groups is not None:
-            if self.event_dim != 1:
-                raise ValueError(f"groups need a gate of one dimension; {self.name!r} has {self.event_dim}")
-            return GateLink(self.name, 1, self.shape, groups)
-        shape = (1,) * (len(event_shape) - len(self.shape)) + self.shape
-        if not _broadcasts_to(shape, event_shape):
-            raise ValueError(
-                f"gate {self.name!r} of shape {self.shape} does not broadcast to the slab's event "
-                f"shape {tuple(event_shape)}"
-            )
-        return GateLink(self.name, self.event_dim, shape)
-
-
-def _mark(record: GateSite | SlabSite) -> Any:
-    return {_KEY: record}
-
-
-def gate_record(site: dict[str, Any]) -> GateSite | None:
-    """The gate record of a trace site, or ``None`` if the site is no gate.
-
-    Args:
-        site: A node of a Pyro trace, or a message.
-    """
-    found = site["infer"].get(_KEY)
-    return found if isinstance(found, GateSite) else None
-
-
-def slab_record(site: dict[str, Any]) -> SlabSite | None:
-    """The slab record of a trace site, or ``None`` if the site is no slab.
-
-    Args:
-        site: A node of a Pyro trace, or a message.
-    """
-    found = site["infer"].get(_KEY)
-    return found if isinstance(found, SlabSite) else None
 
 
 def gate(
@@ -306,8 +176,8 @@ def _sample_slab(
     groups: Tensor | None,
     init: Tensor | None,
 ) -> tuple[Tensor, tuple[GateLink, ...]]:
-    links = tuple(one._link(slab.event_shape, groups) for one in gates)
-    return pyro.sample(f"{name}.slab", slab, infer=_mark(SlabSite(links, name, init))), links
+    links = tuple(one.link(slab.event_shape, groups) for one in gates)
+    return pyro.sample(f"{name}.slab", slab, infer=mark(SlabSite(links, name, init))), links
 
 
 def _gate_prior(
@@ -348,7 +218,7 @@ def _sample_gate(
         ) from error
     law = prior.expand(full)
     law.site_name = name
-    value = pyro.sample(name, law.to_event(len(shape)), infer=_mark(GateSite(len(shape))))
+    value = pyro.sample(name, law.to_event(len(shape)), infer=mark(GateSite(len(shape))))
     return SampledGate(name, value, len(shape), tuple(shape))
 
 
@@ -361,7 +231,7 @@ def _gate_shape(
         return torch.Size([_check_groups(groups, event_shape, None)])
     if gate_shape is None:
         return event_shape
-    if not _broadcasts_to(tuple(gate_shape), event_shape):
+    if not broadcasts_to(tuple(gate_shape), event_shape):
         raise ValueError(
             f"gate_shape {tuple(gate_shape)} does not broadcast to the slab's event shape "
             f"{tuple(event_shape)}"
@@ -386,10 +256,3 @@ def _check_groups(groups: Tensor, event_shape: torch.Size, gates: int | None) ->
     if gates is not None and not (present[0] >= 0 and present[-1] < gates):
         raise ValueError(f"groups must index the {gates} gates given, got the indices {present}")
     return count
-
-
-def _broadcasts_to(shape: tuple[int, ...], wanted: torch.Size) -> bool:
-    if len(shape) > len(wanted):
-        return False
-    padded = (1,) * (len(wanted) - len(shape)) + tuple(shape)
-    return all(have in (1, want) for have, want in zip(padded, wanted, strict=True))

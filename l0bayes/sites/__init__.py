@@ -1,0 +1,17 @@
+"""How a gate enters a Pyro model: the primitives, and the records they leave for guides."""
+
+from l0bayes.sites.primitives import Inclusion, gate, slab, spike_and_slab
+from l0bayes.sites.records import GateLink, GateSite, SampledGate, SlabSite, gate_record, slab_record
+
+__all__ = [
+    "GateLink",
+    "GateSite",
+    "Inclusion",
+    "SampledGate",
+    "SlabSite",
+    "gate",
+    "gate_record",
+    "slab",
+    "slab_record",
+    "spike_and_slab",
+]

@@ -1,0 +1,144 @@
+"""What gate and slab sites leave on a Pyro trace for guides to read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["GateLink", "GateSite", "SampledGate", "SlabSite", "gate_record", "slab_record"]
+
+_KEY = "l0bayes"
+
+
+@dataclass(frozen=True)
+class GateSite:
+    """The mark of a gate site.
+
+    Attributes:
+        event_dim: Number of event dimensions of the gates at the site.
+    """
+
+    event_dim: int
+
+
+@dataclass(frozen=True)
+class GateLink:
+    """One gate of a slab: the gate's site, and how its values spread over the weights.
+
+    Attributes:
+        site: Name of the gate site.
+        event_dim: Number of event dimensions at that site.
+        shape: Shape that the gates' event takes beside the weights' event, of equal length.
+        groups: Index of each weight's gate, of the slab's event shape; ``None`` to broadcast.
+    """
+
+    site: str
+    event_dim: int
+    shape: tuple[int, ...]
+    groups: Tensor | None = None
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Lay gate values (batch + gate event shape) out so that they broadcast to the weights."""
+        if self.groups is not None:
+            return values[..., self.groups]
+        batch = values.shape[: values.dim() - self.event_dim]
+        return values.reshape(batch + self.shape)
+
+
+@dataclass(frozen=True)
+class SlabSite:
+    """The mark of a slab site.
+
+    Attributes:
+        gates: The gates whose product multiplies the slab.
+        weight: Name of the deterministic site of the effective weight.
+        init: Where a guide may start, of the slab's shape.
+    """
+
+    gates: tuple[GateLink, ...]
+    weight: str
+    init: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class SampledGate:
+    """A sampled gate, to be shared by several slabs.
+
+    Attributes:
+        name: Name of the gate's sample site.
+        value: The sampled value in [0, 1], of shape batch + event shape of the site.
+        event_dim: Number of event dimensions at the site.
+        shape: Shape of the event as it stands beside a slab's event; see :meth:`view`.
+    """
+
+    name: str
+    value: Tensor
+    event_dim: int
+    shape: tuple[int, ...]
+
+    def view(self, *shape: int) -> SampledGate:
+        """The same gate, its event laid out in another shape, to broadcast against a slab.
+
+        A gate of shape ``(out,)`` beside weights of event shape ``(out, in)`` is ``view(out, 1)``.
+
+        Raises:
+            ValueError: If the number of gates differs.
+        """
+        if math.prod(shape) != math.prod(self.shape):
+            raise ValueError(f"gate {self.name!r} of shape {self.shape} cannot be viewed as {shape}")
+        return replace(self, shape=shape)
+
+    def link(self, event_shape: torch.Size, groups: Tensor | None) -> GateLink:
+        """How this gate spreads over weights of an event shape, through ``groups`` where given.
+
+        Raises:
+            ValueError: If shapes do not match.
+        """
+        if groups is not None:
+            if self.event_dim != 1:
+                raise ValueError(f"groups need a gate of one dimension; {self.name!r} has {self.event_dim}")
+            return GateLink(self.name, 1, self.shape, groups)
+        shape = (1,) * (len(event_shape) - len(self.shape)) + self.shape
+        if not broadcasts_to(shape, event_shape):
+            raise ValueError(
+                f"gate {self.name!r} of shape {self.shape} does not broadcast to the slab's event "
+                f"shape {tuple(event_shape)}"
+            )
+        return GateLink(self.name, self.event_dim, shape)
+
+
+def mark(record: GateSite | SlabSite) -> Any:
+    """The ``infer`` dictionary of a site that carries a record."""
+    return {_KEY: record}
+
+
+def gate_record(site: dict[str, Any]) -> GateSite | None:
+    """The gate record of a trace site, or ``None`` if the site is no gate.
+
+    Args:
+        site: A node of a Pyro trace, or a message.
+    """
+    found = site["infer"].get(_KEY)
+    return found if isinstance(found, GateSite) else None
+
+
+def slab_record(site: dict[str, Any]) -> SlabSite | None:
+    """The slab record of a trace site, or ``None`` if the site is no slab.
+
+    Args:
+        site: A node of a Pyro trace, or a message.
+    """
+    found = site["infer"].get(_KEY)
+    return found if isinstance(found, SlabSite) else None
+
+
+def broadcasts_to(shape: tuple[int, ...], wanted: torch.Size) -> bool:
+    """Whether ``shape`` broadcasts to ``wanted`` without enlarging it."""
+    if len(shape) > len(wanted):
+        return False
+    padded = (1,) * (len(wanted) - len(shape)) + tuple(shape)
+    return all(have in (1, want) for have, want in zip(padded, wanted, strict=True))
