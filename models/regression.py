@@ -35,7 +35,8 @@ class SparseRegression:
         family: ``"gaussian"`` or ``"bernoulli"``.
         inclusion: Prior inclusion probability π: a number, a tensor of shape (p,), or a gate prior. A
             pair ``(a, b)`` stands for a latent π ~ Beta(a, b), site ``inclusion``.
-        expected_active: Another way to say π: the expected number of columns in the model.
+        expected_active: Another way to say π: the expected number of open gates, that is of columns, or
+            of groups where there are any.
         slab_scale: Prior standard deviation s of an active coefficient, positive.
         noise_scale: Standard deviation σ of the noise; ``None`` for the InverseGamma prior on its square.
         intercept_scale: Prior standard deviation of the intercept; ``None`` for no intercept.

@@ -6,7 +6,6 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from l0bayes.infer.elbo import BoundELBO
+from l0bayes.infer.randomness import private_randomness
 
 __all__ = ["CompilationWarning", "CompileMode", "GradientStep"]
 
@@ -159,7 +159,7 @@ class GradientStep:
         decompositions = {torch.ops.aten.normal_.default: _normal_} if self.mode == "inductor" else None
         # Capturing runs the model once, on copies, since it may update its buffers; validation would
         # branch on values.
-        with _same_random_stream(inputs), pyro.validation_enabled(False):
+        with private_randomness(), pyro.validation_enabled(False):
             graph = torch.fx.experimental.proxy_tensor.make_fx(step, decompositions)(
                 *(tensor.clone() for tensor in inputs)
             )
@@ -196,7 +196,7 @@ class _Layout:
 
 def _compile(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
     # Not torch.compile, which would check at every step, at length, what the key has settled.
-    with _same_random_stream(inputs), torch.no_grad(), warnings.catch_warnings():
+    with private_randomness(), torch.no_grad(), warnings.catch_warnings():
         # torch deprecates parts of itself that its compiler imports.
         warnings.simplefilter("ignore", DeprecationWarning)
         compiled: Callable[..., Any] = torch._inductor.compile(graph, inputs, _INDUCTOR_OPTIONS)
@@ -221,12 +221,6 @@ def _signature(leaf: Any) -> Any:
     if not isinstance(leaf, Hashable):
         raise TypeError(f"data must hold tensors or hashable values, got {type(leaf).__name__}")
     return leaf
-
-
-def _same_random_stream(tensors: Any) -> AbstractContextManager[None]:
-    """Give all generators back as they were."""
-    devices = {leaf.device for leaf in pytree.tree_leaves(tensors) if leaf.is_cuda}
-    return torch.random.fork_rng(devices=list(devices))
 
 
 def _has_cpp_compiler(objective: nn.Module) -> bool:

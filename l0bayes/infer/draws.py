@@ -12,6 +12,8 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
+from l0bayes.infer.randomness import private_randomness
+
 __all__ = ["Given", "draw_latents", "map_draws"]
 
 
@@ -55,8 +57,7 @@ def draw_latents(guide: Any, data: tuple[Any, ...], num_draws: int, seed: int) -
     """
     if num_draws < 1:
         raise ValueError(f"num_draws must be at least 1, got {num_draws!r}")
-    with torch.random.fork_rng(devices=[]), poutine.block(), pyro.get_param_store().scope():
-        torch.manual_seed(seed)
+    with private_randomness(seed), poutine.block(), pyro.get_param_store().scope():
         if hasattr(guide, "laws"):
             # A Delta's draws are views of its parameter, which carry its gradient even here.
             return {name: law.sample((num_draws,)).detach() for name, law in guide.laws().items()}
@@ -90,8 +91,7 @@ def map_draws(
     """
     count = len(next(iter(draws.values())))
     quiet = pyro.validation_enabled(False)  # validation would branch on values
-    with quiet, torch.random.fork_rng(devices=[]), poutine.block(), pyro.get_param_store().scope():
-        torch.manual_seed(seed)
+    with quiet, private_randomness(seed), poutine.block(), pyro.get_param_store().scope():
         try:
             batch = torch.vmap(function, randomness="different", chunk_size=chunk_size)(draws)
         except RuntimeError:

@@ -16,6 +16,7 @@ from l0bayes.infer.early_stopping import EarlyStopping
 from l0bayes.infer.elbo import BoundELBO, MeanFieldELBO
 from l0bayes.infer.gate_parts import temperatures
 from l0bayes.infer.objective import describe_objective
+from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.result import Fit, History, Restart, best_run
 from l0bayes.infer.schedules import Linear, Schedule, as_schedule
 from l0bayes.infer.training import DivergenceError, OptimizerFactory, Plan, read_gates, train
@@ -113,7 +114,7 @@ def fit(
         raise ValueError(
             f"restarts={restarts} needs a guide with perturb(), which {type(guide).__name__} lacks"
         )
-    with torch.random.fork_rng(devices=[]):  # a loader that shuffles draws
+    with private_randomness():  # a loader that shuffles draws
         batch = first_batch(data)
     check_data(model, batch)
     total = _total_steps(steps, epochs, data)
@@ -131,8 +132,7 @@ def fit(
         callback=callback,
     )
     objective = MeanFieldELBO(num_particles=num_particles)(model, guide)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with private_randomness(seed):
         _make_lazy_parameters(guide, batch)
         preflight(objective, batch)
         described = describe_objective(model, guide, batch)
@@ -184,8 +184,7 @@ class _Runs:
                 if index:
                     self.objective.load_state_dict(start)
                     self.objective.guide.perturb(seed)
-                with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(seed)
+                with private_randomness(seed):
                     self._run_one(index, seed)
                 if self.done[-1].stopped == "interrupted":
                     break

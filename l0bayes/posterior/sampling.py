@@ -17,6 +17,7 @@ from l0bayes.distributions import GateLaw, GatePrior
 from l0bayes.infer.draws import Given, draw_latents, map_draws
 from l0bayes.infer.gate_parts import gate_laws
 from l0bayes.infer.hardened import StrictPriors
+from l0bayes.infer.randomness import private_randomness
 from l0bayes.sites import gate_record, slab_record
 
 __all__ = ["Draws", "draw_posterior", "prior_inclusion"]
@@ -158,8 +159,7 @@ def prior_inclusion(model: Any, data: tuple[Any, ...], *, num_draws: int = 2000)
                 found[name] = prior.expand(site["value"].shape)
         return found
 
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), pyro.get_param_store().scope(), poutine.block():
-        torch.manual_seed(0)
+    with torch.no_grad(), private_randomness(0), pyro.get_param_store().scope(), poutine.block():
         first, second = one(), one()
         fixed = all(torch.equal(first[name], second[name]) for name in first)
         draws = [first] if fixed else [first, second, *(one() for _ in range(num_draws - 2))]

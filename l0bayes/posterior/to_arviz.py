@@ -16,6 +16,7 @@ from torch import Tensor
 import l0bayes.posterior.sampling as sampling
 from l0bayes.infer.draws import Given
 from l0bayes.infer.gate_parts import gate_laws
+from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.result import Fit, Restart
 from l0bayes.sites import slab_record
 
@@ -132,7 +133,7 @@ def _arguments(fit: Fit, data: Any) -> tuple[Any, ...]:
 
 
 def _one_trace(run: Restart, arguments: tuple[Any, ...]) -> Any:
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), poutine.block(), pyro.get_param_store().scope():
+    with torch.no_grad(), private_randomness(), poutine.block(), pyro.get_param_store().scope():
         guide_trace = poutine.trace(run.guide).get_trace(*arguments)
         with Given.sampled_in(guide_trace):
             return poutine.trace(run.model).get_trace(*arguments)
