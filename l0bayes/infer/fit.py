@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import pyro
 import torch
@@ -269,6 +269,6 @@ def _make_lazy_parameters(guide: torch.nn.Module, batch: tuple[Any, ...]) -> Non
 
 def _mode(wanted: str, objective: BoundELBO, steps: int) -> CompileMode:
     if wanted != "auto":
-        return wanted  # type: ignore[return-value]
+        return cast(CompileMode, wanted)
     size = sum(p.numel() for p in objective.parameters() if p.requires_grad)
     return "inductor" if size * steps > _INDUCTOR_WORK or steps > _INDUCTOR_STEPS else "graph"
