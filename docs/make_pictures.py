@@ -4,6 +4,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import torch
+
 from l0bayes.demo import run_diabetes, run_digits
 
 STATIC = Path(__file__).parent / "_static"
@@ -12,6 +14,7 @@ STATIC = Path(__file__).parent / "_static"
 def main() -> None:
     """Run both acts of the demo at seed 0 and keep one picture of each."""
     STATIC.mkdir(exist_ok=True)
+    torch.set_num_threads(1)  # as the command line does
     with tempfile.TemporaryDirectory() as folder:
         run_diabetes(Path(folder))
         run_digits(Path(folder))

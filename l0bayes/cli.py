@@ -21,6 +21,8 @@ app = typer.Typer(
     add_completion=False,
 )
 
+_SHOWN = ("pip", "pip_low", "pip_high", "mean", "sd", "mean_active", "bayes_factor", "in_median_model")
+
 Out = Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder for results.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
 
@@ -55,7 +57,7 @@ def diabetes(out: Out = Path("demo-output/diabetes"), seed: Seed = 0) -> None:
     console.rule("Diabetes: which of 64 terms matter?")
     result = run_diabetes(out, seed=seed)
     _print(console, result.summary)
-    columns = ["pip", "mean", "sd", "mean_active", "prior", "bayes_factor", "in_median_model"]
+    columns = [name for name in _SHOWN if name in result.table]
     _print_table(console, result.table[columns].head(12), "Posterior inclusion, the 12 most probable terms")
     _print_files(console, result.files)
 

@@ -60,7 +60,7 @@ class DigitsResult:
 
 
 def run_diabetes(
-    out: Path, *, steps: int = 3000, restarts: int = 2, seed: int = 0, progress: bool = True
+    out: Path, *, steps: int = 3000, restarts: int = 3, seed: int = 0, progress: bool = True
 ) -> Any:
     """Which of 64 linear, square and interaction terms explain disease progression?
 

@@ -28,7 +28,7 @@ class TrainingProgress:
 
             columns = (
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=12),
                 TextColumn("{task.completed}/{task.total}"),
                 TextColumn("{task.fields[reading]}"),
                 TimeRemainingColumn(),
@@ -42,7 +42,7 @@ class TrainingProgress:
             return
         reading = f"ELBO {elbo:,.1f}"
         if self.num_gates:
-            reading += f"  open gates: expected {expected:.1f}, deployed {deployed} of {self.num_gates}"
+            reading += f", gates open {expected:.1f} expected, {deployed} deployed"
         self._bar.update(self._task, completed=step, reading=reading)
 
     def __enter__(self) -> Self:

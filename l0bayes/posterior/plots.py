@@ -35,12 +35,22 @@ def plot_pips(table: pd.DataFrame, *, max_rows: int = 30, ax: Axes | None = None
     Raises:
         ValueError: If the table is empty or no gate table.
     """
+    from matplotlib.patheffects import withStroke
+
     shown, ax = _rows(table, max_rows, ax)
     rows = np.arange(len(shown))
     colours = [_IN if inside else _OUT for inside in shown["in_median_model"]]
     ax.barh(rows, shown["pip"], color=colours, height=0.72)
     if "pip_low" in shown:
-        ax.hlines(rows, shown["pip_low"], shown["pip_high"], color=_INK, lw=1.0)
+        ax.hlines(
+            rows,
+            shown["pip_low"],
+            shown["pip_high"],
+            color=_INK,
+            lw=1.2,
+            label="range over restarts",
+            path_effects=[withStroke(linewidth=3.0, foreground="white")],
+        )
     ax.scatter(shown["prior"], rows, marker="|", s=60, color=_ACCENT, zorder=3, label="prior")
     ax.axvline(0.5, color=_INK, lw=0.8, ls="--", label="median model")
     ax.set_yticks(rows, [str(label) for label in shown.index])

@@ -470,6 +470,7 @@ def test_the_progress_bar_goes_to_standard_error(capsys):
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "training" in shown.err
-    assert "open gates: expected" in shown.err
+    assert "gates open" in shown.err
+    assert "deployed" in shown.err
     short(steps=2, progress=False)
     assert capsys.readouterr().err == ""

@@ -81,7 +81,8 @@ def test_whiskers_ticks_and_the_line_of_the_median_model():
     (ticks,) = points(axes)
     assert ticks.tolist() == [[0.25, 0], [0.1, 1], [0.1, 2], [0.25, 3]]
     assert axes.lines[0].get_xdata() == [0.5, 0.5]
-    assert {text.get_text() for text in axes.get_legend().get_texts()} == {"prior", "median model"}
+    legend = {text.get_text() for text in axes.get_legend().get_texts()}
+    assert legend == {"range over restarts", "prior", "median model"}
 
 
 def test_one_restart_has_no_whiskers():
