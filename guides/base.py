@@ -151,7 +151,7 @@ class AutoGateGuide(AutoGuide):
         loc = getattr(self.loc, latent.key)
         point = self.slab == "delta"
         base = dist.Delta(loc) if point else dist.Normal(loc, getattr(self.scale, latent.key))
-        activity = torch.ones_like(loc)
+        activity = loc.new_ones(())
         for link in latent.gates:
             if link.site in gates:  # a gate may be hidden from this guide and enumerated in the model
                 activity = activity * link.spread(gates[link.site].prob_active)
