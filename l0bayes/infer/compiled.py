@@ -112,6 +112,8 @@ class GradientStep:
             if run is None:
                 return self._eager(data)
             self._graphs[key] = run
+        for name in trained:
+            parameters[name].grad = None  # so that the new gradients take the place of the old in memory
         with torch.no_grad():
             loss, likelihood, kl, *gradients = run(*inputs)
         for name, gradient in zip(trained, gradients, strict=True):

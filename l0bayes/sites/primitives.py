@@ -131,7 +131,7 @@ def slab(
 ) -> Tensor:
     r"""Sample a slab θ alone, for models that apply its gates themselves.
 
-    Multiplying a layer's inputs by their gates is cheaper than multiplying its weights, and the same.
+    Multiplying a layer's inputs by their gates can be cheaper than multiplying its weights, and is the same.
     The gates are still named here, so that a guide pairs them with the slab and a shut gate makes the
     weight free. Without any gate it is an ordinary weight that follows the guide's slab family.
 
