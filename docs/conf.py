@@ -1,6 +1,8 @@
 """Sphinx configuration: ``make docs`` builds docs/ into docs/_build/html, without the network."""
 
+import json
 from importlib.metadata import version as version_of
+from pathlib import Path
 
 from sphinx.util.nodes import make_refnode
 
@@ -17,7 +19,7 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 
-myst_enable_extensions = ["deflist", "dollarmath"]
+myst_enable_extensions = ["deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 3
 
 # Members come from each room's __all__; types are in the signatures.
@@ -28,6 +30,10 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 python_maximum_signature_line_length = 80
+
+# Measured figures are written in the pages as {{ step.delta_ratio }} and read from the results.
+results = Path(__file__).parent.parent / "benchmarks" / "results"
+myst_substitutions = {file.stem: json.loads(file.read_text("utf-8")) for file in results.glob("*.json")}
 
 html_theme = "furo"
 html_title = "l0bayes"
