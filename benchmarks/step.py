@@ -137,10 +137,12 @@ def run(rounds: int, threads: int, seed: int) -> dict[str, Any]:
         steps[f"stock_pyro{suffix}"] = stock_step(slab, x, y)
     measure(steps, 2)
     times = measure(steps, rounds)
+    quartiles = [round(q, 3) for q in statistics.quantiles(times["dense"], n=4)]
     dense = statistics.median(times.pop("dense"))
     ratios = {f"{name}_ratio": round(statistics.median(t) / dense, 3) for name, t in times.items()}
     return {
         "dense_ms": round(dense, 3),
+        "dense_ms_quartiles": quartiles,  # far apart where the machine had other work
         **ratios,
         "compile_s": compile_seconds,
         "sizes": SIZES,
