@@ -1,8 +1,40 @@
-"""From draws to ArviZ, tables and plots."""
+"""From draws to ArviZ, predictions with their scores, tables and plots."""
 
+from l0bayes.posterior.calibration import (
+    PredictionScores,
+    accuracy,
+    auroc,
+    brier_score,
+    expected_calibration_error,
+    negative_log_likelihood,
+    prediction_scores,
+    predictive_entropy,
+    reliability_table,
+)
+from l0bayes.posterior.calibration_plots import plot_entropy, plot_reliability
 from l0bayes.posterior.plots import plot_effects, plot_gate_map, plot_pips, plot_training
-from l0bayes.posterior.predict import predict
+from l0bayes.posterior.predict import predict, predict_probabilities
 from l0bayes.posterior.table import gate_table
 from l0bayes.posterior.to_arviz import to_arviz
 
-__all__ = ["gate_table", "plot_effects", "plot_gate_map", "plot_pips", "plot_training", "predict", "to_arviz"]
+__all__ = [
+    "PredictionScores",
+    "accuracy",
+    "auroc",
+    "brier_score",
+    "expected_calibration_error",
+    "gate_table",
+    "negative_log_likelihood",
+    "plot_effects",
+    "plot_entropy",
+    "plot_gate_map",
+    "plot_pips",
+    "plot_reliability",
+    "plot_training",
+    "predict",
+    "predict_probabilities",
+    "prediction_scores",
+    "predictive_entropy",
+    "reliability_table",
+    "to_arviz",
+]

@@ -2,14 +2,25 @@ r"""Predictions averaged over the posterior."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from l0bayes.distributions import DeploymentRule
 from l0bayes.infer.draws import Given, draw_latents, map_draws
+from l0bayes.infer.randomness import private_randomness
+from l0bayes.infer.result import Fit
 
-__all__ = ["predict"]
+__all__ = ["PredictionKind", "predict", "predict_probabilities"]
+
+PredictionKind = Literal["posterior", "mean", "deployed"]
+_LINKS: dict[str, Callable[[Tensor], Tensor]] = {
+    "categorical": lambda logits: logits.softmax(-1),
+    "bernoulli": torch.sigmoid,
+}
 
 
 def predict(
@@ -22,6 +33,8 @@ def predict(
     chunk_size: int | None = 25,
 ) -> Tensor:
     """What the model returns for draws from the guide: linear predictors, logits, means.
+
+    A model that is a module runs in eval mode, and is left in the mode it was in.
 
     Args:
         model: A Pyro model that returns a tensor.
@@ -39,13 +52,149 @@ def predict(
 
     Example::
 
-        probabilities = predict(model, guide, (x,)).softmax(-1).mean(0)
+        effects = predict(model, guide, (x,)).quantile(torch.tensor([0.05, 0.95]), dim=0)
     """
+    latents = draw_latents(guide, data, num_draws, seed)
+    return _run(model, data, latents, seed, chunk_size)
 
+
+def predict_probabilities(
+    fit: Fit | tuple[Any, Any],
+    x: Tensor,
+    *,
+    how: PredictionKind = "posterior",
+    num_draws: int = 100,
+    seed: int = 0,
+    rule: DeploymentRule = "median",
+    likelihood: Literal["categorical", "bernoulli"] | None = None,
+    batch_size: int = 256,
+    chunk_size: int = 10,
+) -> Tensor:
+    r"""Class probabilities of new inputs, from the posterior, its mean, or the deployed network.
+
+    =============  ================================================================================
+    ``how``        probabilities
+    =============  ================================================================================
+    ``posterior``  :math:`\tfrac1S \sum_s p(y \mid x, z_s, \theta_s)`, the posterior predictive: an
+                   average of probabilities, not of logits
+    ``mean``       :math:`p(y \mid x, E[z], E[\theta \mid z \ne 0])`, one pass; latents without a
+                   closed mean take their median
+    ``deployed``   what ``model.deploy(guide, rule)`` computes: the small plain network
+    =============  ================================================================================
+
+    A model that is a module runs in eval mode, and is left in the mode it was in. Neither ``batch_size`` nor
+    ``chunk_size`` changes the draws, which are the same for every row.
+
+    Args:
+        fit: A fit, of which the best run is taken, or a pair of a Pyro model and its guide. ``model(x)``
+            returns logits, and its latents stand outside the plate of the rows.
+        x: Inputs of shape (n, ...).
+        how: One of the above.
+        num_draws: Number of draws S, for ``"posterior"``.
+        seed: Seed of the draws.
+        rule: Deployment rule, for ``"deployed"``.
+        likelihood: ``"categorical"`` for a softmax over the last dimension, ``"bernoulli"`` for the
+            probability of 1 of each logit; default what ``model.likelihood`` or ``model.family`` says.
+        batch_size: Rows computed at a time, to bound memory.
+        chunk_size: Draws computed at a time, to bound memory.
+
+    Returns:
+        Probabilities of shape (n, classes); for ``"bernoulli"`` of the logits' shape.
+
+    Raises:
+        ValueError: If an argument is not one of the accepted values, or ``x`` has no rows.
+        TypeError: If the model cannot be deployed, or the guide knows no means, where that is asked for.
+
+    Example::
+
+        scores = prediction_scores(predict_probabilities(fit, x), y)
+    """
+    model, guide = (fit.model, fit.guide) if isinstance(fit, Fit) else fit
+    if how not in get_args(PredictionKind):
+        raise ValueError(f"how must be one of {', '.join(get_args(PredictionKind))}; got {how!r}")
+    for name, size in {"num_draws": num_draws, "batch_size": batch_size, "chunk_size": chunk_size}.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size!r}")
+    if x.dim() < 1 or not len(x):
+        raise ValueError(f"x must have at least one row, got shape {tuple(x.shape)}")
+    link = _link(model, likelihood)
+    batches = x.split(batch_size)
+    if how == "deployed":
+        return _deployed(model, guide, batches, rule, seed, link)
+    if how == "mean":
+        means = {name: value[None] for name, value in _means(guide).items()}
+        return torch.cat([link(_run(model, (batch,), means, seed)[0]) for batch in batches])
+    # A seed for every draw, so that draws do not depend on how many are made at a time.
+    seeds = torch.randint(2**62, (num_draws,), generator=torch.Generator().manual_seed(seed))
+    totals: list[Tensor | float] = [0.0] * len(batches)
+    for chunk in seeds.split(chunk_size):
+        draws = [draw_latents(guide, (batches[0],), 1, int(one)) for one in chunk]
+        latents = {name: torch.cat([draw[name] for draw in draws]) for name in draws[0]}
+        for index, batch in enumerate(batches):
+            totals[index] = totals[index] + link(_run(model, (batch,), latents, seed)).sum(0)
+    return torch.cat([torch.as_tensor(total) / num_draws for total in totals])
+
+
+def _run(
+    model: Any, data: tuple[Any, ...], latents: dict[str, Tensor], seed: int, chunk_size: int | None = None
+) -> Tensor:
     def one(values: dict[str, Tensor]) -> dict[str, Tensor]:
         with Given(values):
             return {"value": model(*data)}
 
-    latents = draw_latents(guide, data, num_draws, seed)
-    with torch.no_grad():
+    with torch.no_grad(), _eval_mode(model):
         return map_draws(one, latents, seed, chunk_size)["value"]
+
+
+@contextmanager
+def _eval_mode(model: Any) -> Iterator[None]:
+    """Batch statistics and dropout as they are for predictions; each module's own mode comes back."""
+    modes = {module: module.training for module in model.modules()} if isinstance(model, nn.Module) else {}
+    try:
+        for module in modes:
+            module.training = False
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _link(model: Any, likelihood: str | None) -> Callable[[Tensor], Tensor]:
+    given = likelihood or getattr(model, "likelihood", None) or getattr(model, "family", None)
+    if not isinstance(given, str) or given not in _LINKS:
+        source = "likelihood" if likelihood else "the model's likelihood"
+        raise ValueError(
+            f"{source} must be one of {', '.join(_LINKS)} to have class probabilities, got {given!r}"
+        )
+    return _LINKS[given]
+
+
+@torch.no_grad()
+def _means(guide: Any) -> dict[str, Tensor]:
+    if not hasattr(guide, "laws"):
+        raise TypeError(
+            f"how='mean' needs a guide with laws(), as the gate guides are; got {type(guide).__name__}"
+        )
+    medians, means = guide.median(), {}
+    for name, law in guide.laws().items():
+        try:
+            means[name] = law.mean.detach()
+        except NotImplementedError:  # a Normal pushed through a bijection
+            means[name] = medians[name]
+    return means
+
+
+@torch.no_grad()
+def _deployed(
+    model: Any,
+    guide: Any,
+    batches: tuple[Tensor, ...],
+    rule: DeploymentRule,
+    seed: int,
+    link: Callable[[Tensor], Tensor],
+) -> Tensor:
+    if not hasattr(model, "deploy"):
+        raise TypeError(f"how='deployed' needs a model with deploy(), got {type(model).__name__}")
+    with private_randomness(seed):  # the rule may be one draw
+        net = model.deploy(guide, rule).eval()
+    return torch.cat([link(net(batch)) for batch in batches])

@@ -1,0 +1,191 @@
+r"""Pictures of predictions: reliability, and doubt about known and strange inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from l0bayes.posterior.calibration import (
+    auroc,
+    expected_calibration_error,
+    predictive_entropy,
+    reliability_table,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+__all__ = ["EntropyPlot", "plot_entropy", "plot_reliability"]
+
+EntropyPlot = Literal["histogram", "ecdf"]
+
+_IN, _OUT, _INK, _ACCENT = "#1f5f8b", "#b9c4cc", "#333333", "#c2573f"
+_COLOURS = (_IN, _ACCENT, "#5b8c5a", "#8a63a8", "#c9962f", "#4aa3a2")
+
+
+def plot_reliability(
+    probabilities: Any, labels: Any, *, bins: int = 15, ax: Axes | None = None, title: str | None = None
+) -> Axes:
+    """Accuracy against confidence, bin by bin; on the diagonal predictions are as sure as they are right.
+
+    One model is drawn as bars, with a tick at the mean confidence of each bin, its number of rows written
+    above, and the calibration error in the title. Several are drawn as lines, with dots whose area grows with
+    the share of rows, and their errors in the legend.
+
+    Args:
+        probabilities: Class probabilities of shape (n, classes), as in
+            :func:`~l0bayes.posterior.prediction_scores`; or a mapping from names of models to such.
+        labels: True classes, integers of shape (n,), the same for all models.
+        bins: Number of bins of equal width.
+        ax: Axes to draw on.
+        title: Title instead of the one described.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: As :func:`~l0bayes.posterior.prediction_scores`, and if a mapping is empty.
+    """
+    several = isinstance(probabilities, Mapping)
+    models = dict(probabilities) if several else {"model": probabilities}
+    if not models:
+        raise ValueError("probabilities must name at least one model, got an empty mapping")
+    tables = {name: reliability_table(p, labels, bins) for name, p in models.items()}
+    errors = {name: expected_calibration_error(p, labels, bins) for name, p in models.items()}
+    ax = _axes(ax, (4.8, 4.4))
+    ax.plot([0.0, 1.0], [0.0, 1.0], color=_INK, lw=0.8, ls="--", zorder=1, label="as sure as right")
+    if several:
+        for index, (name, table) in enumerate(tables.items()):
+            _line(ax, table, _COLOURS[index % len(_COLOURS)], f"{name}, ECE {errors[name]:.3f}")
+    else:
+        _bars(ax, tables["model"])
+    ax.set(xlim=(0.0, 1.0), ylim=(0.0, 1.08), xlabel="confidence", ylabel="accuracy")
+    ax.set_title(title or (f"Reliability, {bins} bins" if several else f"ECE {errors['model']:.3f}"))
+    ax.legend(loc="upper left", frameon=False, fontsize="small")
+    return ax
+
+
+def _bars(ax: Axes, table: pd.DataFrame) -> None:
+    full = table[table["count"] > 0]
+    width = full["high"] - full["low"]
+    ax.bar(full["low"], full["accuracy"], width=width, align="edge", color=_IN, edgecolor="white", zorder=2)
+    ax.hlines(
+        full["confidence"], full["low"], full["high"], color=_ACCENT, lw=2.0, zorder=3, label="confidence"
+    )
+    for _, row in full.iterrows():
+        height = max(row["accuracy"], row["confidence"])
+        middle = (row["low"] + row["high"]) / 2
+        ax.text(
+            middle, height + 0.012, f"{int(row['count']):,}", ha="center", va="bottom", size=6.5, color=_INK
+        )
+
+
+def _line(ax: Axes, table: pd.DataFrame, colour: str, label: str) -> None:
+    full = table[table["count"] > 0]
+    sizes = 8.0 + 120.0 * full["count"] / full["count"].sum()
+    ax.plot(full["confidence"], full["accuracy"], color=colour, lw=1.2, label=label, zorder=2)
+    ax.scatter(
+        full["confidence"], full["accuracy"], s=sizes, color=colour, zorder=3, edgecolor="white", lw=0.6
+    )
+
+
+def plot_entropy(
+    in_distribution: Any,
+    out_of_distribution: Any,
+    *,
+    kind: EntropyPlot = "histogram",
+    bins: int = 30,
+    ax: Axes | None = None,
+    title: str = "Doubt about known and strange inputs",
+) -> Axes:
+    """Predictive entropies of inputs like the training data and of inputs unlike them.
+
+    The legend has the area under the ROC curve of telling the two apart by their entropy, ½ for a guess.
+
+    Args:
+        in_distribution: Class probabilities of known inputs, as in
+            :func:`~l0bayes.posterior.prediction_scores`; for ``"ecdf"`` also a mapping from names of models
+            to such.
+        out_of_distribution: Class probabilities of strange inputs, with the same classes; a mapping with
+            the same names where the other is one.
+        kind: ``"histogram"`` for shares of rows a bin, or ``"ecdf"`` for the share of rows whose entropy is
+            at most so large: solid for known inputs, dashed for strange ones.
+        bins: Number of bins of the histograms.
+        ax: Axes to draw on.
+        title: Title of the picture.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: As :func:`~l0bayes.posterior.prediction_scores`, and if ``kind`` or ``bins`` is not
+            accepted, or the two do not have the same classes or models.
+    """
+    if kind not in get_args(EntropyPlot):
+        raise ValueError(f"kind must be one of {', '.join(get_args(EntropyPlot))}; got {kind!r}")
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, got {bins!r}")
+    models = _pairs(in_distribution, out_of_distribution, kind)
+    classes = {_classes(p) for pair in models.values() for p in pair}
+    if len(classes) > 1:
+        raise ValueError(
+            f"in_distribution and out_of_distribution must have the same classes, got "
+            f"{' and '.join(map(str, sorted(classes)))} of them"
+        )
+    top = float(np.log(classes.pop()))
+    ax = _axes(ax, (5.6, 3.6))
+    for index, (name, pair) in enumerate(models.items()):
+        known, strange = (predictive_entropy(p) for p in pair)
+        area = f"AUROC {auroc(known, strange):.3f}"
+        if kind == "histogram":
+            _histogram(ax, known, strange, np.linspace(0.0, top, bins + 1), area)
+        else:
+            _ecdf(ax, known, strange, _COLOURS[index % len(_COLOURS)], f"{name}, {area}" if name else area)
+    ax.axvline(top, color=_INK, lw=0.8, ls=":", label="all classes alike")
+    ax.set(xlim=(0.0, 1.03 * top), ylim=(0.0, None), xlabel="predictive entropy (nats)", title=title)
+    ax.set_ylabel("share of inputs" if kind == "histogram" else "share of inputs with at most this entropy")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def _pairs(known: Any, strange: Any, kind: EntropyPlot) -> dict[str, tuple[Any, Any]]:
+    if not isinstance(known, Mapping) and not isinstance(strange, Mapping):
+        return {"": (known, strange)}
+    names = [list(part) if isinstance(part, Mapping) else None for part in (known, strange)]
+    if names[0] is None or names[1] is None or not names[0] or set(names[0]) != set(names[1]):
+        raise ValueError(
+            "in_distribution and out_of_distribution must name the same models, at least one; got "
+            f"{names[0]} and {names[1]}"
+        )
+    if kind == "histogram":
+        raise ValueError("kind must be 'ecdf' for several models: their histograms would hide each other")
+    return {name: (known[name], strange[name]) for name in names[0]}
+
+
+def _classes(probabilities: Any) -> int:
+    shape = np.shape(probabilities)
+    return int(shape[1]) if len(shape) > 1 else 2
+
+
+def _histogram(ax: Axes, known: Any, strange: Any, edges: Any, area: str) -> None:
+    for values, colour, label in ((known, _IN, "known"), (strange, _ACCENT, f"strange, {area}")):
+        shares = np.full(len(values), 1.0 / len(values))
+        # Rounding may carry the largest entropy a hair past the logarithm of the number of classes.
+        inside = np.clip(values, edges[0], edges[-1])
+        ax.hist(
+            inside, edges, weights=shares, color=colour, alpha=0.55, label=f"{label}, n = {len(values):,}"
+        )
+
+
+def _ecdf(ax: Axes, known: Any, strange: Any, colour: str, label: str) -> None:
+    for values, style, name in ((known, "-", f"known, {label}"), (strange, "--", f"strange, {label}")):
+        ax.ecdf(values, color=colour, lw=1.5, ls=style, label=name)
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
