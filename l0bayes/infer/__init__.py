@@ -1,9 +1,11 @@
 """The mean-field ELBO, its compiled form and the training loop."""
 
+from l0bayes.infer.batches import Minibatches
 from l0bayes.infer.compiled import CompilationWarning, CompileMode, GradientStep
 from l0bayes.infer.early_stopping import EarlyStopping
 from l0bayes.infer.elbo import MONTE_CARLO, BoundELBO, ELBOTerms, MeanFieldELBO
 from l0bayes.infer.fit import fit
+from l0bayes.infer.forecast import PruningForecast, PruningWarning, SiteForecast, pruning_forecast
 from l0bayes.infer.hardened import HardenedELBO, hardened_elbo
 from l0bayes.infer.objective import Objective, describe_objective
 from l0bayes.infer.result import Fit, History, Restart
@@ -26,10 +28,15 @@ __all__ = [
     "History",
     "Linear",
     "MeanFieldELBO",
+    "Minibatches",
     "Objective",
+    "PruningForecast",
+    "PruningWarning",
     "Restart",
     "Schedule",
+    "SiteForecast",
     "describe_objective",
     "fit",
     "hardened_elbo",
+    "pruning_forecast",
 ]

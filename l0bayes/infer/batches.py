@@ -1,0 +1,89 @@
+r"""Minibatches of tensors that are in memory: shuffled anew each epoch, and at any point again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Minibatches"]
+
+
+class Minibatches:
+    """Batches of rows of tensors, in a new order each epoch.
+
+    The order is a function of seed and epoch alone, so that an interrupted run goes on where it stood.
+    Every batch is gathered by one ``index_select`` a tensor, on the tensors' own device. What is left of
+    an epoch after the last whole batch is dropped, and another part each time: one shape of batch is one
+    captured graph.
+
+    Each pass of a ``for`` loop is the next epoch. :func:`l0bayes.fit` counts epochs itself, from 0.
+
+    Args:
+        *tensors: Tensors with the examples along the first dimension, all equally many.
+        batch_size: Number of examples a batch.
+        seed: Seed of the order.
+
+    Raises:
+        TypeError: If an argument is no tensor.
+        ValueError: If there is no tensor, their lengths differ, ``batch_size`` is not between 1 and the
+            number of examples, or ``seed`` is negative.
+
+    Example::
+
+        batches = Minibatches(images, labels, batch_size=100)
+        fit = l0bayes.fit(model, guide, batches, epochs=20)
+    """
+
+    def __init__(self, *tensors: Tensor, batch_size: int, seed: int = 0) -> None:
+        if not tensors:
+            raise ValueError("tensors must be at least one, got none")
+        for index, tensor in enumerate(tensors):
+            if not isinstance(tensor, Tensor):
+                raise TypeError(f"argument {index} of tensors must be a Tensor, got {type(tensor).__name__}")
+            if tensor.dim() == 0:
+                raise ValueError(f"argument {index} must have examples along a dimension, got a scalar")
+        lengths = [len(tensor) for tensor in tensors]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"tensors must have equally many examples, got {lengths}")
+        if not 1 <= batch_size <= lengths[0]:
+            raise ValueError(
+                f"batch_size must lie between 1 and the number of examples, {lengths[0]}; got {batch_size!r}"
+            )
+        if seed < 0:
+            raise ValueError(f"seed must not be negative, got {seed!r}")
+        self.tensors = tensors
+        self.batch_size = batch_size
+        self.seed = seed
+        self._epoch = 0
+
+    @property
+    def num_data(self) -> int:
+        """Number of examples."""
+        return len(self.tensors[0])
+
+    def __len__(self) -> int:
+        return self.num_data // self.batch_size
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        self._epoch += 1
+        return self.epoch(self._epoch - 1)
+
+    def epoch(self, index: int, start: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        """The batches of one epoch.
+
+        Args:
+            index: The epoch, from 0.
+            start: First batch to give, to go on inside an epoch.
+        """
+        entropy = np.random.SeedSequence([self.seed, index]).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(entropy[0]))
+        order = torch.randperm(self.num_data, generator=generator).to(self.tensors[0].device)
+        for batch in range(start, len(self)):
+            rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield tuple(tensor.index_select(0, rows) for tensor in self.tensors)
+
+    def __repr__(self) -> str:
+        return f"Minibatches({len(self)} batches of {self.batch_size} of {self.num_data} examples)"
