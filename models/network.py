@@ -1,9 +1,11 @@
-r"""A sparse version of a feed-forward network, as a Pyro model."""
+r"""A sparse version of any network, as a Pyro model."""
 
 from __future__ import annotations
 
-import copy
+import fnmatch
+import warnings
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pyro
@@ -12,53 +14,91 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, nn
 
-from l0bayes.distributions import DeploymentRule, deployed_gates
+from l0bayes.distributions import DeploymentRule, Gate, L0Penalty, deployed_gates
 from l0bayes.infer.elbo import MeanFieldELBO
-from l0bayes.network.shrink import LayerWeights, members, shrink_sequential
-from l0bayes.network.units import check_units
+from l0bayes.models.likelihoods import Likelihood, Observation
+from l0bayes.network import (
+    Gates,
+    NetworkCost,
+    chosen_places,
+    gated,
+    link_parameters,
+    plan_gates,
+    prepare,
+    recalibrate_norms,
+    shrink,
+    trace_units,
+)
 from l0bayes.sites import Inclusion, SampledGate, gate, slab
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GatePlacement", "Likelihood", "SparseNetwork"]
+    from l0bayes.network import GatePlan, GateSpec
 
-GatePlacement = Literal["input", "output", "weight"]
-Likelihood = Literal["categorical", "bernoulli", "gaussian"]
+__all__ = ["SparseNetwork"]
+
+PenaltyUnit = Literal["gate", "parameter"]
+PerModule = Mapping[str, Any]
 
 
 class SparseNetwork(nn.Module):
-    r"""Spike-and-slab weights in an ``nn.Sequential`` of Linear layers and activations.
+    r"""Spike-and-slab weights in any ``nn.Module``.
 
     .. math:: y \sim \text{likelihood}\bigl(f(x;\, z \odot \theta)\bigr)
 
-    A layer has gates on its input units, its output units, or each weight. A gate on a hidden unit,
-    wherever it is declared, removes the unit: it multiplies the activation *after* the nonlinearity,
-    so that the unit's bias dies with it, and every weight into and out of the unit is tied to it. A gate
-    on an output of the last layer multiplies what that layer computes. The
-    given network is copied as the guide's starting point and left untouched.
+    Gates are placed by globs over module names:
 
-    Sites are ``"{layer}.gate"``, ``"{layer}.weight.slab"`` and ``"{layer}.bias.slab"``, with the
-    layer's name in the Sequential.
+    ============  =====================================================================================
+    ``"input"``   one gate an input feature of a Linear layer or convolution
+    ``"output"``  one gate an output unit or map, also of a LayerNorm or Embedding
+    ``"weight"``  one gate a weight
+    ``"heads"``   one gate a head of an ``nn.MultiheadAttention`` (also inside
+                  ``nn.TransformerEncoderLayer``)
+    ``"block"``   one gate for a residual branch, or for a block with its residual connection inside
+    a group       :class:`~l0bayes.network.GateGroup`: slices of parameters that share a gate
+    ============  =====================================================================================
+
+    A gate on a unit multiplies it *where it is read*, after normalisation and nonlinearity, so that its
+    bias dies with it, and every weight into and out of the unit is tied to it. Units that a residual
+    connection adds are one unit with one gate. How units hang together is found by running the network
+    once on an example; see :func:`~l0bayes.network.trace_units`.
+
+    The given network is copied and left untouched; its weights are the guide's starting point. Weights
+    and biases of Linear layers, convolutions, embeddings and attention are slabs. All other parameters
+    (normalisation, positions, classes) are points, trained along; running statistics follow the gated
+    activations in training mode.
+
+    Sites are ``"{module}.gate"`` (``"{module}.{placement}.gate"`` where a module has several) and
+    ``"{parameter}.slab"``.
 
     Args:
-        net: The dense network: ``nn.Linear`` layers, activations and ``nn.Flatten`` in sequence.
-        gates: ``"input"``, ``"output"`` or ``"weight"`` for all Linear layers, or a mapping from
-            layer name to one of them; layers that are not in the mapping are not gated. ``"output"``
-            for all means all hidden units, since the last layer's outputs are the prediction.
+        net: The dense network.
+        gates: A placement for all layers, or a mapping from globs to placements (several as a list);
+            layers without a match are not gated. ``"output"`` for all means all hidden units. By default
+            the network's own ``default_gates`` where it has them, else ``"input"``.
         inclusion: Prior of the gates: a probability, or a gate prior such as ``L0Penalty``, the same
-            for all layers or a mapping from layer name.
+            for all or a mapping from globs over the modules that are gated. By default 0.5, unless one of
+            the next two is given.
         slab: Prior of a weight or bias, a scalar distribution such as ``Normal(0, 1)`` or
-            ``L2Penalty(0)``.
-        likelihood: ``"categorical"`` (labels as integers), ``"bernoulli"`` (one logit an output), or
-            ``"gaussian"`` with noise scale ``noise_scale``.
+            ``L2Penalty(0)``, a mapping from globs over parameter names, or ``"learned"``: a Normal for each
+            parameter tensor whose scale is trained along (empirical Bayes). Default ``Normal(0, 1)``.
+        likelihood: ``"categorical"`` (labels as integers), ``"bernoulli"`` (one logit an output),
+            ``"gaussian"`` with noise scale ``noise_scale``, ``"poisson"`` (log rates), or a function from
+            the output to a Pyro distribution.
         num_data: Size of the data set that minibatches come from; scales their log likelihood.
-        noise_scale: Standard deviation of the Gaussian likelihood.
+        noise_scale: Standard deviation of the Gaussian likelihood, or ``"learned"``.
+        expected_active: Prior by the expected number of open gates a site; a number or a mapping.
+        penalty: Prior by a penalty in nats (:class:`~l0bayes.L0Penalty`); a number or a mapping.
+        penalty_per: Whether ``penalty`` is for a ``"gate"`` or, as the paper writes it, for each
+            ``"parameter"`` of its module that the gate multiplies.
+        example: Inputs of one or two examples, to run the network on. Not needed where a vector of
+            the first Linear layer's size will do.
 
     Raises:
-        TypeError: If ``net`` holds a module that cannot be gated.
-        ValueError: If an argument is not one of the accepted values, a layer name is unknown, units are
-            gated twice, or modules such as a softmax mix gated units.
+        TypeError: If an argument is of a type that is not accepted, or a module cannot have such gates.
+        ValueError: If an argument is not one of the accepted values, a glob matches nothing, units are
+            gated twice, or operations such as a softmax mix gated units.
 
     Example::
 
@@ -67,34 +107,70 @@ class SparseNetwork(nn.Module):
         guide = AutoHardConcrete(model, (x[:2], y[:2]), init_active=0.9)
     """
 
+    supports_per_example_gates = True
+
     def __init__(
         self,
-        net: nn.Sequential,
-        gates: GatePlacement | Mapping[str, GatePlacement] = "input",
-        inclusion: Inclusion | Mapping[str, Inclusion] = 0.5,
-        slab: TorchDistributionMixin | None = None,
+        net: nn.Module,
+        gates: Gates | None = None,
+        inclusion: Inclusion | PerModule | None = None,
+        slab: TorchDistributionMixin | PerModule | Literal["learned"] | None = None,
         likelihood: Likelihood = "categorical",
         num_data: int | None = None,
-        noise_scale: float = 1.0,
+        noise_scale: float | Literal["learned"] = 1.0,
+        *,
+        expected_active: float | PerModule | None = None,
+        penalty: float | PerModule | None = None,
+        penalty_per: PenaltyUnit = "gate",
+        example: Tensor | tuple[Any, ...] | None = None,
     ) -> None:
         super().__init__()
-        self.linear_names = _check_layers(net)
-        self.placement = _placement(gates, self.linear_names)
-        check_units(net, self.linear_names, self.placement)
-        self.inclusion = _per_layer(inclusion, self.placement)
-        if likelihood not in get_args(Likelihood):
-            raise ValueError(
-                f"likelihood must be one of {', '.join(get_args(Likelihood))}; got {likelihood!r}"
-            )
+        if not isinstance(net, nn.Module):
+            raise TypeError(f"net must be an nn.Module, got {type(net).__name__}")
         if num_data is not None and num_data < 1:
             raise ValueError(f"num_data must be at least 1, got {num_data!r}")
-        if not noise_scale > 0:
-            raise ValueError(f"noise_scale must be positive, got {noise_scale!r}")
-        self.net = copy.deepcopy(net).requires_grad_(False)
-        self.slab_prior = dist.Normal(0.0, 1.0) if slab is None else slab
+        self.observation = Observation(likelihood, noise_scale)
+        if gates is None:
+            gates = getattr(net, "default_gates", "input")
+        self.net = prepare(net)
+        assert gates is not None
+        places, groups = chosen_places(self.net, gates)
+        self.example = _example(self.net, example)
+        blocks = tuple(place.name for place in places if place.placement == "block")
+        self.plan: GatePlan = plan_gates(
+            self.net, trace_units(self.net, self.example, blocks), places, groups
+        )
+        self.cost = NetworkCost(self.net, self.plan)
+        self.links = link_parameters(self.net, self.plan)
+        for name, parameter in self.net.named_parameters():
+            parameter.requires_grad_(name not in self.links)
+        self.priors = _gate_priors(self.plan.specs, inclusion, expected_active, penalty, penalty_per)
+        self.learned_scales = nn.ParameterDict()
+        self.slab_priors = self._slab_priors(slab)
         self.likelihood = likelihood
         self.num_data = num_data
-        self.noise_scale = noise_scale
+
+    def _slab_priors(self, given: Any) -> dict[str, TorchDistributionMixin | None]:
+        """Prior by parameter name; ``None`` for a Normal whose scale is learned."""
+        if given is None:
+            given = dist.Normal(0.0, 1.0)
+        if isinstance(given, str):
+            if given != "learned":
+                raise ValueError(f"slab must be a distribution, a mapping or 'learned'; got {given!r}")
+            for name, parameter in self.net.named_parameters():
+                if name in self.links:
+                    start = parameter.detach().square().mean().sqrt().clamp(min=1e-3).log()
+                    self.learned_scales[_key(name)] = nn.Parameter(start)
+            return dict.fromkeys(self.links)
+        if isinstance(given, Mapping):
+            return {name: _match(given, name, "slab") for name in self.links}
+        if not isinstance(given, TorchDistributionMixin):
+            raise TypeError(
+                f"slab must be a Pyro distribution, a mapping or 'learned'; got {type(given).__name__}"
+            )
+        return dict.fromkeys(self.links, given)
+
+    # ---- the model -------------------------------------------------------------------------------
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The Pyro model: sample weights, predict, observe.
@@ -102,136 +178,174 @@ class SparseNetwork(nn.Module):
         Args:
             x: Inputs of shape ``(batch, ...)``.
             y: Targets: of shape ``(batch,)`` for the categorical likelihood, ``(batch, outputs)`` for the
-                others; ``None`` to draw them.
+                other named ones; ``None`` to draw them.
 
         Returns:
-            The network's output (logits or means), of shape ``(batch, outputs)``.
+            The network's output (logits, means, log rates), of shape ``(batch, outputs)``.
 
         Raises:
             ValueError: If the targets' shape does not match.
         """
         output = self._predict(x)
-        self._check_targets(y, output)
+        if y is not None:
+            self.observation.check_shape(y, output.shape, len(x))
         with pyro.plate("data", self.num_data or len(x), subsample=torch.arange(len(x), device=x.device)):
-            pyro.sample("y", self._observation(output), obs=y)
+            pyro.sample("y", self.observation(output), obs=y)
         return output
 
-    def _check_targets(self, y: Tensor | None, output: Tensor) -> None:
-        outputs = () if self.likelihood == "categorical" else (output.shape[-1],)
-        expected = (output.shape[-2], *outputs)
-        if y is not None and y.shape != expected:
-            raise ValueError(
-                f"y must have shape {expected} for the {self.likelihood} likelihood, got {tuple(y.shape)}"
-            )
+    def check_data(self, x: Tensor, y: Tensor | None = None) -> None:
+        """Refuse targets that the likelihood does not admit, before any work.
 
-    def _observation(self, output: Tensor) -> Any:
-        if self.likelihood == "categorical":
-            return dist.Categorical(logits=output)
-        if self.likelihood == "bernoulli":
-            return dist.Bernoulli(logits=output).to_event(1)
-        return dist.Normal(output, self.noise_scale).to_event(1)
+        Args:
+            x: Inputs.
+            y: Targets.
+
+        Raises:
+            ValueError: If their shape does not match the network's output, or values are out of range.
+            TypeError: If targets are no tensor.
+        """
+        if y is None:
+            return
+        if len(y) != len(x):
+            raise ValueError(f"x and y must have as many rows; got {len(x)} and {len(y)}")
+        with torch.no_grad():
+            training = self.net.training
+            shape = self.net.eval()(*self.example).shape
+            self.net.train(training)
+        self.observation.check(y, shape, len(y))
 
     def _predict(self, x: Tensor) -> Tensor:
-        units = self._unit_gates()
-        final = units.get(None)
-        for name, module in members(self.net):
-            if not isinstance(module, nn.Linear):
-                x = module(x)
-                continue
-            x = self._linear(name, module, x, units.get(name), units.get(self._next(name)))
-            if final is not None and name == self.linear_names[-1]:
-                x = x * final.value
-        return x
+        sampled = {name: gate(name, self.priors[name], spec.shape) for name, spec in self.plan.specs.items()}
+        parameters = {name: self._slab(name, sampled) for name in self.links}
+        values = {name: one.value for name, one in sampled.items()}
+        output: Tensor = gated(self.net, self.plan, parameters, values, (x,))
+        return output
 
-    def _layer(self, name: str) -> nn.Linear:
-        layer = self.net.get_submodule(name)
-        assert isinstance(layer, nn.Linear)  # checked in the constructor
-        return layer
+    def _slab(self, name: str, sampled: Mapping[str, SampledGate]) -> Tensor:
+        parameter: Tensor = attrgetter(name)(self.net)  # no nn.Parameter while a graph is captured
+        prior: Any = self.slab_priors[name]
+        if prior is None:
+            prior = dist.Normal(0.0, self.learned_scales[_key(name)].exp())
+        links = [link.of(sampled) for link in self.links[name]]
+        return slab(name, prior.expand(parameter.shape).to_event(parameter.dim()), links, init=parameter)
 
-    def _next(self, name: str) -> str | None:
-        index = self.linear_names.index(name) + 1
-        return self.linear_names[index] if index < len(self.linear_names) else None
+    # ---- cost ------------------------------------------------------------------------------------
 
-    def _unit_gates(self) -> dict[str | None, SampledGate]:
-        """Gates on units, keyed by the layer they feed; ``None`` is the network's output."""
-        found: dict[str | None, SampledGate] = {}
-        for name in self.linear_names:
-            layer = self._layer(name)
-            where = self.placement.get(name)
-            if where == "input":
-                size = layer.in_features
-            elif where == "output":
-                size = layer.out_features
-            else:
-                continue
-            key = name if where == "input" else self._next(name)
-            found[key] = gate(f"{name}.gate", self.inclusion[name], [size])
-        return found
+    @property
+    def cost_kinds(self) -> tuple[str, ...]:
+        """What cost can be counted in."""
+        return self.cost.kinds
 
-    def _linear(
-        self, name: str, layer: nn.Linear, x: Tensor, before: SampledGate | None, after: SampledGate | None
-    ) -> Tensor:
-        shape = layer.weight.shape
-        gates = [before] if before is not None else []
-        if after is not None:
-            gates.append(after.view(shape[0], 1))
-        own = None
-        if self.placement.get(name) == "weight":
-            own = gate(f"{name}.gate", self.inclusion[name], shape)
-            gates.append(own)
-        prior = self.slab_prior
-        weight = slab(f"{name}.weight", prior.expand(shape).to_event(2), gates, init=layer.weight)
-        if own is not None:
-            weight = weight * own.value
-        if before is not None and name == self.linear_names[0]:
-            # On the weights, for the network's own inputs need no gradient otherwise, a matrix product.
-            weight = weight * before.value.unsqueeze(-2)
-        elif before is not None:
-            x = x * before.value
-        if layer.bias is None:
-            return x @ weight.mT
-        bias = slab(
-            f"{name}.bias",
-            prior.expand(layer.bias.shape).to_event(1),
-            after if after is not None else (),
-            init=layer.bias,
-        )
-        return nn.functional.linear(x, weight, bias)
+    def cost_share(self, kind: str, active: Mapping[str, Tensor]) -> Tensor:
+        """Expected cost over that of the dense network; see :class:`~l0bayes.network.NetworkCost`.
+
+        Args:
+            kind: ``"params"``, ``"macs"`` or ``"units"`` (gates).
+            active: P(z != 0) by gate site; or zeros and ones, for a decided network.
+        """
+        return self.cost.share(kind, active)
+
+    def smallest_share(self, kind: str) -> float:
+        """The least share of the dense cost that leaves one gate open in every site.
+
+        Args:
+            kind: As for :meth:`cost_share`.
+        """
+        return self.cost.smallest(kind)
+
+    @torch.no_grad()
+    def cost_table(self, guide: Any) -> pd.DataFrame:
+        """Cost of the dense, the expected and the deployed network under each deployment rule.
+
+        Args:
+            guide: The guide.
+
+        Returns:
+            A DataFrame with a row for ``dense``, ``expected``, ``sd`` (of the cost when gates are drawn)
+            and each deployment rule, and columns ``params``, ``macs`` and ``units``.
+        """
+        import pandas as pd
+
+        laws = guide.gates()
+        active = {name: law.prob_active.double() for name, law in laws.items()}
+        rows: dict[str, Any] = {"dense": self.cost.dense, "expected": _numbers(self.cost.totals(active))}
+        rows["sd"] = {kind: self.cost.variance(kind, active) ** 0.5 for kind in self.cost.kinds}
+        for rule in get_args(DeploymentRule):
+            opened = {name: (deployed_gates(law, rule) != 0).double() for name, law in laws.items()}
+            rows[rule] = _numbers(self.cost.totals(opened))
+        return pd.DataFrame(rows).T.rename_axis("network")
+
+    def cost_summary(self, guide: Any) -> dict[str, float]:
+        """Dense, expected (with standard deviation) and deployed (median gates) cost as flat numbers.
+
+        Args:
+            guide: The guide.
+        """
+        table = self.cost_table(guide)
+        names = {"dense": "dense", "expected": "expected", "sd": "sd", "median": "deployed"}
+        return {
+            f"{new}_{kind}": float(table[kind][row]) for row, new in names.items() for kind in self.cost.kinds
+        }
 
     # ---- after training --------------------------------------------------------------------------
 
     @torch.no_grad()
-    def deploy(self, guide: Any, rule: DeploymentRule = "median") -> nn.Sequential:
+    def deploy(
+        self, guide: Any, rule: DeploymentRule = "median", *, recalibrate: Tensor | None = None
+    ) -> nn.Module:
         """A plain network with shut units removed and everything else folded in.
 
         Args:
             guide: The trained guide.
             rule: How a gate's law becomes a value; see
                 :func:`~l0bayes.distributions.deployed_gates`. Slabs take their posterior median.
+            recalibrate: Inputs to compute the running statistics of batch normalisation on anew: those
+                of training are averages over drawn gates.
 
         Returns:
-            An ``nn.Sequential`` of Linear layers, free of l0bayes but for a column selection where
-            input columns are dropped.
-        """
-        return self._shrink(guide, {name: deployed_gates(law, rule) for name, law in guide.gates().items()})
+            A network of the class of the given one, with smaller layers; where a layer reads part of
+            what comes, one that selects it.
 
-    def _shrink(self, guide: Any, gates: Mapping[str, Tensor]) -> nn.Sequential:
+        Raises:
+            ValueError: If the rule is unknown.
+        """
+        laws = guide.gates()
+        gates = {name: deployed_gates(laws[name], rule) for name in self.plan.specs}
+        return self._shrink(guide, gates, recalibrate)
+
+    def _shrink(
+        self, guide: Any, gates: Mapping[str, Tensor], recalibrate: Tensor | None = None
+    ) -> nn.Module:
         slabs = guide.median()
-        layers, output_gates = {}, None
-        for name in self.linear_names:
-            weight = slabs[f"{name}.weight.slab"]
-            if self.placement.get(name) == "weight":
-                weight = weight * gates[f"{name}.gate"]
-            layers[name] = LayerWeights(weight, slabs.get(f"{name}.bias.slab"), None)
-        for name, where in self.placement.items():
-            if where == "weight":
-                continue
-            fed = name if where == "input" else self._next(name)
-            if fed is None:
-                output_gates = gates[f"{name}.gate"]
-            else:
-                layers[fed].input_gates = gates[f"{name}.gate"]
-        return shrink_sequential(self.net, layers, output_gates)
+        parameters = {name: slabs[f"{name}.slab"] * self._own_gates(name, gates) for name in self.links}
+        training = self.net.training
+        self.net.eval()
+        try:
+            small = shrink(self.net, self.plan, parameters, gates)
+            try:
+                small(*self.example)
+            except Exception as error:  # forward() holds sizes of its own
+                warnings.warn(
+                    f"the deployed network keeps its full size, with zeros in place of what is shut: smaller "
+                    f"layers do not fit the network's forward ({type(error).__name__}: {error})",
+                    stacklevel=3,
+                )
+                small = shrink(self.net, self.plan, parameters, gates, remove=False)
+        finally:
+            self.net.train(training)
+        if recalibrate is not None:
+            recalibrate_norms(small, recalibrate)
+        return small
+
+    def _own_gates(self, name: str, gates: Mapping[str, Tensor]) -> Tensor | float:
+        """Gates on single weights of a parameter, and on slices of it."""
+        total: Tensor | float = 1.0
+        owner, _, key = name.rpartition(".")
+        if key == "weight" and owner in self.plan.weight:
+            total = gates[self.plan.weight[owner]]
+        for factor in self.plan.groups.get(name, ()):
+            total = factor.of(gates) * total
+        return total
 
     @torch.no_grad()
     def layer_table(self, guide: Any, data: tuple[Any, ...], rule: DeploymentRule = "median") -> pd.DataFrame:
@@ -243,82 +357,82 @@ class SparseNetwork(nn.Module):
             rule: Deployment rule.
 
         Returns:
-            A DataFrame with one row a Linear layer: where its gates are, how many, how many are
-            expected and deployed open, weights (biases included) of the dense and the deployed layer,
-            counted as non-zeros on the deployed network, and the KL of its gates and its slabs in nats.
+            A DataFrame with one row a layer or gated block: where its gates are, how many, how many are
+            expected and deployed open, its size dense and deployed, parameters (of the deployed layer
+            those that are not 0), multiply-accumulates an example (dense, expected under the gates' laws,
+            deployed), and the KL of its gates and its slabs in nats.
         """
-        import pandas as pd
+        from l0bayes.models.layer_table import layer_table
 
         laws = guide.gates()
-        gates = {name: deployed_gates(law, rule) for name, law in laws.items()}
-        small = self._shrink(guide, gates)
+        gates = {name: deployed_gates(laws[name], rule) for name in self.plan.specs}
         kl = MeanFieldELBO()(self, guide).kl_by_site(*data)
-        rows = []
-        for name in self.linear_names:
-            law = laws.get(f"{name}.gate")
-            dense, kept = self._layer(name), small.get_submodule(name)
-            slabs = [kl.get(f"{name}.{part}.slab", 0.0) for part in ("weight", "bias")]
-            rows.append(
-                {
-                    "layer": name,
-                    "gates on": self.placement.get(name, "none"),
-                    "gates": 0 if law is None else law.batch_shape.numel(),
-                    "expected open": 0.0 if law is None else float(law.prob_active.sum()),
-                    "deployed open": 0 if law is None else int(torch.count_nonzero(gates[f"{name}.gate"])),
-                    "dense": f"{dense.in_features}-{dense.out_features}",
-                    "deployed": f"{kept.in_features}-{kept.out_features}",
-                    "dense weights": sum(p.numel() for p in dense.parameters()),
-                    "deployed weights": sum(int(torch.count_nonzero(p)) for p in kept.parameters()),
-                    "KL gates": float(kl.get(f"{name}.gate", 0.0)),
-                    "KL slabs": float(sum(slabs)),
-                }
-            )
-        return pd.DataFrame(rows).set_index("layer")
+        return layer_table(self, laws, gates, self._shrink(guide, gates), kl)
 
 
-def _check_layers(net: nn.Sequential) -> list[str]:
-    if not isinstance(net, nn.Sequential):
-        raise TypeError(f"net must be an nn.Sequential of Linear layers, got {type(net).__name__}")
-    linear: dict[str, nn.Linear] = {}
-    for name, module in members(net):
-        if isinstance(module, nn.Linear):
-            if any(module is other for other in linear.values()):
-                raise ValueError(f"net[{name!r}] is a Linear layer that stands in net before; use a copy")
-            linear[name] = module
-        elif next(module.parameters(), None) is not None:
-            raise TypeError(
-                f"net[{name!r}] is a {type(module).__name__} with parameters, which cannot be gated; "
-                "Linear layers and modules without parameters are accepted"
-            )
-    if not linear:
-        raise ValueError("net holds no Linear layer")
-    return list(linear)
+def _numbers(totals: Mapping[Any, Tensor]) -> dict[str, float]:
+    return {kind: float(value) for kind, value in totals.items()}
 
 
-def _placement(
-    gates: GatePlacement | Mapping[str, GatePlacement], names: list[str]
-) -> dict[str, GatePlacement]:
-    if isinstance(gates, str):
-        # The outputs of the last layer are the prediction: "output" for all means all hidden units.
-        chosen = names[:-1] if gates == "output" else names
-        gates = dict.fromkeys(chosen, gates)
-    unknown = sorted(set(gates) - set(names))
-    if unknown:
-        raise ValueError(f"gates names unknown layers {unknown}; the Linear layers are {names}")
-    for name, where in gates.items():
-        if where not in get_args(GatePlacement):
-            raise ValueError(
-                f"gates must be one of {', '.join(get_args(GatePlacement))}; got {where!r} for layer {name!r}"
-            )
-    return dict(gates)
+def _key(name: str) -> str:
+    return name.replace(".", "/")
 
 
-def _per_layer(
-    inclusion: Inclusion | Mapping[str, Inclusion], placement: Mapping[str, GatePlacement]
+def _example(net: nn.Module, given: Tensor | tuple[Any, ...] | None) -> tuple[Any, ...]:
+    if given is not None:
+        example = given if isinstance(given, tuple) else (given,)
+        return tuple(x[:2].detach().clone() if isinstance(x, Tensor) else x for x in example)
+    first = next((m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d)), None)
+    if first is None:
+        raise ValueError("net holds no Linear or convolution to gate")
+    if not isinstance(first, nn.Linear):
+        raise ValueError(
+            "example is needed, one or two rows of your data, to find how the units of this network hang "
+            f"together: its first layer is a {type(first).__name__}, whose input size is not known"
+        )
+    return (first.weight.new_zeros(2, first.in_features),)
+
+
+def _match(given: Mapping[str, Any], name: str, what: str) -> Any:
+    if name in given:
+        return given[name]
+    for pattern, value in given.items():
+        if fnmatch.fnmatchcase(name, pattern):
+            return value
+    raise ValueError(f"{what} gives no prior for {name!r}; its keys are {sorted(given)}")
+
+
+def _gate_priors(
+    specs: Mapping[str, GateSpec], inclusion: Any, expected_active: Any, penalty: Any, penalty_per: str
 ) -> dict[str, Inclusion]:
-    if not isinstance(inclusion, Mapping):
-        return dict.fromkeys(placement, inclusion)
-    missing = sorted(set(placement) - set(inclusion))
-    if missing:
-        raise ValueError(f"inclusion gives no prior for the gated layers {missing}")
-    return {name: inclusion[name] for name in placement}
+    given = {"inclusion": inclusion, "expected_active": expected_active, "penalty": penalty}
+    chosen = {name: value for name, value in given.items() if value is not None} or {"inclusion": 0.5}
+    if len(chosen) > 1:
+        raise ValueError(f"give one of {', '.join(given)}; got {' and '.join(chosen)}")
+    if penalty_per not in get_args(PenaltyUnit):
+        raise ValueError(
+            f"penalty_per must be one of {', '.join(get_args(PenaltyUnit))}; got {penalty_per!r}"
+        )
+    ((what, value),) = chosen.items()
+    if isinstance(value, Mapping):
+        missing = [s.owner for s in specs.values() if not any(fnmatch.fnmatchcase(s.owner, p) for p in value)]
+        if missing:
+            raise ValueError(f"{what} gives no prior for the gated modules {missing}")
+    priors: dict[str, Inclusion] = {}
+    for name, spec in specs.items():
+        one = _match(value, spec.owner, what) if isinstance(value, Mapping) else value
+        if what == "penalty":
+            if not one >= 0:
+                raise ValueError(f"penalty must not be negative, got {one!r}")
+            priors[name] = L0Penalty(float(one) * (spec.weights if penalty_per == "parameter" else 1.0))
+        elif what == "expected_active":
+            count = torch.Size(spec.shape).numel()
+            if not 0 < one < count:
+                raise ValueError(
+                    f"expected_active must lie strictly between 0 and the {count} gates of {name!r}; "
+                    f"got {one!r}"
+                )
+            priors[name] = Gate(one / count)
+        else:
+            priors[name] = one
+    return priors

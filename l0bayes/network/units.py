@@ -1,55 +1,111 @@
-"""Whether the units of a network can be removed one by one."""
+r"""Units of a network and the layers that make and read them."""
 
 from __future__ import annotations
 
-import copy
-import itertools
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
-from l0bayes.network.shrink import members
+from l0bayes.network.attention import HeadAttention
 
-__all__ = ["check_units"]
+__all__ = ["LAYERS", "NONE", "TracedBlock", "TracedLayer", "UnitTrace", "is_depthwise", "layers_of"]
+
+LAYERS = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.modules.batchnorm._BatchNorm,
+    nn.LayerNorm,
+    nn.Embedding,
+    HeadAttention,
+)
+"""Modules that are followed as a whole."""
+
+NONE = -1
+"""Label of an entry that is no unit: data, constants, what an operation has mixed."""
 
 
-def check_units(net: nn.Sequential, names: Sequence[str], placement: Mapping[str, str]) -> None:
-    """Refuse units that are gated twice, and gated units that a later module mixes before they are read.
+@dataclass
+class TracedLayer:
+    """A layer as the example went through it.
+
+    Attributes:
+        name: Its name in the network.
+        module: The layer.
+        inputs: Unit of each input feature, of shape ``(in,)``; -1 where it is none.
+        outputs: Unit of each output feature, of shape ``(out,)``.
+        positions: Output positions an example, summed over calls: pixels, tokens, 1 for vectors.
+        lengths: For attention, pairs of query and key an example, summed over calls.
+        reads_data: Whether its input does not depend on any other layer.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: Tensor
+    outputs: Tensor
+    positions: int = 0
+    lengths: int = 0
+    reads_data: bool = False
+
+
+@dataclass
+class TracedBlock:
+    """A module that was asked about as a whole.
+
+    Attributes:
+        keeps_shape: Whether its output has its first input's shape.
+        holds_skip: Whether its output is its input plus something: the residual connection is inside.
+        is_added: Whether its output is added to something right behind it.
+    """
+
+    keeps_shape: bool = False
+    holds_skip: bool = False
+    is_added: bool = False
+
+
+@dataclass
+class UnitTrace:
+    """What one run told about a network's units.
+
+    Attributes:
+        layers: Layers by name, in the order of their first call.
+        blocks: The modules asked about.
+        fixed: Units that cannot be taken out of the tensor that holds them, although each may be left
+            unread: constants of full size are added to them, or a normalisation makes them.
+        mixed: Unit to the operation that makes other values depend on it in ways that are not followed.
+        outputs: Unit of each feature of the network's output (its last dimension, or its second where
+            that is where units vary), or ``None`` where units vary otherwise.
+        output_dim: That dimension, counted from the right.
+        output_layer: The layer whose result is the network's output as it is, if any.
+        size: Number of labels.
+    """
+
+    layers: dict[str, TracedLayer] = field(default_factory=dict)
+    blocks: dict[str, TracedBlock] = field(default_factory=dict)
+    fixed: set[int] = field(default_factory=set)
+    mixed: dict[int, str] = field(default_factory=dict)
+    outputs: Tensor | None = None
+    output_dim: int = -1
+    output_layer: str | None = None
+    size: int = 0
+
+
+def layers_of(net: nn.Module) -> dict[str, nn.Module]:
+    """The layers that are followed as a whole, by name; the projections inside attention are part of it.
 
     Args:
-        net: Linear layers and modules without parameters.
-        names: Names of the Linear layers, in order.
-        placement: Where each gated layer has its gates: ``"input"``, ``"output"`` or ``"weight"``.
-
-    Raises:
-        ValueError: If units cannot be removed one by one.
+        net: Any module.
     """
-    modules = dict(members(net))
-    order = list(modules)
-    for name, after in itertools.pairwise(names):
-        gated = [placement.get(name) == "output", placement.get(after) == "input"]
-        if all(gated):
-            raise ValueError(f"the units between layers {name!r} and {after!r} are gated twice")
-        between = [modules[key] for key in order[order.index(name) + 1 : order.index(after)]]
-        if any(gated) and not _acts_unitwise(between, net.get_submodule(name)):
-            kinds = ", ".join(type(module).__name__ for module in between)
-            raise ValueError(
-                f"the units between layers {name!r} and {after!r} are gated but mixed by the modules between "
-                f"({kinds}), so that a shut unit could not be removed; use elementwise activations or gates "
-                'on "weight"'
-            )
+    found: dict[str, nn.Module] = {}
+    for name, module in net.named_modules():
+        owner = name.rpartition(".")[0]
+        if isinstance(module, LAYERS) and not isinstance(found.get(owner), HeadAttention):
+            found[name] = module
+    return found
 
 
-def _acts_unitwise(modules: list[nn.Module], layer: nn.Module) -> bool:
-    """Whether leaving units out before and after the modules is the same."""
-    assert isinstance(layer, nn.Linear)
-    units, weight = layer.out_features, layer.weight
-    probe = torch.linspace(-3.0, 3.0, 3 * units, dtype=weight.dtype, device=weight.device).reshape(3, units)
-    run = nn.Sequential(*copy.deepcopy(modules)).eval()
-    try:
-        whole, part = run(probe.clone()), run(probe[:, ::2].clone())
-    except Exception:  # a module that is made for this number of units
+def is_depthwise(module: nn.Module) -> bool:
+    """Whether every output map of a convolution reads the one input map of its number."""
+    if not isinstance(module, nn.Conv1d | nn.Conv2d):
         return False
-    # Rounding may depend on how a row is cut into vectors.
-    return whole.shape == probe.shape and torch.allclose(whole[:, ::2], part, 0.01, 0.0, equal_nan=True)
+    return module.groups == module.in_channels == module.out_channels > 1

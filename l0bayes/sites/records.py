@@ -33,17 +33,22 @@ class GateLink:
         site: Name of the gate site.
         event_dim: Number of event dimensions at that site.
         shape: Shape that the gates' event takes beside the weights' event, of equal length.
-        groups: Index of each weight's gate, of the slab's event shape; ``None`` to broadcast.
+        groups: Index of each weight's gate, which broadcasts to the slab's event shape; ``None`` to
+            broadcast the gates themselves.
+        partial: Whether some of ``groups`` are -1, for weights that this gate does not multiply.
     """
 
     site: str
     event_dim: int
     shape: tuple[int, ...]
     groups: Tensor | None = None
+    partial: bool = False
 
     def spread(self, values: Tensor) -> Tensor:
         """Lay gate values (batch + gate event shape) out so that they broadcast to the weights."""
         if self.groups is not None:
+            if self.partial:  # -1 is the index of the one that is appended
+                values = torch.cat([values, values.new_ones(*values.shape[:-1], 1)], -1)
             return values[..., self.groups]
         batch = values.shape[: values.dim() - self.event_dim]
         return values.reshape(batch + self.shape)
@@ -73,12 +78,14 @@ class SampledGate:
         value: The sampled value in [0, 1], of shape batch + event shape of the site.
         event_dim: Number of event dimensions at the site.
         shape: Shape of the event as it stands beside a slab's event; see :meth:`view`.
+        index: Gate of each entry of a slab's event, or of what broadcasts to it; see :meth:`at`.
     """
 
     name: str
     value: Tensor
     event_dim: int
     shape: tuple[int, ...]
+    index: Tensor | None = None
 
     def view(self, *shape: int) -> SampledGate:
         """The same gate, its event laid out in another shape, to broadcast against a slab.
@@ -92,6 +99,23 @@ class SampledGate:
             raise ValueError(f"gate {self.name!r} of shape {self.shape} cannot be viewed as {shape}")
         return replace(self, shape=shape)
 
+    def at(self, index: Tensor) -> SampledGate:
+        """The same gate, laid out by index beside a slab.
+
+        Args:
+            index: Gate of each weight, ``torch.long``, of a shape that broadcasts to the slab's event;
+                -1 for weights that this gate does not multiply.
+
+        Raises:
+            ValueError: If the gate has several dimensions, or an index is out of range.
+        """
+        if self.event_dim != 1:
+            raise ValueError(f"an index needs a gate of one dimension; {self.name!r} has {self.event_dim}")
+        count = self.value.shape[-1]
+        if index.numel() and not (int(index.min()) >= -1 and int(index.max()) < count):
+            raise ValueError(f"index must lie between -1 and {count - 1} for gate {self.name!r}")
+        return replace(self, index=index)
+
     def link(self, event_shape: torch.Size, groups: Tensor | None) -> GateLink:
         """How this gate spreads over weights of an event shape, through ``groups`` where given.
 
@@ -102,6 +126,14 @@ class SampledGate:
             if self.event_dim != 1:
                 raise ValueError(f"groups need a gate of one dimension; {self.name!r} has {self.event_dim}")
             return GateLink(self.name, 1, self.shape, groups)
+        if self.index is not None:
+            if not broadcasts_to(tuple(self.index.shape), event_shape):
+                raise ValueError(
+                    f"the index of gate {self.name!r}, of shape {tuple(self.index.shape)}, does not "
+                    f"broadcast to the slab's event shape {tuple(event_shape)}"
+                )
+            partial = bool((self.index < 0).any())
+            return GateLink(self.name, 1, self.shape, self.index, partial)
         shape = (1,) * (len(event_shape) - len(self.shape)) + self.shape
         if not broadcasts_to(shape, event_shape):
             raise ValueError(

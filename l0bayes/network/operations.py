@@ -1,0 +1,48 @@
+r"""Operations by what they do to the units of an activation; names as in ATen."""
+
+from __future__ import annotations
+
+__all__ = ["POINTWISE", "POOLING", "REDUCTIONS", "SHAPES"]
+
+POINTWISE = frozenset(
+    {
+        "hardswish",
+        "native_dropout",
+        "hardsigmoid",
+        "mish",
+        "softplus",
+        "celu",
+        "selu",
+        "prelu",
+        "_prelu_kernel",
+    }
+)
+"""Elementwise operations beside those that torch tags so."""
+
+_VIEWS = {"view", "_unsafe_view", "reshape", "permute", "transpose", "t", "expand", "unsqueeze", "squeeze"}
+_PARTS = {
+    "slice",
+    "select",
+    "split",
+    "split_with_sizes",
+    "unbind",
+    "chunk",
+    "narrow",
+    "unfold",
+    "index_select",
+}
+_COPIES = {"clone", "alias", "detach", "contiguous", "_to_copy", "lift_fresh"}
+_JOINS = {"cat", "stack", "constant_pad_nd", "repeat", "flip", "roll"}
+
+SHAPES = frozenset(_VIEWS | _PARTS | _COPIES | _JOINS)
+"""Operations that move entries about: what they do to values they do to labels."""
+
+_POOLS = {"max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d"}
+_POOLS_1D = {"max_pool1d", "avg_pool1d", "adaptive_avg_pool1d", "adaptive_max_pool1d"}
+_UPSAMPLING = {"upsample_nearest2d", "upsample_bilinear2d", "upsample_nearest1d"}
+
+POOLING = frozenset(_POOLS | _POOLS_1D | _UPSAMPLING)
+"""Operations on the pixels of each map."""
+
+REDUCTIONS = frozenset({"mean", "sum", "amax", "amin"})
+"""Operations that join entries along dimensions."""

@@ -1,0 +1,74 @@
+r"""Which units of a network are the same: one run on an example, with every unit followed by its label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from l0bayes.network.tracker import Tracker
+from l0bayes.network.units import UnitTrace, layers_of
+
+__all__ = ["trace_units"]
+
+
+@torch.no_grad()
+def trace_units(net: nn.Module, example: tuple[Any, ...], blocks: tuple[str, ...] = ()) -> UnitTrace:
+    r"""Run a network once, in evaluation mode, and follow its units.
+
+    Every layer gives its outputs fresh labels, one a unit. A companion tensor of labels goes with every
+    activation: elementwise operations hand it on, operations on shapes are applied to it, pooling keeps a
+    map's label, and where two labelled tensors are added or multiplied the labels become one *class* of
+    units, which live and die together, as residual connections demand. A depthwise convolution's and a
+    batch normalisation's outputs are the same units as their inputs. Anything else (softmax over units, a
+    product of two activations, layer normalisation) *mixes* the units it reads.
+
+    Args:
+        net: The network. Its mode and its buffers are left as they were.
+        example: Its positional arguments, one or two examples.
+        blocks: Modules to report on as a whole.
+
+    Returns:
+        The trace; labels are those of classes.
+
+    Raises:
+        ValueError: If the network cannot be run on the example.
+    """
+    tracker = Tracker()
+    training = {module: module.training for module in net.modules()}
+    names = {module: name for name, module in layers_of(net).items()}
+    net.eval()
+    try:
+        with ExitStack() as stack:
+            for module, name in names.items():
+                stack.enter_context(_hooked(module, *tracker.around_layer(name, module)))
+            for name in blocks:
+                stack.enter_context(_hooked(net.get_submodule(name), *tracker.around_block(name)))
+            stack.enter_context(tracker)
+            output = net(*example)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(x.shape)) for x in example if isinstance(x, Tensor))
+        raise ValueError(
+            f"net could not be run on an example of shape {shapes} ({type(error).__name__}: {error}); "
+            "give one or two rows of your data as example="
+        ) from error
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+    return tracker.finish(output)
+
+
+@contextmanager
+def _hooked(module: nn.Module, before: Callable[..., None], after: Callable[..., None]) -> Iterator[None]:
+    handles = [
+        module.register_forward_pre_hook(before, with_kwargs=True),
+        module.register_forward_hook(after, with_kwargs=True),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

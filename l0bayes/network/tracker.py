@@ -1,0 +1,272 @@
+r"""Following the units of a network through one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from l0bayes.network.attention import HeadAttention
+from l0bayes.network.operations import POINTWISE, POOLING, REDUCTIONS, SHAPES
+from l0bayes.network.units import NONE, TracedBlock, TracedLayer, UnitTrace, is_depthwise
+
+__all__ = ["Tracker"]
+
+
+class Tracker(TorchDispatchMode):
+    """Dispatch mode that carries a companion tensor of labels with every activation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trace = UnitTrace()
+        self.parent: list[int] = []
+        # Tensors are kept, so that an id is not given twice.
+        self.labels: dict[int, tuple[Tensor, Tensor]] = {}
+        self.ends_of_blocks: dict[int, tuple[Tensor, str]] = {}
+        self.made_by: dict[int, str] = {}
+        self.inside = 0
+
+    # ---- classes of units ------------------------------------------------------------------------
+
+    def fresh(self, count: int) -> Tensor:
+        start = len(self.parent)
+        self.parent.extend(range(start, start + count))
+        return torch.arange(start, start + count)
+
+    def root(self, unit: int) -> int:
+        while self.parent[unit] != unit:
+            self.parent[unit] = self.parent[self.parent[unit]]
+            unit = self.parent[unit]
+        return unit
+
+    def tie(self, one: Tensor, other: Tensor) -> None:
+        pairs = torch.stack([one.flatten(), other.flatten()], 1)
+        for a, b in torch.unique(pairs[(pairs >= 0).all(1)], dim=0).tolist():
+            first, second = sorted((self.root(a), self.root(b)))
+            self.parent[second] = first
+
+    def mix(self, labels: Tensor, by: str) -> None:
+        for unit in torch.unique(labels[labels >= 0]).tolist():
+            self.trace.mixed.setdefault(unit, by)
+
+    def fix(self, labels: Tensor) -> None:
+        self.trace.fixed.update(torch.unique(labels[labels >= 0]).tolist())
+
+    # ---- labels of tensors -----------------------------------------------------------------------
+
+    def get(self, x: Any) -> Tensor | None:
+        found = self.labels.get(id(x)) if isinstance(x, Tensor) else None
+        return None if found is None else found[1]
+
+    def put(self, x: Tensor, labels: Tensor) -> None:
+        self.labels[id(x)] = (x, labels)
+
+    def vector(self, x: Tensor, dim: int, by: str) -> Tensor:
+        """The labels along one dimension; where they vary along others too, units are mixed."""
+        labels, size = self.get(x), x.shape[dim]
+        if labels is None:
+            return torch.full((size,), NONE)
+        rows = labels.movedim(dim, -1).reshape(-1, size)
+        if bool((rows == rows[0]).all()):
+            return rows[0].clone()
+        self.mix(labels, by)
+        return torch.full((size,), NONE)
+
+    # ---- operations ------------------------------------------------------------------------------
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if not self.inside:
+            tensors = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+            if any(id(x) in self.labels for x in tensors):
+                self.follow(func, args, kwargs, tensors, out)
+        return out
+
+    def follow(self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor], out: Any) -> None:
+        name = func._schema.name.removeprefix("aten::").rstrip("_")
+        if name == "add":
+            for x in tensors:
+                if id(x) in self.ends_of_blocks:
+                    self.trace.blocks[self.ends_of_blocks[id(x)][1]].is_added = True
+        if torch.Tag.pointwise in func.tags or name in POINTWISE:
+            self.follow_pointwise(tensors, out)
+        elif name in SHAPES:
+            self.follow_shape(func, args, kwargs, out)
+        elif name in POOLING:
+            self.follow_pooling(tensors[0], out, name)
+        elif name in REDUCTIONS:
+            self.follow_reduction(args, kwargs, out, name)
+        else:
+            for x in tensors:
+                labels = self.get(x)
+                if labels is not None:
+                    self.mix(labels, name)
+
+    def follow_pointwise(self, tensors: list[Tensor], out: Tensor) -> None:
+        known = [labels for x in tensors if (labels := self.get(x)) is not None]
+        merged = torch.full(out.shape, NONE)
+        for labels in known:
+            labels = labels.broadcast_to(out.shape)
+            self.tie(merged, labels)
+            merged = torch.where(merged >= 0, merged, labels)
+        for x in tensors:
+            if self.get(x) is None and _varies_beside(x, merged):
+                self.fix(merged)
+        for one in known:
+            self.fix_beside(one.broadcast_to(out.shape), merged)
+        self.put(out, merged)
+        self.made_by.pop(id(out), None)  # changed in place
+
+    def fix_beside(self, one: Tensor, merged: Tensor) -> None:
+        """Units that meet entries which are none, in a tensor of units, cannot leave it."""
+        if bool((one < 0).any()):
+            self.fix(merged[(one < 0) & (merged >= 0)])
+
+    def follow_shape(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+        def labels_of(x: Any) -> Any:
+            if not isinstance(x, Tensor) or not (x.is_floating_point() or id(x) in self.labels):
+                return x
+            labels = self.get(x)
+            return torch.full(x.shape, NONE) if labels is None else labels.contiguous()
+
+        args, kwargs = pytree.tree_map(labels_of, (args, kwargs))
+        if func._schema.name == "aten::constant_pad_nd":
+            args = (*args[:2], NONE)
+        if func._schema.name == "aten::_to_copy":
+            kwargs = {}
+        labels = func(*args, **kwargs)
+        for x, one in zip(pytree.tree_leaves(out), pytree.tree_leaves(labels), strict=True):
+            self.put(x, one)
+
+    def follow_pooling(self, x: Tensor, out: Any, name: str) -> None:
+        result = pytree.tree_leaves(out)[0]
+        labels = self.vector(x, 1, name)
+        self.put(result, labels.reshape(1, -1, *[1] * (result.dim() - 2)).broadcast_to(result.shape))
+
+    def follow_reduction(self, args: Any, kwargs: Any, out: Tensor, name: str) -> None:
+        labels = self.get(args[0])
+        assert labels is not None
+        dims = args[1] if len(args) > 1 and args[1] is not None else list(range(labels.dim()))
+        keep = args[2] if len(args) > 2 else kwargs.get("keepdim", False)
+        low, high = torch.amin(labels, dims, keep), torch.amax(labels, dims, keep)
+        self.mix(
+            labels[torch.amin(labels, dims, True).ne(torch.amax(labels, dims, True)).expand_as(labels)], name
+        )
+        self.put(out, torch.where(low == high, low, NONE))
+
+    # ---- layers and blocks -----------------------------------------------------------------------
+
+    def around_layer(self, name: str, module: nn.Module) -> tuple[Callable[..., None], Callable[..., None]]:
+        def before(_: nn.Module, args: Any, kwargs: Any) -> None:
+            self.inside += 1
+
+        def after(_: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
+            self.inside -= 1
+            if not self.inside:
+                inputs = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+                self.follow_layer(name, module, inputs, out)
+
+        return before, after
+
+    def follow_layer(self, name: str, module: nn.Module, inputs: list[Tensor], out: Any) -> None:
+        x, kind = inputs[0], type(module).__name__
+        result = out[0] if isinstance(out, tuple) else out
+        dim = 1 if isinstance(module, nn.Conv1d | nn.Conv2d | nn.modules.batchnorm._BatchNorm) else -1
+        if isinstance(module, nn.Embedding):
+            read = torch.full((module.num_embeddings,), NONE)
+        else:
+            read = self.vector(x, dim, f"{kind} {name!r}")
+        if isinstance(module, nn.LayerNorm | HeadAttention):
+            for one in inputs:
+                labels = self.get(one)
+                if labels is not None:
+                    self.mix(labels, f"{kind} {name!r}")
+        layer = self.trace.layers.get(name)
+        if layer is None:
+            layer = TracedLayer(name, module, read, self.outputs_of(module, read, result.shape[dim]))
+            layer.reads_data = bool((read < 0).all())
+            self.trace.layers[name] = layer
+        else:  # called again: what it reads now is tied to what it read before
+            self.tie(layer.inputs, read)
+            self.fix(torch.cat([layer.inputs[read < 0], read[layer.inputs < 0]]))
+            layer.inputs = torch.where(layer.inputs >= 0, layer.inputs, read)
+        rows = max(1, x.shape[0])
+        layer.positions += result.numel() // (result.shape[dim] * rows)
+        if isinstance(module, HeadAttention):
+            layer.lengths += result.shape[-2] * inputs[1].shape[-2 if module.batch_first else 0]
+        shape = [1] * result.dim()
+        shape[dim] = -1
+        self.put(result, layer.outputs.reshape(shape).broadcast_to(result.shape))
+        self.made_by[id(result)] = name
+
+    def outputs_of(self, module: nn.Module, read: Tensor, count: int) -> Tensor:
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and bool((read >= 0).all()):
+            return read
+        if is_depthwise(module) and bool((read >= 0).all()):
+            return read
+        made = self.fresh(count)
+        if isinstance(module, nn.LayerNorm | nn.modules.batchnorm._BatchNorm | HeadAttention):
+            self.fix(made)
+        if isinstance(module, nn.Conv1d | nn.Conv2d) and module.groups > 1:
+            # Groups of unequal size are no convolution: it stays whole, its shut units unread.
+            self.fix(made)
+            self.fix(read)
+        return made
+
+    def around_block(self, name: str) -> tuple[Callable[..., None], Callable[..., None]]:
+        self.trace.blocks[name] = TracedBlock()
+
+        def before(_: nn.Module, args: Any, kwargs: Any) -> None:
+            pass
+
+        def after(_: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
+            block = self.trace.blocks[name]
+            if isinstance(out, Tensor) and args and isinstance(args[0], Tensor):
+                block.keeps_shape = out.shape == args[0].shape
+                read, made = self.get(args[0]), self.get(out)
+                if block.keeps_shape and read is not None and made is not None:
+                    pairs = zip(read.flatten().tolist(), made.flatten().tolist(), strict=True)
+                    block.holds_skip = all(
+                        a >= 0 and b >= 0 and self.root(a) == self.root(b) for a, b in set(pairs)
+                    )
+                self.ends_of_blocks[id(out)] = (out, name)
+
+        return before, after
+
+    # ---- the end ---------------------------------------------------------------------------------
+
+    def finish(self, output: Any) -> UnitTrace:
+        trace, labels = self.trace, self.get(output)
+        if labels is not None:
+            dims = [d for d in range(-1, -labels.dim(), -1) if bool((labels != labels.narrow(d, 0, 1)).any())]
+            trace.output_dim = dims[0] if dims else -1
+            if len(dims) <= 1:
+                rows = labels.movedim(trace.output_dim, -1).reshape(-1, labels.shape[trace.output_dim])
+                trace.outputs = rows[0].clone()
+            else:
+                self.mix(labels, "the network's output")
+        else:
+            for x in pytree.tree_leaves(output):
+                if (found := self.get(x)) is not None:
+                    self.mix(found, "the network's output")
+        trace.output_layer = self.made_by.get(id(output))
+        roots = torch.tensor([self.root(unit) for unit in range(len(self.parent))] + [NONE])
+        for layer in trace.layers.values():
+            layer.inputs, layer.outputs = roots[layer.inputs], roots[layer.outputs]
+        if trace.outputs is not None:
+            trace.outputs = roots[trace.outputs]
+        trace.fixed = {int(roots[unit]) for unit in trace.fixed}
+        trace.mixed = {int(roots[unit]): by for unit, by in reversed(trace.mixed.items())}
+        trace.size = len(self.parent)
+        return trace
+
+
+def _varies_beside(x: Tensor, labels: Tensor) -> bool:
+    """Whether an unlabelled operand has a value of its own for every unit."""
+    dims = range(1, min(x.dim(), labels.dim()) + 1)
+    return any(x.shape[-d] > 1 and bool((labels != labels.narrow(-d, 0, 1)).any()) for d in dims)
