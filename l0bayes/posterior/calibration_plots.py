@@ -49,6 +49,8 @@ def plot_reliability(
     Raises:
         ValueError: As :func:`~l0bayes.posterior.prediction_scores`, and if a mapping is empty.
     """
+    from matplotlib.collections import PathCollection
+
     several = isinstance(probabilities, Mapping)
     models = dict(probabilities) if several else {"model": probabilities}
     if not models:
@@ -64,32 +66,33 @@ def plot_reliability(
         _bars(ax, tables["model"])
     ax.set(xlim=(0.0, 1.0), ylim=(0.0, 1.08), xlabel="confidence", ylabel="accuracy")
     ax.set_title(title or (f"Reliability, {bins} bins" if several else f"ECE {errors['model']:.3f}"))
-    ax.legend(loc="upper left", frameon=False, fontsize="small")
+    for handle in ax.legend(loc="best", frameon=False, fontsize="small").legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([24.0])  # all alike: the first dots of the models have different sizes
     return ax
 
 
 def _bars(ax: Axes, table: pd.DataFrame) -> None:
+    from matplotlib.patheffects import withStroke
+
     full = table[table["count"] > 0]
-    width = full["high"] - full["low"]
-    ax.bar(full["low"], full["accuracy"], width=width, align="edge", color=_IN, edgecolor="white", zorder=2)
-    ax.hlines(
-        full["confidence"], full["low"], full["high"], color=_ACCENT, lw=2.0, zorder=3, label="confidence"
-    )
-    for _, row in full.iterrows():
-        height = max(row["accuracy"], row["confidence"])
-        middle = (row["low"] + row["high"]) / 2
-        ax.text(
-            middle, height + 0.012, f"{int(row['count']):,}", ha="center", va="bottom", size=6.5, color=_INK
-        )
+    low, high = full["low"], full["high"]
+    ax.bar(low, full["accuracy"], width=high - low, align="edge", color=_IN, edgecolor="white")
+    ax.hlines(full["confidence"], low, high, color=_ACCENT, lw=2.0, zorder=3, label="confidence")
+    halo = [withStroke(linewidth=2.5, foreground="white")]  # the diagonal runs through the numbers
+    tops = np.maximum(full["accuracy"], full["confidence"]) + 0.015
+    for x, y, count in zip((low + high) / 2, tops, full["count"], strict=True):
+        ax.text(x, y, f"{count:,}", ha="center", size=6.5, color=_INK, path_effects=halo, zorder=4)
 
 
 def _line(ax: Axes, table: pd.DataFrame, colour: str, label: str) -> None:
     full = table[table["count"] > 0]
-    sizes = 8.0 + 120.0 * full["count"] / full["count"].sum()
-    ax.plot(full["confidence"], full["accuracy"], color=colour, lw=1.2, label=label, zorder=2)
-    ax.scatter(
-        full["confidence"], full["accuracy"], s=sizes, color=colour, zorder=3, edgecolor="white", lw=0.6
-    )
+    x, y, share = full["confidence"], full["accuracy"], full["count"] / full["count"].sum()
+    # Pale lines: between bins of a few rows they jump, and say little.
+    ax.plot(x, y, color=colour, lw=1.0, alpha=0.4)
+    sizes = 9.0 + 120.0 * share
+    # Not clipped: the bins at the ends lie on the frame.
+    ax.scatter(x, y, sizes, colour, edgecolor="white", lw=0.5, label=label, zorder=3, clip_on=False)
 
 
 def plot_entropy(
@@ -137,17 +140,22 @@ def plot_entropy(
         )
     top = float(np.log(classes.pop()))
     ax = _axes(ax, (5.6, 3.6))
+    draw = _histogram if kind == "histogram" else _ecdf
     for index, (name, pair) in enumerate(models.items()):
         known, strange = (predictive_entropy(p) for p in pair)
-        area = f"AUROC {auroc(known, strange):.3f}"
-        if kind == "histogram":
-            _histogram(ax, known, strange, np.linspace(0.0, top, bins + 1), area)
-        else:
-            _ecdf(ax, known, strange, _COLOURS[index % len(_COLOURS)], f"{name}, {area}" if name else area)
+        label = f"{name}, AUROC {auroc(known, strange):.3f}".removeprefix(", ")
+        draw(ax, known, strange, np.linspace(0.0, top, bins + 1), _COLOURS[index % len(_COLOURS)], label)
     ax.axvline(top, color=_INK, lw=0.8, ls=":", label="all classes alike")
     ax.set(xlim=(0.0, 1.03 * top), ylim=(0.0, None), xlabel="predictive entropy (nats)", title=title)
-    ax.set_ylabel("share of inputs" if kind == "histogram" else "share of inputs with at most this entropy")
-    ax.legend(frameon=False, fontsize="small")
+    if kind == "histogram":
+        ax.set_ylabel("share of inputs")
+        ax.legend(loc="best", frameon=False, fontsize="small")
+        return ax
+    ax.set_ylabel("share of inputs, entropy at most this")
+    for style, label in (("-", "known"), ("--", "strange")):
+        ax.plot([], [], color=_INK, ls=style, label=label)
+    # Beside the axes, which the curves cross from corner to corner.
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize="small")
     return ax
 
 
@@ -170,19 +178,17 @@ def _classes(probabilities: Any) -> int:
     return int(shape[1]) if len(shape) > 1 else 2
 
 
-def _histogram(ax: Axes, known: Any, strange: Any, edges: Any, area: str) -> None:
-    for values, colour, label in ((known, _IN, "known"), (strange, _ACCENT, f"strange, {area}")):
+def _histogram(ax: Axes, known: Any, strange: Any, edges: Any, colour: str, label: str) -> None:
+    for values, shade, name in ((known, colour, "known"), (strange, _ACCENT, f"strange, {label}")):
         shares = np.full(len(values), 1.0 / len(values))
         # Rounding may carry the largest entropy a hair past the logarithm of the number of classes.
         inside = np.clip(values, edges[0], edges[-1])
-        ax.hist(
-            inside, edges, weights=shares, color=colour, alpha=0.55, label=f"{label}, n = {len(values):,}"
-        )
+        ax.hist(inside, edges, weights=shares, color=shade, alpha=0.55, label=f"{name}, n = {len(values):,}")
 
 
-def _ecdf(ax: Axes, known: Any, strange: Any, colour: str, label: str) -> None:
-    for values, style, name in ((known, "-", f"known, {label}"), (strange, "--", f"strange, {label}")):
-        ax.ecdf(values, color=colour, lw=1.5, ls=style, label=name)
+def _ecdf(ax: Axes, known: Any, strange: Any, edges: Any, colour: str, label: str) -> None:
+    ax.ecdf(known, color=colour, lw=1.5, label=label)
+    ax.ecdf(strange, color=colour, lw=1.5, ls="--")
 
 
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:

@@ -113,21 +113,22 @@ def test_no_input_falls_out_of_the_histogram():
 def test_distribution_functions_of_several_models():
     known, strange = two_sets()
     axes = plot_entropy({"a": known, "b": strange}, {"b": known, "a": strange}, kind="ecdf")
-    assert len(axes.lines) == 5
+    assert len(axes.lines) == 7  # four curves, the line of log K, and two entries of the legend
     styles = [line.get_linestyle() for line in axes.lines[:4]]
     assert styles == ["-", "--", "-", "--"]
     x, y = axes.lines[0].get_data()
     assert np.sort(predictive_entropy(known)) == pytest.approx(x[1:])
     assert y[-1] == 1.0
     area = auroc(predictive_entropy(known), predictive_entropy(strange))
-    assert legend(axes)[0] == f"known, a, AUROC {area:.3f}"
-    assert legend(axes)[2] == f"known, b, AUROC {1 - area:.3f}"
+    expected = [f"a, AUROC {area:.3f}", f"b, AUROC {1 - area:.3f}", "all classes alike", "known", "strange"]
+    assert legend(axes) == expected
+    assert axes.lines[0].get_color() == axes.lines[1].get_color() != axes.lines[2].get_color()
 
 
 def test_one_distribution_function_a_set():
     axes = plot_entropy(*two_sets(), kind="ecdf", title="Entropy")
     assert axes.get_title() == "Entropy"
-    assert legend(axes)[0].startswith("known, AUROC 0.")
+    assert legend(axes)[0].startswith("AUROC 0.")
 
 
 def test_given_axes(tmp_path):
