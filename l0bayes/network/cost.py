@@ -231,8 +231,22 @@ class _Form:
         ends = set() if trace.outputs is None else set(trace.outputs.tolist())
         stays = [unit < 0 or unit in trace.fixed or unit in ends or unit in trace.mixed for unit in units]
         self.stays = torch.tensor(stays)
+        self.pairs = self._pairs(plan)
         self.sites = list(plan.local.values())
         self.readers = self._readers(units, plan) if any(unit in plan.closable for unit in units) else None
+
+    def _pairs(self, plan: GatePlan) -> list[tuple[str, Tensor, Tensor, list[Factor]]]:
+        """Sites on both sides: features made by gate, incidence of features read, other factors of these."""
+        found = []
+        for mine in self.out_factors:
+            for other in self.in_factors:
+                if mine.site != other.site or bool(self.stays.all()):
+                    continue
+                (count,) = plan.specs[mine.site].shape
+                made = torch.bincount(mine.index[(mine.index >= 0) & ~self.stays], minlength=count)
+                read_by = other.index == torch.arange(count)[:, None]
+                found.append((mine.site, made, read_by, [f for f in self.in_factors if f is not other]))
+        return found
 
     def _readers(self, units: list[int], plan: GatePlan) -> Tensor:
         """For each unit the gates of its readers, counted through all sites; ends that are never shut."""
@@ -270,25 +284,13 @@ class _Form:
 
     def shared(self, active: Mapping[str, Tensor]) -> Tensor:
         """What pairs of features with the same gate add to the product of the sums: E[z²] = E[z]."""
-        extra = _one(active) * 0.0
-        if bool(self.stays.all()):
-            return extra
-        for mine in self.out_factors:
-            for other in self.in_factors:
-                if mine.site != other.site:
-                    continue
-                p = active[mine.site]
-                rest = _product(
-                    [f for f in self.in_factors if f is not other],
-                    len(self.layer.inputs),
-                    active,
-                    _one(active),
-                )
-                counted = mine.index[(mine.index >= 0) & ~self.stays]
-                out = torch.bincount(counted, minlength=len(p)).to(p)
-                has = other.index >= 0
-                read = torch.zeros_like(p).index_add(0, other.index[has].to(p.device), rest[has.to(p.device)])
-                extra = extra + (out * read * p * (1.0 - p)).sum()
+        one = _one(active)
+        extra = one * 0.0
+        for site, made, read_by, others in self.pairs:
+            p = active[site]
+            rest = _product(others, len(self.layer.inputs), active, one)
+            read = read_by.to(p) @ rest
+            extra = extra + (made.to(p) * read * p * (1.0 - p)).sum()
         return extra
 
 

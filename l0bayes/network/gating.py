@@ -50,17 +50,19 @@ class ParameterLink:
         site: The site.
         shape: How its gates lie beside the parameter, where they lie in order.
         index: Gate of each entry, broadcastable to the parameter; ``None`` where ``shape`` says it.
+        partial: Whether the index leaves entries out, as -1.
     """
 
     site: str
     shape: tuple[int, ...] | None = None
     index: Tensor | None = None
+    partial: bool = False
 
     def of(self, sampled: Mapping[str, SampledGate]) -> SampledGate:
         """The sampled gate, laid out beside the parameter."""
         one = sampled[self.site]
         if self.index is not None:
-            return one.at(self.index)
+            return one.at(self.index, self.partial)
         return one if self.shape is None else one.view(*self.shape)
 
 
@@ -85,7 +87,10 @@ def link_parameters(net: nn.Module, plan: GatePlan) -> dict[str, list[ParameterL
                 if isinstance(module, HeadAttention)
                 else _layer_links(module, key, name, plan)
             )
-            groups = [ParameterLink(f.site, index=f.index) for f in plan.groups.get(f"{name}.{key}", ())]
+            groups = [
+                ParameterLink(f.site, index=f.index, partial=f.partial)
+                for f in plan.groups.get(f"{name}.{key}", ())
+            ]
             links[f"{name}.{key}"] = [*own, *groups, *blocks]
     return links
 
@@ -104,30 +109,32 @@ def _attention_links(module: HeadAttention, key: str, name: str, plan: GatePlan)
 def _layer_links(module: Any, key: str, name: str, plan: GatePlan) -> list[ParameterLink]:
     made, read = plan.outputs.get(name, []), plan.inputs.get(name, [])
     if key == "bias":
-        return [_along(factor, 0, 1) for factor in made]
+        return [_along(plan, factor, 0, 1) for factor in made]
     if isinstance(module, nn.Embedding):
-        links = [_along(factor, 1, 2) for factor in made]
+        links = [_along(plan, factor, 1, 2) for factor in made]
     else:
         dim, groups = module.weight.dim(), getattr(module, "groups", 1)
-        links = [_along(factor, 0, dim) for factor in made]
+        links = [_along(plan, factor, 0, dim) for factor in made]
         if groups == 1:
-            links += [_along(factor, 1, dim) for factor in read]
+            links += [_along(plan, factor, 1, dim) for factor in read]
         else:
             rows = len(module.weight) // groups
             for factor in read:
                 index = factor.index.reshape(groups, -1).repeat_interleave(rows, 0)
-                links.append(ParameterLink(factor.site, index=index.reshape(*index.shape, *[1] * (dim - 2))))
+                index = index.reshape(*index.shape, *[1] * (dim - 2))
+                links.append(ParameterLink(factor.site, index=index, partial=factor.partial))
     if name in plan.weight:
         links.append(ParameterLink(plan.weight[name]))
     return links
 
 
-def _along(factor: Factor, axis: int, dim: int) -> ParameterLink:
+def _along(plan: GatePlan, factor: Factor, axis: int, dim: int) -> ParameterLink:
+    (count,) = plan.specs[factor.site].shape
     shape = [1] * dim
     shape[axis] = len(factor.index)
-    if factor.is_identity(int(factor.index.max()) + 1):
+    if factor.in_order and count == len(factor.index):
         return ParameterLink(factor.site, shape=tuple(shape))
-    return ParameterLink(factor.site, index=factor.index.reshape(shape))
+    return ParameterLink(factor.site, index=factor.index.reshape(shape), partial=factor.partial)
 
 
 # ---- the gated run -------------------------------------------------------------------------------

@@ -45,25 +45,29 @@ class Factor:
     Attributes:
         site: Name of the site.
         index: Gate of each feature, ``torch.long``; -1 where the feature has none of this site.
+        partial: Whether there are any -1.
+        in_order: Whether feature j has gate j.
     """
 
     site: str
     index: Tensor
+    # Kept, since networks run where values may not be read.
+    partial: bool = field(init=False)
+    in_order: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "partial", bool((self.index < 0).any()))
+        counted = torch.arange(self.index.numel()).reshape(self.index.shape)
+        object.__setattr__(self, "in_order", bool((self.index.cpu() == counted).all()))
 
     def of(self, gates: Mapping[str, Tensor]) -> Tensor:
         """Values of the features, of shape ``(..., features)``, for gate values by site."""
         values = gates[self.site]
-        if self.index.min() < 0:  # -1 indexes the one that is appended
+        if self.partial:  # -1 indexes the one that is appended
             values = torch.cat([values, values.new_ones(*values.shape[:-1], 1)], -1)
-        elif self.is_identity(values.shape[-1]):
+        elif self.in_order and self.index.dim() == 1 and len(self.index) == values.shape[-1]:
             return values
         return values[..., self.index]
-
-    def is_identity(self, count: int) -> bool:
-        """Whether feature j has gate j."""
-        return len(self.index) == count and bool(
-            (self.index == torch.arange(count, device=self.index.device)).all()
-        )
 
 
 @dataclass

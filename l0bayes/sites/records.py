@@ -79,6 +79,7 @@ class SampledGate:
         event_dim: Number of event dimensions at the site.
         shape: Shape of the event as it stands beside a slab's event; see :meth:`view`.
         index: Gate of each entry of a slab's event, or of what broadcasts to it; see :meth:`at`.
+        partial: Whether the index leaves some entries out.
     """
 
     name: str
@@ -86,6 +87,7 @@ class SampledGate:
     event_dim: int
     shape: tuple[int, ...]
     index: Tensor | None = None
+    partial: bool = False
 
     def view(self, *shape: int) -> SampledGate:
         """The same gate, its event laid out in another shape, to broadcast against a slab.
@@ -99,22 +101,20 @@ class SampledGate:
             raise ValueError(f"gate {self.name!r} of shape {self.shape} cannot be viewed as {shape}")
         return replace(self, shape=shape)
 
-    def at(self, index: Tensor) -> SampledGate:
+    def at(self, index: Tensor, partial: bool = False) -> SampledGate:
         """The same gate, laid out by index beside a slab.
 
         Args:
-            index: Gate of each weight, ``torch.long``, of a shape that broadcasts to the slab's event;
-                -1 for weights that this gate does not multiply.
+            index: Gate of each weight, ``torch.long``, of a shape that broadcasts to the slab's event.
+            partial: Whether some of ``index`` are -1, for weights that this gate does not multiply. (It is
+                not looked up, since models run where values may not be read.)
 
         Raises:
-            ValueError: If the gate has several dimensions, or an index is out of range.
+            ValueError: If the gate has several dimensions.
         """
         if self.event_dim != 1:
             raise ValueError(f"an index needs a gate of one dimension; {self.name!r} has {self.event_dim}")
-        count = self.value.shape[-1]
-        if index.numel() and not (int(index.min()) >= -1 and int(index.max()) < count):
-            raise ValueError(f"index must lie between -1 and {count - 1} for gate {self.name!r}")
-        return replace(self, index=index)
+        return replace(self, index=index, partial=partial)
 
     def link(self, event_shape: torch.Size, groups: Tensor | None) -> GateLink:
         """How this gate spreads over weights of an event shape, through ``groups`` where given.
@@ -132,8 +132,7 @@ class SampledGate:
                     f"the index of gate {self.name!r}, of shape {tuple(self.index.shape)}, does not "
                     f"broadcast to the slab's event shape {tuple(event_shape)}"
                 )
-            partial = bool((self.index < 0).any())
-            return GateLink(self.name, 1, self.shape, self.index, partial)
+            return GateLink(self.name, 1, self.shape, self.index, self.partial)
         shape = (1,) * (len(event_shape) - len(self.shape)) + self.shape
         if not broadcasts_to(shape, event_shape):
             raise ValueError(
