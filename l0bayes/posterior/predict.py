@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from l0bayes.distributions import DeploymentRule
 from l0bayes.infer.draws import Given, draw_latents, map_draws
@@ -142,7 +143,8 @@ def _run(
         with Given(values):
             return {"value": model(*data)}
 
-    with torch.no_grad(), _eval_mode(model):
+    # The fused kernels of attention cannot be batched over draws; the plain one can.
+    with torch.no_grad(), _eval_mode(model), sdpa_kernel(SDPBackend.MATH):
         return map_draws(one, latents, seed, chunk_size)["value"]
 
 
