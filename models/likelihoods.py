@@ -55,17 +55,20 @@ class Observation(nn.Module):
 
     def forward(self, output: Tensor) -> Any:
         """The distribution of the targets, with one entry an example."""
+        law = self._law(output)
+        return law.to_event(len(law.batch_shape) - 1) if len(law.batch_shape) > 1 else law
+
+    def _law(self, output: Tensor) -> Any:
         if callable(self.likelihood):
-            law = self.likelihood(output)
-            return law.to_event(len(law.batch_shape) - 1) if len(law.batch_shape) > 1 else law
+            return self.likelihood(output)
         if self.likelihood == "categorical":
             return dist.Categorical(logits=output)
         if self.likelihood == "bernoulli":
-            return dist.Bernoulli(logits=output).to_event(1)
+            return dist.Bernoulli(logits=output)
         if self.likelihood == "poisson":
-            return dist.Poisson(output.exp()).to_event(1)
+            return dist.Poisson(output.exp())
         scale: Any = self.log_noise.exp() if self.noise_scale == "learned" else self.noise_scale
-        return dist.Normal(output, scale).to_event(1)
+        return dist.Normal(output, scale)
 
     def check(self, y: Any, output_shape: torch.Size, rows: int) -> None:
         """Refuse targets that cannot be observed.

@@ -29,6 +29,7 @@ from l0bayes.network import (
     shrink,
     trace_units,
 )
+from l0bayes.network.units import evaluating
 from l0bayes.sites import Inclusion, SampledGate, gate, slab
 
 if TYPE_CHECKING:
@@ -208,10 +209,8 @@ class SparseNetwork(nn.Module):
             return
         if len(y) != len(x):
             raise ValueError(f"x and y must have as many rows; got {len(x)} and {len(y)}")
-        with torch.no_grad():
-            training = self.net.training
-            shape = self.net.eval()(*self.example).shape
-            self.net.train(training)
+        with torch.no_grad(), evaluating(self.net):
+            shape = self.net(*self._example_here()).shape
         self.observation.check(y, shape, len(y))
 
     def _predict(self, x: Tensor) -> Tensor:
@@ -318,24 +317,30 @@ class SparseNetwork(nn.Module):
     ) -> nn.Module:
         slabs = guide.median()
         parameters = {name: slabs[f"{name}.slab"] * self._own_gates(name, gates) for name in self.links}
-        training = self.net.training
-        self.net.eval()
-        try:
+        for name in self.plan.groups.keys() - parameters.keys():  # points, such as those of normalisation
+            parameters[name] = attrgetter(name)(self.net) * self._own_gates(name, gates)
+        with evaluating(self.net):
             small = shrink(self.net, self.plan, parameters, gates)
-            try:
-                small(*self.example)
-            except Exception as error:  # forward() holds sizes of its own
-                warnings.warn(
-                    f"the deployed network keeps its full size, with zeros in place of what is shut: smaller "
-                    f"layers do not fit the network's forward ({type(error).__name__}: {error})",
-                    stacklevel=3,
-                )
-                small = shrink(self.net, self.plan, parameters, gates, remove=False)
-        finally:
-            self.net.train(training)
+            whole = shrink(self.net, self.plan, parameters, gates, remove=False)
+        misfit = _misfit(small, whole, self._example_here())
+        if misfit:  # forward() holds sizes of its own
+            warnings.warn(
+                "the deployed network keeps its full size, with zeros in place of what is shut: smaller "
+                f"layers do not fit the network's forward ({misfit})",
+                stacklevel=3,
+            )
+            small = whole
         if recalibrate is not None:
             recalibrate_norms(small, recalibrate)
         return small
+
+    def _example_here(self) -> tuple[Any, ...]:
+        """The example, of the network's type and on its device."""
+        like = next(self.net.parameters())
+        return tuple(
+            x.to(like if x.is_floating_point() else like.device) if isinstance(x, Tensor) else x
+            for x in self.example
+        )
 
     def _own_gates(self, name: str, gates: Mapping[str, Tensor]) -> Tensor | float:
         """Gates on single weights of a parameter, and on slices of it."""
@@ -390,7 +395,25 @@ def _example(net: nn.Module, given: Tensor | tuple[Any, ...] | None) -> tuple[An
             "example is needed, one or two rows of your data, to find how the units of this network hang "
             f"together: its first layer is a {type(first).__name__}, whose input size is not known"
         )
-    return (first.weight.new_zeros(2, first.in_features),)
+    generator = torch.Generator().manual_seed(0)
+    return (torch.randn(2, first.in_features, generator=generator).to(first.weight),)
+
+
+def _misfit(small: nn.Module, whole: nn.Module, example: tuple[Any, ...]) -> str:
+    """Why a network with units taken out is not the same function; empty where it is."""
+    wanted = whole(*example)
+    try:
+        found = small(*example)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    if not (isinstance(wanted, Tensor) and isinstance(found, Tensor)):
+        return ""
+    if found.shape != wanted.shape:
+        return f"it returns {tuple(found.shape)} in place of {tuple(wanted.shape)}"
+    scale = float(wanted.abs().max()) if wanted.numel() else 0.0
+    if not torch.allclose(found, wanted, rtol=0.0, atol=1e-3 * scale + 1e-6, equal_nan=True):
+        return "it returns other values"
+    return ""
 
 
 def _match(given: Mapping[str, Any], name: str, what: str) -> Any:

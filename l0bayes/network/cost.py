@@ -189,15 +189,18 @@ class NetworkCost:
         else:
             read = form.read(active, one)
             pairs = (made.reshape(form.groups, -1).sum(1) * read.reshape(form.groups, -1).sum(1)).sum()
-            pairs = pairs + form.shared(active)
+            pairs = pairs + form.shared(made, read)
         own = form.single(active)
         if own is None:
             params = kernel * pairs
         else:
-            own = own.flatten(2).sum(-1) if own.dim() > 2 else own
-            own = own.unflatten(0, (1 if is_depthwise(module) else form.groups, -1))
-            params = (own * made.reshape(len(own), -1, 1) * read.reshape(len(own), 1, -1)).sum()
-        bias = made.sum() if module.bias is not None else nothing
+            own = (
+                own.expand(weight.shape).flatten(2).sum(-1) if weight.dim() > 2 else own.expand(weight.shape)
+            )
+            split = own.unflatten(0, (1 if is_depthwise(module) else form.groups, -1))
+            params = (split * made.reshape(len(split), -1, 1) * read.reshape(len(split), 1, -1)).sum()
+            params = params + form.shared(made, read, own)
+        bias = (made * form.bias(active)).sum() if module.bias is not None else nothing
         return LayerCost(present * (params + bias), present * form.layer.positions * kernel * pairs)
 
     def _attention(
@@ -211,7 +214,7 @@ class NetworkCost:
         scores = 2 * module.head_dim * layer.lengths
         return LayerCost(
             present * (heads * (projections + bias) + last),
-            present * heads * (projections * layer.positions + scores),
+            present * heads * (projections * (layer.positions + layer.keys) / 2 + scores),
         )
 
 
@@ -226,27 +229,25 @@ class _Form:
         if self.groups > 1:
             self.in_factors = []  # such a convolution stays whole
         self.single_factors = list(plan.groups.get(f"{layer.name}.weight", []))
+        self.bias_factors = list(plan.groups.get(f"{layer.name}.bias", []))
         self.weight_site = plan.weight.get(layer.name)
         units = layer.outputs.tolist()
         ends = set() if trace.outputs is None else set(trace.outputs.tolist())
         stays = [unit < 0 or unit in trace.fixed or unit in ends or unit in trace.mixed for unit in units]
         self.stays = torch.tensor(stays)
-        self.pairs = self._pairs(plan)
+        self.same = self._same()
         self.sites = list(plan.local.values())
         self.readers = self._readers(units, plan) if any(unit in plan.closable for unit in units) else None
 
-    def _pairs(self, plan: GatePlan) -> list[tuple[str, Tensor, Tensor, list[Factor]]]:
-        """Sites on both sides: features made by gate, incidence of features read, other factors of these."""
-        found = []
-        for mine in self.out_factors:
-            for other in self.in_factors:
-                if mine.site != other.site or bool(self.stays.all()):
-                    continue
-                (count,) = plan.specs[mine.site].shape
-                made = torch.bincount(mine.index[(mine.index >= 0) & ~self.stays], minlength=count)
-                read_by = other.index == torch.arange(count)[:, None]
-                found.append((mine.site, made, read_by, [f for f in self.in_factors if f is not other]))
-        return found
+    def _same(self) -> Tensor | None:
+        """Output and input features that are one unit, which is there for both or for neither."""
+        made, read = self.layer.outputs, self.layer.inputs
+        possible = ~self.stays & torch.isin(made, read)
+        if self.groups > 1 or not bool(possible.any()):
+            return None
+        rows = torch.nonzero(possible).flatten()
+        at, columns = torch.nonzero(made[rows][:, None] == read, as_tuple=True)
+        return torch.stack([rows[at], columns])
 
     def _readers(self, units: list[int], plan: GatePlan) -> Tensor:
         """For each unit the gates of its readers, counted through all sites; ends that are never shut."""
@@ -282,16 +283,20 @@ class _Form:
         own = [] if self.weight_site is None else [active[self.weight_site]]
         return math.prod([*own, *(factor.of(active) for factor in self.single_factors)], start=_one(active))
 
-    def shared(self, active: Mapping[str, Tensor]) -> Tensor:
-        """What pairs of features with the same gate add to the product of the sums: E[z²] = E[z]."""
-        one = _one(active)
-        extra = one * 0.0
-        for site, made, read_by, others in self.pairs:
-            p = active[site]
-            rest = _product(others, len(self.layer.inputs), active, one)
-            read = read_by.to(p) @ rest
-            extra = extra + (made.to(p) * read * p * (1.0 - p)).sum()
-        return extra
+    def bias(self, active: Mapping[str, Tensor]) -> Tensor:
+        """Probability that each bias is there, beside its unit."""
+        return math.prod((factor.of(active) for factor in self.bias_factors), start=_one(active))
+
+    def shared(self, made: Tensor, read: Tensor, own: Tensor | None = None) -> Tensor:
+        """What pairs of features that are one unit add to the product of their probabilities.
+
+        A unit that is read is there: the pair's probability is that of reading it.
+        """
+        if self.same is None:
+            return made.new_zeros(())
+        rows, columns = self.same.to(made.device)
+        extra = read[columns] * (1.0 - made[rows])
+        return (extra if own is None else extra * own[rows, columns]).sum()
 
 
 def _one(active: Mapping[str, Tensor]) -> Tensor:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from l0bayes.network.attention import HeadAttention
 from l0bayes.network.plan import GatePlan
-from l0bayes.network.select import resized
-from l0bayes.network.units import TracedLayer, is_depthwise
+from l0bayes.network.select import SelectiveLinear, resized
+from l0bayes.network.units import TracedLayer, evaluating, is_depthwise, rows_of
 
 __all__ = ["Scaled", "Skip", "count_macs", "shrink"]
 
@@ -199,7 +199,8 @@ class _Shrinker:
             if not self.in_shut_block(name):
                 self.module(name).keep_heads(self.gates[site].to(self.module(name).in_proj_weight))
         for name, module in list(self.small.named_modules()):
-            if isinstance(module, HeadAttention) and name not in self.plan.heads:
+            whole = isinstance(module, HeadAttention) and name not in self.plan.heads
+            if whole and not self.beside_selection(name):
                 self.replace(name, _plain(module))
         for name, site in reversed(self.plan.blocks.items()):
             gate, adds = float(self.gates[site]), self.plan.is_added(name)
@@ -207,6 +208,11 @@ class _Shrinker:
                 self.replace(name, Skip(adds))
             elif gate != 1.0:
                 self.replace(name, Scaled(self.module(name), gate, adds))
+
+    def beside_selection(self, name: str) -> bool:
+        """Whether torch's fused encoder layer, which plain attention allows, would miss a selection."""
+        owner = self.small.get_submodule(name.rpartition(".")[0])
+        return any(isinstance(module, SelectiveLinear) for module in owner.children())
 
     def replace(self, name: str, module: nn.Module) -> None:
         owner, _, key = name.rpartition(".")
@@ -246,12 +252,10 @@ def count_macs(net: nn.Module, example: tuple[Any, ...]) -> float:
         net: Any network.
         example: Its arguments, one row or more.
     """
-    total, handles = 0.0, []
+    total, handles, rows = 0.0, [], rows_of(example)
 
     def count(module: Any, args: Any, kwargs: Any, out: Any) -> None:
         nonlocal total
-        x = args[0] if args else next(iter(kwargs.values()))
-        rows = len(x)
         if isinstance(module, nn.Linear):
             total += out.numel() * module.in_features / rows
         elif isinstance(module, nn.Conv1d | nn.Conv2d):
@@ -261,19 +265,18 @@ def count_macs(net: nn.Module, example: tuple[Any, ...]) -> float:
             width = module.head_dim * heads
             key = args[1] if len(args) > 1 else kwargs["key"]
             queries, keys = out[0].numel() / module.embed_dim / rows, key.numel() / module.embed_dim / rows
-            total += width * (2 * module.embed_dim * (queries + keys) + 2 * queries * keys)
+            length = key.shape[-2 if module.batch_first or key.dim() == 2 else 0]
+            total += width * (2 * module.embed_dim * (queries + keys) + 2 * queries * length)
 
     inside = {m.out_proj for m in net.modules() if isinstance(m, HeadAttention | nn.MultiheadAttention)}
     for module in net.modules():
         kinds = nn.Linear | nn.Conv1d | nn.Conv2d | HeadAttention | nn.MultiheadAttention
         if isinstance(module, kinds) and module not in inside:
             handles.append(module.register_forward_hook(count, with_kwargs=True))
-    training = net.training
     try:
-        with torch.no_grad():
-            net.eval()(*example)
+        with torch.no_grad(), evaluating(net):
+            net(*example)
     finally:
-        net.train(training)
         for handle in handles:
             handle.remove()
     return total

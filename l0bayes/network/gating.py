@@ -200,12 +200,9 @@ def gated(
             attention.head_gates = gates[site]
         output = functional_call(net, values, inputs)
     for factor in plan.output:
-        value = factor.of(gates)
-        shape = (
-            [*value.shape[:-1], *[1] * (output.dim() - value.dim()), value.shape[-1]]
-            if value.dim() > 1
-            else [value.shape[-1], *[1] * (-plan.trace.output_dim - 1)]
-        )
+        value, after = factor.of(gates), -plan.trace.output_dim - 1
+        between = output.dim() - after - value.dim() if value.dim() > 1 else 0
+        shape = (*value.shape[:-1], *[1] * between, value.shape[-1], *[1] * after)
         output = output * value.reshape(shape)
     return output
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.network.tracker import Tracker
-from l0bayes.network.units import UnitTrace, layers_of
+from l0bayes.network.units import UnitTrace, evaluating, layers_of, rows_of
 
 __all__ = ["trace_units"]
 
@@ -37,12 +37,11 @@ def trace_units(net: nn.Module, example: tuple[Any, ...], blocks: tuple[str, ...
     Raises:
         ValueError: If the network cannot be run on the example.
     """
-    tracker = Tracker()
-    training = {module: module.training for module in net.modules()}
+    tracker = Tracker(rows_of(example))
     names = {module: name for name, module in layers_of(net).items()}
-    net.eval()
     try:
         with ExitStack() as stack:
+            stack.enter_context(evaluating(net))
             for module, name in names.items():
                 stack.enter_context(_hooked(module, *tracker.around_layer(name, module)))
             for name in blocks:
@@ -55,9 +54,6 @@ def trace_units(net: nn.Module, example: tuple[Any, ...], blocks: tuple[str, ...
             f"net could not be run on an example of shape {shapes} ({type(error).__name__}: {error}); "
             "give one or two rows of your data as example="
         ) from error
-    finally:
-        for module, mode in training.items():
-            module.training = mode
     return tracker.finish(output)
 
 

@@ -18,15 +18,21 @@ __all__ = ["Tracker"]
 
 
 class Tracker(TorchDispatchMode):
-    """Dispatch mode that carries a companion tensor of labels with every activation."""
+    """Dispatch mode that carries a companion tensor of labels with every activation.
 
-    def __init__(self) -> None:
+    Args:
+        rows: Number of examples that go through; layers may see them in any dimension.
+    """
+
+    def __init__(self, rows: int) -> None:
         super().__init__()
+        self.rows = max(1, rows)
         self.trace = UnitTrace()
         self.parent: list[int] = []
         # Tensors are kept, so that an id is not given twice.
         self.labels: dict[int, tuple[Tensor, Tensor]] = {}
         self.ends_of_blocks: dict[int, tuple[Tensor, str]] = {}
+        self.passed_by: list[tuple[TracedBlock, Tensor, Tensor]] = []
         self.made_by: dict[int, str] = {}
         self.inside = 0
 
@@ -195,18 +201,23 @@ class Tracker(TorchDispatchMode):
             self.tie(layer.inputs, read)
             self.fix(torch.cat([layer.inputs[read < 0], read[layer.inputs < 0]]))
             layer.inputs = torch.where(layer.inputs >= 0, layer.inputs, read)
-        rows = max(1, x.shape[0])
-        layer.positions += result.numel() // (result.shape[dim] * rows)
+        positions = result.numel() // (result.shape[dim] * self.rows)
+        layer.positions += positions
         if isinstance(module, HeadAttention):
-            layer.lengths += result.shape[-2] * inputs[1].shape[-2 if module.batch_first else 0]
+            key = inputs[1] if len(inputs) > 1 else x
+            length = key.shape[-2 if module.batch_first or key.dim() == 2 else 0]
+            layer.keys += key.numel() // (module.embed_dim * self.rows)
+            layer.lengths += positions * length
         shape = [1] * result.dim()
         shape[dim] = -1
         self.put(result, layer.outputs.reshape(shape).broadcast_to(result.shape))
         self.made_by[id(result)] = name
 
     def outputs_of(self, module: nn.Module, read: Tensor, count: int) -> Tensor:
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and bool((read >= 0).all()):
-            return read
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if bool((read >= 0).all()):
+                return read
+            self.mix(read, "a BatchNorm of units and other values")
         if is_depthwise(module) and bool((read >= 0).all()):
             return read
         made = self.fresh(count)
@@ -229,7 +240,9 @@ class Tracker(TorchDispatchMode):
             if isinstance(out, Tensor) and args and isinstance(args[0], Tensor):
                 block.keeps_shape = out.shape == args[0].shape
                 read, made = self.get(args[0]), self.get(out)
-                if block.keeps_shape and read is not None and made is not None:
+                if block.keeps_shape and made is not None:
+                    read = torch.full(made.shape, NONE) if read is None else read
+                    self.passed_by.append((block, read, made))
                     pairs = zip(read.flatten().tolist(), made.flatten().tolist(), strict=True)
                     block.holds_skip = all(
                         a >= 0 and b >= 0 and self.root(a) == self.root(b) for a, b in set(pairs)
@@ -242,6 +255,11 @@ class Tracker(TorchDispatchMode):
 
     def finish(self, output: Any) -> UnitTrace:
         trace, labels = self.trace, self.get(output)
+        for block, read, made in self.passed_by:
+            if not block.is_added:  # once closed, it hands on its input in place of its output
+                self.tie(read, made)
+                self.fix(made[read < 0])
+                self.fix(read[made < 0])
         if labels is not None:
             dims = [d for d in range(-1, -labels.dim(), -1) if bool((labels != labels.narrow(d, 0, 1)).any())]
             trace.output_dim = dims[0] if dims else -1

@@ -2,13 +2,26 @@ r"""Units of a network and the layers that make and read them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
 from l0bayes.network.attention import HeadAttention
 
-__all__ = ["LAYERS", "NONE", "TracedBlock", "TracedLayer", "UnitTrace", "is_depthwise", "layers_of"]
+__all__ = [
+    "LAYERS",
+    "NONE",
+    "TracedBlock",
+    "TracedLayer",
+    "UnitTrace",
+    "evaluating",
+    "is_depthwise",
+    "layers_of",
+    "rows_of",
+]
 
 LAYERS = (
     nn.Linear,
@@ -35,6 +48,7 @@ class TracedLayer:
         inputs: Unit of each input feature, of shape ``(in,)``; -1 where it is none.
         outputs: Unit of each output feature, of shape ``(out,)``.
         positions: Output positions an example, summed over calls: pixels, tokens, 1 for vectors.
+        keys: For attention, positions of keys an example, summed over calls.
         lengths: For attention, pairs of query and key an example, summed over calls.
         reads_data: Whether its input does not depend on any other layer.
     """
@@ -44,6 +58,7 @@ class TracedLayer:
     inputs: Tensor
     outputs: Tensor
     positions: int = 0
+    keys: int = 0
     lengths: int = 0
     reads_data: bool = False
 
@@ -102,6 +117,31 @@ def layers_of(net: nn.Module) -> dict[str, nn.Module]:
         if isinstance(module, LAYERS) and not isinstance(found.get(owner), HeadAttention):
             found[name] = module
     return found
+
+
+def rows_of(example: tuple[Any, ...]) -> int:
+    """Number of examples in a network's arguments: the first dimension of the first tensor.
+
+    Args:
+        example: The arguments.
+    """
+    return next((len(x) for x in example if isinstance(x, Tensor) and x.dim()), 1)
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; every module comes back to the mode it was in.
+
+    Args:
+        net: Any module.
+    """
+    training = {module: module.training for module in net.modules()}
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode
 
 
 def is_depthwise(module: nn.Module) -> bool:
