@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,19 +85,120 @@ def table(
     name: Annotated[str | None, typer.Option(help="Weight or gate to show; default all.")] = None,
 ) -> None:
     """Print the gate table of a saved posterior."""
-    if not file.is_file():
-        typer.echo(f"error: there is no file {str(file)!r}", err=True)
-        raise typer.Exit(2)
     import arviz as az
 
     from l0bayes.posterior import gate_table
 
-    try:
+    with _told():
+        if not file.is_file():
+            raise FileNotFoundError(f"there is no file {str(file)!r}")
         rows = gate_table(az.from_netcdf(str(file)), name)
-    except (OSError, ValueError) as error:
+    _print_table(_console(), rows, str(file))
+
+
+@app.command()
+def train(
+    net: Annotated[str, typer.Argument(help="lenet-300-100, lenet-5-caffe, vit-small or wrn-d-k.")] = "",
+    data: Annotated[str, typer.Option(help="mnist, cifar10 or digits.")] = "mnist",
+    data_folder: Annotated[str | None, typer.Option(help="Where the files of the data set are.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Size to reach: macs:0.1, params:0.05, units:0.3.")
+    ] = None,
+    penalty: Annotated[float | None, typer.Option(help="Nats that an open gate costs.")] = None,
+    inclusion: Annotated[float | None, typer.Option(help="Prior inclusion probability of a gate.")] = None,
+    gates: Annotated[
+        str | None, typer.Option(help="input, output, weight, or JSON from globs to these.")
+    ] = None,
+    slab: Annotated[
+        str, typer.Option(help="delta: weights are points; normal: they have a posterior.")
+    ] = "delta",
+    weight_decay: Annotated[float, typer.Option(help="L2 penalty of points, in nats.")] = 0.0,
+    epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 30,
+    batch_size: Annotated[int, typer.Option(help="Examples a step.")] = 100,
+    lr: Annotated[float, typer.Option(help="Learning rate of weights.")] = 1e-3,
+    gate_lr: Annotated[float, typer.Option(help="Learning rate of gates.")] = 1e-2,
+    temperature: Annotated[float, typer.Option(help="Temperature of the gates.")] = 2.0 / 3.0,
+    train_size: Annotated[int | None, typer.Option(help="Number of training examples to use.")] = None,
+    seed: Seed = 0,
+    threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
+    out: Out = Path("run"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is in the folder.")] = False,
+    test: Annotated[bool, typer.Option(help="Read the test set at the end.")] = True,
+) -> None:
+    """Train a sparse network to a size, and leave tables, pictures and weights in a folder."""
+    import torch
+
+    from l0bayes.runs import RunConfig, train_network
+
+    torch.set_num_threads(threads)
+    with _told():
+        if resume:
+            config = RunConfig.from_json(out / "config.json")
+        elif not net:
+            raise ValueError("net is missing: name an architecture, such as lenet-300-100")
+        else:
+            config = RunConfig(
+                net=net,
+                data=data,
+                data_folder=data_folder,
+                gates=_placement(gates),
+                target=target,
+                penalty=penalty,
+                inclusion=inclusion,
+                slab=slab,  # type: ignore[arg-type]
+                weight_decay=weight_decay,
+                epochs=epochs,
+                batch_size=batch_size,
+                lr=lr,
+                gate_lr=gate_lr,
+                temperature=temperature,
+                train_size=train_size,
+                seed=seed,
+            )
+        run = train_network(config, out, resume=resume, force=force, test=test)
+    _show(run)
+
+
+@app.command()
+def show(folder: Annotated[Path, typer.Argument(help="A folder that l0bayes train wrote.")]) -> None:
+    """Print a run again."""
+    from l0bayes.runs import load_run
+
+    with _told():
+        _show(load_run(folder))
+
+
+def _show(run: Any) -> None:
+    console = _console()
+    _print(console, run.summary())
+    if run.results:
+        _print_table(console, run.layers, "Layers")
+        _print_table(console, run.costs, "Cost")
+    _print_files(console, run.files)
+
+
+def _placement(text: str | None) -> Any:
+    import json
+
+    if text is None or not text.lstrip().startswith("{"):
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"gates is no JSON: {error}") from None
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What is wrong with arguments or files, in a line instead of a traceback."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
-    _print_table(_console(), rows, str(file))
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ FLOOR = {
     "posterior": 2,
     "models": 3,
     "estimators": 4,
+    "runs": 4,
     "demo": 4,
     "cli": 5,
     "l0bayes": 6,

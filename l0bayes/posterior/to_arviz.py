@@ -276,7 +276,9 @@ def _constant_data(fit: Fit, arguments: tuple[Any, ...], names: _Names, trace: A
 def _attributes(fit: Fit, seed: int, left_out: list[str]) -> dict[str, Any]:
     import arviz
 
+    cost = getattr(fit.model, "cost_summary", None)  # of models that know what they cost
     return {
+        **({} if cost is None else cost(fit.guide)),
         "inference_library": "l0bayes",
         "inference_library_version": version("l0bayes"),
         "pyro_version": str(fit.config.get("pyro", "")),

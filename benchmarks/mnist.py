@@ -1,0 +1,114 @@
+"""Sparse networks on MNIST: error against deployed size, for the rows of the paper's tables.
+
+    python -m benchmarks.mnist --net lenet-5-caffe --seeds 3
+
+Recipes were chosen on the 5,000 validation images; the test set is read once, at the end of each run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import asdict, replace
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from benchmarks.environment import describe
+from l0bayes.runs import RunConfig, train_network
+
+__all__ = ["RECIPES", "run_row", "summarise"]
+
+RECIPES: dict[str, RunConfig] = {
+    "lenet-300-100": RunConfig(net="lenet-300-100", target="macs:0.095", epochs=80),
+    "lenet-5-caffe": RunConfig(net="lenet-5-caffe", target="macs:0.053", epochs=40),
+    "lenet-300-100-weights": RunConfig(
+        net="lenet-300-100", gates="weight", target="params:0.0163", epochs=60
+    ),
+    "lenet-300-100-normal": RunConfig(net="lenet-300-100", slab="normal", target="macs:0.095", epochs=60),
+}
+"""One recipe a row; ``--net`` takes their names."""
+
+
+def run_row(name: str, seeds: int, quick: bool = False, jobs: int = 1, test: bool = True) -> dict[str, Any]:
+    """Train a row's recipe with several seeds.
+
+    Args:
+        name: A key of :data:`RECIPES`.
+        seeds: Number of seeds, from 0 up.
+        quick: Two epochs, to see that it runs.
+        jobs: Seeds trained at a time, each with one thread.
+        test: Whether to read the test set.
+
+    Returns:
+        The recipe, what each seed gave, and their summary.
+    """
+    recipe = replace(RECIPES[name], epochs=2) if quick else RECIPES[name]
+    configs = [(replace(recipe, seed=seed), test) for seed in range(seeds)]
+    with get_context("spawn").Pool(jobs) as pool:
+        runs = pool.map(_train, configs, chunksize=1)
+    return {
+        "command": f"python -m benchmarks.mnist --net {name} --seeds {seeds}{' --quick' if quick else ''}",
+        "net": name,
+        "recipe": {key: value for key, value in asdict(recipe).items() if key != "seed"},
+        "seeds": list(range(seeds)),
+        "runs": runs,
+        "summary": summarise(runs),
+        **describe(),
+    }
+
+
+def _train(job: tuple[RunConfig, bool]) -> dict[str, Any]:
+    import torch
+
+    config, test = job
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        run = train_network(config, Path(folder) / "run", progress=False, test=test)
+    return run.results
+
+
+def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and spread over seeds.
+
+    Args:
+        runs: Results of :func:`l0bayes.runs.train_network`, one a seed.
+    """
+    columns = {
+        "macs_factor": [run["dense_macs"] / run["deployed_macs"] for run in runs],
+        "params_factor": [run["dense_params"] / run["deployed_params"] for run in runs],
+        "expected_macs_share": [run["costs"]["expected_macs"] / run["dense_macs"] for run in runs],
+        "deployed_macs_share": [run["deployed_macs"] / run["dense_macs"] for run in runs],
+        "seconds": [run["seconds"] for run in runs],
+    }
+    for part in runs[0]["scores"]:
+        for kind in runs[0]["scores"][part]:
+            for key in ("nll", "ece", "brier"):
+                columns[f"{part}_{kind}_{key}"] = [run["scores"][part][kind][key] for run in runs]
+            columns[f"{part}_{kind}_error"] = [1.0 - run["scores"][part][kind]["accuracy"] for run in runs]
+    return {
+        name: {"mean": mean(values), "sd": stdev(values) if len(values) > 1 else 0.0, "all": values}
+        for name, values in columns.items()
+    }
+
+
+def main() -> None:
+    """Run one row and print it as JSON."""
+    parser = argparse.ArgumentParser(description="A row of the MNIST tables.")
+    parser.add_argument("--net", choices=sorted(RECIPES), default="lenet-300-100")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2, help="seeds trained at a time, each with one thread")
+    parser.add_argument("--quick", action="store_true", help="two epochs, to see that it runs")
+    parser.add_argument("--no-test", action="store_true", help="leave the test set unread")
+    parser.add_argument("--out", type=Path, help="also write the JSON here, indented")
+    options = parser.parse_args()
+    result = run_row(options.net, options.seeds, options.quick, options.jobs, not options.no_test)
+    if options.out is not None:
+        options.out.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

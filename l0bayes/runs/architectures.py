@@ -1,0 +1,113 @@
+r"""Architectures and data sets by the names that the command line uses."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from l0bayes import datasets
+
+if TYPE_CHECKING:
+    from l0bayes.datasets import Split
+
+__all__ = ["ARCHITECTURES", "DATASETS", "build_network", "load_data"]
+
+
+def _lenet_300_100(images: tuple[int, ...], classes: int) -> nn.Module:
+    from l0bayes.models import LeNet300100
+
+    size = 1
+    for extent in images:
+        size *= extent
+    return LeNet300100(inputs=size, classes=classes)
+
+
+def _lenet_5_caffe(images: tuple[int, ...], classes: int) -> nn.Module:
+    from l0bayes.models import LeNet5Caffe
+
+    if images != (1, 28, 28):
+        raise ValueError(f"lenet-5-caffe reads images of shape (1, 28, 28), got {images}")
+    return LeNet5Caffe()
+
+
+def _vision_transformer(images: tuple[int, ...], classes: int) -> nn.Module:
+    from l0bayes.models import VisionTransformer
+
+    if len(images) != 3 or images[1] != images[2] or images[1] % 4:
+        raise ValueError(f"vit-small reads square images whose side is a multiple of 4, got {images}")
+    return VisionTransformer(images[1], 4, images[0], 64, 4, 4, 128, classes)
+
+
+def _wide_resnet(depth: int, width: int) -> Callable[[tuple[int, ...], int], nn.Module]:
+    def build(images: tuple[int, ...], classes: int) -> nn.Module:
+        from l0bayes.models import WideResNet
+
+        if len(images) != 3:
+            raise ValueError(f"a wide residual network reads images with channels, got shape {images}")
+        return WideResNet(depth, width, classes, images[0])
+
+    return build
+
+
+ARCHITECTURES: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
+    "lenet-300-100": _lenet_300_100,
+    "lenet-5-caffe": _lenet_5_caffe,
+    "vit-small": _vision_transformer,
+}
+"""Constructors, from an image's shape and the number of classes; beside them ``wrn-d-k`` for any d and k."""
+
+DATASETS: dict[str, Callable[..., Split]] = {
+    "mnist": datasets.mnist,
+    "cifar10": datasets.cifar10,
+    "digits": datasets.digits,
+}
+
+
+def build_network(name: str, images: tuple[int, ...], classes: int) -> nn.Module:
+    """A network by name.
+
+    Args:
+        name: One of :data:`ARCHITECTURES` or ``wrn-d-k``, such as ``wrn-28-10``.
+        images: Shape of one image.
+        classes: Number of classes.
+
+    Raises:
+        ValueError: If the name is unknown, or the network does not read such images.
+    """
+    wide = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
+    if wide:
+        return _wide_resnet(int(wide[1]), int(wide[2]))(images, classes)
+    net: nn.Module = _lookup(name, ARCHITECTURES, "net", " or wrn-d-k, such as wrn-28-10")(images, classes)
+    return net
+
+
+def load_data(name: str, folder: str | Path | None = None) -> Split:
+    """A data set by name.
+
+    Args:
+        name: One of :data:`DATASETS`.
+        folder: Where its files are, if not where they are looked for.
+
+    Raises:
+        ValueError: If the name is unknown, or the data set needs no folder.
+        FileNotFoundError: If the files are not there; the error says how to get them.
+    """
+    loader: Callable[..., Split] = _lookup(name, DATASETS, "data", "")
+    if folder is None:
+        return loader()
+    if name == "digits":
+        raise ValueError("data 'digits' comes with scikit-learn and takes no folder")
+    return loader(folder)
+
+
+def _lookup(name: str, known: dict[str, Any], what: str, more: str) -> Any:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{what} must be one of {', '.join(known)}{more}; got {name!r}{hint}")
+    return known[name]

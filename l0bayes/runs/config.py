@@ -1,0 +1,105 @@
+r"""What a run was asked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+__all__ = ["RunConfig"]
+
+SlabChoice = Literal["delta", "normal"]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    r"""Settings of one training run; they are all that is needed to repeat it.
+
+    Attributes:
+        net: Name of the architecture.
+        data: Name of the data set.
+        data_folder: Where its files are, if not where they are looked for.
+        gates: Placement of gates; ``None`` for the architecture's own.
+        target: Size of the deployed network, such as ``"macs:0.10"``; see :class:`~l0bayes.infer.Target`.
+        penalty: Penalty of an open gate in nats.
+        inclusion: Prior inclusion probability. Without it and ``penalty`` gates cost nothing in
+            themselves, and the target alone shuts them.
+        slab: ``"delta"`` for points, ``"normal"`` for a posterior over weights.
+        weight_decay: Of points: coefficient c of the slab prior :math:`-\tfrac c2 \theta^2`, in nats.
+        slab_scale: Of Normal slabs: the prior's standard deviation, or ``"learned"``.
+        epochs: Passes over the training data.
+        batch_size: Examples a step.
+        lr: Learning rate of weights.
+        gate_lr: Learning rate of gates.
+        decay_from: Progress from which on both rates fall linearly to a hundredth.
+        temperature: Temperature of the gates.
+        init_active: P(z != 0) at the start.
+        init_scale: Of Normal slabs: standard deviation at the start.
+        per_example_gates: Whether gates are drawn for every example of a minibatch.
+        train_size: Number of training examples to use; ``None`` for all.
+        seed: Seed of everything.
+
+    Raises:
+        ValueError: If a value is out of range, or settings contradict one another.
+    """
+
+    net: str = "lenet-300-100"
+    data: str = "mnist"
+    data_folder: str | None = None
+    gates: Any = None
+    target: str | None = None
+    penalty: float | None = None
+    inclusion: float | None = None
+    slab: SlabChoice = "delta"
+    weight_decay: float = 0.0
+    slab_scale: float | Literal["learned"] = "learned"
+    epochs: int = 30
+    batch_size: int = 100
+    lr: float = 1e-3
+    gate_lr: float = 1e-2
+    decay_from: float = 0.5
+    temperature: float = 2.0 / 3.0
+    init_active: float = 0.9
+    init_scale: float = 0.02
+    per_example_gates: bool = False
+    train_size: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "gate_lr", "temperature", "init_scale"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+        for name in ("epochs", "batch_size", "train_size"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay!r}")
+        if not 0 < self.init_active < 1:
+            raise ValueError(f"init_active must lie strictly between 0 and 1, got {self.init_active!r}")
+        if not 0 <= self.decay_from < 1:
+            raise ValueError(f"decay_from must lie in [0, 1), got {self.decay_from!r}")
+        if self.slab not in get_args(SlabChoice):
+            raise ValueError(f"slab must be one of {', '.join(get_args(SlabChoice))}; got {self.slab!r}")
+        if self.penalty is not None and self.inclusion is not None:
+            raise ValueError("give penalty or inclusion, not both")
+
+    def to_json(self) -> str:
+        """The settings as JSON text."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, file: str | Path) -> RunConfig:
+        """Settings from a file that :meth:`to_json` wrote.
+
+        Args:
+            file: The file.
+
+        Raises:
+            ValueError: If it holds settings that do not exist.
+        """
+        values = json.loads(Path(file).read_text())
+        unknown = sorted(set(values) - {one.name for one in fields(cls)})
+        if unknown:
+            raise ValueError(f"{file} holds unknown settings {unknown}")
+        return cls(**values)

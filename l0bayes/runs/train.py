@@ -1,0 +1,149 @@
+r"""Train a sparse network and leave everything in a folder."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyro.distributions as dist
+
+from l0bayes.distributions import Gate, L0Penalty, L2Penalty
+from l0bayes.guides import AutoHardConcrete
+from l0bayes.infer import Linear, Minibatches, fit
+from l0bayes.infer.randomness import private_randomness
+from l0bayes.models import SparseNetwork
+from l0bayes.runs.architectures import build_network, load_data
+from l0bayes.runs.config import RunConfig
+from l0bayes.runs.results import collect
+
+if TYPE_CHECKING:
+    from l0bayes.datasets import Split
+    from l0bayes.runs.run import Run
+
+__all__ = ["assemble", "train_network"]
+
+
+def assemble(config: RunConfig, data: Split) -> tuple[SparseNetwork, AutoHardConcrete]:
+    """Model and guide of a run, before training.
+
+    Args:
+        config: Its settings.
+        data: Its data.
+    """
+    classes = int(data.train_y.max()) + 1
+    with private_randomness(config.seed):
+        net = build_network(config.net, tuple(data.train_x.shape[1:]), classes)
+    prior: Any = L0Penalty(0.0)
+    if config.penalty is not None:
+        prior = L0Penalty(config.penalty)
+    elif config.inclusion is not None:
+        prior = Gate(config.inclusion)
+    slab: Any = L2Penalty(config.weight_decay)
+    if config.slab == "normal":
+        slab = "learned" if config.slab_scale == "learned" else dist.Normal(0.0, float(config.slab_scale))
+    model = SparseNetwork(
+        net,
+        gates=config.gates,
+        inclusion=prior,
+        slab=slab,
+        num_data=len(data.train_x),
+        example=data.train_x[:2],
+    )
+    guide = AutoHardConcrete(
+        model,
+        (data.train_x[:2], data.train_y[:2]),
+        slab=config.slab,
+        temperature=config.temperature,
+        init_active=config.init_active,
+        init_scale=config.init_scale,
+    )
+    return model, guide
+
+
+def train_network(
+    config: RunConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    test: bool = True,
+    progress: bool = True,
+    compile: Any = "auto",  # noqa: A002 - the word torch uses
+) -> Run:
+    """Train, evaluate and save; everything is in the folder, also what an interruption leaves.
+
+    The folder holds ``config.json``, ``history.csv``, ``layers.csv``, ``costs.csv``, ``scores.json``,
+    ``checkpoint.pt`` (to go on from), ``guide.pt`` (guide and model), ``deployed.pt`` (the small network),
+    ``posterior.nc`` (gates, for ArviZ) and pictures. Read it with :func:`~l0bayes.runs.load_run`.
+
+    Args:
+        config: Settings.
+        out: Folder.
+        resume: Go on from the folder's checkpoint; the settings must be those that it was begun with.
+        force: Replace what is in the folder.
+        test: Whether to read the test set at the end; leave it unread while settings are chosen.
+        progress: Whether to show a progress bar.
+        compile: As in :func:`l0bayes.fit`.
+
+    Returns:
+        The run.
+
+    Raises:
+        FileExistsError: If the folder is not empty and neither ``resume`` nor ``force`` is given.
+        FileNotFoundError: If there is nothing to resume, or the data are missing.
+        ValueError: If settings do not fit one another, the target cannot be reached, or ``resume`` has
+            other settings.
+    """
+    out = Path(out)
+    _check_folder(out, config, resume, force)
+    started = time.perf_counter()
+    data = load_data(config.data, config.data_folder)
+    if config.train_size is not None:
+        rows = slice(config.train_size)
+        data = replace(data, train_x=data.train_x[rows], train_y=data.train_y[rows])
+    model, guide = assemble(config, data)
+    model.check_data(data.train_x, data.train_y)
+    if force and out.exists():
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "config.json").write_text(config.to_json())
+    batches = Minibatches(data.train_x, data.train_y, batch_size=config.batch_size, seed=config.seed)
+    result = fit(
+        model,
+        guide,
+        batches,
+        epochs=config.epochs,
+        lr=config.lr,
+        gate_lr=config.gate_lr,
+        lr_schedule=Linear(1.0, 0.01, begin=config.decay_from),
+        target=config.target,
+        per_example_gates=config.per_example_gates,
+        seed=config.seed,
+        checkpoint=out / "checkpoint.pt",
+        resume=resume,
+        progress=progress,
+        compile=compile,
+    )
+    model.eval()
+    return collect(config, result, data, out, test=test, seconds=time.perf_counter() - started)
+
+
+def _check_folder(out: Path, config: RunConfig, resume: bool, force: bool) -> None:
+    if resume and force:
+        raise ValueError("give resume or force, not both")
+    if resume:
+        if not (out / "checkpoint.pt").is_file():
+            raise FileNotFoundError(f"there is no checkpoint to resume in {str(out)!r}")
+        begun = RunConfig.from_json(out / "config.json")
+        if begun != config:
+            raise ValueError(
+                f"{str(out)!r} was begun with other settings; resume with those of its config.json"
+            )
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not force:
+        raise FileExistsError(
+            f"out {str(out)!r} exists and is not empty; give resume to go on, or force to replace it"
+        )
