@@ -49,6 +49,7 @@ def run_row(name: str, seeds: int, quick: bool = False, jobs: int = 1, test: boo
     configs = [(replace(recipe, seed=seed), test) for seed in range(seeds)]
     with get_context("spawn").Pool(jobs) as pool:
         runs = pool.map(_train, configs, chunksize=1)
+        dense = pool.map(_train_dense, configs, chunksize=1) if recipe.slab == "normal" else None
     return {
         "command": f"python -m benchmarks.mnist --net {name} --seeds {seeds}{' --quick' if quick else ''}",
         "net": name,
@@ -56,6 +57,7 @@ def run_row(name: str, seeds: int, quick: bool = False, jobs: int = 1, test: boo
         "seeds": list(range(seeds)),
         "runs": runs,
         "summary": summarise(runs),
+        **({} if dense is None else {"dense": dense}),
         **describe(),
     }
 
@@ -68,6 +70,53 @@ def _train(job: tuple[RunConfig, bool]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = train_network(config, Path(folder) / "run", progress=False, test=test)
     return run.results
+
+
+def _train_dense(job: tuple[RunConfig, bool]) -> dict[str, Any]:
+    """The same architecture without gates and with points for weights, as it is usually trained.
+
+    Adam at the recipe's rate and batch size, which falls as the recipe's does. The epoch is chosen by the
+    validation NLL, which favours the dense network: at the end of training its own is far higher.
+    """
+    import torch
+
+    from l0bayes.infer import Linear, Minibatches
+    from l0bayes.infer.randomness import private_randomness
+    from l0bayes.posterior import prediction_scores
+    from l0bayes.runs.architectures import build_network, load_data
+
+    config, test = job
+    torch.set_num_threads(1)
+    data = load_data(config.data)
+    with private_randomness(config.seed):
+        net = build_network(config.net, tuple(data.train_x.shape[1:]), 10)
+    batches = Minibatches(data.train_x, data.train_y, batch_size=config.batch_size, seed=config.seed)
+    optimizer = torch.optim.Adam(net.parameters(), lr=config.lr, fused=True)
+    schedule = Linear(1.0, 0.01, begin=config.decay_from)
+    sets = {"validation": (data.valid_x, data.valid_y)}
+    if test:
+        sets["test"] = (data.test_x, data.test_y)
+
+    def scores(part: str) -> dict[str, Any]:
+        with torch.no_grad():
+            return asdict(prediction_scores(net(sets[part][0]).softmax(-1), sets[part][1]))
+
+    best: dict[str, Any] = {}
+    for epoch in range(config.epochs):
+        for group in optimizer.param_groups:
+            group["lr"] = config.lr * schedule(epoch / config.epochs)
+        for x, y in batches:
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(net(x), y).backward()
+            optimizer.step()
+        now = scores("validation")
+        if not best or now["nll"] < best["validation"]["nll"]:
+            state = {name: value.clone() for name, value in net.state_dict().items()}
+            best = {"validation": now, "epoch": epoch + 1, "state": state}
+    last = {part: {"dense": scores(part)} for part in sets}
+    net.load_state_dict(best.pop("state"))
+    chosen = {part: {"dense": scores(part)} for part in sets}
+    return {"scores": chosen, "epoch": best["epoch"], "scores_last_epoch": last}
 
 
 def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
