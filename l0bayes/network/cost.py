@@ -131,6 +131,8 @@ class NetworkCost:
             kind: What to count.
             active: P(z != 0) by gate site.
         """
+        if not self.total_gates:
+            return 0.0
         flat = torch.cat([active[site].detach().double().flatten() for site in self.shapes])
         sizes = [math.prod(shape) for shape in self.shapes.values()]
 
@@ -140,8 +142,6 @@ class NetworkCost:
                 {s: part.reshape(self.shapes[s]) for s, part in zip(self.shapes, parts, strict=True)}
             )[kind]
 
-        if not len(flat):
-            return 0.0
         gradient = torch.func.grad(cost)
         spread = (flat * (1.0 - flat)).clamp(min=0.0)
         first = (gradient(flat).square() * spread).sum()
@@ -154,9 +154,11 @@ class NetworkCost:
             probes = signs.to(flat) * spread.sqrt() / math.sqrt(len(signs))
 
         def row(probe: Tensor) -> Tensor:
-            curved: Tensor = torch.func.jvp(gradient, (flat,), (probe,))[1]
+            curved: Tensor = product(probe)[0]
             return curved.square() @ spread
 
+        # Reverse mode twice, for the second derivatives are symmetric and forward mode is slow to import.
+        product = torch.func.vjp(gradient, flat)[1]
         second = 0.5 * torch.vmap(row, chunk_size=64)(probes).sum()
         return float(first + second)
 

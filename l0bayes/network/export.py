@@ -199,8 +199,9 @@ class _Shrinker:
             if not self.in_shut_block(name):
                 self.module(name).keep_heads(self.gates[site].to(self.module(name).in_proj_weight))
         for name, module in list(self.small.named_modules()):
-            whole = isinstance(module, HeadAttention) and name not in self.plan.heads
-            if whole and not self.beside_selection(name):
+            if not isinstance(module, HeadAttention) or self.beside_selection(name):
+                continue
+            if module.num_heads * module.head_dim == module.embed_dim:
                 self.replace(name, _plain(module))
         for name, site in reversed(self.plan.blocks.items()):
             gate, adds = float(self.gates[site]), self.plan.is_added(name)

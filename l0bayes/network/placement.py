@@ -42,7 +42,13 @@ of one's own to :class:`GateGroup`."""
 
 @dataclass(frozen=True)
 class Place:
-    """One module with one kind of gates, as asked for."""
+    """One module with one kind of gates, as asked for.
+
+    Attributes:
+        name: The module.
+        placement: What kind.
+        pattern: The glob that asked for it.
+    """
 
     name: str
     placement: GatePlacement

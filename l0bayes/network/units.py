@@ -145,7 +145,11 @@ def evaluating(net: nn.Module) -> Iterator[None]:
 
 
 def is_depthwise(module: nn.Module) -> bool:
-    """Whether every output map of a convolution reads the one input map of its number."""
+    """Whether every output map of a convolution reads the one input map of its number.
+
+    Args:
+        module: Any module.
+    """
     if not isinstance(module, nn.Conv1d | nn.Conv2d):
         return False
     return module.groups == module.in_channels == module.out_channels > 1

@@ -331,5 +331,7 @@ def case(name):
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):  # as after training
             module.running_mean.copy_(normal(module.num_features, seed=3))
             module.running_var.copy_(normal(module.num_features, seed=4).exp())
-            nn.init.normal_(module.bias)
+    for parameter in net.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter)
     return lay_out(net, gates, x)
