@@ -32,6 +32,8 @@ def prepare(net: nn.Module) -> nn.Module:
         net: Any module.
     """
     new = copy.deepcopy(net)
+    if isinstance(new, nn.MultiheadAttention):
+        return HeadAttention(new)
     for name, module in list(new.named_modules()):
         if isinstance(module, nn.MultiheadAttention):
             owner, _, key = name.rpartition(".")

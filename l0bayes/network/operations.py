@@ -4,20 +4,28 @@ from __future__ import annotations
 
 __all__ = ["POINTWISE", "POOLING", "REDUCTIONS", "SHAPES"]
 
-POINTWISE = frozenset(
-    {
-        "hardswish",
-        "native_dropout",
-        "hardsigmoid",
-        "mish",
-        "softplus",
-        "celu",
-        "selu",
-        "prelu",
-        "_prelu_kernel",
-    }
+_LIKE = {"empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like"}
+_RANDOM = {"bernoulli", "uniform", "normal", "exponential"}
+
+POINTWISE = (
+    _LIKE
+    | _RANDOM
+    | frozenset(
+        {
+            "log_sigmoid_forward",
+            "hardswish",
+            "native_dropout",
+            "hardsigmoid",
+            "mish",
+            "softplus",
+            "celu",
+            "selu",
+            "prelu",
+            "_prelu_kernel",
+        }
+    )
 )
-"""Elementwise operations beside those that torch tags so."""
+"""Elementwise operations beside those that torch tags so; with them what is made in the shape of units."""
 
 _VIEWS = {"view", "_unsafe_view", "reshape", "permute", "transpose", "t", "expand", "unsqueeze", "squeeze"}
 _PARTS = {

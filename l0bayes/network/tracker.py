@@ -113,7 +113,8 @@ class Tracker(TorchDispatchMode):
                 if labels is not None:
                     self.mix(labels, name)
 
-    def follow_pointwise(self, tensors: list[Tensor], out: Tensor) -> None:
+    def follow_pointwise(self, tensors: list[Tensor], results: Any) -> None:
+        out, *others = pytree.tree_leaves(results)
         known = [labels for x in tensors if (labels := self.get(x)) is not None]
         merged = torch.full(out.shape, NONE)
         for labels in known:
@@ -125,7 +126,9 @@ class Tracker(TorchDispatchMode):
                 self.fix(merged)
         for one in known:
             self.fix_beside(one.broadcast_to(out.shape), merged)
-        self.put(out, merged)
+        for result in (out, *others):  # dropout's mask, for one
+            if result.shape == out.shape:
+                self.put(result, merged)
         self.made_by.pop(id(out), None)  # changed in place
 
     def fix_beside(self, one: Tensor, merged: Tensor) -> None:
