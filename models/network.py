@@ -128,6 +128,10 @@ class SparseNetwork(nn.Module):
         super().__init__()
         if not isinstance(net, nn.Module):
             raise TypeError(f"net must be an nn.Module, got {type(net).__name__}")
+        if not list(net.children()) or isinstance(net, nn.MultiheadAttention):
+            raise TypeError(
+                f"net is a single {type(net).__name__}, whose parts have no names; give nn.Sequential(net)"
+            )
         if num_data is not None and num_data < 1:
             raise ValueError(f"num_data must be at least 1, got {num_data!r}")
         self.observation = Observation(likelihood, noise_scale)

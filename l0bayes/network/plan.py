@@ -154,6 +154,7 @@ class _Planner:
             if not _hands_on(layer):
                 for unit in torch.unique(layer.inputs[layer.inputs >= 0]).tolist():
                     self.readers.setdefault(unit, []).append(layer.name)
+        self.last = next((name for name in reversed(trace.layers) if not _hands_on(trace.layers[name])), "")
         self.ends = set() if trace.outputs is None else set(trace.outputs.tolist()) - {-1}
         several = [place.name for place in places]
         for place in places:
@@ -194,7 +195,8 @@ class _Planner:
     def outputs(self, place: Place, layer: TracedLayer, site: str) -> None:
         units = layer.outputs.tolist()
         at_end = [unit for unit in units if unit in self.ends]
-        if at_end and any(mark in place.pattern for mark in "*?["):
+        last = layer.name == self.last and not any(unit in self.readers for unit in units)
+        if (at_end or last) and any(mark in place.pattern for mark in "*?["):
             return  # what the network predicts is not hidden
         if at_end and self.trace.output_layer is None:
             raise ValueError(

@@ -11,7 +11,7 @@ from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import MeanFieldELBO
 from l0bayes.infer.draws import Given
 from l0bayes.models import SparseNetwork
-from l0bayes.network import SelectInputs
+from l0bayes.network import SelectiveLinear
 from tests.models.networks import PLACEMENTS, X, data_for, dense, set_gates
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -48,16 +48,15 @@ def test_the_deployed_network_is_the_gated_network(rule, gates, activation):
     torch.testing.assert_close(small(X), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("last", [nn.Sigmoid(), nn.Softmax(-1), nn.Softplus()])
-def test_gates_on_outputs_that_an_activation_follows(rule, last):
-    model = SparseNetwork(dense(last=last), gates={"4": "output"}, likelihood="gaussian")
+def test_gates_on_outputs_that_an_activation_follows(last):
+    """They could not be folded into the last layer; hidden units have theirs."""
+    with pytest.raises(ValueError, match=r"the (outputs|units) of '4'"):
+        SparseNetwork(dense(last=last), gates={"4": "output"}, likelihood="gaussian")
+    model = SparseNetwork(dense(last=last), gates="output", likelihood="gaussian")
     guide = moved(model)
-    torch.manual_seed(0)
-    small = model.deploy(guide, rule)
-    torch.manual_seed(0)
-    expected = gated_output(model, guide, rule)
-    torch.testing.assert_close(small(X), expected, rtol=0, atol=1e-12)
+    expected = gated_output(model, guide, "median")
+    torch.testing.assert_close(model.deploy(guide)(X), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("gates", ["input", "output", "weight"])
@@ -94,7 +93,8 @@ def test_images_of_which_columns_are_left_out():
     images, labels = torch.randn(4, 1, 2, 3), torch.tensor([0, 1, 1, 0])
     guide = AutoHardConcrete(model, (images, labels)).perturb(3, gates=3.0)
     small = model.deploy(guide)
-    assert [name for name, _ in small.named_children()] == ["0", "select", "1", "2", "3"]
+    assert [name for name, _ in small.named_children()] == ["0", "1", "2", "3"]
+    assert isinstance(small.get_submodule("1"), SelectiveLinear)
     expected = gated_output(model, guide, "median", images)
     torch.testing.assert_close(small(images), expected, rtol=0, atol=1e-12)
 
@@ -122,28 +122,40 @@ def test_units_are_those_with_open_gates(rule):
         assert 0 < open_["0.gate"] < 5
 
 
-def test_dropped_inputs_are_selected_in_front():
+def test_dropped_inputs_are_not_selected():
     model = SparseNetwork(dense(), gates={"0": "input"})
     guide = moved(model)
     parameter = next(iter(guide.gate_parameters()))
     with torch.no_grad():
         parameter.copy_(torch.tensor([9.0, -9.0, 9.0, 9.0, -9.0]))
     small = model.deploy(guide)
-    first = small.get_submodule("select")
-    assert isinstance(first, SelectInputs)
+    first = small.get_submodule("0")
+    assert isinstance(first, SelectiveLinear)
     assert first.index.tolist() == [0, 2, 3]
     changed = X.clone()
     changed[:, [1, 4]] = math.nan
     assert torch.equal(small(changed), small(X))
 
 
-def test_gates_on_weights_leave_zeros_and_all_units():
+def test_gates_on_weights_leave_zeros_and_the_units_that_are_read():
     model = SparseNetwork(dense(), gates="weight")
-    guide = moved(model)
+    guide = set_gates(moved(model), 60.0)
+    shut = dict(zip(guide.gates(), guide.gate_parameters(), strict=True))
+    with torch.no_grad():
+        shut["0.gate"][:, 2] = -60.0  # an input that is not read
+        shut["2.gate"][1, 0] = -60.0
+        shut["4.gate"][:, 1] = -60.0  # a unit that is not
+    small = model.deploy(guide)
+    weights = [small.get_submodule(name).weight for name in ("0", "2", "4")]
+    assert [tuple(weight.shape) for weight in weights] == [(4, 4), (2, 4), (2, 2)]
+    assert small.get_submodule("0").index.tolist() == [0, 1, 3, 4]
+    assert all((weight != 0).all() for weight in weights)
+    with torch.no_grad():
+        shut["4.gate"][:, 1] = 60.0
+        shut["0.gate"][:, 2] = 60.0
     small = model.deploy(guide)
     for name in ("0", "2", "4"):
         weight = small.get_submodule(name).weight
-        assert weight.shape == model.net.get_submodule(name).weight.shape
         assert torch.equal(weight == 0, guide.gates()[f"{name}.gate"].median == 0)
 
 

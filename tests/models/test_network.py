@@ -15,6 +15,7 @@ from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import MeanFieldELBO
 from l0bayes.infer.draws import Given
 from l0bayes.models import SparseNetwork
+from l0bayes.network import GateGroup
 from tests.models.networks import PLACEMENTS, X, data_for, dense, set_gates, state_of, values_of
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -302,42 +303,65 @@ def test_inputs_that_say_nothing_are_shut():
 # ---- refusals ----------------------------------------------------------------------------------------
 
 
-def test_what_is_no_sequential():
-    with pytest.raises(TypeError, match=r"net must be an nn.Sequential of Linear layers, got Linear"):
+def test_what_is_no_module():
+    with pytest.raises(TypeError, match=r"net must be an nn.Module, got builtin_function"):
+        SparseNetwork(torch.relu)
+
+
+def test_a_layer_alone_has_no_name():
+    with pytest.raises(TypeError, match=r"net is a single Linear, .* nn.Sequential\(net\)"):
         SparseNetwork(nn.Linear(3, 2))
+    assert list(SparseNetwork(nn.Sequential(nn.Linear(3, 2))).plan.specs) == ["0.gate"]
 
 
 @pytest.mark.parametrize(
-    "module", [nn.Conv2d(1, 1, 3), nn.BatchNorm1d(4), nn.PReLU(), nn.Sequential(nn.Linear(4, 4))]
+    ("gates", "message"),
+    [
+        (
+            {"1": "input"},
+            r"'1' is a ReLU, which cannot be gated on 'input'; that takes a Linear/Conv1d/Conv2d",
+        ),
+        (
+            {"0": "heads"},
+            "'0' is a Linear, which cannot be gated on 'heads'; that takes a MultiheadAttention",
+        ),
+        ({"1": "weight"}, "'1' is a ReLU, .* 'weight'; that takes a Linear/Conv1d/Conv2d/Embedding"),
+        (3, "gates must be a placement or a mapping from module names, got int"),
+    ],
 )
-def test_modules_that_cannot_be_gated(module):
-    net = nn.Sequential(nn.Linear(5, 4), module, nn.Linear(4, 2))
-    kind = type(module).__name__
-    with pytest.raises(TypeError, match=rf"net\['1'\] is a {kind} with parameters, which cannot be gated"):
-        SparseNetwork(net)
+def test_modules_that_cannot_be_gated(gates, message):
+    with pytest.raises(TypeError, match=message):
+        SparseNetwork(dense(), gates=gates)
 
 
-def test_no_linear_layer():
-    with pytest.raises(ValueError, match="net holds no Linear layer"):
+def test_no_layer_at_all():
+    with pytest.raises(ValueError, match="net holds no Linear or convolution to gate"):
         SparseNetwork(nn.Sequential(nn.ReLU()))
 
 
-def test_a_layer_that_stands_in_two_places():
-    layer = nn.Linear(4, 4)
-    with pytest.raises(ValueError, match=r"net\['2'\] is a Linear layer that stands in net before"):
-        SparseNetwork(nn.Sequential(layer, nn.ReLU(), layer))
+def test_modules_that_the_example_does_not_pass():
+    net = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 2))
+    net.add_module("spare", nn.Identity())
+    net.spare.layer = nn.Linear(3, 3)
+    with pytest.raises(ValueError, match=r"the example did not go through 'spare.layer'"):
+        SparseNetwork(net, gates="input")
+    assert "spare.layer.weight" not in SparseNetwork(net, gates={"[01]": "input"}).links
 
 
 @pytest.mark.parametrize("module", [nn.Softmax(-1), nn.LayerNorm(4, elementwise_affine=False), nn.GLU()])
-@pytest.mark.parametrize("gates", ["input", "output"])
-def test_gated_units_that_are_mixed_before_they_are_read(module, gates):
+def test_gated_units_that_are_mixed_before_they_are_read(module):
     """Without a unit the others would come out of a softmax larger, so that it cannot be taken out."""
     width = 2 if isinstance(module, nn.GLU) else 4
     net = nn.Sequential(nn.Linear(5, 4), module, nn.Linear(width, 2))
-    message = f"the units between layers '0' and '2' are gated but mixed .*{type(module).__name__}"
-    with pytest.raises(ValueError, match=message):
-        SparseNetwork(net, gates=gates)
-    assert SparseNetwork(net, gates="weight").placement == {"0": "weight", "2": "weight"}
+    by = {nn.Softmax: "_softmax", nn.LayerNorm: "LayerNorm '1'", nn.GLU: "glu"}[type(module)]
+    with pytest.raises(
+        ValueError, match=f"the units of '0' are gated but mixed by {by} before they are read"
+    ):
+        SparseNetwork(net, gates="output")
+    with pytest.raises(ValueError, match="mixed by"):
+        SparseNetwork(net, gates={"0": "output"})
+    assert list(SparseNetwork(net, gates="weight").plan.specs) == ["0.gate", "2.gate"]
+    assert SparseNetwork(net, gates="input").plan.specs["2.gate"].shape == (width,)  # behind it is well
 
 
 @pytest.mark.parametrize(
@@ -346,37 +370,143 @@ def test_gated_units_that_are_mixed_before_they_are_read(module, gates):
 )
 def test_modules_that_act_on_each_unit_are_accepted(module):
     net = nn.Sequential(nn.Linear(5, 41), module, nn.Linear(41, 2))
-    assert SparseNetwork(net).placement == {"0": "input", "2": "input"}
+    model = SparseNetwork(net)
+    assert list(model.plan.specs) == ["0.gate", "2.gate"]
+    assert not model.plan.trace.mixed
 
 
-@pytest.mark.parametrize("gates", [{"1": "input"}, {"0": "input", "9": "weight"}])
-def test_unknown_layers(gates):
-    unknown = next(name for name in gates if name != "0")
-    with pytest.raises(ValueError, match=rf"unknown layers \['{unknown}'\]; .* \['0', '2', '4'\]"):
-        SparseNetwork(dense(), gates=gates)
+@pytest.mark.parametrize(
+    ("gates", "message"),
+    [
+        (
+            {"layr1.*": "input"},
+            r"'layr1.\*' matches no module .*near matches are .*'layer1.0'",
+        ),
+        (
+            {"layer1.0": "input", "layer2.1": "weight"},
+            r"'layer2.1' matches no module .*near matches are .*'layer1.1'",
+        ),
+        (
+            {"9": "input"},
+            r"'9' matches no module .* the modules are \['layer1', 'layer1.0', 'layer1.1', 'head'\]",
+        ),
+    ],
+)
+def test_unknown_modules(gates, message):
+    net = nn.Sequential()
+    net.add_module("layer1", nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3)))
+    net.add_module("head", nn.Linear(3, 2))
+    with pytest.raises(ValueError, match=message):
+        SparseNetwork(net, gates=gates)
 
 
-@pytest.mark.parametrize("gates", ["inputs", {"2": "neurons"}])
+@pytest.mark.parametrize("gates", ["inputs", {"2": "neurons"}, {"2": ["input", "neurons"]}])
 def test_unknown_placements(gates):
-    with pytest.raises(
-        ValueError, match=r"gates must be one of input, output, weight; got '(inputs|neurons)'"
-    ):
+    message = (
+        r"gates must be one of input, output, weight, heads, block or a GateGroup; got '(inputs|neurons)'"
+    )
+    with pytest.raises(ValueError, match=message):
         SparseNetwork(dense(), gates=gates)
 
 
 def test_units_that_are_gated_twice():
-    with pytest.raises(ValueError, match="the units between layers '0' and '2' are gated twice"):
+    message = r"the units that '2' reads are gated twice; they carry \['0.gate'\] too"
+    with pytest.raises(ValueError, match=message):
         SparseNetwork(dense(), gates={"0": "output", "2": "input"})
 
 
-def test_a_gated_layer_without_a_prior():
-    with pytest.raises(ValueError, match=r"inclusion gives no prior for the gated layers \['2', '4'\]"):
-        SparseNetwork(dense(), inclusion={"0": 0.5})
+def test_some_units_of_a_stream_that_are_gated_twice():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two, self.read, self.head = (
+                nn.Linear(*s) for s in [(5, 4), (5, 4), (4, 3), (3, 2)]
+            )
+
+        def forward(self, x):
+            return self.head(self.read((self.one(x) + self.two(x)).relu()))
+
+    with pytest.raises(ValueError, match="'read' reads are gated twice"):
+        SparseNetwork(Tied(), gates={"one": "output", "read": "input"})
+    tied = SparseNetwork(Tied(), gates={"one": "output", "two": "output"})
+    assert list(tied.plan.specs) == ["one.gate"]  # one gate for the units of both
 
 
-def test_unknown_likelihood():
-    with pytest.raises(ValueError, match=r"likelihood must be one of categorical, .*; got 'poisson'"):
-        SparseNetwork(dense(), likelihood="poisson")
+def test_outputs_that_leave_through_other_operations():
+    net = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 2), nn.Tanh())
+    with pytest.raises(ValueError, match="the outputs of '1' leave the network through other operations"):
+        SparseNetwork(net, gates={"1": "output"})
+
+
+def test_a_convolution_in_front_needs_an_example():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(18, 2))
+    with pytest.raises(ValueError, match=r"example is needed, .* its first layer is a Conv2d"):
+        SparseNetwork(net)
+    with pytest.raises(ValueError, match=r"could not be run on an example of shape \(1, 1, 8, 8\)"):
+        SparseNetwork(net, example=torch.zeros(1, 1, 8, 8))
+    assert SparseNetwork(net, example=torch.zeros(1, 1, 5, 5)).plan.specs["2.gate"].shape == (18,)
+
+
+def test_depthwise_convolutions_have_gates_on_their_outputs():
+    net = nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 2, 1))
+    with pytest.raises(ValueError, match=r"'1' is a depthwise convolution, .* gate its outputs instead"):
+        SparseNetwork(net, gates={"1": "input"}, example=torch.zeros(1, 2, 5, 5))
+
+
+def test_blocks_that_cannot_be_passed_by():
+    with pytest.raises(ValueError, match="'0' is no residual block: its output is not added to anything"):
+        SparseNetwork(dense(), gates={"0": "block"})
+
+
+@pytest.mark.parametrize(
+    ("slices", "message"),
+    [
+        ([], "the group 'rows' has no slices"),
+        (
+            [[("0.wight", 0)]],
+            r"group 'rows' names unknown parameter '0.wight'; near matches are \['0.weight'",
+        ),
+        (
+            [[("0.weight", 0)], [("0.weight", (slice(0, 2), 1))]],
+            "slices of group 'rows' overlap in '0.weight'",
+        ),
+    ],
+)
+def test_groups(slices, message):
+    with pytest.raises(ValueError, match=message):
+        SparseNetwork(dense(), gates={"rows": GateGroup(slices)})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"inclusion": {"0": 0.5}}, r"inclusion gives no prior for the gated modules \['2', '4'\]"),
+        ({"penalty": {"[02]": 1.0}}, r"penalty gives no prior for the gated modules \['4'\]"),
+        ({"penalty": 1.0, "inclusion": 0.5}, "give one of .*; got inclusion and penalty"),
+        ({"penalty": -1.0}, "penalty must not be negative, got -1.0"),
+        ({"penalty": math.nan}, "penalty must not be negative, got nan"),
+        (
+            {"penalty": 1.0, "penalty_per": "weight"},
+            "penalty_per must be one of gate, parameter; got 'weight'",
+        ),
+        ({"expected_active": 5}, "strictly between 0 and the 5 gates of '0.gate'; got 5"),
+        ({"expected_active": {"*": 0}}, "strictly between 0 and the 5 gates of '0.gate'; got 0"),
+        ({"slab": "fitted"}, "slab must be a distribution, a mapping or 'learned'; got 'fitted'"),
+        ({"slab": {"0.*": dist.Normal(0.0, 1.0)}}, "slab gives no prior for '2.weight'"),
+        ({"likelihood": "normal"}, "likelihood must be one of categorical, .* or a function; got 'normal'"),
+        ({"noise_scale": "fitted"}, "noise_scale must be positive or 'learned', got 'fitted'"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        SparseNetwork(dense(), **options)
+
+
+def test_a_slab_of_another_type():
+    with pytest.raises(
+        TypeError, match="slab must be a Pyro distribution, a mapping or 'learned'; got float"
+    ):
+        SparseNetwork(dense(), slab=1.0)
 
 
 @pytest.mark.parametrize("value", [0, -5])
@@ -387,7 +517,7 @@ def test_num_data(value):
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan])
 def test_noise_scale(value):
-    with pytest.raises(ValueError, match=f"noise_scale must be positive, got {value}"):
+    with pytest.raises(ValueError, match=f"noise_scale must be positive or 'learned', got {value}"):
         SparseNetwork(dense(), likelihood="gaussian", noise_scale=value)
 
 
