@@ -1,10 +1,17 @@
 """Sphinx configuration: ``make docs`` builds docs/ into docs/_build/html, without the network."""
 
 import json
+import os
+import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 
 from sphinx.util.nodes import make_refnode
+
+here = Path(__file__).parent
+sys.path.insert(0, str(here))
+
+from mnist_rows import mnist_rows  # noqa: E402 - it stands beside this file
 
 project = "l0bayes"
 author = "The l0bayes developers"
@@ -12,12 +19,12 @@ copyright = "The l0bayes developers"
 release = version = version_of("l0bayes")
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "mnist_rows.py"]
 
 myst_enable_extensions = ["deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 3
@@ -32,8 +39,22 @@ napoleon_numpy_docstring = False
 python_maximum_signature_line_length = 80
 
 # Measured figures are written in the pages as {{ step.delta_ratio }} and read from the results.
-results = Path(__file__).parent.parent / "benchmarks" / "results"
-myst_substitutions = {file.stem: json.loads(file.read_text("utf-8")) for file in results.glob("*.json")}
+results = here.parent / "benchmarks" / "results"
+myst_substitutions = {
+    file.stem: json.loads(file.read_text("utf-8"))
+    for file in results.glob("*.json")
+    if not file.stem.startswith("mnist-")
+}
+myst_substitutions["mnist"] = mnist_rows(results)
+
+# Pages with {code-cell} blocks are run when they are built. A cache would be keyed on the page alone, and
+# show what an older library printed.
+nb_execution_mode = "force"
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True
+nb_merge_streams = True
+os.environ.setdefault("L0BAYES_DATA", str(here.parent.parent / "shared" / "data"))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 html_theme = "furo"
 html_title = "l0bayes"
@@ -54,5 +75,14 @@ def resolve_alias(app, env, node, contnode):
     return None
 
 
+def run_again_with_the_library(app, docname, source):
+    """A page that is run depends on the library's code."""
+    if "{code-cell}" in source[0]:
+        for room in ("l0bayes", "models", "guides"):
+            for file in (here.parent / room).rglob("*.py"):
+                app.env.note_dependency(str(file))
+
+
 def setup(app):
+    app.connect("source-read", run_again_with_the_library)
     app.connect("missing-reference", resolve_alias)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot as plt
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +42,7 @@ def test_the_examples_of_a_page_run_in_order(page, tmp_path, monkeypatch):
             exec(compile("\n" * line + code, str(page), "exec"), namespace)
         if expected is not None:
             assert words(printed.getvalue()) == words(expected), f"stale output after line {line}"
-    matplotlib.pyplot.close("all")
+    plt.close("all")
 
 
 def test_every_page_with_python_is_found():
