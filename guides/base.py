@@ -82,6 +82,7 @@ class AutoGateGuide(AutoGuide):
         self.slab = slab
         self.hardened = False
         self.gate_parameter_names = tuple(gate_start)
+        self._gate_start = dict(gate_start)
         self._latents, values = find_latents(model, tuple(args), kwargs, init_loc_fn)
         self._prototype_frames = {frame.name: frame for latent in self._latents for frame in latent.frames}
         for name in (*self.gate_parameter_names, "loc", "scale"):
@@ -119,6 +120,31 @@ class AutoGateGuide(AutoGuide):
         """The parameters of the gates, which want a learning rate of their own."""
         for name in self.gate_parameter_names:
             yield from getattr(self, name).parameters()
+
+    @torch.no_grad()
+    def reopen(self, site: str, index: int | tuple[int, ...]) -> None:
+        """Put a gate that has shut back to where it started, in place.
+
+        Where the start itself is not open by the median rule, the gate's first parameter, by which the
+        gates of every family open, is raised until it is.
+
+        Args:
+            site: Name of the gate site.
+            index: Index of the gate at the site.
+
+        Raises:
+            ValueError: If the guide has no such gate site.
+        """
+        gates = {latent.name: latent for latent in self._latents if latent.role == "gate"}
+        if site not in gates:
+            raise ValueError(f"site must be one of the gate sites {sorted(gates)}, got {site!r}")
+        latent = gates[site]
+        values = {name: getattr(getattr(self, name), latent.key) for name in self.gate_parameter_names}
+        for name, start in self._gate_start.items():
+            values[name].detach()[index] = start
+        opening = values[self.gate_parameter_names[0]].detach()
+        while not (self._gate_law(latent).activity_logits[index] > 0.1).all():
+            opening[index] += 0.1
 
     @torch.no_grad()
     def perturb(self, seed: int, gates: float = 0.5, locs: float = 0.1) -> Self:
@@ -180,7 +206,7 @@ class AutoGateGuide(AutoGuide):
 
     def gates(self) -> dict[str, GateLaw]:
         """The posterior law of every gate site, elementwise and at full plate size."""
-        return {name: law for name, law in self.laws().items() if isinstance(law, GateLaw)}
+        return {latent.name: self._gate_law(latent) for latent in self._latents if latent.role == "gate"}
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Sample every latent site.

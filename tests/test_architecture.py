@@ -190,7 +190,7 @@ def documented(docstring: str) -> set[str]:
 def parameters(item: object) -> set[str]:
     """Parameters of a function, or of a class that defines its own constructor."""
     if inspect.isclass(item):
-        if "__init__" not in vars(item):
+        if "__init__" not in vars(item) or getattr(item, "_is_protocol", False):
             return set()
         item = vars(item)["__init__"]
     names = inspect.signature(item).parameters  # type: ignore[arg-type]

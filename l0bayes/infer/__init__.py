@@ -1,7 +1,10 @@
 """The mean-field ELBO, its compiled form and the training loop."""
 
 from l0bayes.infer.batches import Minibatches
+from l0bayes.infer.checkpoint import CheckpointError
+from l0bayes.infer.collapse import CollapseWarning
 from l0bayes.infer.compiled import CompilationWarning, CompileMode, GradientStep
+from l0bayes.infer.costs import CostedModel
 from l0bayes.infer.early_stopping import EarlyStopping
 from l0bayes.infer.elbo import MONTE_CARLO, BoundELBO, ELBOTerms, MeanFieldELBO
 from l0bayes.infer.fit import fit
@@ -10,14 +13,18 @@ from l0bayes.infer.hardened import HardenedELBO, hardened_elbo
 from l0bayes.infer.objective import Objective, describe_objective
 from l0bayes.infer.result import Fit, History, Restart
 from l0bayes.infer.schedules import Constant, Geometric, Linear, Schedule
+from l0bayes.infer.target import Target, TargetELBO, TargetWarning
 from l0bayes.infer.training import DivergenceError
 
 __all__ = [
     "MONTE_CARLO",
     "BoundELBO",
+    "CheckpointError",
+    "CollapseWarning",
     "CompilationWarning",
     "CompileMode",
     "Constant",
+    "CostedModel",
     "DivergenceError",
     "ELBOTerms",
     "EarlyStopping",
@@ -35,6 +42,9 @@ __all__ = [
     "Restart",
     "Schedule",
     "SiteForecast",
+    "Target",
+    "TargetELBO",
+    "TargetWarning",
     "describe_objective",
     "fit",
     "hardened_elbo",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch.distributions import Independent, kl_divergence
 
 from l0bayes.distributions import GateLaw
 from l0bayes.infer.draws import Given
+from l0bayes.infer.per_example import PerExampleGates, check_per_example, num_examples
 from l0bayes.sites import gate_record
 
 __all__ = ["MONTE_CARLO", "BoundELBO", "ELBOTerms", "MeanFieldELBO"]
@@ -77,9 +79,14 @@ class MeanFieldELBO(ELBO):
             by running the model once where it is not given.
         kl_weight: Weight w of the KL terms, 1 for the bound. It is kept in a tensor, ``kl_weight``,
             to be changed in place.
+        per_example_gates: Draw every gate once for each example of the batch, the rows of the first
+            tensor argument: the same expectation at a lower variance. For models with the attribute
+            ``supports_per_example_gates = True``, whose gate sites then take a value with the examples
+            as its first dimension.
 
     Raises:
-        ValueError: If ``num_particles`` is not positive or ``kl_weight`` is negative.
+        ValueError: If ``num_particles`` is not positive, ``kl_weight`` is negative, or
+            ``per_example_gates`` and ``vectorize_particles`` are both asked for.
     """
 
     def __init__(
@@ -88,7 +95,12 @@ class MeanFieldELBO(ELBO):
         vectorize_particles: bool = False,
         max_plate_nesting: float = float("inf"),
         kl_weight: float = 1.0,
+        per_example_gates: bool = False,
     ) -> None:
+        if per_example_gates and vectorize_particles:
+            raise ValueError(
+                "per_example_gates=True does not go with vectorize_particles=True; give one of them"
+            )
         if num_particles < 1:
             raise ValueError(f"num_particles must be at least 1, got {num_particles!r}")
         if kl_weight < 0:
@@ -99,6 +111,7 @@ class MeanFieldELBO(ELBO):
             max_plate_nesting=max_plate_nesting,
         )
         self.kl_weight = torch.tensor(float(kl_weight))
+        self.per_example_gates = per_example_gates
 
     def __call__(self, model: Callable[..., Any], guide: Callable[..., Any]) -> BoundELBO:
         """Fix model and guide.
@@ -113,7 +126,11 @@ class MeanFieldELBO(ELBO):
         return BoundELBO(model, guide, self)
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
-        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        with ExitStack() as stack:
+            if self.per_example_gates:
+                check_per_example(model)
+                stack.enter_context(PerExampleGates(num_examples(args)))
+            guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
         # Not poutine.replay: that overwrites the records that l0bayes.sites leaves on the model's sites.
         with Given.sampled_in(guide_trace):
             model_trace = poutine.trace(model).get_trace(*args, **kwargs)

@@ -3,23 +3,32 @@ r"""Fit any Pyro model and guide."""
 from __future__ import annotations
 
 import copy
+import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import pyro
 import torch
 
+from l0bayes.infer.checkpoint import Checkpointer
 from l0bayes.infer.checks import check_data, first_batch, preflight
 from l0bayes.infer.compiled import CompileMode, GradientStep
+from l0bayes.infer.costs import CostedModel
 from l0bayes.infer.early_stopping import EarlyStopping
 from l0bayes.infer.elbo import BoundELBO, MeanFieldELBO
+from l0bayes.infer.forecast import forecast_of_optimizer
 from l0bayes.infer.gate_parts import temperatures
 from l0bayes.infer.objective import describe_objective
+from l0bayes.infer.per_example import check_per_example
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.infer.records import read_gates
 from l0bayes.infer.result import Fit, History, Restart, best_run
 from l0bayes.infer.schedules import Linear, Schedule, as_schedule
-from l0bayes.infer.training import DivergenceError, OptimizerFactory, Plan, read_gates, train
+from l0bayes.infer.target import Target, TargetELBO, as_target, count_observations
+from l0bayes.infer.training import DivergenceError, OptimizerFactory, Plan, Record, train
 
 __all__ = ["fit"]
 
@@ -47,6 +56,12 @@ def fit(
     seed: int = 0,
     compile: CompileMode | Literal["auto"] = "auto",  # noqa: A002 - the word torch uses
     log_every: int | None = None,
+    target: str | Target | None = None,
+    guard_collapse: bool | None = None,
+    per_example_gates: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 60.0,
+    resume: bool = False,
     progress: bool = True,
     callback: Callable[[History], None] | None = None,
 ) -> Fit:
@@ -82,6 +97,23 @@ def fit(
             ``"auto"``: Inductor for long runs, where its compile time is won back, else the captured
             graph.
         log_every: Steps between records of the history; by default about 200 records a run.
+        target: What the deployed network may cost, as a share of the dense network:
+            ``"units:0.2"`` for the number of open gates, ``"macs:0.1"`` for a model that knows its
+            multiply-accumulates, or a :class:`~l0bayes.infer.Target`. The penalty that it takes is found
+            during training; see :class:`~l0bayes.infer.TargetELBO`. A gate prior that does not push by
+            itself, ``L0Penalty(0)`` or ``Gate(0.5)``, goes with it.
+        guard_collapse: Whether a site of several gates gets its most probable one back, with a
+            :class:`~l0bayes.infer.CollapseWarning`, when all have shut; looked at whenever a record is
+            made. By default it is so for a :class:`~l0bayes.infer.CostedModel`; in a regression all may
+            rightly shut.
+        per_example_gates: Draw every gate once for each example; see
+            :class:`~l0bayes.infer.MeanFieldELBO`.
+        checkpoint: File to keep the state of the run in, with one run only. It is written at records, at
+            most every ``checkpoint_every`` seconds, and when the run ends, is interrupted or diverges.
+        checkpoint_every: Seconds between two writes.
+        resume: Go on from ``checkpoint`` where that file exists. The result is that of a run without
+            interruption, bit for bit on the same machine, for a tuple of tensors and for
+            :class:`~l0bayes.infer.Minibatches`; a loader that shuffles has another order.
         progress: Whether to show a progress bar.
         callback: Called with the history after each record.
 
@@ -95,6 +127,12 @@ def fit(
         NotImplementedError: If a KL is missing.
         DivergenceError: If the objective or its gradient becomes NaN or infinite; its ``fit`` holds what
             was reached.
+        CheckpointError: If ``resume`` finds a file of another run.
+
+    Warns:
+        PruningWarning: If no gate of a site can close in the run as it is set up; see
+            :func:`~l0bayes.infer.pruning_forecast`.
+        TargetWarning: If the deployed network ended above its target.
 
     Example::
 
@@ -102,6 +140,7 @@ def fit(
     """
     started = time.perf_counter()
     _check_numbers(lr=lr, gate_lr=gate_lr)
+    _check_checkpoint(checkpoint, checkpoint_every, resume, restarts)
     _check_counts(restarts=restarts, log_every=log_every, steps=steps, epochs=epochs)
     if compile not in ("auto", *get_args(CompileMode)):
         raise ValueError(f"compile must be auto, {', '.join(get_args(CompileMode))}; got {compile!r}")
@@ -130,13 +169,28 @@ def fit(
         log_every=log_every or max(1, total // 200),
         progress=progress,
         callback=callback,
+        guard_collapse=isinstance(model, CostedModel) if guard_collapse is None else guard_collapse,
+        resume=resume,
     )
-    objective = MeanFieldELBO(num_particles=num_particles)(model, guide)
+    if per_example_gates:
+        check_per_example(model)
+    elbo = MeanFieldELBO(num_particles=num_particles, per_example_gates=per_example_gates)
+    objective = elbo(model, guide)
     with private_randomness(seed):
         _make_lazy_parameters(guide, batch)
         preflight(objective, batch)
         described = describe_objective(model, guide, batch)
+        if target is not None:
+            target = as_target(target, model, guide)
+            observations = count_observations(model, guide, batch)
+            objective = TargetELBO(
+                model, guide, elbo, target, steps=total, gate_lr=plan.gate_lr, observations=observations
+            )
     step = GradientStep(objective, _mode(compile, objective, total * restarts))
+    if checkpoint is not None:
+        settings = {"steps": total, "seed": seed, "target": None if target is None else str(target)}
+        plan = replace(plan, checkpoint=Checkpointer(checkpoint, checkpoint_every, settings))
+    plan = replace(plan, inspect=_forecaster(model, guide, batch, plan, target is not None))
     config = {
         "steps": total,
         "lr": plan.lr,
@@ -149,6 +203,9 @@ def fit(
         "early_stopping": repr(early_stopping),
         "restarts": restarts,
         "seed": seed,
+        "target": None if target is None else str(target),
+        "guard_collapse": plan.guard_collapse,
+        "per_example_gates": per_example_gates,
         "torch": str(torch.__version__),
         "pyro": pyro.__version__,
     }
@@ -164,6 +221,8 @@ def fit(
     except DivergenceError as error:
         error.fit = result()
         raise
+    if isinstance(objective, TargetELBO) and runs.done[-1].stopped == "finished":
+        objective.warn_if_missed()
     return result()
 
 
@@ -194,16 +253,18 @@ class _Runs:
 
     def _run_one(self, index: int, seed: int) -> None:
         label = "training" if len(self.seeds) == 1 else f"restart {index + 1} of {len(self.seeds)}"
-        history, started, stopped = History(), time.perf_counter(), "diverged"
+        record, started, stopped = Record(), time.perf_counter(), "diverged"
+        plan = self.plan if index == 0 else replace(self.plan, inspect=None)
         try:
-            stopped = train(self.objective, self.step, self.data, self.plan, history, label)
+            stopped = train(self.objective, self.step, self.data, plan, record, label)
         finally:
             model, guide = self.objective.model, self.objective.guide
             if len(self.seeds) > 1:  # the next run starts in the same module
                 guide = copy.deepcopy(guide)
                 model = copy.deepcopy(model) if isinstance(model, torch.nn.Module) else model
             seconds = time.perf_counter() - started
-            self.done.append(Restart(guide, model, history, seed, seconds, stopped))
+            run = Restart(guide, model, record.history, seed, seconds, stopped, record.collapsed)
+            self.done.append(run)
 
     def _keep_best(self) -> None:
         best = best_run(self.done)
@@ -216,6 +277,40 @@ def _check_numbers(**values: float | None) -> None:
     for name, value in values.items():
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be positive, got {value!r}")
+
+
+def _check_checkpoint(path: str | os.PathLike[str] | None, every: float, resume: bool, restarts: int) -> None:
+    if not every >= 0:
+        raise ValueError(f"checkpoint_every must not be negative, got {every!r}")
+    if path is None and resume:
+        raise ValueError("resume=True needs a file to go on from; give checkpoint")
+    if path is None:
+        return
+    if restarts > 1:
+        raise ValueError(f"checkpoint keeps the state of one run; got restarts={restarts}")
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"checkpoint must stand in a folder that exists; {folder} does not")
+
+
+def _forecaster(
+    model: Any, guide: Any, batch: tuple[Any, ...], plan: Plan, targeted: bool
+) -> Callable[[torch.optim.Optimizer], None]:
+    def inspect(optimizer: torch.optim.Optimizer) -> None:
+        forecast = forecast_of_optimizer(
+            model,
+            guide,
+            batch,
+            optimizer,
+            steps=plan.steps,
+            gate_lr=plan.gate_lr,
+            lr_schedule=plan.lr_schedule,
+            targeted=targeted,
+        )
+        if forecast is not None:
+            forecast.warn()
+
+    return inspect
 
 
 def _check_counts(**values: int | None) -> None:

@@ -14,13 +14,21 @@ import torch
 from pyro import poutine
 from torch import Tensor
 from torch.distributions import Independent
+from torch.optim import Optimizer
 
 from l0bayes.distributions import Gate, GateLaw, L0Penalty
 from l0bayes.infer.elbo import MeanFieldELBO
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.schedules import Linear, Schedule, as_schedule
 
-__all__ = ["OptimizerKind", "PruningForecast", "PruningWarning", "SiteForecast", "pruning_forecast"]
+__all__ = [
+    "OptimizerKind",
+    "PruningForecast",
+    "PruningWarning",
+    "SiteForecast",
+    "forecast_of_optimizer",
+    "pruning_forecast",
+]
 
 OptimizerKind = Literal["adam", "sgd"]
 
@@ -127,6 +135,7 @@ def pruning_forecast(
     optimizer: OptimizerKind = "adam",
     momentum: float = 0.0,
     loss_scale: float = 1.0,
+    targeted: bool = False,
 ) -> PruningForecast:
     r"""How far the gate prior can carry the gates of a guide during a run.
 
@@ -154,6 +163,7 @@ def pruning_forecast(
         momentum: Momentum of SGD, Nesterov's or Polyak's, in [0, 1).
         loss_scale: What the loss in nats is multiplied by; 1/N for the mean over N observations. It does
             not concern Adam.
+        targeted: Whether a target pushes the gates shut, whatever their prior; for Adam only.
 
     Returns:
         The forecast, to be printed.
@@ -174,7 +184,7 @@ def pruning_forecast(
     schedule = Linear(1.0, 0.01, begin=0.5) if lr_schedule is None else as_schedule(lr_schedule)
     travelled = gate_lr * sum(schedule(step / steps) for step in range(steps))
     sites = {}
-    for name, (start, pull, scale) in _gates(model, guide, data).items():
+    for name, (start, pull, scale) in _gates(model, guide, data, targeted).items():
         if optimizer == "sgd":
             sites[name] = _under_sgd(start, pull, travelled * loss_scale * scale / (1.0 - momentum))
         else:
@@ -196,7 +206,43 @@ class _Pull:
         return _Pull(self.constant[index], self.slope)
 
 
-def _gates(model: Any, guide: Any, data: tuple[Any, ...]) -> dict[str, tuple[Tensor, _Pull, float]]:
+def forecast_of_optimizer(
+    model: Any,
+    guide: Any,
+    data: tuple[Any, ...],
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    gate_lr: float,
+    lr_schedule: Schedule,
+    targeted: bool,
+) -> PruningForecast | None:
+    """The forecast for an optimiser, or ``None`` where there is none.
+
+    Args:
+        model: A Pyro model.
+        guide: Its guide, at its start.
+        data: The model's arguments.
+        optimizer: Any optimiser; SGD and those of Adam's family are known.
+        steps: Number of steps.
+        gate_lr: Learning rate of the gates.
+        lr_schedule: Factor on it over progress.
+        targeted: Whether a target pushes the gates shut; there is no forecast for it with SGD.
+    """
+    settings: dict[str, Any] = {"steps": steps, "gate_lr": gate_lr, "lr_schedule": lr_schedule}
+    if isinstance(optimizer, torch.optim.SGD):
+        momentum = max(float(group.get("momentum", 0.0)) for group in optimizer.param_groups)
+        if targeted or not momentum < 1.0:
+            return None
+        return pruning_forecast(model, guide, data, optimizer="sgd", momentum=momentum, **settings)
+    if "adam" not in type(optimizer).__name__.lower():
+        return None
+    return pruning_forecast(model, guide, data, optimizer="adam", targeted=targeted, **settings)
+
+
+def _gates(
+    model: Any, guide: Any, data: tuple[Any, ...], targeted: bool
+) -> dict[str, tuple[Tensor, _Pull, float]]:
     """Start, pull and scale of every gate site with a prior whose force is known."""
     with private_randomness(), torch.no_grad(), pyro.get_param_store().scope(), poutine.block():
         model_trace, guide_trace = MeanFieldELBO()._get_trace(model, guide, data, {})
@@ -205,9 +251,14 @@ def _gates(model: Any, guide: Any, data: tuple[Any, ...]) -> dict[str, tuple[Ten
         if site["type"] != "sample" or name not in model_trace.nodes:
             continue
         law, prior = _base(site["fn"]), _base(model_trace.nodes[name]["fn"])
-        if not isinstance(law, GateLaw) or not isinstance(prior, Gate | L0Penalty):
+        if not isinstance(law, GateLaw):
             continue
         start = law.activity_logits.detach().double().cpu()
+        if targeted:
+            found[name] = (start.flatten(), _Pull(torch.ones_like(start).flatten(), 0.0), 1.0)
+            continue
+        if not isinstance(prior, Gate | L0Penalty):
+            continue
         penalty = isinstance(prior, L0Penalty)
         constant = prior.penalty if penalty else -prior.inclusion_logits
         constant = constant.detach().double().cpu().expand(start.shape).flatten()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from l0bayes.distributions import GateLaw
 
-__all__ = ["gate_laws", "gate_parameters", "temperatures"]
+__all__ = ["gate_guide_of", "gate_laws", "gate_parameters", "temperatures"]
 
 
 def gate_laws(guide: Any) -> dict[str, GateLaw]:
@@ -20,6 +20,22 @@ def gate_laws(guide: Any) -> dict[str, GateLaw]:
         guide: Any guide.
     """
     return {name: law for part in _parts(guide) for name, law in part.gates().items()}
+
+
+def gate_guide_of(guide: Any, site: str) -> Any:
+    """The part of a guide that holds a gate site.
+
+    Args:
+        guide: Any guide.
+        site: Name of a gate site of it.
+
+    Raises:
+        ValueError: If no part holds the site.
+    """
+    for part in _parts(guide):
+        if site in part.gates():
+            return part
+    raise ValueError(f"site must be a gate site of the guide, got {site!r}")
 
 
 def gate_parameters(guide: Any) -> list[torch.nn.Parameter]:

@@ -2,6 +2,7 @@ r"""What a fit returns."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,11 @@ class History:
         deployed_l0: Number of gates whose median is not 0.
         temperature: Temperature of the gates, NaN where the guide has none.
         kl_weight: Weight of the KL.
+        columns: What else there was to record, by name. For a model that knows its costs
+            (:class:`~l0bayes.infer.CostedModel`) or under a target: ``expected_{kind}`` and
+            ``deployed_{kind}``, shares of the dense network's cost, and ``open:{site}``, gates of a site
+            that the median rule leaves open. Under a target: ``target``, the share asked for, and
+            ``multiplier``, in nats an observation for an excess of 100 %.
     """
 
     step: list[int] = field(default_factory=list)
@@ -38,16 +44,27 @@ class History:
     temperature: list[float] = field(default_factory=list)
     kl_weight: list[float] = field(default_factory=list)
 
-    def append(self, **values: float) -> None:
-        """Add one record; every field is given by name."""
+    columns: dict[str, list[float]] = field(default_factory=dict)
+
+    def append(self, columns: Mapping[str, float] | None = None, **values: float) -> None:
+        """Add one record.
+
+        Args:
+            columns: Values of the further columns, the same names at each record.
+            **values: Values of all fields, by name.
+        """
         for name in self.__dataclass_fields__:
-            getattr(self, name).append(values[name])
+            if name != "columns":
+                getattr(self, name).append(values[name])
+        for name, value in (columns or {}).items():
+            self.columns.setdefault(name, []).append(value)
 
     def to_frame(self) -> pd.DataFrame:
-        """The records as a pandas DataFrame, one row each."""
+        """The records as a pandas DataFrame, one row each, the further columns last."""
         import pandas as pd
 
-        return pd.DataFrame(self.__dict__)
+        fields = {name: value for name, value in self.__dict__.items() if name != "columns"}
+        return pd.DataFrame({**fields, **self.columns})
 
 
 @dataclass
@@ -61,6 +78,7 @@ class Restart:
         seed: Seed of the run.
         seconds: Wall-clock time.
         stopped: Why it ended: ``"finished"``, ``"converged"``, ``"interrupted"`` or ``"diverged"``.
+        collapsed: Gate site to the step at which all its gates had shut and one was reopened.
     """
 
     guide: Any
@@ -69,6 +87,7 @@ class Restart:
     seed: int
     seconds: float
     stopped: str
+    collapsed: dict[str, int] = field(default_factory=dict)
 
     @property
     def elbo(self) -> float:
@@ -161,6 +180,15 @@ class Fit:
                 f"  gates     {self.num_gates}, expected open {history.expected_l0[-1]:.1f}, "
                 f"deployed open {history.deployed_l0[-1]}"
             )
+        target = self.config.get("target")
+        if target and history.step:
+            kind = target.partition(":")[0]
+            lines.append(
+                f"  target    {target}, expected {history.columns[f'expected_{kind}'][-1]:.4f}, "
+                f"deployed {history.columns[f'deployed_{kind}'][-1]:.4f}"
+            )
+        if best.collapsed:
+            lines.append(f"  collapsed {', '.join(best.collapsed)}; one gate each was reopened")
         if len(self.restarts) > 1:
             elbos = ", ".join(f"{run.elbo:.2f}" for run in self.restarts)
             lines.append(f"  restarts  {len(self.restarts)}, objective {elbos}")

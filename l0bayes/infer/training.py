@@ -2,9 +2,10 @@ r"""One training run."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyro
@@ -12,16 +13,21 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from l0bayes.infer.batches import Minibatches
+from l0bayes.infer.checkpoint import Checkpointer
 from l0bayes.infer.checks import as_arguments
+from l0bayes.infer.collapse import reopen_collapsed
 from l0bayes.infer.compiled import GradientStep
 from l0bayes.infer.early_stopping import EarlyStopping
 from l0bayes.infer.elbo import BoundELBO
-from l0bayes.infer.gate_parts import gate_laws, gate_parameters, temperatures
+from l0bayes.infer.gate_parts import gate_parameters, temperatures
 from l0bayes.infer.progress import TrainingProgress
+from l0bayes.infer.records import further_columns, read_gates
 from l0bayes.infer.result import History
 from l0bayes.infer.schedules import Schedule
+from l0bayes.infer.target import TargetELBO
 
-__all__ = ["DivergenceError", "OptimizerFactory", "Plan", "train"]
+__all__ = ["DivergenceError", "OptimizerFactory", "Plan", "Record", "train"]
 
 OptimizerFactory = Callable[[list[dict[str, Any]]], Optimizer]
 
@@ -58,6 +64,10 @@ class Plan:
         log_every: Steps between records.
         progress: Whether to show a progress bar.
         callback: Called with the history after each record.
+        guard_collapse: Whether a site whose gates have all shut gets one back.
+        checkpoint: Where the state of the run is kept.
+        resume: Whether to go on from the checkpoint's file.
+        inspect: Called once with the optimiser, before the first step.
     """
 
     steps: int
@@ -71,36 +81,57 @@ class Plan:
     log_every: int
     progress: bool
     callback: Callable[[History], None] | None
+    guard_collapse: bool = False
+    checkpoint: Checkpointer | None = None
+    resume: bool = False
+    inspect: Callable[[Optimizer], None] | None = None
 
 
 @dataclass
-class GateReading:
-    """What the progress line says of the gates."""
+class Record:
+    """What is written down of a run, as it goes.
 
-    expected: float = 0.0
-    deployed: int = 0
-    total: int = 0
+    Attributes:
+        history: The history.
+        collapsed: Gate site to the step at which all its gates had shut.
+    """
 
-
-@torch.no_grad()
-def read_gates(guide: Any) -> GateReading:
-    """Expected and deployed numbers of open gates of a guide; zeros where it has none."""
-    active = [law.prob_active.flatten() for law in gate_laws(guide).values()]
-    if not active:
-        return GateReading()
-    everything = torch.cat(active)
-    return GateReading(float(everything.sum()), int((everything > 0.5).sum()), everything.numel())
+    history: History = field(default_factory=History)
+    collapsed: dict[str, int] = field(default_factory=dict)
 
 
-def batches(data: Any) -> Iterator[tuple[Any, ...]]:
-    """Model arguments without end: the same tuple again and again, or epoch after epoch of a loader."""
+def batches(data: Any, done: int = 0) -> Iterator[tuple[Any, ...]]:
+    """Model arguments without end: the same tuple again and again, or epoch after epoch of a loader.
+
+    Args:
+        data: A tuple of arguments or an iterable of batches.
+        done: Number of batches to leave out, as they were before an interruption. A loader that shuffles
+            by itself has another order by then; :class:`~l0bayes.infer.Minibatches` has the same.
+    """
     if isinstance(data, Tensor | tuple):
         arguments = data if isinstance(data, tuple) else (data,)
         while True:
             yield arguments
+    if isinstance(data, Minibatches):
+        first, start = divmod(done, len(data))
+        yield from data.epoch(first, start)
+        for epoch in itertools.count(first + 1):
+            yield from data.epoch(epoch)
+    if done:
+        yield from (as_arguments(batch) for batch in itertools.islice(data, done % _length(data), None))
     while True:
         for batch in data:
             yield as_arguments(batch)
+
+
+def _length(data: Any) -> int:
+    try:
+        return len(data)
+    except TypeError:
+        raise ValueError(
+            f"resume needs data with a length, to find the place in the epoch, which this "
+            f"{type(data).__name__} lacks; use l0bayes.infer.Minibatches"
+        ) from None
 
 
 def make_optimizer(objective: BoundELBO, plan: Plan) -> Optimizer:
@@ -121,17 +152,15 @@ def make_optimizer(objective: BoundELBO, plan: Plan) -> Optimizer:
     return torch.optim.Adam(groups, fused=True)
 
 
-def train(
-    objective: BoundELBO, step: GradientStep, data: Any, plan: Plan, history: History, label: str
-) -> str:
-    """Run the optimisation, filling ``history``.
+def train(objective: BoundELBO, step: GradientStep, data: Any, plan: Plan, record: Record, label: str) -> str:
+    """Run the optimisation, filling ``record``.
 
     Args:
         objective: The ELBO with its model and guide.
         step: Its gradient step.
         data: A tuple of arguments or an iterable of batches.
         plan: The settings.
-        history: Filled in place, so that it survives an interruption.
+        record: Filled in place, so that it survives an interruption.
         label: Label of the progress bar.
 
     Returns:
@@ -140,26 +169,28 @@ def train(
     Raises:
         DivergenceError: If the objective or its gradient becomes NaN or infinite. Parameters are put
             back to the last finite record.
+        CheckpointError: If the checkpoint's file is of another run.
     """
     optimizer = make_optimizer(objective, plan)
+    if plan.inspect is not None:
+        plan.inspect(optimizer)
+    if isinstance(objective, TargetELBO):
+        objective.begin()
+    history, checkpoint, begin = record.history, plan.checkpoint, 0
     base_rates = [group["lr"] for group in optimizer.param_groups]
+    if checkpoint is not None and plan.resume and checkpoint.path.exists():
+        begin = checkpoint.load(objective, optimizer, history, record.collapsed)
     heat = temperatures(objective.guide)
     safe = _snapshot(objective)
     pending: list[Tensor] = []
-    progresses: list[float] = []
-    reading = read_gates(objective.guide)
-    bar = TrainingProgress(plan.steps, label, reading.total, plan.progress)
+    progresses = [done / plan.steps for done in history.step]
+    if (ended := _ends(plan, history, progresses)) is not None:  # it had ended when it was kept
+        return ended
+    bar = TrainingProgress(plan.steps, label, read_gates(objective.guide).total, plan.progress)
     try:
         with bar:
-            for done, batch in enumerate(batches(data)):
-                progress = done / plan.steps
-                scale = plan.lr_schedule(progress)
-                for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-                    group["lr"] = rate * scale
-                objective.kl_weight.fill_(plan.kl_weight(progress))
-                if plan.temperature is not None:
-                    for temperature in heat:
-                        temperature.fill_(plan.temperature(progress))
+            for done, batch in enumerate(batches(data, begin), begin):
+                _set_schedules(objective, optimizer, plan, base_rates, heat, done / plan.steps)
                 with pyro.validation_enabled(False):  # it has passed once; from here on NaN ends the run
                     _, likelihood, kl = step(batch)
                 optimizer.step()
@@ -169,8 +200,7 @@ def train(
                 mean_likelihood, mean_kl = torch.stack(pending).double().mean(0).tolist()
                 pending.clear()
                 elbo = mean_likelihood - mean_kl
-                reached = _snapshot(objective)
-                if not (math.isfinite(elbo) and _all_finite(reached)):
+                if not (math.isfinite(elbo) and _all_finite(_snapshot(objective))):
                     _restore(objective, safe)
                     what = "a gradient" if math.isfinite(elbo) else "the objective"
                     raise DivergenceError(
@@ -178,9 +208,12 @@ def train(
                         f"{done + 1}; parameters were put back to the last finite record. Try a smaller lr "
                         f"(now {plan.lr}) or gate_lr (now {plan.gate_lr}), and check the priors' scales"
                     )
-                safe = reached
+                if plan.guard_collapse:
+                    reopen_collapsed(objective.guide, record.collapsed, done + 1)
+                safe = _snapshot(objective)
                 reading = read_gates(objective.guide)
                 history.append(
+                    further_columns(objective),
                     step=done + 1,
                     elbo=elbo,
                     log_likelihood=mean_likelihood,
@@ -192,15 +225,43 @@ def train(
                 )
                 progresses.append((done + 1) / plan.steps)
                 bar.update(done + 1, elbo, reading.expected, reading.deployed)
+                if checkpoint is not None:
+                    checkpoint.keep(objective, optimizer, history, done + 1, record.collapsed)
                 if plan.callback is not None:
                     plan.callback(history)
-                if plan.early_stopping and plan.early_stopping.should_stop(history.elbo, progresses):
-                    return "converged"
-                if done + 1 >= plan.steps:
-                    return "finished"
+                if (ended := _ends(plan, history, progresses)) is not None:
+                    return ended
     except KeyboardInterrupt:
         return "interrupted"
+    finally:
+        if checkpoint is not None:
+            checkpoint.write()
     raise AssertionError("the stream of batches ended")  # it has no end
+
+
+def _set_schedules(
+    objective: BoundELBO,
+    optimizer: Optimizer,
+    plan: Plan,
+    base_rates: list[float],
+    heat: list[Tensor],
+    progress: float,
+) -> None:
+    scale = plan.lr_schedule(progress)
+    for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
+        group["lr"] = rate * scale
+    objective.kl_weight.fill_(plan.kl_weight(progress))
+    if plan.temperature is not None:
+        for temperature in heat:
+            temperature.fill_(plan.temperature(progress))
+    if isinstance(objective, TargetELBO):
+        objective.set_progress(progress)
+
+
+def _ends(plan: Plan, history: History, progresses: list[float]) -> str | None:
+    if plan.early_stopping and plan.early_stopping.should_stop(history.elbo, progresses):
+        return "converged"
+    return "finished" if progresses and progresses[-1] >= 1.0 else None
 
 
 def _snapshot(objective: BoundELBO) -> list[Tensor]:
