@@ -4,6 +4,7 @@ from l0bayes.network.attention import HeadAttention
 from l0bayes.network.cost import CostKind, LayerCost, NetworkCost
 from l0bayes.network.export import Scaled, Skip, count_macs, shrink
 from l0bayes.network.gating import ParameterLink, gated, link_parameters, prepare, recalibrate_norms
+from l0bayes.network.live import LiveLayer, live_layers
 from l0bayes.network.placement import GateGroup, GatePlacement, Gates, chosen_places
 from l0bayes.network.plan import Factor, GatePlan, GateSpec, plan_gates
 from l0bayes.network.select import SelectiveConv1d, SelectiveConv2d, SelectiveLinear
@@ -20,6 +21,7 @@ __all__ = [
     "Gates",
     "HeadAttention",
     "LayerCost",
+    "LiveLayer",
     "NetworkCost",
     "ParameterLink",
     "Scaled",
@@ -34,6 +36,7 @@ __all__ = [
     "count_macs",
     "gated",
     "link_parameters",
+    "live_layers",
     "plan_gates",
     "prepare",
     "recalibrate_norms",

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from l0bayes.network.attention import HeadAttention
+from l0bayes.network.live import LiveLayer
 from l0bayes.network.plan import Factor, GatePlan
 from l0bayes.network.units import layers_of
 from l0bayes.sites import SampledGate
@@ -148,6 +149,7 @@ def gated(
     parameters: Mapping[str, Tensor],
     gates: Mapping[str, Tensor],
     inputs: tuple[Any, ...],
+    live: Mapping[str, LiveLayer] | None = None,
 ) -> Any:
     r"""Run a network with given parameters and gates.
 
@@ -162,6 +164,8 @@ def gated(
         gates: Values by site, of the site's shape, or with one leading dimension of examples for gates
             that are drawn for each example (not on weights or groups).
         inputs: Arguments of the network.
+        live: Layers of which a part is computed, since gates of the rest are shut; see
+            :func:`~l0bayes.network.live_layers`.
 
     Returns:
         What the network returns.
@@ -180,33 +184,74 @@ def gated(
         values[parameter] = base
     for name, site in plan.weight.items():
         values[f"{name}.weight"] = values[f"{name}.weight"] * gates[site]
+    live = live or {}
+    norms = _slice_parameters(net, values, live)
     with ExitStack() as stack:
         for name, read in plan.inputs.items():
+            part = live.get(name)
+            if part is not None and part.select is not None:
+                layer = plan.trace.layers[name]
+                hook = _select(part.select, getattr(layer.module, "kernel_size", ()))
+                stack.callback(net.get_submodule(name).register_forward_pre_hook(hook).remove)
             if not read:
                 continue
             multiplier = math.prod((factor.of(gates) for factor in read[1:]), start=read[0].of(gates))
+            if part is not None and part.columns is not None:
+                multiplier = multiplier.index_select(-1, part.columns.to(multiplier.device))
             layer = plan.trace.layers[name]
             if _folds(layer) and multiplier.dim() == 1:
                 weight = values[f"{name}.weight"]
                 values[f"{name}.weight"] = weight * multiplier.reshape(-1, *[1] * (weight.dim() - 2))
             else:
-                stack.callback(
-                    net.get_submodule(name).register_forward_pre_hook(_multiply(multiplier)).remove
-                )
+                hook = _multiply(multiplier, name, layer.batch_dim)
+                stack.callback(net.get_submodule(name).register_forward_pre_hook(hook).remove)
         for name, site in plan.blocks.items():
-            hook = _through(gates[site], plan.is_added(name))
-            stack.callback(net.get_submodule(name).register_forward_hook(hook).remove)
+            before, after = _through(gates[site], name, plan)
+            # First of all, for what a shut block hands on is its input without the gates of its readers.
+            handle = net.get_submodule(name).register_forward_pre_hook(before, prepend=True)
+            stack.callback(handle.remove)
+            stack.callback(net.get_submodule(name).register_forward_hook(after).remove)
         for name, site in plan.heads.items():
             attention = net.get_submodule(name)
             stack.callback(setattr, attention, "head_gates", None)
             attention.head_gates = gates[site]
         output = functional_call(net, values, inputs)
+    for name, rows in norms:
+        attrgetter(name)(net).index_copy_(0, rows, values[name])
     for factor in plan.output:
-        value, after = factor.of(gates), -plan.trace.output_dim - 1
-        between = output.dim() - after - value.dim() if value.dim() > 1 else 0
-        shape = (*value.shape[:-1], *[1] * between, value.shape[-1], *[1] * after)
-        output = output * value.reshape(shape)
+        output = output * _beside(factor.of(gates), output, plan.trace.output_dim, 0, "the network's output")
     return output
+
+
+def _slice_parameters(
+    net: nn.Module, values: dict[str, Tensor], live: Mapping[str, LiveLayer]
+) -> list[tuple[str, Tensor]]:
+    """Cut parameters to what is computed, in place; returns the running statistics to be put back."""
+    running = []
+    for name, part in live.items():
+        norm = isinstance(net.get_submodule(name), nn.modules.batchnorm._BatchNorm)
+        for key in ("weight", "bias", *(("running_mean", "running_var") if norm else ())):
+            full = values.get(f"{name}.{key}")
+            full = attrgetter(f"{name}.{key}")(net) if full is None else full
+            if full is None:
+                continue
+            if part.rows is not None:
+                rows = part.rows.to(full.device)
+                full = full.index_select(0, rows)
+                if key.startswith("running"):
+                    running.append((f"{name}.{key}", rows))
+            if part.columns is not None and key == "weight":
+                full = full.index_select(1, part.columns.to(full.device))
+            values[f"{name}.{key}"] = full
+    return running
+
+
+def _select(index: Tensor, kernel: tuple[int, ...]) -> Callable[..., Any]:
+    def hook(_: nn.Module, args: Any) -> Any:
+        x, *rest = args
+        return (x.index_select(-1 - len(kernel), index.to(x.device)), *rest)
+
+    return hook
 
 
 def _check_leading(plan: GatePlan, each: Mapping[str, int]) -> None:
@@ -231,24 +276,50 @@ def _folds(layer: Any) -> bool:
     return bool(kernel * len(layer.outputs) < _TYPICAL_BATCH * layer.positions)
 
 
-def _multiply(multiplier: Tensor) -> Callable[..., Any]:
+def _beside(gates: Tensor, x: Tensor, dim: int, batch_dim: int, name: str) -> Tensor:
+    """Gates of features, perhaps of each example's, as they multiply a tensor with features along ``dim``."""
+    shape = [1] * x.dim()
+    shape[dim] = gates.shape[-1]
+    if gates.dim() > 1:
+        _check_batch(len(gates), x, batch_dim, name)
+        shape[batch_dim] = len(gates)
+    return gates.reshape(shape)
+
+
+def _check_batch(count: int, x: Tensor, batch_dim: int, name: str) -> None:
+    if batch_dim < 0 or x.shape[batch_dim] != count:
+        raise ValueError(
+            f"gates for each of {count} examples cannot be used at {name!r}, where activations of "
+            f"shape {tuple(x.shape)} do not count examples; draw gates once a minibatch"
+        )
+
+
+def _multiply(gates: Tensor, name: str, batch_dim: int) -> Callable[..., Any]:
     def hook(module: nn.Module, args: Any) -> Any:
         x, *rest = args
         space = {nn.Conv1d: 1, nn.Conv2d: 2}
         after = next((count for kind, count in space.items() if isinstance(module, kind)), 0)
-        between = x.dim() - after - multiplier.dim() if multiplier.dim() > 1 else 0
-        shape = (*multiplier.shape[:-1], *[1] * between, multiplier.shape[-1], *[1] * after)
-        return (x * multiplier.reshape(shape), *rest)
+        return (x * _beside(gates, x, -1 - after, batch_dim, name), *rest)
 
     return hook
 
 
-def _through(gate: Tensor, adds: bool) -> Callable[..., Any]:
-    def hook(_: nn.Module, args: Any, output: Tensor) -> Tensor:
-        value = gate if gate.dim() == 1 else gate.reshape(-1, *[1] * (output.dim() - 1))
-        return value * output if adds else args[0] + value * (output - args[0])
+def _through(gate: Tensor, name: str, plan: GatePlan) -> tuple[Callable[..., None], Callable[..., Tensor]]:
+    adds, batch_dim = plan.is_added(name), plan.trace.blocks[name].batch_dim
+    held: list[Tensor] = []
 
-    return hook
+    def before(_: nn.Module, args: Any) -> None:
+        held.append(args[0])
+
+    def after(_: nn.Module, args: Any, output: Tensor) -> Tensor:
+        x = held.pop()
+        each = gate
+        if gate.dim() > 1:
+            _check_batch(len(gate), output, batch_dim, name)
+            each = gate.reshape([-1 if dim == batch_dim else 1 for dim in range(output.dim())])
+        return each * output if adds else x + each * (output - x)
+
+    return before, after
 
 
 @torch.no_grad()

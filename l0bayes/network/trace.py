@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.network.tracker import Tracker
-from l0bayes.network.units import UnitTrace, evaluating, layers_of, rows_of
+from l0bayes.network.units import TracedBlock, TracedLayer, UnitTrace, evaluating, layers_of, rows_of
 
 __all__ = ["trace_units"]
 
@@ -54,7 +54,39 @@ def trace_units(net: nn.Module, example: tuple[Any, ...], blocks: tuple[str, ...
             f"net could not be run on an example of shape {shapes} ({type(error).__name__}: {error}); "
             "give one or two rows of your data as example="
         ) from error
-    return tracker.finish(output)
+    trace = tracker.finish(output)
+    _find_batch(net, trace, example)
+    return trace
+
+
+def _find_batch(net: nn.Module, trace: UnitTrace, example: tuple[Any, ...]) -> None:
+    """Which dimension counts examples: the one that grows when there is one more of them."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, args: Any, kwargs: Any) -> None:
+            x = next((x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), None)
+            if x is not None:
+                shapes.setdefault(name, tuple(x.shape))
+
+        return hook
+
+    longer = [torch.cat([x, x[:1]]) if isinstance(x, Tensor) and x.dim() else x for x in example]
+    with ExitStack() as stack:
+        stack.enter_context(evaluating(net))
+        for name in (*trace.layers, *trace.blocks):
+            module = net.get_submodule(name)
+            stack.callback(module.register_forward_pre_hook(note(name), with_kwargs=True).remove)
+        try:
+            net(*longer)
+        except Exception:  # made for this number of examples: they are in front, as in most networks
+            return
+    found: list[tuple[str, TracedLayer | TracedBlock]] = [*trace.layers.items(), *trace.blocks.items()]
+    for name, one in found:
+        if name in shapes and len(one.shape) == len(shapes[name]):
+            pairs = zip(one.shape, shapes[name], strict=True)
+            grown = [dim for dim, (before, after) in enumerate(pairs) if after == before + 1]
+            one.batch_dim = grown[0] if grown else -1
 
 
 @contextmanager

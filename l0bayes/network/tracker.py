@@ -198,6 +198,7 @@ class Tracker(TorchDispatchMode):
         layer = self.trace.layers.get(name)
         if layer is None:
             layer = TracedLayer(name, module, read, self.outputs_of(module, read, result.shape[dim]))
+            layer.shape = tuple(x.shape)
             layer.reads_data = bool((read < 0).all())
             self.trace.layers[name] = layer
         else:  # called again: what it reads now is tied to what it read before
@@ -241,6 +242,7 @@ class Tracker(TorchDispatchMode):
         def after(_: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
             block = self.trace.blocks[name]
             if isinstance(out, Tensor) and args and isinstance(args[0], Tensor):
+                block.shape = tuple(args[0].shape)
                 block.keeps_shape = out.shape == args[0].shape
                 read, made = self.get(args[0]), self.get(out)
                 if block.keeps_shape and made is not None:

@@ -51,6 +51,8 @@ class TracedLayer:
         keys: For attention, positions of keys an example, summed over calls.
         lengths: For attention, pairs of query and key an example, summed over calls.
         reads_data: Whether its input does not depend on any other layer.
+        shape: Shape of the example where it came in.
+        batch_dim: Dimension of it that counts examples, -1 where none does.
     """
 
     name: str
@@ -61,6 +63,8 @@ class TracedLayer:
     keys: int = 0
     lengths: int = 0
     reads_data: bool = False
+    shape: tuple[int, ...] = ()
+    batch_dim: int = 0
 
 
 @dataclass
@@ -71,11 +75,15 @@ class TracedBlock:
         keeps_shape: Whether its output has its first input's shape.
         holds_skip: Whether its output is its input plus something: the residual connection is inside.
         is_added: Whether its output is added to something right behind it.
+        shape: Shape of the example where it came in.
+        batch_dim: Dimension of it that counts examples, -1 where none does.
     """
 
     keeps_shape: bool = False
     holds_skip: bool = False
     is_added: bool = False
+    shape: tuple[int, ...] = ()
+    batch_dim: int = 0
 
 
 @dataclass
