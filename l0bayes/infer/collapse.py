@@ -9,7 +9,10 @@ import torch
 
 from l0bayes.infer.gate_parts import gate_guide_of, gate_laws
 
-__all__ = ["CollapseWarning", "reopen_collapsed"]
+__all__ = ["CollapseWarning", "most_open", "reopen_collapsed"]
+
+# Gates that start near 0 are on both sides of it for a while.
+_FALL = 1.0
 
 
 class CollapseWarning(UserWarning):
@@ -17,19 +20,32 @@ class CollapseWarning(UserWarning):
 
 
 @torch.no_grad()
-def reopen_collapsed(guide: Any, collapsed: dict[str, int], step: int) -> None:
+def most_open(guide: Any) -> dict[str, float]:
+    """The activity logit of the most probable gate of every site with several gates.
+
+    Args:
+        guide: Any guide.
+    """
+    laws = gate_laws(guide).items()
+    return {name: float(law.activity_logits.max()) for name, law in laws if law.batch_shape.numel() > 1}
+
+
+@torch.no_grad()
+def reopen_collapsed(guide: Any, start: dict[str, float], collapsed: dict[str, int], step: int) -> None:
     """Reopen the most probable gate of every site that the median rule has shut altogether.
 
-    A site with one gate is left alone: a residual block may close.
+    A site with one gate is left alone: a residual block may close. So is one whose gates are about as
+    undecided as they were at the start.
 
     Args:
         guide: A guide whose gate guides have ``reopen``; others are left as they are.
+        start: What :func:`most_open` said at the start.
         collapsed: Site to the step of its first collapse, added to in place.
         step: Steps done.
     """
     for name, law in gate_laws(guide).items():
         logits = law.activity_logits
-        if logits.numel() < 2 or bool((logits > 0).any()):
+        if name not in start or float(logits.max()) > min(0.0, start[name] - _FALL):
             continue
         part = gate_guide_of(guide, name)
         if not hasattr(part, "reopen"):

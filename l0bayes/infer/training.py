@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from l0bayes.infer.batches import Minibatches
 from l0bayes.infer.checkpoint import Checkpointer
 from l0bayes.infer.checks import as_arguments
-from l0bayes.infer.collapse import reopen_collapsed
+from l0bayes.infer.collapse import most_open, reopen_collapsed
 from l0bayes.infer.compiled import GradientStep
 from l0bayes.infer.early_stopping import EarlyStopping
 from l0bayes.infer.elbo import BoundELBO
@@ -177,6 +177,7 @@ def train(objective: BoundELBO, step: GradientStep, data: Any, plan: Plan, recor
     if isinstance(objective, TargetELBO):
         objective.begin()
     history, checkpoint, begin = record.history, plan.checkpoint, 0
+    start = most_open(objective.guide)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     if checkpoint is not None and plan.resume and checkpoint.path.exists():
         begin = checkpoint.load(objective, optimizer, history, record.collapsed)
@@ -209,7 +210,7 @@ def train(objective: BoundELBO, step: GradientStep, data: Any, plan: Plan, recor
                         f"(now {plan.lr}) or gate_lr (now {plan.gate_lr}), and check the priors' scales"
                     )
                 if plan.guard_collapse:
-                    reopen_collapsed(objective.guide, record.collapsed, done + 1)
+                    reopen_collapsed(objective.guide, start, record.collapsed, done + 1)
                 safe = _snapshot(objective)
                 reading = read_gates(objective.guide)
                 history.append(

@@ -6,7 +6,7 @@ import torch
 import l0bayes
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import CollapseWarning
-from l0bayes.infer.collapse import reopen_collapsed
+from l0bayes.infer.collapse import most_open, reopen_collapsed
 from l0bayes.sites import gate
 from tests.infer.costed import Costed, X, Y, guide_of
 from tests.infer.fitting import short
@@ -20,18 +20,19 @@ def shut(guide, *sites):
 
 def test_the_most_probable_gate_is_reopened_to_its_start():
     guide = guide_of(Costed())
+    start = most_open(guide)
     shut(guide, "b.gate")
     before = guide.gates()["a.gate"].activity_logits.clone()
     collapsed = {}
     with pytest.warns(CollapseWarning, match=r"all 20 gates of 'b.gate' had shut by step 7"):
-        reopen_collapsed(guide, collapsed, 7)
+        reopen_collapsed(guide, start, collapsed, 7)
     active = guide.gates()["b.gate"].prob_active
     assert active[-1].item() == pytest.approx(0.9, abs=1e-4)
     assert (active[:-1] < 0.1).all()
     assert torch.equal(guide.gates()["a.gate"].activity_logits, before)
     assert collapsed == {"b.gate": 7}
     shut(guide, "b.gate")
-    reopen_collapsed(guide, collapsed, 9)  # said once
+    reopen_collapsed(guide, start, collapsed, 9)  # said once
     assert collapsed == {"b.gate": 7}
     assert guide.gates()["b.gate"].prob_active[-1] > 0.5
 
@@ -41,12 +42,23 @@ def test_a_site_of_one_gate_may_close():
         gate("block", 0.1, [1])
         gate("many", 0.1, [3])
 
-    guide = AutoHardConcrete(model, init_active=0.2)
+    guide, start = AutoHardConcrete(model, init_active=0.2), {"many": 0.0}
     collapsed = {}
     with pytest.warns(CollapseWarning, match="'many'"):
-        reopen_collapsed(guide, collapsed, 1)
+        reopen_collapsed(guide, start, collapsed, 1)
     assert (guide.gates()["block"].prob_active < 0.5).all()
     assert int((guide.gates()["many"].prob_active > 0.5).sum()) == 1  # though its start is shut
+
+
+def test_gates_that_are_as_undecided_as_at_the_start_have_not_collapsed():
+    guide = guide_of(Costed(), init_active=0.5)
+    start = most_open(guide)
+    with torch.no_grad():
+        for parameter in guide.gate_parameters():
+            parameter.sub_(0.9)
+    before = [parameter.clone() for parameter in guide.gate_parameters()]
+    reopen_collapsed(guide, start, {}, 1)
+    assert all(torch.equal(*pair) for pair in zip(before, guide.gate_parameters(), strict=True))
 
 
 def test_reopen_names_an_unknown_site():
@@ -57,14 +69,19 @@ def test_reopen_names_an_unknown_site():
 def fit(**options):
     model = Costed()
     guide = guide_of(model)
-    shut(guide, "b.gate")
-    return l0bayes.fit(model, guide, (X, Y), steps=4, progress=False, compile="eager", **options), guide
+
+    def collapse(history):
+        if history.step[-1] == 2:
+            shut(guide, "b.gate")
+
+    options = {"progress": False, "compile": "eager", "callback": collapse, **options}
+    return l0bayes.fit(model, guide, (X, Y), steps=4, **options), guide
 
 
 def test_fit_guards_a_model_with_costs():
     with pytest.warns(CollapseWarning):
         done, guide = fit()
-    assert done.best.collapsed == {"b.gate": 1}
+    assert done.best.collapsed == {"b.gate": 3}
     assert (guide.gates()["b.gate"].prob_active > 0.5).any()
     assert "collapsed b.gate" in repr(done)
 
