@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from l0bayes import distributions, guides, infer, models
-from l0bayes.infer import Fit, MeanFieldELBO, fit, hardened_elbo
+from l0bayes.infer import Fit, MeanFieldELBO, Minibatches, Target, fit, hardened_elbo, pruning_forecast
 from l0bayes.sites import gate, slab, spike_and_slab
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Fit",
     "MeanFieldELBO",
+    "Minibatches",
+    "Target",
     "datasets",
     "distributions",
     "fit",
@@ -34,6 +36,7 @@ __all__ = [
     "models",
     "network",
     "posterior",
+    "pruning_forecast",
     "slab",
     "spike_and_slab",
     "to_arviz",

@@ -23,6 +23,7 @@ from l0bayes.network import (
     chosen_places,
     gated,
     link_parameters,
+    live_layers,
     plan_gates,
     prepare,
     recalibrate_norms,
@@ -35,7 +36,7 @@ from l0bayes.sites import Inclusion, SampledGate, gate, slab
 if TYPE_CHECKING:
     import pandas as pd
 
-    from l0bayes.network import GatePlan, GateSpec
+    from l0bayes.network import GatePlan, GateSpec, LiveLayer
 
 __all__ = ["SparseNetwork"]
 
@@ -154,6 +155,10 @@ class SparseNetwork(nn.Module):
         self.slab_priors = self._slab_priors(slab)
         self.likelihood = likelihood
         self.num_data = num_data
+        self.awake = nn.Module()
+        for name, spec in self.plan.specs.items():
+            self.awake.register_buffer(_key(name), torch.ones(spec.shape, dtype=torch.bool))
+        self._live: dict[str, LiveLayer] = {}
 
     def _slab_priors(self, given: Any) -> dict[str, TorchDistributionMixin | None]:
         """Prior by parameter name; ``None`` for a Normal whose scale is learned."""
@@ -221,8 +226,56 @@ class SparseNetwork(nn.Module):
         sampled = {name: gate(name, self.priors[name], spec.shape) for name, spec in self.plan.specs.items()}
         parameters = {name: self._slab(name, sampled) for name in self.links}
         values = {name: one.value for name, one in sampled.items()}
-        output: Tensor = gated(self.net, self.plan, parameters, values, (x,))
+        output: Tensor = gated(self.net, self.plan, parameters, values, (x,), self._live)
         return output
+
+    @torch.no_grad()
+    def sleep(self, active: Mapping[str, Tensor], threshold: float = 1e-3, gain: float = 0.1) -> bool:
+        r"""Leave out of every following run what gates that are all but shut would multiply by 0.
+
+        A gate with :math:`P(z \ne 0)` below the threshold is taken to be shut, and units that hang on it
+        are not computed: the same draws but for one in ``1 / threshold``, for a fraction of the work. Its
+        parameters stay where they are, and it wakes when its probability has risen again.
+
+        Args:
+            active: P(z != 0) by gate site.
+            threshold: Probability below which a gate sleeps.
+            gain: Least change of the work, as a share of it, for which anything is changed.
+
+        Returns:
+            Whether anything changed, so that graphs captured of this model are out of date.
+        """
+        awake = {site: value >= threshold for site, value in active.items()}
+        before, after = (
+            float(self.cost.share("macs", {site: value.double() for site, value in gates.items()}))
+            for gates in (self._awake(), awake)
+        )
+        if (1.0 - gain) * before < after <= before:
+            return False
+        for site, value in self._awake().items():
+            value.copy_(awake[site])
+        self.settle()
+        return True
+
+    def settle(self) -> bool:
+        """Compute what the ``awake`` buffers say, after they were loaded or changed.
+
+        Returns:
+            Whether anything sleeps.
+        """
+        self._live = live_layers(self.plan, self._awake())
+        return bool(self._live)
+
+    @torch.no_grad()
+    def wake(self) -> None:
+        """Compute everything again."""
+        for value in self._awake().values():
+            value.fill_(True)
+        self._live = {}
+
+    def _awake(self) -> dict[str, Tensor]:
+        buffers = dict(self.awake.named_buffers())
+        return {name: buffers[_key(name)] for name in self.plan.specs}
 
     def _slab(self, name: str, sampled: Mapping[str, SampledGate]) -> Tensor:
         parameter: Tensor = attrgetter(name)(self.net)  # no nn.Parameter while a graph is captured

@@ -120,6 +120,10 @@ class GradientStep:
             parameters[name].grad = gradient
         return loss, likelihood, kl
 
+    def forget(self) -> None:
+        """Capture anew at the next step: what the model computes, and not only its values, has changed."""
+        self._graphs.clear()
+
     def _eager(self, data: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
         self._module.zero_grad(set_to_none=True)
         loss, likelihood, kl = self._module(*data)

@@ -59,6 +59,7 @@ def fit(
     target: str | Target | None = None,
     guard_collapse: bool | None = None,
     per_example_gates: bool = False,
+    sleep: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 60.0,
     resume: bool = False,
@@ -108,6 +109,10 @@ def fit(
             rightly shut.
         per_example_gates: Draw every gate once for each example; see
             :class:`~l0bayes.infer.MeanFieldELBO`.
+        sleep: Leave units out of the computation once their gates have all but shut, for models that can
+            (:class:`~l0bayes.models.SparseNetwork`): training takes less and less time the smaller the
+            network becomes. Graphs are captured anew a few times; Inductor would compile each time, so that
+            ``"auto"`` takes the captured graph.
         checkpoint: File to keep the state of the run in, with one run only. It is written at records, at
             most every ``checkpoint_every`` seconds, and when the run ends, is interrupted or diverges.
         checkpoint_every: Seconds between two writes.
@@ -171,7 +176,12 @@ def fit(
         callback=callback,
         guard_collapse=isinstance(model, CostedModel) if guard_collapse is None else guard_collapse,
         resume=resume,
+        sleep=sleep,
     )
+    if sleep and not hasattr(model, "sleep"):
+        raise ValueError(
+            f"sleep=True needs a model that can, such as SparseNetwork; got {type(model).__name__}"
+        )
     if per_example_gates:
         check_per_example(model)
     elbo = MeanFieldELBO(num_particles=num_particles, per_example_gates=per_example_gates)
@@ -186,7 +196,8 @@ def fit(
             objective = TargetELBO(
                 model, guide, elbo, target, steps=total, gate_lr=plan.gate_lr, observations=observations
             )
-    step = GradientStep(objective, _mode(compile, objective, total * restarts))
+    mode = "graph" if sleep and compile == "auto" else _mode(compile, objective, total * restarts)
+    step = GradientStep(objective, mode)
     if checkpoint is not None:
         settings = {"steps": total, "seed": seed, "target": None if target is None else str(target)}
         plan = replace(plan, checkpoint=Checkpointer(checkpoint, checkpoint_every, settings))
@@ -206,6 +217,7 @@ def fit(
         "target": None if target is None else str(target),
         "guard_collapse": plan.guard_collapse,
         "per_example_gates": per_example_gates,
+        "sleep": sleep,
         "torch": str(torch.__version__),
         "pyro": pyro.__version__,
     }
@@ -259,6 +271,8 @@ class _Runs:
             stopped = train(self.objective, self.step, self.data, plan, record, label)
         finally:
             model, guide = self.objective.model, self.objective.guide
+            if plan.sleep:
+                model.wake()
             if len(self.seeds) > 1:  # the next run starts in the same module
                 guide = copy.deepcopy(guide)
                 model = copy.deepcopy(model) if isinstance(model, torch.nn.Module) else model

@@ -37,6 +37,7 @@ class RunConfig:
         init_active: P(z != 0) at the start.
         init_scale: Of Normal slabs: standard deviation at the start.
         per_example_gates: Whether gates are drawn for every example of a minibatch.
+        sleep: Whether units are left out of the computation once their gates have all but shut.
         train_size: Number of training examples to use; ``None`` for all.
         seed: Seed of everything.
 
@@ -63,6 +64,7 @@ class RunConfig:
     init_active: float = 0.9
     init_scale: float = 0.02
     per_example_gates: bool = False
+    sleep: bool = False
     train_size: int | None = None
     seed: int = 0
 

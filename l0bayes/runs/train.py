@@ -121,6 +121,7 @@ def train_network(
         lr_schedule=Linear(1.0, 0.01, begin=config.decay_from),
         target=config.target,
         per_example_gates=config.per_example_gates,
+        sleep=config.sleep,
         seed=config.seed,
         checkpoint=out / "checkpoint.pt",
         resume=resume,
