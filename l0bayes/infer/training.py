@@ -18,6 +18,7 @@ from l0bayes.infer.checkpoint import Checkpointer
 from l0bayes.infer.checks import as_arguments
 from l0bayes.infer.collapse import most_open, reopen_collapsed
 from l0bayes.infer.compiled import GradientStep
+from l0bayes.infer.costs import activities
 from l0bayes.infer.early_stopping import EarlyStopping
 from l0bayes.infer.elbo import BoundELBO
 from l0bayes.infer.gate_parts import gate_parameters, temperatures
@@ -68,6 +69,7 @@ class Plan:
         checkpoint: Where the state of the run is kept.
         resume: Whether to go on from the checkpoint's file.
         inspect: Called once with the optimiser, before the first step.
+        sleep: Whether the model leaves out what gates that have all but shut would multiply by 0.
     """
 
     steps: int
@@ -85,6 +87,7 @@ class Plan:
     checkpoint: Checkpointer | None = None
     resume: bool = False
     inspect: Callable[[Optimizer], None] | None = None
+    sleep: bool = False
 
 
 @dataclass
@@ -181,6 +184,8 @@ def train(objective: BoundELBO, step: GradientStep, data: Any, plan: Plan, recor
     base_rates = [group["lr"] for group in optimizer.param_groups]
     if checkpoint is not None and plan.resume and checkpoint.path.exists():
         begin = checkpoint.load(objective, optimizer, history, record.collapsed)
+    if plan.sleep and objective.model.settle():
+        step.forget()
     heat = temperatures(objective.guide)
     safe = _snapshot(objective)
     pending: list[Tensor] = []
@@ -211,6 +216,8 @@ def train(objective: BoundELBO, step: GradientStep, data: Any, plan: Plan, recor
                     )
                 if plan.guard_collapse:
                     reopen_collapsed(objective.guide, start, record.collapsed, done + 1)
+                if plan.sleep and objective.model.sleep(activities(objective.guide)):
+                    step.forget()
                 safe = _snapshot(objective)
                 reading = read_gates(objective.guide)
                 history.append(
