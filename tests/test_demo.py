@@ -11,6 +11,9 @@ from l0bayes.demo import run_diabetes, run_digits
 
 mpl.use("Agg")
 
+# Cut as short as here, the gates have no time to close, and fit() says so.
+pytestmark = pytest.mark.filterwarnings("ignore::l0bayes.infer.PruningWarning")
+
 
 @pytest.fixture(scope="module")
 def regression(tmp_path_factory):
