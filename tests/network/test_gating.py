@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from l0bayes.network import recalibrate_norms
+from l0bayes.network import gated, live_layers, recalibrate_norms
 from tests.network.zoo import DIGITS, IMAGES, SETS, VECTORS, ZOO, case, lay_out, lenet, mlp, seeded
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -157,3 +157,26 @@ def test_a_network_without_normalisation_has_no_statistics():
     net = seeded(mlp).train()
     recalibrate_norms(net, VECTORS)
     assert net.training
+
+
+# ---- sleeping units ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", ZOO)
+def test_units_that_sleep_are_not_missed(name, training):
+    """What only shut gates read need not be computed: the same values and the same gradients."""
+    laid = case(name)
+    laid.net.train(training)
+    for seed in range(3):
+        gates = laid.gates(seed, 0.2, 0.9, keep=seed < 2)
+        live = live_layers(laid.plan, {site: value > 0 for site, value in gates.items()})
+        found = {}
+        for layers in ({}, live):
+            values = {key: value.clone().requires_grad_() for key, value in laid.parameters.items()}
+            output = gated(laid.net, laid.plan, values, gates, (laid.x,), layers)
+            gradients = torch.autograd.grad(output.square().sum(), list(values.values()), allow_unused=True)
+            found[bool(layers)] = [output, *(0.0 if g is None else g for g in gradients)]
+        for one, other in zip(*found.values(), strict=True) if len(found) > 1 else ():
+            difference = torch.as_tensor(one - other)
+            assert difference.abs().max() < 1e-11

@@ -24,6 +24,7 @@ def fit(model, data=(X, Y), steps=60, restarts=1, guide=None, **options):
         torch.manual_seed(0)
         guide = AutoHardConcrete(model, data, **options) if guide is None else guide
         run = {"steps": steps, "lr": 0.03, "restarts": restarts, "compile": "eager", "progress": False}
+        run["guard_collapse"] = False  # three gates of a network that has not learnt may well be shut
         return l0bayes.fit(model, guide, data, **run)
 
 
