@@ -17,15 +17,11 @@ _UNITS = "units"
 
 @runtime_checkable
 class CostedModel(Protocol):
-    r"""What a model offers so that its cost can be a target and is recorded during training.
-
-    Attributes:
-        cost_kinds: Names of the costs it knows, such as ``("params", "macs", "units")``.
-    """
+    """What a model offers so that its cost can be a target and is recorded during training."""
 
     @property
     def cost_kinds(self) -> tuple[str, ...]:
-        """Names of the costs that the model knows."""
+        """Names of the costs that the model knows, such as ``("params", "macs", "units")``."""
         ...
 
     def cost_share(self, kind: str, active: Mapping[str, Tensor]) -> Tensor:
