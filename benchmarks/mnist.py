@@ -89,7 +89,7 @@ def _train_dense(job: tuple[RunConfig, bool]) -> dict[str, Any]:
     torch.set_num_threads(1)
     data = load_data(config.data)
     with private_randomness(config.seed):
-        net = build_network(config.net, tuple(data.train_x.shape[1:]), 10)
+        net = build_network(config.net, tuple(data.train_x.shape[1:]), 10, config.dropout)
     batches = Minibatches(data.train_x, data.train_y, batch_size=config.batch_size, seed=config.seed)
     optimizer = torch.optim.Adam(net.parameters(), lr=config.lr, fused=True)
     schedule = Linear(1.0, 0.01, begin=config.decay_from)

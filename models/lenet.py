@@ -15,18 +15,20 @@ __all__ = ["LeNet5Caffe", "LeNet300100"]
 class LeNet300100(nn.Sequential):
     """LeNet-300-100: dense layers ``fc1``, ``fc2``, ..., with a ReLU between each two.
 
-    Its start is torch's own. 266,610 parameters and as many multiplications less the biases, 266,200.
+    Weights start as He et al. (2015) say, biases at 0. 266,610 parameters, of which 266,200 are weights and
+    as many multiplications.
 
     Args:
         inputs: Number of pixels.
         widths: Units of the hidden layers, at least one layer.
         classes: Number of logits.
+        dropout: Probability with which hidden units are dropped in training.
 
     Attributes:
         default_gates: The paper's placement, by pattern of layer names: the input units of every layer.
 
     Raises:
-        ValueError: If a size is below 1 or ``widths`` is empty.
+        ValueError: If a size is below 1, ``dropout`` is outside [0, 1) or ``widths`` is empty.
 
     Example::
 
@@ -36,7 +38,13 @@ class LeNet300100(nn.Sequential):
 
     default_gates: ClassVar[dict[str, str]] = {"fc*": "input"}
 
-    def __init__(self, inputs: int = 784, widths: Sequence[int] = (300, 100), classes: int = 10) -> None:
+    def __init__(
+        self,
+        inputs: int = 784,
+        widths: Sequence[int] = (300, 100),
+        classes: int = 10,
+        dropout: float = 0.0,
+    ) -> None:
         if not widths or min(widths) < 1:
             raise ValueError(f"widths must hold at least one number of units, each 1 or more, got {widths!r}")
         _check_positive(inputs=inputs, classes=classes)
@@ -46,19 +54,22 @@ class LeNet300100(nn.Sequential):
             layers[f"fc{index}"] = nn.Linear(before, after)
             if index <= len(widths):
                 layers[f"relu{index}"] = nn.ReLU()
+                layers.update(_dropout(f"drop{index}", dropout))
         super().__init__(layers)
+        _he_start(self)
 
 
 class LeNet5Caffe(nn.Sequential):
     """LeNet-5 in the version of Caffe, 20-50-800-500, for images of 28 by 28.
 
     ``conv1`` and ``conv2`` of 5 by 5 without padding, each with a ReLU and a pooling that halves the
-    maps, then ``fc1`` and ``fc2``. 431,080 parameters; its start is torch's own.
+    maps, then ``fc1`` and ``fc2``. 431,080 parameters; weights start as He et al. (2015) say, biases at 0.
 
     Args:
         widths: Maps of the two convolutions and units of the dense layer.
         channels: Channels of the images.
         classes: Number of logits.
+        dropout: Probability with which what ``fc2`` reads is dropped in training.
 
     Attributes:
         default_gates: The paper's placement, by pattern of layer names: the output maps of
@@ -66,13 +77,17 @@ class LeNet5Caffe(nn.Sequential):
             pooled maps, 16 to a map of ``conv2``.
 
     Raises:
-        ValueError: If a size is below 1 or ``widths`` has not three of them.
+        ValueError: If a size is below 1, ``dropout`` is outside [0, 1) or ``widths`` has not three of them.
     """
 
     default_gates: ClassVar[dict[str, str]] = {"conv*": "output", "fc*": "input"}
 
     def __init__(
-        self, widths: tuple[int, int, int] = (20, 50, 500), channels: int = 1, classes: int = 10
+        self,
+        widths: tuple[int, int, int] = (20, 50, 500),
+        channels: int = 1,
+        classes: int = 10,
+        dropout: float = 0.0,
     ) -> None:
         if len(widths) != 3 or min(widths) < 1:
             raise ValueError(f"widths must be three sizes, each 1 or more, got {widths!r}")
@@ -89,9 +104,25 @@ class LeNet5Caffe(nn.Sequential):
                 flatten=nn.Flatten(),
                 fc1=nn.Linear(16 * second, hidden),
                 relu3=nn.ReLU(),
+                **_dropout("drop3", dropout),
                 fc2=nn.Linear(hidden, classes),
             )
         )
+        _he_start(self)
+
+
+def _dropout(name: str, rate: float) -> dict[str, nn.Module]:
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"dropout must lie in [0, 1), got {rate!r}")
+    return {name: nn.Dropout(rate)} if rate else {}
+
+
+def _he_start(net: nn.Module) -> None:
+    for module in net.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
 
 
 def _check_positive(**sizes: int) -> None:

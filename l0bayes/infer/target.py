@@ -31,6 +31,10 @@ _RELEASE = 4.0
 _PROPORTIONAL = 2.0
 # The relative excess at which the answer saturates: the penalty's scale is not known, only its direction.
 _WIDTH = 0.1
+# A network this much smaller than asked for, relatively, is drawn up again by a multiplier of its own, which
+# starts from where no gate feels it.
+_FLOOR = 0.9
+_LIFT_START = math.log(1e-3)
 # log λ at the start and its range, in nats an observation: from what no gate feels to more than any
 # likelihood.
 _START = math.log(0.02)
@@ -42,8 +46,8 @@ _LOOK_LOGITS = 2.0
 _LOOK_SHARE = 0.1
 # From where on a gate that is about to close is held to it.
 _LATE = 0.7
-# Share of the run in which the default schedule falls to the target.
-_RAMP = 0.4
+# How the default schedule falls: fast first, and slower the smaller the network is.
+_EASE = 1.5
 # From where on, and from where on alone, the deployed share steers instead of the expected one.
 _HANDOVER = (0.35, 0.5)
 
@@ -60,11 +64,13 @@ class Target:
         kind: What is counted: ``"units"`` (open gates) for any model, and what else the model knows
             (see :class:`~l0bayes.infer.CostedModel`), such as ``"macs"`` and ``"params"``.
         share: The share, strictly between 0 and 1.
-        schedule: Share that is asked for over the progress of training. By default it falls
-            geometrically from the share at the start to ``share`` over the first two fifths of the run.
+        schedule: Share that is asked for over the progress of training. By default it falls from the
+            share at the start to ``share``, in logarithms and slower towards the end, over the first
+            ``ramp`` of the run.
+        ramp: That part of the run, in (0, 1].
 
     Raises:
-        ValueError: If ``share`` is not strictly between 0 and 1.
+        ValueError: If ``share`` is not strictly between 0 and 1, or ``ramp`` not in (0, 1].
 
     Example::
 
@@ -74,10 +80,13 @@ class Target:
     kind: str
     share: float
     schedule: Schedule | None = None
+    ramp: float = 0.4
 
     def __post_init__(self) -> None:
         if not 0.0 < self.share < 1.0:
             raise ValueError(f"share of target must lie strictly between 0 and 1, got {self.share!r}")
+        if not 0.0 < self.ramp <= 1.0:
+            raise ValueError(f"ramp of target must lie in (0, 1], got {self.ramp!r}")
 
     @classmethod
     def parse(cls, text: str) -> Target:
@@ -152,7 +161,9 @@ class TargetELBO(BoundELBO):
     the constraint is satisfied the gain :math:`g_t` is larger, so that the penalty is soon
     let go. The gradient is of the expected cost; the multiplier answers to the expected cost first and,
     from the middle of the run on, to that of the deployed network alone, which is not differentiable and
-    is what counts.
+    is what counts. Gates that have shut get no gradient, so a network that fell far below what was asked
+    for would stay there: a second multiplier, with the opposite sign and the same control, draws it back to
+    nine tenths of that.
 
     All of it is kept in buffers and updated inside the forward pass while the module is in training mode,
     as batch normalisation does, so that a captured step holds it too.
@@ -173,6 +184,8 @@ class TargetELBO(BoundELBO):
     release: Tensor
     integral: Tensor
     multiplier: Tensor
+    lift_integral: Tensor
+    lift: Tensor
     start_share: Tensor
 
     def __init__(
@@ -193,7 +206,8 @@ class TargetELBO(BoundELBO):
         self.lookahead = min(_LOOK_LOGITS / gate_lr, _LOOK_SHARE * steps)
         logits = {name: law.activity_logits.detach() for name, law in gate_laws(guide).items()}
         some = next(iter(logits.values()))
-        for name in ("asked", "handover", "late", "release", "integral", "multiplier", "start_share"):
+        control = ("integral", "multiplier", "lift_integral", "lift", "start_share")
+        for name in ("asked", "handover", "late", "release", *control):
             self.register_buffer(name, some.new_zeros(()))
         self._keys = {name: name.replace(".", "/") for name in logits}
         for name, value in logits.items():
@@ -211,6 +225,8 @@ class TargetELBO(BoundELBO):
         self.start_share.fill_(self.shares()[0])
         self.integral.fill_(_START)
         self.multiplier.zero_()
+        self.lift_integral.fill_(_LIFT_START)
+        self.lift.zero_()
         self.set_progress(0.0)
 
     def set_progress(self, progress: float) -> None:
@@ -223,7 +239,7 @@ class TargetELBO(BoundELBO):
         if self.target.schedule is not None:
             self.asked.fill_(max(self.target.share, self.target.schedule(progress)))
         else:  # geometrically, in tensors: reading the start back would wait for the device
-            way = min(1.0, progress / _RAMP)
+            way = 1.0 - (1.0 - min(1.0, progress / self.target.ramp)) ** _EASE
             start = self.start_share.clamp(min=self.target.share)
             self.asked.copy_(start ** (1.0 - way) * self.target.share**way)
         self.handover.fill_(min(1.0, max(0.0, (progress - first) / (last - first))))
@@ -242,7 +258,7 @@ class TargetELBO(BoundELBO):
         share = self._cost({name: torch.sigmoid(value) for name, value in logits.items()})
         if self.training:
             self._control({name: value.detach() for name, value in logits.items()})
-        price = self.observations * self.multiplier
+        price = self.observations * (self.multiplier - self.lift)
         return loss + price * (share / self.asked - 1.0), likelihood, kl
 
     @torch.no_grad()
@@ -254,17 +270,22 @@ class TargetELBO(BoundELBO):
             place.copy_(value)
             now[name] = torch.sigmoid(value)
             ahead[name] = torch.sigmoid(value + self.lookahead * velocity)
-        error = self._excess(ahead)
+        error = self._excess(ahead, self.asked)
         # Late in the run nothing is let go before the gates are where they head: they would turn back.
-        satisfied = torch.where(self.late > 0.0, torch.maximum(error, self._excess(now)), error)
+        satisfied = torch.where(self.late > 0.0, torch.maximum(error, self._excess(now, self.asked)), error)
         change = error.clamp(min=0.0) + self.release * satisfied.clamp(max=0.0)
         self.integral.add_(change * (_GAIN / self.steps)).clamp_(*_RANGE)
         self.multiplier.copy_((self.integral + _PROPORTIONAL * error).clamp(*_RANGE).exp())
+        lack = -self._excess(ahead, _FLOOR * self.asked)
+        change = lack.clamp(min=0.0) + _RELEASE * lack.clamp(max=0.0)
+        self.lift_integral.add_(change * (_GAIN / self.steps)).clamp_(_LIFT_START, _RANGE[1])
+        lift = (self.lift_integral + _PROPORTIONAL * lack).clamp(*_RANGE).exp()
+        self.lift.copy_(torch.where(lack > 0.0, lift, torch.zeros_like(lift)))
 
-    def _excess(self, active: dict[str, Tensor]) -> Tensor:
+    def _excess(self, active: dict[str, Tensor], asked: Tensor) -> Tensor:
         expected, strict = self._cost(active), self._cost(deployed(active))
         share = expected + self.handover * (strict - expected)
-        return ((share / self.asked).clamp(min=1e-6).log() / _WIDTH).clamp(-1.0, 1.0)
+        return ((share / asked).clamp(min=1e-6).log() / _WIDTH).clamp(-1.0, 1.0)
 
     def _cost(self, active: dict[str, Tensor]) -> Tensor:
         return cost_share(self.model, self.target.kind, active)
@@ -278,16 +299,20 @@ class TargetELBO(BoundELBO):
         return value
 
     def warn_if_missed(self) -> None:
-        """Say so where the deployed network costs more than it may."""
+        """Say so where the deployed network costs more than it may, or far less."""
         expected, reached = self.shares()
         if reached > self.target.share + 0.005:
-            warnings.warn(
-                f"the deployed network has {reached:.4f} of the dense network's {self.target.kind} where "
-                f"{self.target.share:g} was asked for (expected {expected:.4f}). Give it more steps, or a "
-                "larger gate_lr so that gates can close in time",
-                TargetWarning,
-                stacklevel=4,
-            )
+            remedy = "Give it more steps, or a larger gate_lr so that gates can close in time"
+        elif reached < self.target.share - 0.02:
+            remedy = "Give it more steps, or a smaller gate_lr so that gates can be steered"
+        else:
+            return
+        warnings.warn(
+            f"the deployed network has {reached:.4f} of the dense network's {self.target.kind} where "
+            f"{self.target.share:g} was asked for (expected {expected:.4f}). {remedy}",
+            TargetWarning,
+            stacklevel=4,
+        )
 
 
 def count_observations(model: Any, guide: Any, data: tuple[Any, ...]) -> float:

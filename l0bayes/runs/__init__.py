@@ -2,7 +2,17 @@
 
 from l0bayes.runs.architectures import ARCHITECTURES, build_network
 from l0bayes.runs.config import RunConfig
+from l0bayes.runs.pictures import plot_costs, plot_units
 from l0bayes.runs.run import Run, load_run
 from l0bayes.runs.train import train_network
 
-__all__ = ["ARCHITECTURES", "Run", "RunConfig", "build_network", "load_run", "train_network"]
+__all__ = [
+    "ARCHITECTURES",
+    "Run",
+    "RunConfig",
+    "build_network",
+    "load_run",
+    "plot_costs",
+    "plot_units",
+    "train_network",
+]

@@ -17,25 +17,28 @@ if TYPE_CHECKING:
 
 __all__ = ["ARCHITECTURES", "DATASETS", "build_network", "load_data"]
 
+Builder = Callable[[tuple[int, ...], int, float], nn.Module]
 
-def _lenet_300_100(images: tuple[int, ...], classes: int) -> nn.Module:
+
+def _lenet_300_100(images: tuple[int, ...], classes: int, dropout: float) -> nn.Module:
     from l0bayes.models import LeNet300100
 
     size = 1
     for extent in images:
         size *= extent
-    return LeNet300100(inputs=size, classes=classes)
+    return LeNet300100(inputs=size, classes=classes, dropout=dropout)
 
 
-def _lenet_5_caffe(images: tuple[int, ...], classes: int) -> nn.Module:
+def _lenet_5_caffe(images: tuple[int, ...], classes: int, dropout: float) -> nn.Module:
     from l0bayes.models import LeNet5Caffe
 
     if images != (1, 28, 28):
         raise ValueError(f"lenet-5-caffe reads images of shape (1, 28, 28), got {images}")
-    return LeNet5Caffe()
+    return LeNet5Caffe(classes=classes, dropout=dropout)
 
 
-def _vision_transformer(images: tuple[int, ...], classes: int) -> nn.Module:
+def _vision_transformer(images: tuple[int, ...], classes: int, dropout: float) -> nn.Module:
+    _no_dropout("vit-small", dropout)
     from l0bayes.models import VisionTransformer
 
     if len(images) != 3 or images[1] != images[2] or images[1] % 4:
@@ -43,8 +46,14 @@ def _vision_transformer(images: tuple[int, ...], classes: int) -> nn.Module:
     return VisionTransformer(images[1], 4, images[0], 64, 4, 4, 128, classes)
 
 
-def _wide_resnet(depth: int, width: int) -> Callable[[tuple[int, ...], int], nn.Module]:
-    def build(images: tuple[int, ...], classes: int) -> nn.Module:
+def _no_dropout(name: str, dropout: float) -> None:
+    if dropout:
+        raise ValueError(f"dropout is for the LeNets; {name} has none")
+
+
+def _wide_resnet(depth: int, width: int) -> Builder:
+    def build(images: tuple[int, ...], classes: int, dropout: float) -> nn.Module:
+        _no_dropout("a wide residual network", dropout)
         from l0bayes.models import WideResNet
 
         if len(images) != 3:
@@ -54,7 +63,7 @@ def _wide_resnet(depth: int, width: int) -> Callable[[tuple[int, ...], int], nn.
     return build
 
 
-ARCHITECTURES: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
+ARCHITECTURES: dict[str, Builder] = {
     "lenet-300-100": _lenet_300_100,
     "lenet-5-caffe": _lenet_5_caffe,
     "vit-small": _vision_transformer,
@@ -68,21 +77,24 @@ DATASETS: dict[str, Callable[..., Split]] = {
 }
 
 
-def build_network(name: str, images: tuple[int, ...], classes: int) -> nn.Module:
+def build_network(name: str, images: tuple[int, ...], classes: int, dropout: float = 0.0) -> nn.Module:
     """A network by name.
 
     Args:
         name: One of :data:`ARCHITECTURES` or ``wrn-d-k``, such as ``wrn-28-10``.
         images: Shape of one image.
         classes: Number of classes.
+        dropout: Dropout of hidden units, where the architecture has it.
 
     Raises:
         ValueError: If the name is unknown, or the network does not read such images.
     """
     wide = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
     if wide:
-        return _wide_resnet(int(wide[1]), int(wide[2]))(images, classes)
-    net: nn.Module = _lookup(name, ARCHITECTURES, "net", " or wrn-d-k, such as wrn-28-10")(images, classes)
+        return _wide_resnet(int(wide[1]), int(wide[2]))(images, classes, dropout)
+    net: nn.Module = _lookup(name, ARCHITECTURES, "net", " or wrn-d-k, such as wrn-28-10")(
+        images, classes, dropout
+    )
     return net
 
 

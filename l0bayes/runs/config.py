@@ -22,6 +22,8 @@ class RunConfig:
         data_folder: Where its files are, if not where they are looked for.
         gates: Placement of gates; ``None`` for the architecture's own.
         target: Size of the deployed network, such as ``"macs:0.10"``; see :class:`~l0bayes.infer.Target`.
+        target_ramp: Part of the run over which the size falls to the target.
+        dropout: Dropout of hidden units of the dense layers, for the LeNets.
         penalty: Penalty of an open gate in nats.
         inclusion: Prior inclusion probability. Without it and ``penalty`` gates cost nothing in
             themselves, and the target alone shuts them.
@@ -50,6 +52,8 @@ class RunConfig:
     data_folder: str | None = None
     gates: Any = None
     target: str | None = None
+    target_ramp: float = 0.5
+    dropout: float = 0.0
     penalty: float | None = None
     inclusion: float | None = None
     slab: SlabChoice = "delta"

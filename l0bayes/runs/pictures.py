@@ -70,7 +70,7 @@ def plot_units(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     for colour, site in zip(_cycle(len(sites)), sites, strict=True):
         label = site.removeprefix("open:").removesuffix(".gate") if len(sites) <= 12 else None
         ax.plot(history["step"], history[site].clip(lower=0.8), color=colour, lw=1.5, label=label)
-    ax.set_yscale("log")
+    _log_scale(ax)
     ax.set(xlabel="step", ylabel="open gates (median)", title="Units kept over training")
     if len(sites) <= 12:
         ax.legend(frameon=False)
@@ -94,13 +94,14 @@ def plot_costs(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         raise ValueError("history has no column expected_macs; it is not of a model that knows its cost")
     ax = _axes(ax)
     words = {"macs": "MACs", "params": "parameters"}
-    for colour, (kind, word) in zip(_COLOURS, words.items(), strict=False):
+    # Of unequal width: in dense networks the two kinds lie on one another.
+    for colour, width, (kind, word) in zip(_COLOURS, (3.5, 1.2), words.items(), strict=False):
         for form, line in {"expected": "-", "deployed": "--"}.items():
-            style: dict[str, Any] = {"color": colour, "lw": 1.5, "ls": line, "label": f"{word}, {form}"}
-            ax.plot(history["step"], history[f"{form}_{kind}"], **style)
+            style: dict[str, Any] = {"color": colour, "lw": width, "ls": line, "label": f"{word}, {form}"}
+            ax.plot(history["step"], history[f"{form}_{kind}"], alpha=1.0 if width < 2.0 else 0.5, **style)
     if "target" in history and history["target"].notna().any():
         ax.plot(history["step"], history["target"], color="#333333", lw=0.9, ls=":", label="target")
-    ax.set_yscale("log")
+    _log_scale(ax)
     ax.set(xlabel="step", ylabel="share of the dense network", title="Cost over training")
     ax.legend(frameon=False)
     return ax
@@ -126,6 +127,16 @@ def _axes(ax: Axes | None) -> Axes:
     if ax is None:
         _, ax = plt.subplots(figsize=(5.6, 3.8), layout="constrained")
     return ax
+
+
+def _log_scale(ax: Axes) -> None:
+    """A logarithmic scale with plain numbers at 1, 2 and 5 times powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _cycle(count: int) -> list[str]:

@@ -12,7 +12,7 @@ import pyro.distributions as dist
 
 from l0bayes.distributions import Gate, L0Penalty, L2Penalty
 from l0bayes.guides import AutoHardConcrete
-from l0bayes.infer import Linear, Minibatches, fit
+from l0bayes.infer import Linear, Minibatches, Target, fit
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.models import SparseNetwork
 from l0bayes.runs.architectures import build_network, load_data
@@ -35,7 +35,7 @@ def assemble(config: RunConfig, data: Split) -> tuple[SparseNetwork, AutoHardCon
     """
     classes = int(data.train_y.max()) + 1
     with private_randomness(config.seed):
-        net = build_network(config.net, tuple(data.train_x.shape[1:]), classes)
+        net = build_network(config.net, tuple(data.train_x.shape[1:]), classes, config.dropout)
     prior: Any = L0Penalty(0.0)
     if config.penalty is not None:
         prior = L0Penalty(config.penalty)
@@ -110,6 +110,7 @@ def train_network(
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(config.to_json())
+    target = None if config.target is None else replace(Target.parse(config.target), ramp=config.target_ramp)
     batches = Minibatches(data.train_x, data.train_y, batch_size=config.batch_size, seed=config.seed)
     result = fit(
         model,
@@ -119,7 +120,7 @@ def train_network(
         lr=config.lr,
         gate_lr=config.gate_lr,
         lr_schedule=Linear(1.0, 0.01, begin=config.decay_from),
-        target=config.target,
+        target=target,
         per_example_gates=config.per_example_gates,
         sleep=config.sleep,
         seed=config.seed,
