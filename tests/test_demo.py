@@ -71,6 +71,6 @@ def test_the_saved_network_has_the_accuracy_it_says(network):
 
 def test_the_gates_of_the_network_are_charged_12_nats(network):
     _, result = network
-    prior = result.fit.model.inclusion["0"]
+    prior = result.fit.model.priors["0.gate"]
     assert prior.inclusion_probability.item() == pytest.approx(6.14e-6, rel=1e-2)
     assert result.fit.num_gates == 64 + 300 + 100
