@@ -12,6 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # A block of Python, with the block of plain text that may follow it at once: what it prints.
 BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\s*^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
+# A block that is run when the pages are built, without its options.
+CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(?:---\n.*?^---\n)?(.*?)^```$", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(?:e[-+]?\d+)?%?")
 
 
@@ -21,6 +23,11 @@ def pages():
     candidates = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     written = [page for page in candidates if built not in page.parents]
     return [page for page in written if BLOCK.search(page.read_text("utf-8"))]
+
+
+def built_pages():
+    """The pages of docs/ that are run when they are built."""
+    return [page for page in sorted((ROOT / "docs").glob("*.md")) if CELL.search(page.read_text("utf-8"))]
 
 
 def words(text):
@@ -45,7 +52,22 @@ def test_the_examples_of_a_page_run_in_order(page, tmp_path, monkeypatch):
     plt.close("all")
 
 
+@pytest.mark.parametrize("page", built_pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_that_is_run_when_built_runs_without_mnist(page, tmp_path, monkeypatch, capsys):
+    """Where the data are missing, on the small digits: the shorter of the two ways, and the rarer."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("L0BAYES_DATA", str(tmp_path))
+    matplotlib.use("Agg")
+    text, namespace = page.read_text("utf-8"), {"__name__": "example"}
+    for cell in CELL.finditer(text):
+        line = text.count("\n", 0, cell.start(1))
+        exec(compile("\n" * line + cell.group(1), str(page), "exec"), namespace)
+    plt.close("all")
+    assert "MNIST was not found" in capsys.readouterr().out
+
+
 def test_every_page_with_python_is_found():
+    assert built_pages()
     assert ROOT / "README.md" in pages()
     assert len(pages()) > 3
 
@@ -53,4 +75,5 @@ def test_every_page_with_python_is_found():
 def test_the_reading_of_pages():
     found = BLOCK.findall("```python\na = 1\n```\n\n```text\nA 1\n```\n```bash\nls\n```\n```python\nb\n```\n")
     assert found == [("a = 1\n", "A 1\n"), ("b\n", "")]
+    assert CELL.findall("```{code-cell} python\n---\nalt: b\n---\na = 1\n```\n") == ["a = 1\n"]
     assert words("bmi: 1.00, -0.3\nage 2,481.7 1e-3 95%") == ["age", "bmi"]
