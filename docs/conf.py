@@ -55,6 +55,7 @@ nb_execution_raise_on_error = True
 nb_merge_streams = True
 os.environ.setdefault("L0BAYES_DATA", str(here.parent.parent / "shared" / "data"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # tqdm's, of widgets that a page lacks
 
 html_theme = "furo"
 html_title = "l0bayes"
