@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributions import biject_to, constraints
 
 from l0bayes.distributions import L2Penalty
+from l0bayes.infer.modes import evaluating
 from l0bayes.sites import GateLink, gate_record, slab_record
 
 __all__ = ["Family", "Latent", "Role", "find_latents"]
@@ -92,7 +93,7 @@ def find_latents(
         return init_loc_fn(site)
 
     plates = _GivenPlates()
-    with torch.no_grad(), poutine.block(), plates:
+    with torch.no_grad(), poutine.block(), plates, evaluating(model):
         trace = poutine.trace(InitMessenger(start)(model)).get_trace(*args, **kwargs)
     latents, values = [], {}
     for name, node in trace.iter_stochastic_nodes():

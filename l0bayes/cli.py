@@ -104,6 +104,7 @@ def train(
     target: Annotated[
         str | None, typer.Option(help="Size to reach: macs:0.1, params:0.05, units:0.3.")
     ] = None,
+    dropout: Annotated[float, typer.Option(help="Dropout of hidden units, for the LeNets.")] = 0.0,
     penalty: Annotated[float | None, typer.Option(help="Nats that an open gate costs.")] = None,
     inclusion: Annotated[float | None, typer.Option(help="Prior inclusion probability of a gate.")] = None,
     gates: Annotated[
@@ -146,6 +147,7 @@ def train(
                 data_folder=data_folder,
                 gates=_placement(gates),
                 target=target,
+                dropout=dropout,
                 penalty=penalty,
                 inclusion=inclusion,
                 slab=slab,  # type: ignore[arg-type]

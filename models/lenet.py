@@ -23,12 +23,13 @@ class LeNet300100(nn.Sequential):
         widths: Units of the hidden layers, at least one layer.
         classes: Number of logits.
         dropout: Probability with which hidden units are dropped in training.
+        input_dropout: Probability with which pixels are.
 
     Attributes:
         default_gates: The paper's placement, by pattern of layer names: the input units of every layer.
 
     Raises:
-        ValueError: If a size is below 1, ``dropout`` is outside [0, 1) or ``widths`` is empty.
+        ValueError: If a size is below 1, a dropout is outside [0, 1) or ``widths`` is empty.
 
     Example::
 
@@ -44,11 +45,13 @@ class LeNet300100(nn.Sequential):
         widths: Sequence[int] = (300, 100),
         classes: int = 10,
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
     ) -> None:
         if not widths or min(widths) < 1:
             raise ValueError(f"widths must hold at least one number of units, each 1 or more, got {widths!r}")
         _check_positive(inputs=inputs, classes=classes)
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+        layers.update(_dropout("drop0", input_dropout))
         sizes = [inputs, *widths, classes]
         for index, (before, after) in enumerate(pairwise(sizes), start=1):
             layers[f"fc{index}"] = nn.Linear(before, after)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from l0bayes.distributions import DeploymentRule, Gate, L0Penalty, deployed_gates
 from l0bayes.infer.elbo import MeanFieldELBO
+from l0bayes.infer.modes import evaluating
 from l0bayes.models.likelihoods import Likelihood, Observation
 from l0bayes.network import (
     Gates,
@@ -30,7 +31,6 @@ from l0bayes.network import (
     shrink,
     trace_units,
 )
-from l0bayes.network.units import evaluating
 from l0bayes.sites import Inclusion, SampledGate, gate, slab
 
 if TYPE_CHECKING:
@@ -389,7 +389,7 @@ class SparseNetwork(nn.Module):
             small = whole
         if recalibrate is not None:
             recalibrate_norms(small, recalibrate)
-        return small
+        return small.eval()
 
     def _example_here(self) -> tuple[Any, ...]:
         """The example, of the network's type and on its device."""

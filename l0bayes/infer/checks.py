@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.infer.elbo import BoundELBO
+from l0bayes.infer.modes import evaluating
 from l0bayes.infer.randomness import private_randomness
 
 __all__ = ["check_data", "first_batch", "preflight"]
@@ -102,7 +103,13 @@ def preflight(objective: BoundELBO, data: tuple[Any, ...]) -> None:
         NotImplementedError: If a KL is missing.
     """
     store = pyro.get_param_store()
-    with private_randomness(), torch.no_grad(), pyro.validation_enabled(True), store.scope():
+    with (
+        private_randomness(),
+        torch.no_grad(),
+        pyro.validation_enabled(True),
+        store.scope(),
+        evaluating(objective),
+    ):
         terms = objective.elbo.terms(objective.model, objective.guide, *data)
         owned = {id(parameter) for parameter in objective.parameters()}
         loose = sorted(name for name, value in store._params.items() if id(value) not in owned)

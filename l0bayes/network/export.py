@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from l0bayes.infer.modes import evaluating
 from l0bayes.network.attention import HeadAttention
 from l0bayes.network.plan import GatePlan
 from l0bayes.network.select import SelectiveLinear, resized
-from l0bayes.network.units import TracedLayer, evaluating, is_depthwise, rows_of
+from l0bayes.network.units import TracedLayer, is_depthwise, rows_of
 
 __all__ = ["Scaled", "Skip", "count_macs", "shrink"]
 

@@ -17,6 +17,7 @@ from torch.func import functional_call
 from l0bayes.network.attention import HeadAttention
 from l0bayes.network.live import LiveLayer
 from l0bayes.network.plan import Factor, GatePlan
+from l0bayes.network.select import SelectiveConv1d, SelectiveConv2d, SelectiveLinear
 from l0bayes.network.units import layers_of
 from l0bayes.sites import SampledGate
 
@@ -31,7 +32,16 @@ def prepare(net: nn.Module) -> nn.Module:
 
     Args:
         net: Any module.
+
+    Raises:
+        TypeError: If it is what deploying another one left.
     """
+    for name, module in net.named_modules():
+        if isinstance(module, SelectiveLinear | SelectiveConv1d | SelectiveConv2d):
+            raise TypeError(
+                f"{name!r} is a {type(module).__name__}, which reads part of its input: this network was "
+                "deployed before. Gate the network that it was deployed from"
+            )
     new = copy.deepcopy(net)
     if isinstance(new, nn.MultiheadAttention):
         return HeadAttention(new)

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from l0bayes.infer.modes import evaluating
 from l0bayes.network.tracker import Tracker
-from l0bayes.network.units import TracedBlock, TracedLayer, UnitTrace, evaluating, layers_of, rows_of
+from l0bayes.network.units import TracedBlock, TracedLayer, UnitTrace, layers_of, rows_of
 
 __all__ = ["trace_units"]
 

@@ -2,8 +2,6 @@ r"""Units of a network and the layers that make and read them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +15,6 @@ __all__ = [
     "TracedBlock",
     "TracedLayer",
     "UnitTrace",
-    "evaluating",
     "is_depthwise",
     "layers_of",
     "rows_of",
@@ -134,22 +131,6 @@ def rows_of(example: tuple[Any, ...]) -> int:
         example: The arguments.
     """
     return next((len(x) for x in example if isinstance(x, Tensor) and x.dim()), 1)
-
-
-@contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; every module comes back to the mode it was in.
-
-    Args:
-        net: Any module.
-    """
-    training = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode
 
 
 def is_depthwise(module: nn.Module) -> bool:

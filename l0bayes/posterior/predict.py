@@ -2,16 +2,16 @@ r"""Predictions averaged over the posterior."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from l0bayes.distributions import DeploymentRule
 from l0bayes.infer.draws import Given, draw_latents, map_draws
+from l0bayes.infer.modes import evaluating
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.result import Fit
 
@@ -144,21 +144,8 @@ def _run(
             return {"value": model(*data)}
 
     # The fused kernels of attention cannot be batched over draws; the plain one can.
-    with torch.no_grad(), _eval_mode(model), sdpa_kernel(SDPBackend.MATH):
+    with torch.no_grad(), evaluating(model), sdpa_kernel(SDPBackend.MATH):
         return map_draws(one, latents, seed, chunk_size)["value"]
-
-
-@contextmanager
-def _eval_mode(model: Any) -> Iterator[None]:
-    """Batch statistics and dropout as they are for predictions; each module's own mode comes back."""
-    modes = {module: module.training for module in model.modules()} if isinstance(model, nn.Module) else {}
-    try:
-        for module in modes:
-            module.training = False
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def _link(model: Any, likelihood: str | None) -> Callable[[Tensor], Tensor]:

@@ -285,7 +285,7 @@ def _attributes(fit: Fit, seed: int, left_out: list[str]) -> dict[str, Any]:
         "torch_version": str(torch.__version__),
         "arviz_version": arviz.__version__,
         "objective": fit.objective.name,
-        "is_bound": str(fit.objective.is_bound),
+        "is_bound": int(fit.objective.is_bound),  # NetCDF knows no booleans
         "objective_note": fit.objective.note,
         "relaxation": fit.objective.relaxation,
         "slab": fit.objective.slab,

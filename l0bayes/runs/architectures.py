@@ -17,27 +17,29 @@ if TYPE_CHECKING:
 
 __all__ = ["ARCHITECTURES", "DATASETS", "build_network", "load_data"]
 
-Builder = Callable[[tuple[int, ...], int, float], nn.Module]
+Builder = Callable[[tuple[int, ...], int, tuple[float, float]], nn.Module]
 
 
-def _lenet_300_100(images: tuple[int, ...], classes: int, dropout: float) -> nn.Module:
+def _lenet_300_100(images: tuple[int, ...], classes: int, dropout: tuple[float, float]) -> nn.Module:
     from l0bayes.models import LeNet300100
 
     size = 1
     for extent in images:
         size *= extent
-    return LeNet300100(inputs=size, classes=classes, dropout=dropout)
+    return LeNet300100(inputs=size, classes=classes, dropout=dropout[0], input_dropout=dropout[1])
 
 
-def _lenet_5_caffe(images: tuple[int, ...], classes: int, dropout: float) -> nn.Module:
+def _lenet_5_caffe(images: tuple[int, ...], classes: int, dropout: tuple[float, float]) -> nn.Module:
     from l0bayes.models import LeNet5Caffe
 
     if images != (1, 28, 28):
         raise ValueError(f"lenet-5-caffe reads images of shape (1, 28, 28), got {images}")
-    return LeNet5Caffe(classes=classes, dropout=dropout)
+    if dropout[1]:
+        raise ValueError("input_dropout is for lenet-300-100; lenet-5-caffe has none")
+    return LeNet5Caffe(classes=classes, dropout=dropout[0])
 
 
-def _vision_transformer(images: tuple[int, ...], classes: int, dropout: float) -> nn.Module:
+def _vision_transformer(images: tuple[int, ...], classes: int, dropout: tuple[float, float]) -> nn.Module:
     _no_dropout("vit-small", dropout)
     from l0bayes.models import VisionTransformer
 
@@ -46,13 +48,13 @@ def _vision_transformer(images: tuple[int, ...], classes: int, dropout: float) -
     return VisionTransformer(images[1], 4, images[0], 64, 4, 4, 128, classes)
 
 
-def _no_dropout(name: str, dropout: float) -> None:
-    if dropout:
+def _no_dropout(name: str, dropout: tuple[float, float]) -> None:
+    if any(dropout):
         raise ValueError(f"dropout is for the LeNets; {name} has none")
 
 
 def _wide_resnet(depth: int, width: int) -> Builder:
-    def build(images: tuple[int, ...], classes: int, dropout: float) -> nn.Module:
+    def build(images: tuple[int, ...], classes: int, dropout: tuple[float, float]) -> nn.Module:
         _no_dropout("a wide residual network", dropout)
         from l0bayes.models import WideResNet
 
@@ -77,7 +79,9 @@ DATASETS: dict[str, Callable[..., Split]] = {
 }
 
 
-def build_network(name: str, images: tuple[int, ...], classes: int, dropout: float = 0.0) -> nn.Module:
+def build_network(
+    name: str, images: tuple[int, ...], classes: int, dropout: float = 0.0, input_dropout: float = 0.0
+) -> nn.Module:
     """A network by name.
 
     Args:
@@ -85,17 +89,17 @@ def build_network(name: str, images: tuple[int, ...], classes: int, dropout: flo
         images: Shape of one image.
         classes: Number of classes.
         dropout: Dropout of hidden units, where the architecture has it.
+        input_dropout: Dropout of inputs, likewise.
 
     Raises:
         ValueError: If the name is unknown, or the network does not read such images.
     """
+    rates = (dropout, input_dropout)
     wide = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
     if wide:
-        return _wide_resnet(int(wide[1]), int(wide[2]))(images, classes, dropout)
-    net: nn.Module = _lookup(name, ARCHITECTURES, "net", " or wrn-d-k, such as wrn-28-10")(
-        images, classes, dropout
-    )
-    return net
+        return _wide_resnet(int(wide[1]), int(wide[2]))(images, classes, rates)
+    builder: Builder = _lookup(name, ARCHITECTURES, "net", " or wrn-d-k, such as wrn-28-10")
+    return builder(images, classes, rates)
 
 
 def load_data(name: str, folder: str | Path | None = None) -> Split:

@@ -24,6 +24,7 @@ class RunConfig:
         target: Size of the deployed network, such as ``"macs:0.10"``; see :class:`~l0bayes.infer.Target`.
         target_ramp: Part of the run over which the size falls to the target.
         dropout: Dropout of hidden units of the dense layers, for the LeNets.
+        input_dropout: Dropout of pixels, for LeNet-300-100.
         penalty: Penalty of an open gate in nats.
         inclusion: Prior inclusion probability. Without it and ``penalty`` gates cost nothing in
             themselves, and the target alone shuts them.
@@ -54,6 +55,7 @@ class RunConfig:
     target: str | None = None
     target_ramp: float = 0.5
     dropout: float = 0.0
+    input_dropout: float = 0.0
     penalty: float | None = None
     inclusion: float | None = None
     slab: SlabChoice = "delta"

@@ -35,7 +35,9 @@ def assemble(config: RunConfig, data: Split) -> tuple[SparseNetwork, AutoHardCon
     """
     classes = int(data.train_y.max()) + 1
     with private_randomness(config.seed):
-        net = build_network(config.net, tuple(data.train_x.shape[1:]), classes, config.dropout)
+        net = build_network(
+            config.net, tuple(data.train_x.shape[1:]), classes, config.dropout, config.input_dropout
+        )
     prior: Any = L0Penalty(0.0)
     if config.penalty is not None:
         prior = L0Penalty(config.penalty)

@@ -31,7 +31,7 @@ def test_the_deployed_network_meets_its_target(target):
     gates = [int(columns[f"open:{name}.gate"][-1]) for name in ("a", "b")]
     reached = sum(gates) / (2 * WIDTH) if kind == "units" else (3 * gates[0] + gates[1]) / (4 * WIDTH)
     assert reached == pytest.approx(columns[f"deployed_{kind}"][-1])
-    assert float(share) - 0.038 < reached <= float(share) + 1e-6  # the costliest gate is 0.0375
+    assert float(share) - 0.038 < reached < float(share) + 0.02  # the costliest gate is 0.0375
 
 
 def test_the_history_holds_shares_multiplier_and_target():
@@ -167,7 +167,15 @@ def test_a_captured_controller_is_the_eager_one(mode):
         model = Costed()
         guide = guide_of(model)
         done = l0bayes.fit(
-            model, guide, (X, Y), steps=30, gate_lr=0.2, progress=False, compile=form, target="macs:0.2"
+            model,
+            guide,
+            (X, Y),
+            steps=30,
+            gate_lr=0.2,
+            progress=False,
+            compile=form,
+            target="macs:0.2",
+            guard_collapse=False,
         )
         assert done.mode == form
         ends.append((state_of(guide), done.history.columns["multiplier"]))
@@ -201,14 +209,14 @@ def test_gates_on_their_way_need_no_push():
     assert float(moving.multiplier) < float(still.multiplier)
 
 
-def test_the_share_asked_for_falls_from_the_start_by_equal_factors():
+def test_the_share_asked_for_falls_from_the_start_in_logarithms_and_slower_towards_the_end():
     objective = objective_of("macs:0.05")
     asked = []
     for progress in (0.0, 0.1, 0.2, 0.3, 0.4, 0.7, 1.0):
         objective.set_progress(progress)
         asked.append(float(objective.asked))
-    ratio = (0.05 / 0.9) ** 0.25
-    assert asked == pytest.approx([0.9 * ratio**k for k in (0, 1, 2, 3, 4, 4, 4)], rel=1e-4)
+    ways = [1.0 - (1.0 - part) ** 1.5 for part in (0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0)]
+    assert asked == pytest.approx([0.9 * (0.05 / 0.9) ** way for way in ways], rel=1e-4)
 
 
 def test_a_schedule_of_ones_own():

@@ -542,3 +542,28 @@ def test_copies_work():
     twin = copy.deepcopy(model)
     values = values_of(model)
     assert torch.equal(output(model, values), output(twin, values))
+
+
+def test_a_deployed_network_is_not_gated_again():
+    model = SparseNetwork(dense())
+    guide = AutoHardConcrete(model, data_for(model))
+    with torch.no_grad():
+        getattr(guide.log_alpha, "0/gate")[0] = -10.0
+    with pytest.raises(TypeError, match=r"'0' is a SelectiveLinear, .* was deployed before"):
+        SparseNetwork(model.deploy(guide))
+
+
+def test_making_a_guide_leaves_running_statistics():
+    model = SparseNetwork(nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2)))
+    x, y = torch.randn(8, 5), torch.randint(0, 2, (8,))
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    AutoHardConcrete(model, (x, y))
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
+
+
+def test_the_deployed_network_predicts():
+    model = SparseNetwork(nn.Sequential(nn.Linear(5, 4), nn.Dropout(0.5), nn.Linear(4, 2)))
+    guide = AutoHardConcrete(model, (torch.randn(8, 5), torch.zeros(8, dtype=torch.long)))
+    assert model.training
+    assert not model.deploy(guide).training

@@ -319,7 +319,7 @@ def test_attributes_say_what_was_fitted():
     assert attributes["inference_library"] == "l0bayes"
     assert attributes["inference_library_version"] == l0bayes.__version__
     assert attributes["objective"] == fits.plain().objective.name
-    assert attributes["is_bound"] == "False"
+    assert attributes["is_bound"] == 0
     assert (attributes["relaxation"], attributes["slab"]) == ("HardConcrete", "Normal")
     assert (attributes["seed"], attributes["draws_seed"]) == (0, 5)
     assert json.loads(attributes["config"]) == fits.plain().config
