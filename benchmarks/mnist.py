@@ -23,7 +23,18 @@ __all__ = ["RECIPES", "run_row", "summarise"]
 
 RECIPES: dict[str, RunConfig] = {
     "lenet-300-100": RunConfig(net="lenet-300-100", target="macs:0.095", epochs=80),
-    "lenet-5-caffe": RunConfig(net="lenet-5-caffe", target="macs:0.053", epochs=40),
+    "lenet-5-caffe": RunConfig(
+        net="lenet-5-caffe",
+        target="macs:0.0545",
+        target_ramp=0.5,
+        epochs=30,
+        batch_size=128,
+        weight_decay=1.1,
+        dropout=0.1,
+        per_example_gates=True,
+        sleep=True,
+        shifts=1,
+    ),
     "lenet-300-100-weights": RunConfig(
         net="lenet-300-100", gates="weight", target="params:0.0163", epochs=60
     ),
@@ -80,17 +91,20 @@ def _train_dense(job: tuple[RunConfig, bool]) -> dict[str, Any]:
     """
     import torch
 
-    from l0bayes.infer import Linear, Minibatches
+    from l0bayes.infer import Linear
     from l0bayes.infer.randomness import private_randomness
     from l0bayes.posterior import prediction_scores
     from l0bayes.runs.architectures import build_network, load_data
+    from l0bayes.runs.train import training_batches
 
     config, test = job
     torch.set_num_threads(1)
     data = load_data(config.data)
     with private_randomness(config.seed):
-        net = build_network(config.net, tuple(data.train_x.shape[1:]), 10, config.dropout)
-    batches = Minibatches(data.train_x, data.train_y, batch_size=config.batch_size, seed=config.seed)
+        net = build_network(
+            config.net, tuple(data.train_x.shape[1:]), 10, config.dropout, config.input_dropout
+        )
+    batches = training_batches(config, data)
     optimizer = torch.optim.Adam(net.parameters(), lr=config.lr, fused=True)
     schedule = Linear(1.0, 0.01, begin=config.decay_from)
     sets = {"validation": (data.valid_x, data.valid_y)}

@@ -5,5 +5,6 @@ from l0bayes.datasets.idx import mnist
 from l0bayes.datasets.packaged import diabetes, digits
 from l0bayes.datasets.png import cifar10
 from l0bayes.datasets.records import ImageSplit, Split, Table
+from l0bayes.datasets.shifts import Shifts
 
-__all__ = ["ImageSplit", "Split", "Table", "cifar10", "data_folder", "diabetes", "digits", "mnist"]
+__all__ = ["ImageSplit", "Shifts", "Split", "Table", "cifar10", "data_folder", "diabetes", "digits", "mnist"]

@@ -2,7 +2,7 @@ r"""Minibatches of tensors that are in memory: shuffled anew each epoch, and at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ class Minibatches:
         *tensors: Tensors with the examples along the first dimension, all equally many.
         batch_size: Number of examples a batch.
         seed: Seed of the order.
+        transform: From the first tensor's rows and a generator to what takes their place, such as
+            :class:`~l0bayes.datasets.Shifts`. The generator is a function of seed, epoch and batch.
 
     Raises:
         TypeError: If an argument is no tensor.
@@ -37,7 +39,13 @@ class Minibatches:
         fit = l0bayes.fit(model, guide, batches, epochs=20)
     """
 
-    def __init__(self, *tensors: Tensor, batch_size: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        *tensors: Tensor,
+        batch_size: int,
+        seed: int = 0,
+        transform: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    ) -> None:
         if not tensors:
             raise ValueError("tensors must be at least one, got none")
         for index, tensor in enumerate(tensors):
@@ -57,6 +65,7 @@ class Minibatches:
         self.tensors = tensors
         self.batch_size = batch_size
         self.seed = seed
+        self.transform = transform
         self._epoch = 0
 
     @property
@@ -78,12 +87,19 @@ class Minibatches:
             index: The epoch, from 0.
             start: First batch to give, to go on inside an epoch.
         """
-        entropy = np.random.SeedSequence([self.seed, index]).generate_state(1, np.uint64)
-        generator = torch.Generator().manual_seed(int(entropy[0]))
+        generator = _generator(self.seed, index)
         order = torch.randperm(self.num_data, generator=generator).to(self.tensors[0].device)
         for batch in range(start, len(self)):
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield tuple(tensor.index_select(0, rows) for tensor in self.tensors)
+            first, *others = (tensor.index_select(0, rows) for tensor in self.tensors)
+            if self.transform is not None:
+                first = self.transform(first, _generator(self.seed, index, batch))
+            yield (first, *others)
 
     def __repr__(self) -> str:
         return f"Minibatches({len(self)} batches of {self.batch_size} of {self.num_data} examples)"
+
+
+def _generator(*entropy: int) -> torch.Generator:
+    state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))

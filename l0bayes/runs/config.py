@@ -41,6 +41,7 @@ class RunConfig:
         init_scale: Of Normal slabs: standard deviation at the start.
         per_example_gates: Whether gates are drawn for every example of a minibatch.
         sleep: Whether units are left out of the computation once their gates have all but shut.
+        shifts: Largest random shift of training images, in pixels; 0 for images as they are.
         train_size: Number of training examples to use; ``None`` for all.
         seed: Seed of everything.
 
@@ -71,6 +72,7 @@ class RunConfig:
     init_scale: float = 0.02
     per_example_gates: bool = False
     sleep: bool = False
+    shifts: int = 0
     train_size: int | None = None
     seed: int = 0
 

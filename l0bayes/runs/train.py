@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyro.distributions as dist
 
+from l0bayes.datasets import Shifts
 from l0bayes.distributions import Gate, L0Penalty, L2Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Linear, Minibatches, Target, fit
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from l0bayes.datasets import Split
     from l0bayes.runs.run import Run
 
-__all__ = ["assemble", "train_network"]
+__all__ = ["assemble", "train_network", "training_batches"]
 
 
 def assemble(config: RunConfig, data: Split) -> tuple[SparseNetwork, AutoHardConcrete]:
@@ -113,7 +114,7 @@ def train_network(
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(config.to_json())
     target = None if config.target is None else replace(Target.parse(config.target), ramp=config.target_ramp)
-    batches = Minibatches(data.train_x, data.train_y, batch_size=config.batch_size, seed=config.seed)
+    batches = training_batches(config, data)
     result = fit(
         model,
         guide,
@@ -133,6 +134,22 @@ def train_network(
     )
     model.eval()
     return collect(config, result, data, out, test=test, seconds=time.perf_counter() - started)
+
+
+def training_batches(config: RunConfig, data: Split) -> Minibatches:
+    """The minibatches of a run.
+
+    Args:
+        config: Its settings.
+        data: Its data.
+    """
+    return Minibatches(
+        data.train_x,
+        data.train_y,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        transform=Shifts(config.shifts) if config.shifts else None,
+    )
 
 
 def _check_folder(out: Path, config: RunConfig, resume: bool, force: bool) -> None:
