@@ -60,3 +60,19 @@ def test_unusable_arguments_are_named(tensors, options, message):
 def test_a_list_is_no_tensor():
     with pytest.raises(TypeError, match="argument 1 of tensors must be a Tensor, got list"):
         Minibatches(X, [1.0] * 10, batch_size=2)
+
+
+def test_a_transform_draws_the_same_for_the_same_batch():
+    x, y = torch.arange(12.0)[:, None], torch.arange(12)
+
+    def noisy(rows, generator):
+        return rows + torch.rand(rows.shape, generator=generator)
+
+    batches = Minibatches(x, y, batch_size=4, seed=3, transform=noisy)
+    whole = list(batches.epoch(2))
+    for (rows, labels), (again, same) in zip(whole[1:], batches.epoch(2, start=1), strict=True):
+        assert torch.equal(rows, again)
+        assert torch.equal(labels, same)
+        assert torch.equal(rows.floor().flatten().long(), labels)
+    noise = torch.cat([rows.frac().flatten() for rows, _ in [*whole, *batches.epoch(3)]])
+    assert len(noise.unique()) == len(noise)
