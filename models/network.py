@@ -180,6 +180,14 @@ class SparseNetwork(nn.Module):
             )
         return dict.fromkeys(self.links, given)
 
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Names of the gates' dimensions in ArviZ data."""
+        return {
+            name: tuple(f"{name}_dim_{axis}" for axis in range(len(spec.shape)))
+            for name, spec in self.plan.specs.items()
+        }
+
     # ---- the model -------------------------------------------------------------------------------
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:

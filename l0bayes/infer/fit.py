@@ -161,6 +161,8 @@ def fit(
     with private_randomness():  # a loader that shuffles draws
         batch = first_batch(data)
     check_data(model, batch)
+    if hasattr(model, "check_data"):  # a model that knows which data it can observe, all of them
+        model.check_data(*(data if isinstance(data, tuple) else getattr(data, "tensors", batch)))
     total = _total_steps(steps, epochs, data)
     plan = Plan(
         steps=total,

@@ -11,7 +11,7 @@ from torch import nn
 import l0bayes
 from l0bayes.distributions import deployed_gates
 from l0bayes.guides import AutoHardConcrete
-from l0bayes.infer import GradientStep, MeanFieldELBO
+from l0bayes.infer import GradientStep, MeanFieldELBO, Minibatches
 from l0bayes.infer.draws import Given
 from l0bayes.models import LeNet5Caffe, SparseNetwork, VisionTransformer, WideResNet
 from l0bayes.network import count_macs
@@ -239,3 +239,16 @@ def test_layers_of_a_residual_network():
     assert list(table["gates"]) == [4, 5, 0, 0, 0]
     assert model.smallest_share("units") == 2 / 9
     assert model.cost_kinds == ("params", "macs", "units")
+
+
+@pytest.mark.parametrize("form", ["tuple", "minibatches"])
+def test_labels_out_of_range_are_refused_before_training(form):
+    """Also where the first batch holds none of them."""
+    torch.manual_seed(0)
+    x, y = torch.randn(40, 5), torch.randint(0, 2, (40,))
+    model = SparseNetwork(nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 2)))
+    guide = AutoHardConcrete(model, (x, y))
+    y[-1] = 2
+    data = (x, y) if form == "tuple" else Minibatches(x, y, batch_size=4)
+    with pytest.raises(ValueError, match="labels 0 to 1, for the network has 2 outputs; got 2"):
+        l0bayes.fit(model, guide, data, steps=2, progress=False)
