@@ -2,7 +2,9 @@
 
     python -m benchmarks.mnist --net lenet-5-caffe --seeds 3
 
-Recipes were chosen on the 5,000 validation images; the test set is read once, at the end of each run.
+Recipes were chosen on the 5,000 validation images; the test set is read once, at the end of each run. With
+``--keep FOLDER --no-test`` runs stay in a folder with the test set unread, and the same command without
+``--no-test`` reads it later, without training them again.
 """
 
 from __future__ import annotations
@@ -17,12 +19,29 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.environment import describe
-from l0bayes.runs import RunConfig, train_network
+from l0bayes.runs import RunConfig, load_run, score_test, train_network
 
 __all__ = ["RECIPES", "run_row", "summarise"]
 
 RECIPES: dict[str, RunConfig] = {
-    "lenet-300-100": RunConfig(net="lenet-300-100", target="macs:0.095", epochs=80),
+    "lenet-300-100": RunConfig(
+        net="lenet-300-100",
+        target="macs:0.0995",
+        target_ramp=0.6,
+        epochs=60,
+        weight_decay=0.5,
+        per_example_gates=True,
+        shifts=1,
+    ),
+    "lenet-300-100-unshifted": RunConfig(
+        net="lenet-300-100",
+        target="macs:0.0995",
+        target_ramp=0.7,
+        epochs=40,
+        weight_decay=11.0,
+        dropout=0.2,
+        per_example_gates=True,
+    ),
     "lenet-5-caffe": RunConfig(
         net="lenet-5-caffe",
         target="macs:0.0545",
@@ -36,14 +55,21 @@ RECIPES: dict[str, RunConfig] = {
         shifts=1,
     ),
     "lenet-300-100-weights": RunConfig(
-        net="lenet-300-100", gates="weight", target="params:0.0163", epochs=60
+        net="lenet-300-100", gates="weight", target="params:0.0162", target_ramp=0.65, epochs=50, shifts=1
     ),
     "lenet-300-100-normal": RunConfig(net="lenet-300-100", slab="normal", target="macs:0.095", epochs=60),
 }
 """One recipe a row; ``--net`` takes their names."""
 
 
-def run_row(name: str, seeds: int, quick: bool = False, jobs: int = 1, test: bool = True) -> dict[str, Any]:
+def run_row(
+    name: str,
+    seeds: int,
+    quick: bool = False,
+    jobs: int = 1,
+    test: bool = True,
+    keep: Path | None = None,
+) -> dict[str, Any]:
     """Train a row's recipe with several seeds.
 
     Args:
@@ -52,12 +78,14 @@ def run_row(name: str, seeds: int, quick: bool = False, jobs: int = 1, test: boo
         quick: Two epochs, to see that it runs.
         jobs: Seeds trained at a time, each with one thread.
         test: Whether to read the test set.
+        keep: Folder in which runs are kept, and found again.
 
     Returns:
         The recipe, what each seed gave, and their summary.
     """
     recipe = replace(RECIPES[name], epochs=2) if quick else RECIPES[name]
-    configs = [(replace(recipe, seed=seed), test) for seed in range(seeds)]
+    folders = [None if keep is None else keep / f"{name}-{seed}" for seed in range(seeds)]
+    configs = [(replace(recipe, seed=seed), test, folders[seed]) for seed in range(seeds)]
     with get_context("spawn").Pool(jobs) as pool:
         runs = pool.map(_train, configs, chunksize=1)
         dense = pool.map(_train_dense, configs, chunksize=1) if recipe.slab == "normal" else None
@@ -73,17 +101,26 @@ def run_row(name: str, seeds: int, quick: bool = False, jobs: int = 1, test: boo
     }
 
 
-def _train(job: tuple[RunConfig, bool]) -> dict[str, Any]:
+Job = tuple[RunConfig, bool, Path | None]
+
+
+def _train(job: Job) -> dict[str, Any]:
     import torch
 
-    config, test = job
+    config, test, keep = job
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        run = train_network(config, Path(folder) / "run", progress=False, test=test)
-    return run.results
+    if keep is None:
+        with tempfile.TemporaryDirectory() as folder:
+            return train_network(config, Path(folder) / "run", progress=False, test=test).results
+    if not (keep / "scores.json").is_file():
+        return train_network(config, keep, progress=False, test=test, force=True).results
+    run = load_run(keep)
+    if run.config != config:
+        raise ValueError(f"{keep} holds a run of another recipe")
+    return score_test(keep).results if test and "test" not in run.results["scores"] else run.results
 
 
-def _train_dense(job: tuple[RunConfig, bool]) -> dict[str, Any]:
+def _train_dense(job: Job) -> dict[str, Any]:
     """The same architecture without gates and with points for weights, as it is usually trained.
 
     Adam at the recipe's rate and batch size, which falls as the recipe's does. The epoch is chosen by the
@@ -97,7 +134,7 @@ def _train_dense(job: tuple[RunConfig, bool]) -> dict[str, Any]:
     from l0bayes.runs.architectures import build_network, load_data
     from l0bayes.runs.train import training_batches
 
-    config, test = job
+    config, test, _ = job
     torch.set_num_threads(1)
     data = load_data(config.data)
     with private_randomness(config.seed):
@@ -165,9 +202,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="seeds trained at a time, each with one thread")
     parser.add_argument("--quick", action="store_true", help="two epochs, to see that it runs")
     parser.add_argument("--no-test", action="store_true", help="leave the test set unread")
+    parser.add_argument("--keep", type=Path, help="folder in which runs are kept, and found again")
     parser.add_argument("--out", type=Path, help="also write the JSON here, indented")
     options = parser.parse_args()
-    result = run_row(options.net, options.seeds, options.quick, options.jobs, not options.no_test)
+    result = run_row(
+        options.net, options.seeds, options.quick, options.jobs, not options.no_test, options.keep
+    )
     if options.out is not None:
         options.out.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     print(json.dumps(result))

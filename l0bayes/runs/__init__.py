@@ -4,7 +4,7 @@ from l0bayes.runs.architectures import ARCHITECTURES, build_network
 from l0bayes.runs.config import RunConfig
 from l0bayes.runs.pictures import plot_costs, plot_units
 from l0bayes.runs.run import Run, load_run
-from l0bayes.runs.train import train_network
+from l0bayes.runs.train import score_test, train_network
 
 __all__ = [
     "ARCHITECTURES",
@@ -14,5 +14,6 @@ __all__ = [
     "load_run",
     "plot_costs",
     "plot_units",
+    "score_test",
     "train_network",
 ]

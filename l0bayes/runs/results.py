@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from l0bayes.datasets import Split
     from l0bayes.infer import Fit
 
-__all__ = ["collect"]
+__all__ = ["collect", "judge"]
 
 _DRAWS = 50
 _POSTERIOR_ROWS = 200
@@ -48,17 +48,9 @@ def collect(
     rows = (data.train_x[:500], data.train_y[:500])
     layers, costs = model.layer_table(guide, rows), model.cost_table(guide)
     small = model.deploy(guide, recalibrate=data.train_x[:5000])
-    sets = {"validation": (data.valid_x, data.valid_y)} | (
-        {"test": (data.test_x, data.test_y)} if test else {}
-    )
-    scores: dict[str, Any] = {}
-    probabilities: dict[str, Any] = {}
-    for name, (x, y) in sets.items():
-        # One pass of the network whose files are saved, statistics of its normalisation and all.
-        deployed = torch.cat([small(part).softmax(-1) for part in x.split(500)]).detach()
-        mean = predict_probabilities(fit, x, how="posterior", num_draws=_DRAWS, seed=config.seed)
-        probabilities[name] = {"deployed": deployed, "posterior": mean}
-        scores[name] = {kind: asdict(prediction_scores(p, y)) for kind, p in probabilities[name].items()}
+    probabilities, scores = {}, {}
+    for part in ("validation", "test") if test else ("validation",):
+        probabilities[part], scores[part] = judge(model, guide, small, data, part, config.seed)
     weights = sum(int(torch.count_nonzero(p)) for p in small.parameters())
     result = {
         "scores": scores,
@@ -86,6 +78,28 @@ def collect(
     _save_posterior(fit, data, out, config.seed)
     draw_pictures(fit, data, probabilities, out)
     return Run(out, config, result, fit=fit, deployed=small)
+
+
+def judge(
+    model: Any, guide: Any, small: Any, data: Split, part: str, seed: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Class probabilities and scores of the deployed network and of the posterior mean.
+
+    Args:
+        model: The model.
+        guide: Its guide.
+        small: The deployed network.
+        data: The data.
+        part: ``"validation"`` or ``"test"``.
+        seed: Seed of the draws.
+    """
+    x, y = (data.test_x, data.test_y) if part == "test" else (data.valid_x, data.valid_y)
+    # One pass of the network whose file is saved, statistics of its normalisation and all.
+    with torch.no_grad():
+        deployed = torch.cat([small(rows).softmax(-1) for rows in x.split(500)])
+    mean = predict_probabilities((model, guide), x, how="posterior", num_draws=_DRAWS, seed=seed)
+    probabilities = {"deployed": deployed, "posterior": mean}
+    return probabilities, {kind: asdict(prediction_scores(p, y)) for kind, p in probabilities.items()}
 
 
 def _architecture(layers: Any) -> str:

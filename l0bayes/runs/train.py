@@ -2,6 +2,7 @@ r"""Train a sparse network and leave everything in a folder."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyro.distributions as dist
+import torch
 
 from l0bayes.datasets import Shifts
 from l0bayes.distributions import Gate, L0Penalty, L2Penalty
@@ -18,13 +20,14 @@ from l0bayes.infer.randomness import private_randomness
 from l0bayes.models import SparseNetwork
 from l0bayes.runs.architectures import build_network, load_data
 from l0bayes.runs.config import RunConfig
-from l0bayes.runs.results import collect
+from l0bayes.runs.results import collect, judge
+from l0bayes.runs.run import load_run
 
 if TYPE_CHECKING:
     from l0bayes.datasets import Split
     from l0bayes.runs.run import Run
 
-__all__ = ["assemble", "train_network", "training_batches"]
+__all__ = ["assemble", "score_test", "train_network", "training_batches"]
 
 
 def assemble(config: RunConfig, data: Split) -> tuple[SparseNetwork, AutoHardConcrete]:
@@ -134,6 +137,35 @@ def train_network(
     )
     model.eval()
     return collect(config, result, data, out, test=test, seconds=time.perf_counter() - started)
+
+
+def score_test(folder: str | Path) -> Run:
+    """Read the test set for a run that left it unread, and write what it says into the run's scores.
+
+    Args:
+        folder: Folder of a finished run.
+
+    Returns:
+        The run.
+
+    Raises:
+        FileNotFoundError: If there is no finished run, or the data are missing.
+        ValueError: If the test set was read before.
+    """
+    run = load_run(folder)
+    if not run.results:
+        raise FileNotFoundError(f"the run in {str(folder)!r} was not finished")
+    if "test" in run.results["scores"]:
+        raise ValueError(f"the test set was read for {str(folder)!r} before")
+    data = load_data(run.config.data, run.config.data_folder)
+    model, guide = assemble(run.config, data)
+    state = torch.load(run.folder / "guide.pt", weights_only=True)
+    model.load_state_dict(state["model"])
+    guide.load_state_dict(state["guide"])
+    run.deployed = torch.load(run.folder / "deployed.pt", weights_only=False)  # a file of our own
+    _, run.results["scores"]["test"] = judge(model, guide, run.deployed, data, "test", run.config.seed)
+    (run.folder / "scores.json").write_text(json.dumps(run.results, indent=2) + "\n")
+    return run
 
 
 def training_batches(config: RunConfig, data: Split) -> Minibatches:
