@@ -9,7 +9,13 @@ from typing import Any
 
 __all__ = ["NETS", "mnist_rows"]
 
-NETS = ("lenet-300-100", "lenet-5-caffe", "lenet-300-100-weights", "lenet-300-100-normal")
+NETS = (
+    "lenet-300-100",
+    "lenet-300-100-unshifted",
+    "lenet-5-caffe",
+    "lenet-300-100-weights",
+    "lenet-300-100-normal",
+)
 ABSENT = "not measured"
 _WORDS = {
     "error": ("accuracy", 100.0, 2),
@@ -93,10 +99,19 @@ def _recipe(recipe: dict[str, Any]) -> str:
     known = {"None": "unit gates", "weight": "weight gates"}
     gates = known.get(str(recipe["gates"]), f"gates {recipe['gates']}")
     slab = "point slabs" if recipe["slab"] == "delta" else "Normal slabs"
-    return (
+    parts = [
         f"{gates}, {slab}, target {recipe['target']}, {recipe['epochs']} epochs of batches of "
         f"{recipe['batch_size']}, rates {recipe['lr']:g} and {recipe['gate_lr']:g} (gates)"
+    ]
+    if recipe["slab"] == "delta" and recipe.get("weight_decay"):
+        parts.append(f"L2 penalty of {recipe['weight_decay']:g} nats")
+    if recipe.get("dropout"):
+        parts.append(f"dropout {recipe['dropout']:g}")
+    parts.append("gates of each example" if recipe.get("per_example_gates") else "gates of each batch")
+    parts.append(
+        f"shifts of up to {recipe['shifts']} pixel" if recipe.get("shifts") else "images as they are"
     )
+    return ", ".join(parts)
 
 
 def _spread(values: list[float], digits: int, unit: str = "") -> str:

@@ -99,6 +99,7 @@ def test_recipes_are_told_in_words(tmp_path, gates):
     write(tmp_path)
     file = tmp_path / "mnist-lenet-5-caffe.json"
     found = json.loads(file.read_text())
-    found["recipe"]["gates"] = gates
+    found["recipe"] |= {"gates": gates, "shifts": 1, "dropout": 0.2}
     file.write_text(json.dumps(found))
-    assert "2 epochs" in rows.mnist_rows(tmp_path)["lenet_5_caffe"]["recipe"]
+    told = rows.mnist_rows(tmp_path)["lenet_5_caffe"]["recipe"]
+    assert all(words in told for words in ("2 epochs", "dropout 0.2", "shifts of up to 1 pixel"))
