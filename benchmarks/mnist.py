@@ -44,9 +44,9 @@ RECIPES: dict[str, RunConfig] = {
     ),
     "lenet-5-caffe": RunConfig(
         net="lenet-5-caffe",
-        target="macs:0.0545",
+        target="macs:0.0525",
         target_ramp=0.5,
-        epochs=30,
+        epochs=26,
         batch_size=128,
         weight_decay=1.1,
         dropout=0.1,
@@ -55,7 +55,7 @@ RECIPES: dict[str, RunConfig] = {
         shifts=1,
     ),
     "lenet-300-100-weights": RunConfig(
-        net="lenet-300-100", gates="weight", target="params:0.0162", target_ramp=0.65, epochs=50, shifts=1
+        net="lenet-300-100", gates="weight", target="params:0.0172", target_ramp=0.65, epochs=50, shifts=1
     ),
     "lenet-300-100-normal": RunConfig(net="lenet-300-100", slab="normal", target="macs:0.095", epochs=60),
 }
