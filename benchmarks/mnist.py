@@ -57,7 +57,15 @@ RECIPES: dict[str, RunConfig] = {
     "lenet-300-100-weights": RunConfig(
         net="lenet-300-100", gates="weight", target="params:0.0172", target_ramp=0.65, epochs=50, shifts=1
     ),
-    "lenet-300-100-normal": RunConfig(net="lenet-300-100", slab="normal", target="macs:0.095", epochs=60),
+    "lenet-300-100-normal": RunConfig(
+        net="lenet-300-100",
+        slab="normal",
+        target="macs:0.25",
+        target_ramp=0.5,
+        kl_weight=0.1,
+        epochs=25,
+        per_example_gates=True,
+    ),
 }
 """One recipe a row; ``--net`` takes their names."""
 

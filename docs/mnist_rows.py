@@ -105,6 +105,8 @@ def _recipe(recipe: dict[str, Any]) -> str:
     ]
     if recipe["slab"] == "delta" and recipe.get("weight_decay"):
         parts.append(f"L2 penalty of {recipe['weight_decay']:g} nats")
+    if recipe.get("kl_weight", 1.0) != 1.0:
+        parts.append(f"KL terms weighted by {recipe['kl_weight']:g}")
     if recipe.get("dropout"):
         parts.append(f"dropout {recipe['dropout']:g}")
     parts.append("gates of each example" if recipe.get("per_example_gates") else "gates of each batch")

@@ -31,6 +31,7 @@ class RunConfig:
         slab: ``"delta"`` for points, ``"normal"`` for a posterior over weights.
         weight_decay: Of points: coefficient c of the slab prior :math:`-\tfrac c2 \theta^2`, in nats.
         slab_scale: Of Normal slabs: the prior's standard deviation, or ``"learned"``.
+        kl_weight: Weight of all KL terms; 1 is the ELBO, less a cold posterior.
         epochs: Passes over the training data.
         batch_size: Examples a step.
         lr: Learning rate of weights.
@@ -62,6 +63,7 @@ class RunConfig:
     slab: SlabChoice = "delta"
     weight_decay: float = 0.0
     slab_scale: float | Literal["learned"] = "learned"
+    kl_weight: float = 1.0
     epochs: int = 30
     batch_size: int = 100
     lr: float = 1e-3
@@ -83,8 +85,9 @@ class RunConfig:
         for name in ("epochs", "batch_size", "train_size"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay!r}")
+        for name in ("weight_decay", "kl_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}")
         if not 0 < self.init_active < 1:
             raise ValueError(f"init_active must lie strictly between 0 and 1, got {self.init_active!r}")
         if not 0 <= self.decay_from < 1:

@@ -126,6 +126,7 @@ def train_network(
         lr=config.lr,
         gate_lr=config.gate_lr,
         lr_schedule=Linear(1.0, 0.01, begin=config.decay_from),
+        kl_weight=config.kl_weight,
         target=target,
         per_example_gates=config.per_example_gates,
         sleep=config.sleep,
