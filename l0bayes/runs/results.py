@@ -24,6 +24,8 @@ __all__ = ["collect", "judge"]
 _DRAWS = 50
 _POSTERIOR_ROWS = 200
 _POSTERIOR_DRAWS = 200
+# Multiply-accumulates that one evaluation may take: minutes on a core. Large networks get fewer draws.
+_WORK = 2e12
 
 
 def collect(
@@ -97,7 +99,8 @@ def judge(
     # One pass of the network whose file is saved, statistics of its normalisation and all.
     with torch.no_grad():
         deployed = torch.cat([small(rows).softmax(-1) for rows in x.split(500)])
-    mean = predict_probabilities((model, guide), x, how="posterior", num_draws=_DRAWS, seed=seed)
+    draws = int(min(_DRAWS, max(1.0, _WORK / (model.cost.dense["macs"] * len(x)))))
+    mean = predict_probabilities((model, guide), x, how="posterior", num_draws=draws, seed=seed)
     probabilities = {"deployed": deployed, "posterior": mean}
     return probabilities, {kind: asdict(prediction_scores(p, y)) for kind, p in probabilities.items()}
 
@@ -117,6 +120,8 @@ def _save_posterior(fit: Fit, data: Split, out: Path, seed: int) -> None:
     from l0bayes.posterior import to_arviz
 
     gates = [name for name, law in fit.guide.gates().items() if law.batch_shape.numel() <= 20_000]
-    rows = (data.valid_x[:_POSTERIOR_ROWS], data.valid_y[:_POSTERIOR_ROWS])
+    work = _POSTERIOR_DRAWS * fit.model.cost.dense["macs"]
+    count = int(min(_POSTERIOR_ROWS, max(10.0, 0.2 * _WORK / work)))
+    rows = (data.valid_x[:count], data.valid_y[:count])
     inference = to_arviz(fit, rows, num_draws=_POSTERIOR_DRAWS, seed=seed, var_names=gates, chunk_size=10)
     inference.to_netcdf(str(out / "posterior.nc"))
