@@ -24,8 +24,8 @@ __all__ = ["collect", "judge"]
 _DRAWS = 50
 _POSTERIOR_ROWS = 200
 _POSTERIOR_DRAWS = 200
-# Multiply-accumulates that one evaluation may take: minutes on a core. Large networks get fewer draws.
-_WORK = 2e12
+# Multiply-accumulates that one evaluation may take: a minute on a core. Large networks get fewer draws.
+_WORK = 5e11
 
 
 def collect(
@@ -121,7 +121,7 @@ def _save_posterior(fit: Fit, data: Split, out: Path, seed: int) -> None:
 
     gates = [name for name, law in fit.guide.gates().items() if law.batch_shape.numel() <= 20_000]
     work = _POSTERIOR_DRAWS * fit.model.cost.dense["macs"]
-    count = int(min(_POSTERIOR_ROWS, max(10.0, 0.2 * _WORK / work)))
+    count = int(min(_POSTERIOR_ROWS, max(10.0, _WORK / work)))
     rows = (data.valid_x[:count], data.valid_y[:count])
     inference = to_arviz(fit, rows, num_draws=_POSTERIOR_DRAWS, seed=seed, var_names=gates, chunk_size=10)
     inference.to_netcdf(str(out / "posterior.nc"))
