@@ -121,7 +121,8 @@ def _train(job: Job) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             return train_network(config, Path(folder) / "run", progress=False, test=test).results
     if not (keep / "scores.json").is_file():
-        return train_network(config, keep, progress=False, test=test, force=True).results
+        begun = (keep / "checkpoint.pt").is_file()
+        return train_network(config, keep, progress=False, test=test, resume=begun, force=not begun).results
     run = load_run(keep)
     if run.config != config:
         raise ValueError(f"{keep} holds a run of another recipe")
