@@ -47,7 +47,8 @@ def _row(file: Path) -> dict[str, str]:
         "architectures": "; ".join(run["architecture"] for run in runs),
         "macs_factor": _spread([run["dense_macs"] / run["deployed_macs"] for run in runs], 1, " ×"),
         "params_factor": _spread([run["dense_params"] / run["deployed_params"] for run in runs], 1, " ×"),
-        "minutes": _spread([run["seconds"] / 60 for run in runs], 0),
+        # The clock of a run that was cut short and resumed has not seen all of it.
+        "minutes": _spread([run["seconds"] / 60 for run in runs if not run.get("resumed")], 0),
         "machine": f"{found['machine']['cpus']} cores of an {found['machine']['processor']}",
         "torch": found["versions"]["torch"],
         "command": f"`{found['command']}`",
@@ -117,5 +118,7 @@ def _recipe(recipe: dict[str, Any]) -> str:
 
 
 def _spread(values: list[float], digits: int, unit: str = "") -> str:
+    if not values:
+        return "—"
     text = f"{mean(values):.{digits}f}"
     return f"{text} ± {stdev(values):.{digits}f}{unit}" if len(values) > 1 else f"{text}{unit}"

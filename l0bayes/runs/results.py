@@ -29,7 +29,14 @@ _WORK = 5e11
 
 
 def collect(
-    config: RunConfig, fit: Fit, data: Split, out: Path, *, test: bool = True, seconds: float = float("nan")
+    config: RunConfig,
+    fit: Fit,
+    data: Split,
+    out: Path,
+    *,
+    test: bool = True,
+    seconds: float = float("nan"),
+    resumed: bool = False,
 ) -> Run:
     """Evaluate a fit of a network and write tables, scores, weights, posterior and pictures.
 
@@ -40,6 +47,7 @@ def collect(
         out: Folder of the run.
         test: Whether to read the test set.
         seconds: Wall-clock time of the run so far.
+        resumed: Whether that leaves out what came before an interruption.
 
     Returns:
         The run.
@@ -64,6 +72,7 @@ def collect(
         "costs": model.cost_summary(guide),
         "architecture": _architecture(layers),
         "seconds": seconds,
+        "resumed": resumed,
         "mode": fit.mode,
         "torch": str(torch.__version__),
         "python": platform.python_version(),

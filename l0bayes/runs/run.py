@@ -72,7 +72,7 @@ class Run:
         r = self.results
         lines = [
             f"{self.config.net} on {self.config.data}, {self.config.epochs} epochs, seed {self.config.seed}: "
-            f"{r['stopped']} in {r['seconds']:.0f} s",
+            f"{r['stopped']} in {r['seconds']:.0f} s{' after it was resumed' if r.get('resumed') else ''}",
             f"  deployed    {r['architecture']}",
             f"  MACs        {r['dense_macs']:,.0f} to {r['deployed_macs']:,.0f}, "
             f"{r['dense_macs'] / max(1.0, r['deployed_macs']):.1f} times fewer "

@@ -137,7 +137,9 @@ def train_network(
         compile=compile,
     )
     model.eval()
-    return collect(config, result, data, out, test=test, seconds=time.perf_counter() - started)
+    return collect(
+        config, result, data, out, test=test, seconds=time.perf_counter() - started, resumed=resume
+    )
 
 
 def score_test(folder: str | Path) -> Run:
