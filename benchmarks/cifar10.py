@@ -52,7 +52,7 @@ def run(folder: str | None, images: int, epochs: int, seed: int, threads: int) -
         batches,
         epochs=epochs,
         lr=2e-3,
-        gate_lr=0.1,
+        gate_lr=0.05,
         target="macs:0.6",
         seed=seed,
         sleep=True,
