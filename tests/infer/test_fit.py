@@ -306,6 +306,7 @@ def test_a_record_is_the_mean_over_the_steps_since_the_last():
     assert both.kl == pytest.approx([sum(each.kl[:2]) / 2, sum(each.kl[2:]) / 2], rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::l0bayes.infer.PruningWarning")  # the run is too short to close gates
 def test_the_recorded_gate_counts_are_those_of_the_guide():
     guide = guide_of()
     with torch.no_grad():

@@ -276,8 +276,8 @@ def diverge(model, **options):
 
 
 def test_nan_during_training_keeps_what_was_reached():
-    """Two calls before the first step, then four finite steps, logged in pairs."""
-    guide, error = diverge(Exploding(6), steps=20, log_every=2, lr=0.02)
+    """Three calls before the first step, then four finite steps, logged in pairs."""
+    guide, error = diverge(Exploding(7), steps=20, log_every=2, lr=0.02)
     assert isinstance(error, FloatingPointError)
     assert "before step 6" in str(error)
     assert "lr (now 0.02)" in str(error)
