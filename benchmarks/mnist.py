@@ -140,12 +140,12 @@ def _train_dense(job: Job) -> dict[str, Any]:
     from l0bayes.infer import Linear
     from l0bayes.infer.randomness import private_randomness
     from l0bayes.posterior import prediction_scores
-    from l0bayes.runs.architectures import build_network, load_data
-    from l0bayes.runs.train import training_batches
+    from l0bayes.runs.architectures import build_network
+    from l0bayes.runs.train import run_data, training_batches
 
     config, test, _ = job
     torch.set_num_threads(1)
-    data = load_data(config.data)
+    data = run_data(config)
     with private_randomness(config.seed):
         net = build_network(
             config.net, tuple(data.train_x.shape[1:]), 10, config.dropout, config.input_dropout

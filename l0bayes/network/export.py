@@ -14,7 +14,7 @@ from l0bayes.infer.modes import evaluating
 from l0bayes.network.attention import HeadAttention
 from l0bayes.network.plan import GatePlan
 from l0bayes.network.select import SelectiveLinear, resized
-from l0bayes.network.units import TracedLayer, is_depthwise, rows_of
+from l0bayes.network.units import TracedLayer, is_depthwise, put_module, rows_of
 
 __all__ = ["Scaled", "Skip", "count_macs", "shrink"]
 
@@ -192,7 +192,7 @@ class _Shrinker:
                 where = None if len(columns) == len(comes) else torch.searchsorted(comes, columns)
                 device = module.weight.device
                 where = None if where is None else where.to(device)
-                self.replace(name, resized(module, rows.to(device), columns.to(device), where))
+                put_module(self.small, name, resized(module, rows.to(device), columns.to(device), where))
 
     def finish(self) -> None:
         """Heads, blocks, and attention that lost nothing."""
@@ -203,22 +203,18 @@ class _Shrinker:
             if not isinstance(module, HeadAttention) or self.beside_selection(name):
                 continue
             if module.num_heads * module.head_dim == module.embed_dim:
-                self.replace(name, _plain(module))
+                put_module(self.small, name, _plain(module))
         for name, site in reversed(self.plan.blocks.items()):
             gate, adds = float(self.gates[site]), self.plan.is_added(name)
             if gate == 0.0:
-                self.replace(name, Skip(adds))
+                put_module(self.small, name, Skip(adds))
             elif gate != 1.0:
-                self.replace(name, Scaled(self.module(name), gate, adds))
+                put_module(self.small, name, Scaled(self.module(name), gate, adds))
 
     def beside_selection(self, name: str) -> bool:
         """Whether torch's fused encoder layer, which plain attention allows, would miss a selection."""
         owner = self.small.get_submodule(name.rpartition(".")[0])
         return any(isinstance(module, SelectiveLinear) for module in owner.children())
-
-    def replace(self, name: str, module: nn.Module) -> None:
-        owner, _, key = name.rpartition(".")
-        self.small.get_submodule(owner)._modules[key] = module
 
 
 def _cut(parameter: nn.Parameter | None, rows: Tensor) -> nn.Parameter | None:

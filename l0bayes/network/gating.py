@@ -18,7 +18,7 @@ from l0bayes.network.attention import HeadAttention
 from l0bayes.network.live import LiveLayer
 from l0bayes.network.plan import Factor, GatePlan
 from l0bayes.network.select import SelectiveConv1d, SelectiveConv2d, SelectiveLinear
-from l0bayes.network.units import layers_of
+from l0bayes.network.units import layers_of, put_module
 from l0bayes.sites import SampledGate
 
 __all__ = ["ParameterLink", "gated", "link_parameters", "prepare", "recalibrate_norms"]
@@ -47,8 +47,7 @@ def prepare(net: nn.Module) -> nn.Module:
         return HeadAttention(new)
     for name, module in list(new.named_modules()):
         if isinstance(module, nn.MultiheadAttention):
-            owner, _, key = name.rpartition(".")
-            new.get_submodule(owner)._modules[key] = HeadAttention(module)
+            put_module(new, name, HeadAttention(module))
     return new
 
 
@@ -198,9 +197,8 @@ def gated(
     norms = _slice_parameters(net, values, live)
     with ExitStack() as stack:
         for name, read in plan.inputs.items():
-            part = live.get(name)
+            part, layer = live.get(name), plan.trace.layers[name]
             if part is not None and part.select is not None:
-                layer = plan.trace.layers[name]
                 hook = _select(part.select, getattr(layer.module, "kernel_size", ()))
                 stack.callback(net.get_submodule(name).register_forward_pre_hook(hook).remove)
             if not read:
@@ -208,7 +206,6 @@ def gated(
             multiplier = math.prod((factor.of(gates) for factor in read[1:]), start=read[0].of(gates))
             if part is not None and part.columns is not None:
                 multiplier = multiplier.index_select(-1, part.columns.to(multiplier.device))
-            layer = plan.trace.layers[name]
             if _folds(layer) and multiplier.dim() == 1:
                 weight = values[f"{name}.weight"]
                 values[f"{name}.weight"] = weight * multiplier.reshape(-1, *[1] * (weight.dim() - 2))

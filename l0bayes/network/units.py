@@ -17,6 +17,7 @@ __all__ = [
     "UnitTrace",
     "is_depthwise",
     "layers_of",
+    "put_module",
     "rows_of",
 ]
 
@@ -131,6 +132,18 @@ def rows_of(example: tuple[Any, ...]) -> int:
         example: The arguments.
     """
     return next((len(x) for x in example if isinstance(x, Tensor) and x.dim()), 1)
+
+
+def put_module(net: nn.Module, name: str, module: nn.Module) -> None:
+    """Put a module in the place of another.
+
+    Args:
+        net: The network.
+        name: Name of the place.
+        module: What comes there.
+    """
+    owner, _, key = name.rpartition(".")
+    net.get_submodule(owner)._modules[key] = module
 
 
 def is_depthwise(module: nn.Module) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from l0bayes.datasets import Split
     from l0bayes.runs.run import Run
 
-__all__ = ["assemble", "score_test", "train_network", "training_batches"]
+__all__ = ["assemble", "run_data", "score_test", "train_network", "training_batches"]
 
 
 def assemble(config: RunConfig, data: Split) -> tuple[SparseNetwork, AutoHardConcrete]:
@@ -106,10 +106,7 @@ def train_network(
     out = Path(out)
     _check_folder(out, config, resume, force)
     started = time.perf_counter()
-    data = load_data(config.data, config.data_folder)
-    if config.train_size is not None:
-        rows = slice(config.train_size)
-        data = replace(data, train_x=data.train_x[rows], train_y=data.train_y[rows])
+    data = run_data(config)
     model, guide = assemble(config, data)
     model.check_data(data.train_x, data.train_y)
     if force and out.exists():
@@ -160,7 +157,7 @@ def score_test(folder: str | Path) -> Run:
         raise FileNotFoundError(f"the run in {str(folder)!r} was not finished")
     if "test" in run.results["scores"]:
         raise ValueError(f"the test set was read for {str(folder)!r} before")
-    data = load_data(run.config.data, run.config.data_folder)
+    data = run_data(run.config)
     model, guide = assemble(run.config, data)
     state = torch.load(run.folder / "guide.pt", weights_only=True)
     model.load_state_dict(state["model"])
@@ -169,6 +166,17 @@ def score_test(folder: str | Path) -> Run:
     _, run.results["scores"]["test"] = judge(model, guide, run.deployed, data, "test", run.config.seed)
     (run.folder / "scores.json").write_text(json.dumps(run.results, indent=2) + "\n")
     return run
+
+
+def run_data(config: RunConfig) -> Split:
+    """The data of a run, as much of them as it trains on.
+
+    Args:
+        config: Its settings.
+    """
+    data = load_data(config.data, config.data_folder)
+    rows = slice(config.train_size)  # all where there is no size
+    return replace(data, train_x=data.train_x[rows], train_y=data.train_y[rows])
 
 
 def training_batches(config: RunConfig, data: Split) -> Minibatches:
