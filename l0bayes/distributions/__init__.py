@@ -7,6 +7,7 @@ from l0bayes.distributions.deployment import DeploymentRule, deployed_gates
 from l0bayes.distributions.gate_law import GateLaw
 from l0bayes.distributions.hard_concrete import HardConcrete
 from l0bayes.distributions.priors import Gate, GatePrior, L0Penalty
+from l0bayes.distributions.rectified_normal import RectifiedNormal
 from l0bayes.distributions.slab import GatedSlab, L2Penalty
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "HardConcrete",
     "L0Penalty",
     "L2Penalty",
+    "RectifiedNormal",
     "deployed_gates",
 ]

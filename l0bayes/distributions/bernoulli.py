@@ -11,8 +11,7 @@ from torch.distributions import register_kl
 from torch.nn.functional import logsigmoid
 
 from l0bayes.distributions.constraints import finite
-from l0bayes.distributions.gate_law import GateLaw
-from l0bayes.distributions.hard_concrete import HardConcrete
+from l0bayes.distributions.gate_law import GateLaw, atom_kl
 from l0bayes.distributions.numerics import as_float, bernoulli_kl
 
 __all__ = ["BernoulliGate"]
@@ -112,9 +111,16 @@ def _kl_bernoulli(q: BernoulliGate, p: BernoulliGate) -> Tensor:
     return bernoulli_kl(q.logits, p.logits)
 
 
-@register_kl(BernoulliGate, HardConcrete)
-def _kl_bernoulli_hard_concrete(q: BernoulliGate, p: HardConcrete) -> Tensor:
-    r"""Both have atoms at 0 and 1 and q has nothing else, so the mixed-measure KL is the two atoms'
-    :math:`\sum_a q(a)\log(q(a)/p(a))`; finite because p charges every set that q does."""
-    shut = torch.sigmoid(-q.logits) * (logsigmoid(-q.logits) - logsigmoid(-p.activity_logits))
-    return shut + torch.sigmoid(q.logits) * (logsigmoid(q.logits) - logsigmoid(p.saturation_logits))
+@register_kl(BernoulliGate, GateLaw)
+def _kl_bernoulli_mixed(q: BernoulliGate, p: GateLaw) -> Tensor:
+    """KL to any law with atoms at 0 and 1: q has nothing else, so it is the atoms' part alone; finite
+    because p charges every set that q does.
+
+    Raises:
+        NotImplementedError: If p has no atoms. The KL is infinite, and not offered as a number.
+    """
+    if not p.has_atom_at_zero:
+        raise NotImplementedError(
+            f"no KL from {type(q).__name__} to {type(p).__name__}, which has no atoms: it is infinite"
+        )
+    return atom_kl(q, p)

@@ -18,7 +18,7 @@ from torch.nn.functional import logsigmoid
 from l0bayes.distributions.constraints import GateInterval
 from l0bayes.distributions.numerics import bernoulli_entropy
 
-__all__ = ["GateLaw"]
+__all__ = ["GateLaw", "atom_kl", "mixed_kl"]
 
 
 class GateLaw(TorchDistribution):
@@ -95,7 +95,10 @@ class GateLaw(TorchDistribution):
         """The gate with its noise left out (Eq. 13 of the paper for the hard concrete)."""
 
     def quadrature(self) -> tuple[Tensor, Tensor]:
-        """Nodes in (0, 1) and weights for integrals over the interior, each of shape ``(n,)``.
+        """Nodes in (0, 1) and weights for integrals over the interior.
+
+        Each is of shape ``(n,)``, or ``(n, *batch_shape)`` if every gate has nodes of its own, which then
+        carry no gradient.
 
         Raises:
             NotImplementedError: If the law has no such rule and computes its moments otherwise.
@@ -161,9 +164,11 @@ class GateLaw(TorchDistribution):
         return self.icdf(half)
 
     def _column_nodes(self) -> tuple[Tensor, Tensor]:
-        """The quadrature rule shaped ``(n, 1, ..., 1)`` to broadcast against the batch."""
-        shape = (-1, *(1 for _ in self.batch_shape))
+        """The quadrature rule with its nodes first, to broadcast against the batch."""
         nodes, weights = self.quadrature()
+        if nodes.dim() > 1:
+            return nodes, weights
+        shape = (-1, *(1 for _ in self.batch_shape))
         return nodes.reshape(shape), weights.reshape(shape)
 
     @property
@@ -203,3 +208,32 @@ class GateLaw(TorchDistribution):
     def activity_entropy(self) -> Tensor:
         """Entropy of the event ``z != 0`` alone, in nats: how undecided the gate is."""
         return bernoulli_entropy(self.activity_logits)
+
+
+def atom_kl(q: GateLaw, p: GateLaw) -> Tensor:
+    r"""The atoms' part of the mixed-measure KL, :math:`\sum_{a \in \{0,1\}} q(a)\log(q(a)/p(a))`, in nats.
+
+    Args:
+        q: A law with atoms at 0 and 1.
+        p: Another, of a batch shape broadcastable to that of ``q``.
+    """
+    q0, p0 = -q.activity_logits, -p.activity_logits
+    q1, p1 = q.saturation_logits, p.saturation_logits
+    shut = torch.sigmoid(q0) * (logsigmoid(q0) - logsigmoid(p0))
+    return shut + torch.sigmoid(q1) * (logsigmoid(q1) - logsigmoid(p1))
+
+
+def mixed_kl(q: GateLaw, p: GateLaw, nodes: Tensor, weights: Tensor) -> Tensor:
+    r"""KL in the mixed measure, in nats: atoms exactly, the interior by quadrature.
+
+    .. math::
+        \sum_{a \in \{0,1\}} q(a)\log\frac{q(a)}{p(a)} + \int_0^1 q(z)\log\frac{q(z)}{p(z)}\,dz
+
+    Args:
+        q: A law with atoms at 0 and 1.
+        p: Another, of a batch shape broadcastable to that of ``q``.
+        nodes: Where both densities are taken, ``(n, ...)`` with the broadcast batch shape behind.
+        weights: Of the same shape.
+    """
+    log_q = q.log_density(nodes)
+    return atom_kl(q, p) + (weights * log_q.exp() * (log_q - p.log_density(nodes))).sum(0)

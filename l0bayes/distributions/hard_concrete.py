@@ -12,7 +12,7 @@ from torch.distributions.utils import broadcast_all
 from torch.nn.functional import logsigmoid
 
 from l0bayes.distributions.constraints import finite
-from l0bayes.distributions.gate_law import GateLaw
+from l0bayes.distributions.gate_law import GateLaw, mixed_kl
 from l0bayes.distributions.numerics import gauss_legendre, logit
 
 __all__ = ["HardConcrete"]
@@ -132,21 +132,12 @@ def _interior_rule(like: Tensor, stretch: tuple[float, float]) -> tuple[Tensor, 
 
 @register_kl(HardConcrete, HardConcrete)
 def _kl_hard_concrete(q: HardConcrete, p: HardConcrete) -> Tensor:
-    r"""KL in the mixed measure, in nats: atoms exactly, the interior by quadrature.
-
-    .. math::
-        \sum_{a \in \{0,1\}} q(a)\log\frac{q(a)}{p(a)} + \int_0^1 q(z)\log\frac{q(z)}{p(z)}\,dz
+    """KL in the mixed measure; see :func:`~l0bayes.distributions.gate_law.mixed_kl`.
 
     Temperatures and stretches may differ; the base measure is the same for all of them. The
     integral is taken in the logit of the narrower stretch, in which both densities are smooth.
     """
-    q0, p0 = -q.activity_logits, -p.activity_logits
-    q1, p1 = q.saturation_logits, p.saturation_logits
-    atoms = torch.sigmoid(q0) * (logsigmoid(q0) - logsigmoid(p0))
-    atoms = atoms + torch.sigmoid(q1) * (logsigmoid(q1) - logsigmoid(p1))
     narrower = max(q.stretch[0], p.stretch[0]), min(q.stretch[1], p.stretch[1])
     nodes, weights = _interior_rule(q.log_alpha, narrower)
     shape = (-1, *(1 for _ in range(max(len(q.batch_shape), len(p.batch_shape)))))
-    z = nodes.reshape(shape)
-    log_q = q.log_density(z)
-    return atoms + (weights.reshape(shape) * log_q.exp() * (log_q - p.log_density(z))).sum(0)
+    return mixed_kl(q, p, nodes.reshape(shape), weights.reshape(shape))

@@ -2,6 +2,7 @@ r"""Which objective a (model, guide) pair is trained on, and whether it is a bou
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from pyro import poutine
 from pyro.distributions import Delta
 from torch.distributions import Independent
 
-from l0bayes.distributions import BernoulliGate, GatedSlab, GateLaw, HardConcrete, L0Penalty
+from l0bayes.distributions import BernoulliGate, GatedSlab, GateLaw, L0Penalty
 from l0bayes.infer.elbo import MeanFieldELBO
 
 __all__ = ["Objective", "describe_objective"]
@@ -41,7 +42,7 @@ _OBJECTIVES = {
     "none": ("ELBO", True, "mean-field evidence lower bound of a model without gates"),
     "exact": ("ELBO of the strict spike and slab", True, "binary gates: a bound on the log evidence"),
     "mixed": (
-        "ELBO with a hard concrete prior",
+        "ELBO with a {prior} prior",
         True,
         "the KL is exact in the mixed measure: a bound for the spike-and-slab-style model as written",
     ),
@@ -82,6 +83,7 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
     kinds: set[str] = set()
     laws: set[str] = set()
     slabs: set[str] = set()
+    priors: set[str] = set()
     points = False
     for name, site in guide_trace.nodes.items():
         if site["type"] != "sample" or name not in model_trace.nodes:
@@ -89,7 +91,10 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
         q, p = _base(site["fn"]), _base(model_trace.nodes[name]["fn"])
         if isinstance(q, GateLaw):
             laws.add(type(q).__name__)
-            kinds.add(_kind(q, p))
+            kind = _kind(q, p)
+            kinds.add(kind)
+            if kind == "mixed":
+                priors.add(_in_words(p))
         elif isinstance(q, GatedSlab):
             slabs.add(type(q.base).__name__)
         elif isinstance(q, Delta) and not _is_pushed(name, guide_trace):
@@ -97,6 +102,7 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
     # The weakest claim of any gate is the claim of the whole.
     kind = next((k for k in ("penalty", "surrogate", "activity", "mixed", "exact") if k in kinds), "none")
     name, is_bound, note = _OBJECTIVES[kind]
+    name = name.format(prior=" and ".join(sorted(priors)))
     if Delta.__name__ in slabs:
         if kind in ("activity", "surrogate"):
             name = "Eq. 17 (activity KL, point slab)"
@@ -119,10 +125,15 @@ def _is_pushed(name: str, guide_trace: Any) -> bool:
     return any(n == f"{name}_unconstrained" or not n.endswith("_unconstrained") for n in auxiliary)
 
 
+def _in_words(law: GateLaw) -> str:
+    """``HardConcrete`` as "hard concrete"."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", type(law).__name__).lower()
+
+
 def _kind(q: GateLaw, p: Any) -> str:
     if isinstance(p, L0Penalty):
         return "penalty"
-    if isinstance(p, HardConcrete):
+    if isinstance(p, GateLaw) and p.has_atom_at_zero and not isinstance(p, BernoulliGate):
         return "mixed"
     if isinstance(q, BernoulliGate):
         return "exact"

@@ -1,7 +1,8 @@
 """Gate laws a second time, in NumPy and SciPy, straight from the formulas; nothing here imports l0bayes.
 
-Every law is the image of a standard logistic variable L, so that expectations are integrals over L
-with the weight sigma'(L), by adaptive quadrature on short pieces.
+Every law is the image of a standard variable: logistic for the concrete laws, with expectations as
+integrals over L with the weight sigma'(L), Normal for the rectified one. All are taken by adaptive
+quadrature on short pieces.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.integrate import quad
-from scipy.special import expit, log_expit, xlogy
+from scipy.special import expit, log_expit, ndtr, xlogy
 
 # sigma'(L) is below 1e-26 beyond; what is cut off is far below every tolerance.
 REACH = 60.0
@@ -143,6 +144,29 @@ class BinaryConcreteReference(Reference):
             return expit(at) * expit(-at) * function((at + self.log_alpha) / self.temperature)
 
         return integrate(weighted, -REACH, REACH)
+
+
+class RectifiedNormalReference(Reference):
+    def __init__(self, loc: float, scale: float = 0.5) -> None:
+        self.loc, self.scale = loc, scale
+        self.zero, self.one = float(ndtr(-loc / scale)), float(ndtr((loc - 1.0) / scale))
+
+    def cdf(self, x: np.ndarray) -> np.ndarray:
+        return ndtr((x - self.loc) / self.scale)
+
+    def log_density(self, logit: float) -> float:
+        at = (expit(logit) - self.loc) / self.scale
+        return float(-0.5 * at**2 - math.log(self.scale * math.sqrt(2.0 * math.pi)))
+
+    def expect_inside(self, function: Callable[[float], float]) -> float:
+        def weighted(at: float) -> float:
+            z = self.loc + self.scale * at
+            return math.exp(-0.5 * at**2) / math.sqrt(2.0 * math.pi) * function(math.log(z) - math.log1p(-z))
+
+        # exp(-0.5 * 14^2) is 3e-43.
+        return integrate(
+            weighted, max(-self.loc / self.scale, -14.0), min((1.0 - self.loc) / self.scale, 14.0)
+        )
 
 
 class BernoulliReference(Reference):

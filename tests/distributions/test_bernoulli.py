@@ -70,6 +70,8 @@ def test_a_kl_that_is_infinite_or_unknown_is_not_offered() -> None:
         kl_divergence(HardConcrete(torch.zeros(())), BernoulliGate(torch.zeros(())))
     with pytest.raises(NotImplementedError):
         kl_divergence(BinaryConcrete(torch.zeros(())), HardConcrete(torch.zeros(())))
+    with pytest.raises(NotImplementedError, match="BinaryConcrete, which has no atoms: it is infinite"):
+        kl_divergence(BernoulliGate(torch.zeros(())), BinaryConcrete(torch.zeros(())))
 
 
 def test_numbers_and_integers_become_floats() -> None:

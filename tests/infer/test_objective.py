@@ -7,7 +7,16 @@ import torch
 from pyro import poutine
 from pyro.infer.autoguide import AutoDelta, AutoGuideList, AutoMultivariateNormal, AutoNormal
 
-from l0bayes.distributions import BinaryConcrete, Gate, GatedSlab, HardConcrete, L0Penalty, L2Penalty
+from l0bayes.distributions import (
+    BernoulliGate,
+    BinaryConcrete,
+    Gate,
+    GatedSlab,
+    HardConcrete,
+    L0Penalty,
+    L2Penalty,
+    RectifiedNormal,
+)
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import describe_objective
 from l0bayes.sites import spike_and_slab
@@ -66,6 +75,24 @@ def test_a_hard_concrete_prior_and_a_point_gives_none():
     assert found.name == "ELBO with a hard concrete prior"
     assert not found.is_bound
     assert found.note.startswith("the slab is a point")
+
+
+def test_any_gate_law_with_atoms_is_a_prior_in_the_mixed_measure():
+    def found(prior, law):
+        def model():
+            pyro.sample("z", prior)
+
+        def guide():
+            pyro.sample("z", law)
+
+        return describe_objective(model, guide, ())
+
+    for law in (RectifiedNormal(0.2), BernoulliGate(0.5)):
+        objective = found(RectifiedNormal(0.5), law)
+        assert objective.name == "ELBO with a rectified normal prior"
+        assert objective.is_bound
+    assert found(BernoulliGate(0.1), BernoulliGate(0.5)).name == "ELBO of the strict spike and slab"
+    assert "never shut" in found(BinaryConcrete(0.1), BinaryConcrete(0.5)).name
 
 
 def test_binary_gates_give_the_strict_elbo():
