@@ -1,0 +1,184 @@
+"""Pictures of the study, from its results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["draw_figures"]
+
+# Okabe and Ito's palette, which colour-blind readers tell apart; a marker for each family besides.
+_LOOK = {
+    "hard_concrete": ("#0072B2", "o"),
+    "concrete": ("#56B4E9", "s"),
+    "rectified_normal": ("#009E73", "^"),
+    "hard_kumaraswamy": ("#E69F00", "D"),
+    "bernoulli": ("#D55E00", "v"),
+    "concrete_dropout": ("#555555", "P"),
+}
+_WORDS = {
+    "hard_concrete": "hard concrete",
+    "concrete": "concrete",
+    "rectified_normal": "rectified Normal, σ",
+    "hard_kumaraswamy": "hard Kumaraswamy",
+    "bernoulli": "binary",
+    "concrete_dropout": "Concrete Dropout",
+}
+
+
+def draw_figures(folder: Path) -> list[Path]:
+    """Draw the pictures for which there are results.
+
+    Args:
+        folder: Where ``relaxations-*.json`` are, and where the pictures go.
+
+    Returns:
+        The files.
+    """
+    import matplotlib as mpl
+
+    found = {}
+    for name in ("regression", "digits", "mnist"):
+        file = folder / f"relaxations-{name}.json"
+        if file.is_file():
+            found[name] = json.loads(file.read_text("utf-8"))
+    files = []
+    with mpl.rc_context({"font.size": 9, "axes.titlesize": 9.5, "svg.fonttype": "none"}):
+        if "regression" in found:
+            files.append(_regression(found["regression"], folder / "relaxations-regression.png"))
+        networks = {name: found[name] for name in ("digits", "mnist") if name in found}
+        if networks:
+            files.append(_networks(networks, folder / "relaxations-networks.png", _ERRORS))
+            files.append(_networks(networks, folder / "relaxations-gaps.png", _GAPS))
+    return files
+
+
+def _regression(results: dict[str, Any], file: Path) -> Path:
+    columns = []
+    for design in ("independent", "correlated"):
+        rows = [one for one in results["candidates"] if one["design"] == design]
+        problems = [one for one in results["problems"] if one["design"] == design]
+        columns.append((f"{design} columns", rows, problems))
+    panels = [
+        ("largest_error_exact", "largest error of an inclusion probability", "linear", "optimum_"),
+        ("evidence_gap", "log evidence − strict ELBO, nats", "log", "optimum_"),
+    ]
+    figure, axes = _grid(len(panels), len(columns), max(len(rows) for _, rows, _ in columns))
+    for line, (key, title, scale, prefix) in zip(axes, panels, strict=True):
+        for ax, (name, rows, problems) in zip(line, columns, strict=True):
+            best = [problem[prefix + key] for problem in problems]
+            ax.axvline(sum(best) / len(best), color="black", linestyle="--", linewidth=1, zorder=0)
+            _dots(ax, rows, key)
+            ax.set_xscale(scale)
+            ax.set(title=name, xlabel=title)
+        _same_limits(line)
+    note = "dashed: the best that factorised gates can do"
+    return _save(figure, file, f"{note}; mean and 95 % interval over {len(results['seeds'])} data sets")
+
+
+Panel = tuple[str, str, str, float]
+_ERRORS: list[Panel] = [
+    ("test_error", "test error of the deployed network, %", "linear", 100.0),
+    ("deployed_share", "deployed size, % of multiply-accumulates", "log", 100.0),
+]
+_GAPS: list[Panel] = [
+    ("gap", "expected − deployed size, % of multiply-accumulates", "linear", 100.0),
+    ("undecided", "undecided gates (0.05 < P < 0.95), %", "linear", 100.0),
+]
+_NETS = {"digits": "digits, 64-300-100", "mnist": "MNIST, LeNet-300-100"}
+
+
+def _networks(found: dict[str, dict[str, Any]], file: Path, panels: list[Panel]) -> Path:
+    depth = max(len(results["candidates"]) for results in found.values())
+    figure, axes = _grid(len(panels), len(found), depth)
+    for line, (key, title, scale, factor) in zip(axes, panels, strict=True):
+        for ax, (name, results) in zip(line, found.items(), strict=True):
+            # Tied gates have no target: a network that is not pruned has no place on an axis of gaps.
+            rows = [
+                one
+                for one in results["candidates"]
+                if key in one["summary"] and not (key == "gap" and one["family"] == "concrete_dropout")
+            ]
+            _dots(ax, rows, key, factor)
+            if key == "gap":
+                ax.axvline(0.0, color="black", linewidth=0.8, zorder=0)
+            if key == "deployed_share":
+                share = 100.0 * float(results["settings"]["target"].partition(":")[2])
+                ax.axvline(share, color="black", linestyle="--", linewidth=1, zorder=0)
+            ax.set_xscale(scale)
+            if scale == "log":
+                _plain_ticks(ax)
+            ax.set(title=_NETS[name], xlabel=title)
+    seeds = len(next(iter(found.values()))["seeds"])
+    note = f"mean and 95 % interval over {seeds} seeds; "
+    return _save(figure, file, note + "Concrete Dropout (hollow) has tied gates and no target for the size")
+
+
+def _dots(ax: Any, rows: list[dict[str, Any]], key: str, factor: float = 1.0) -> None:
+    labels = []
+    for place, row in enumerate(rows):
+        colour, marker = _LOOK[row["family"]]
+        labels.append(f"{_WORDS[row['family']]} {row['variant']}")
+        value = row["summary"].get(key)
+        if value is None:
+            ax.annotate(
+                "no value", (0.01, place), xycoords=("axes fraction", "data"), va="center", color=colour
+            )
+            continue
+        mean, half = factor * value["mean"], factor * (value["half_width"] or 0.0)
+        hollow = "white" if row["family"] == "concrete_dropout" else colour
+        ax.errorbar(
+            mean,
+            place,
+            xerr=[[_below(ax, mean, half)], [half]],
+            color=colour,
+            marker=marker,
+            markersize=5,
+            markerfacecolor=hollow,
+            capsize=2,
+            linewidth=1.2,
+        )
+        if place and rows[place - 1]["family"] != row["family"]:
+            ax.axhline(place - 0.5, color="#dddddd", linewidth=0.8, zorder=0)
+    ax.set_yticks(range(len(rows)), labels)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.grid(axis="x", color="#eeeeee")
+    ax.set_axisbelow(True)
+
+
+def _below(ax: Any, mean: float, half: float) -> float:
+    """The interval's lower arm, cut where a positive figure would reach zero."""
+    return min(half, 0.98 * mean) if mean > 0 else half
+
+
+def _plain_ticks(ax: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    ax.set_xticks([5, 10, 20, 50, 100])
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _grid(lines: int, columns: int, rows: int) -> tuple[Any, Any]:
+    import matplotlib.pyplot as plt
+
+    height = lines * (0.9 + 0.19 * rows)
+    return plt.subplots(lines, columns, figsize=(4.6 * columns, height), squeeze=False, layout="constrained")
+
+
+def _same_limits(line: Any) -> None:
+    limits: list[Callable[[], tuple[float, float]]] = [ax.get_xlim for ax in line]
+    low, high = min(limit()[0] for limit in limits), max(limit()[1] for limit in limits)
+    for ax in line:
+        ax.set_xlim(low, high)
+
+
+def _save(figure: Any, file: Path, note: str) -> Path:
+    import matplotlib.pyplot as plt
+
+    figure.supxlabel(note, fontsize=8.5)
+    figure.savefig(file, dpi=100)
+    plt.close(figure)
+    return file
