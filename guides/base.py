@@ -22,6 +22,7 @@ from l0bayes.distributions import BernoulliGate, GatedSlab, GateLaw
 from l0bayes.guides.latent import Latent, find_latents
 from l0bayes.guides.parameters import GuideParameters
 from l0bayes.infer.elbo import MONTE_CARLO
+from l0bayes.infer.gate_gradients import GATE_GRADIENT, DisARM, GateGradient
 
 __all__ = ["AutoGateGuide", "SlabFamily"]
 
@@ -49,6 +50,10 @@ class AutoGateGuide(AutoGuide):
         kwargs: Keyword arguments of that run.
         slab: ``"normal"`` for a law on every slab, ``"delta"`` for a point.
         gate_start: Name and start value of each gate parameter; the family's business.
+        tied: Whether the gates of a site share one set of parameters, as in Concrete Dropout, and are
+            drawn each for itself.
+        gate_gradient: How the gradient of binary gates is estimated: those of a Bernoulli family, and of
+            any family once hardened; see :class:`~l0bayes.infer.GateGradient`.
         init_scale: Standard deviation of slabs and other latents at the start (the latter in
             unconstrained space), positive.
         init_loc_fn: Pyro's per-site initialisation for slabs and other latents. A slab's own ``init``
@@ -68,6 +73,8 @@ class AutoGateGuide(AutoGuide):
         *,
         slab: SlabFamily = "normal",
         gate_start: dict[str, float],
+        tied: bool = False,
+        gate_gradient: GateGradient | None = None,
         init_scale: float = 0.1,
         init_loc_fn: Callable[[dict[str, Any]], Any] = init_to_feasible,
         create_plates: Callable[..., Any] | None = None,
@@ -81,8 +88,11 @@ class AutoGateGuide(AutoGuide):
         super().__init__(model, create_plates=create_plates)
         self.slab = slab
         self.hardened = False
+        self.tied = tied
+        self.gate_gradient = gate_gradient or DisARM()
         self.gate_parameter_names = tuple(gate_start)
         self._gate_start = dict(gate_start)
+        self._gate_shapes: dict[str, torch.Size] = {}
         self._latents, values = find_latents(model, tuple(args), kwargs, init_loc_fn)
         self._prototype_frames = {frame.name: frame for latent in self._latents for frame in latent.frames}
         for name in (*self.gate_parameter_names, "loc", "scale"):
@@ -106,8 +116,12 @@ class AutoGateGuide(AutoGuide):
             setattr(getattr(self, container), latent.key, parameter)
 
         if latent.role == "gate":
+            self._gate_shapes[latent.name] = value.shape
             for name, start in gate_start.items():
-                store(name, torch.full_like(value, start), constraints.real, latent.event_dim)
+                if self.tied:
+                    store(name, value.new_tensor(start), constraints.real, 0)
+                else:
+                    store(name, torch.full_like(value, start), constraints.real, latent.event_dim)
             return
         loc = biject_to(latent.support).inv(value)
         event_dim = latent.event_dim + loc.dim() - value.dim()
@@ -140,11 +154,13 @@ class AutoGateGuide(AutoGuide):
             raise ValueError(f"site must be one of the gate sites {sorted(gates)}, got {site!r}")
         latent = gates[site]
         values = {name: getattr(getattr(self, name), latent.key) for name in self.gate_parameter_names}
+        # Gates that share their parameters can only open together.
+        place: Any = ... if self.tied else index
         for name, start in self._gate_start.items():
-            values[name].detach()[index] = start
+            values[name].detach()[place] = start
         opening = values[self.gate_parameter_names[0]].detach()
         while not (self._gate_law(latent).activity_logits[index] > 0.1).all():
-            opening[index] += 0.1
+            opening[place] += 0.1
 
     @torch.no_grad()
     def perturb(self, seed: int, gates: float = 0.5, locs: float = 0.1) -> Self:
@@ -170,8 +186,17 @@ class AutoGateGuide(AutoGuide):
 
     def _gate_law(self, latent: Latent) -> GateLaw:
         values = {name: getattr(getattr(self, name), latent.key) for name in self.gate_parameter_names}
+        if self.tied:  # plates, of which a part may be drawn, extend the law by themselves
+            shape = self._gate_shapes[latent.name]
+            shape = shape[len(shape) - latent.event_dim :]
+            values = {name: value.expand(shape) for name, value in values.items()}
         law = self.relaxed_law(**values)
         return BernoulliGate(law.activity_logits) if self.hardened else law
+
+    def _whole_gate_law(self, latent: Latent) -> GateLaw:
+        """The law at full plate size."""
+        law = self._gate_law(latent)
+        return law.expand(self._gate_shapes[latent.name]) if self.tied else law
 
     def _slab_law(self, latent: Latent, gates: dict[str, GateLaw]) -> GatedSlab:
         loc = getattr(self.loc, latent.key)
@@ -201,12 +226,17 @@ class AutoGateGuide(AutoGuide):
 
     def laws(self) -> dict[str, Any]:
         """The variational law of every site, elementwise and at full plate size."""
-        gates: dict[str, GateLaw] = {}
-        return {latent.name: self._law(latent, gates) for latent in self._latents}
+        gates = self.gates()
+        return {
+            latent.name: gates[latent.name] if latent.role == "gate" else self._law(latent, gates)
+            for latent in self._latents
+        }
 
     def gates(self) -> dict[str, GateLaw]:
         """The posterior law of every gate site, elementwise and at full plate size."""
-        return {latent.name: self._gate_law(latent) for latent in self._latents if latent.role == "gate"}
+        return {
+            latent.name: self._whole_gate_law(latent) for latent in self._latents if latent.role == "gate"
+        }
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Sample every latent site.
@@ -232,6 +262,8 @@ class AutoGateGuide(AutoGuide):
                     stack.enter_context(plates[frame.name])
                 law = self._law(latent, gates)
                 infer: Any = {MONTE_CARLO: True} if latent.role == "other" else {}
+                if isinstance(law, BernoulliGate) and not law.has_rsample:
+                    infer = {GATE_GRADIENT: self.gate_gradient}
                 values[latent.name] = pyro.sample(
                     latent.name, law.to_event(latent.event_dim - law.event_dim), infer=infer
                 )
@@ -254,7 +286,7 @@ class AutoGateGuide(AutoGuide):
         r"""A copy of the guide with Bernoulli gates of the same activity :math:`P(z \ne 0)`.
 
         Its ELBO under the strict spike and slab is a bound for every family; see
-        :func:`l0bayes.hardened_elbo`.
+        :func:`l0bayes.hardened_elbo`. It can be trained on, with the estimator ``gate_gradient``.
         """
         hard = copy.deepcopy(self)
         hard.hardened = True
@@ -284,9 +316,8 @@ class AutoGateGuide(AutoGuide):
         """
         result = {}
         for latent in self._latents:
-            gates: dict[str, GateLaw] = {}
             if latent.role == "gate":
-                law: Any = self._law(latent, gates)
+                law: Any = self._whole_gate_law(latent)
                 probabilities = _column(quantiles, law.activity_logits)
                 result[latent.name] = law.icdf(probabilities)
                 continue

@@ -2,7 +2,6 @@ r"""The hard concrete guide."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from l0bayes.distributions import GateLaw, HardConcrete
 from l0bayes.guides.base import AutoGateGuide
+from l0bayes.guides.starts import check_temperature, logit_of_start
 
 __all__ = ["AutoHardConcrete"]
 
@@ -29,7 +29,7 @@ class AutoHardConcrete(AutoGateGuide):
         temperature: β of the hard concrete, positive.
         stretch: ``(gamma, zeta)`` with ``gamma < 0`` and ``zeta > 1``.
         init_active: :math:`P(z \ne 0)` at the start, strictly between 0 and 1.
-        **options: ``slab``, ``init_scale``, ``init_loc_fn`` and ``create_plates`` of
+        **options: ``slab``, ``tied``, ``init_scale``, ``init_loc_fn`` and ``create_plates`` of
             :class:`~l0bayes.guides.AutoGateGuide`.
 
     Raises:
@@ -55,15 +55,13 @@ class AutoHardConcrete(AutoGateGuide):
         init_active: float = 0.5,
         **options: Any,
     ) -> None:
-        if not temperature > 0.0:
-            raise ValueError(f"temperature must be positive, got {temperature!r}")
-        if not 0.0 < init_active < 1.0:
-            raise ValueError(f"init_active must lie strictly between 0 and 1, got {init_active!r}")
+        temperature = check_temperature(temperature)
+        start = logit_of_start(init_active)
         at_zero = HardConcrete(0.0, temperature, stretch)  # refuses a wrong stretch before any work
-        start = math.log(init_active) - math.log1p(-init_active) - float(at_zero.activity_logits)
+        start -= float(at_zero.activity_logits)
         super().__init__(model, args, kwargs, gate_start={"log_alpha": start}, **options)
         self.stretch = at_zero.stretch
-        self.register_buffer("temperature", torch.tensor(float(temperature)))
+        self.register_buffer("temperature", torch.tensor(temperature))
 
     def relaxed_law(self, **parameters: Tensor) -> GateLaw:
         return HardConcrete(parameters["log_alpha"], self.temperature, self.stretch)

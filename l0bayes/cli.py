@@ -118,7 +118,18 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Examples a step.")] = 100,
     lr: Annotated[float, typer.Option(help="Learning rate of weights.")] = 1e-3,
     gate_lr: Annotated[float, typer.Option(help="Learning rate of gates.")] = 1e-2,
-    temperature: Annotated[float, typer.Option(help="Temperature of the gates.")] = 2.0 / 3.0,
+    family: Annotated[
+        str,
+        typer.Option(
+            help="hard_concrete, concrete, hard_kumaraswamy, rectified_normal, bernoulli or concrete_dropout."
+        ),
+    ] = "hard_concrete",
+    temperature: Annotated[
+        float | None, typer.Option(help="Temperature of the gates; the family's own if not given.")
+    ] = None,
+    estimator: Annotated[
+        str | None, typer.Option(help="Of the family bernoulli: disarm, rloo or straight_through.")
+    ] = None,
     train_size: Annotated[int | None, typer.Option(help="Number of training examples to use.")] = None,
     seed: Seed = 0,
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
@@ -156,7 +167,9 @@ def train(
                 batch_size=batch_size,
                 lr=lr,
                 gate_lr=gate_lr,
+                family=family,
                 temperature=temperature,
+                estimator=estimator,
                 train_size=train_size,
                 seed=seed,
             )

@@ -6,9 +6,11 @@ from l0bayes.distributions.concrete import BinaryConcrete
 from l0bayes.distributions.deployment import DeploymentRule, deployed_gates
 from l0bayes.distributions.gate_law import GateLaw
 from l0bayes.distributions.hard_concrete import HardConcrete
+from l0bayes.distributions.hard_kumaraswamy import HardKumaraswamy
 from l0bayes.distributions.priors import Gate, GatePrior, L0Penalty
 from l0bayes.distributions.rectified_normal import RectifiedNormal
 from l0bayes.distributions.slab import GatedSlab, L2Penalty
+from l0bayes.distributions.straight_through import StraightThroughGate
 
 __all__ = [
     "BernoulliGate",
@@ -19,8 +21,10 @@ __all__ = [
     "GatePrior",
     "GatedSlab",
     "HardConcrete",
+    "HardKumaraswamy",
     "L0Penalty",
     "L2Penalty",
     "RectifiedNormal",
+    "StraightThroughGate",
     "deployed_gates",
 ]

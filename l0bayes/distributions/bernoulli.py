@@ -12,7 +12,7 @@ from torch.nn.functional import logsigmoid
 
 from l0bayes.distributions.constraints import finite
 from l0bayes.distributions.gate_law import GateLaw, atom_kl
-from l0bayes.distributions.numerics import as_float, bernoulli_kl
+from l0bayes.distributions.numerics import as_float, bernoulli_kl, binary_draws
 
 __all__ = ["BernoulliGate"]
 
@@ -56,7 +56,7 @@ class BernoulliGate(GateLaw):
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
         with torch.no_grad():
-            return torch.bernoulli(self.prob_active.expand(self._extended_shape(sample_shape)))
+            return binary_draws(self.prob_active.expand(self._extended_shape(sample_shape)))
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         """The values 0 and 1, for Pyro's exact enumeration."""

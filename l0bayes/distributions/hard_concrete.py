@@ -13,7 +13,8 @@ from torch.nn.functional import logsigmoid
 
 from l0bayes.distributions.constraints import finite
 from l0bayes.distributions.gate_law import GateLaw, mixed_kl
-from l0bayes.distributions.numerics import gauss_legendre, logit
+from l0bayes.distributions.numerics import logit
+from l0bayes.distributions.stretch import checked_stretch, interior_rule, logit_of_one, logit_of_zero
 
 __all__ = ["HardConcrete"]
 
@@ -62,13 +63,8 @@ class HardConcrete(GateLaw):
         stretch: tuple[float, float] = (-0.1, 1.1),
         validate_args: bool | None = None,
     ) -> None:
-        gamma, zeta = stretch
-        if not (gamma < 0.0 and zeta > 1.0):
-            raise ValueError(
-                f"stretch must be a pair (gamma, zeta) with gamma < 0 and zeta > 1, got {stretch!r}"
-            )
+        self.stretch = checked_stretch(stretch)
         self.log_alpha, self.temperature = broadcast_all(log_alpha, temperature)
-        self.stretch = (float(gamma), float(zeta))
         TorchDistribution.__init__(self, self.log_alpha.shape, validate_args=validate_args)
 
     def _unstretched_logit(self, z: Tensor) -> Tensor:
@@ -77,11 +73,11 @@ class HardConcrete(GateLaw):
 
     @property
     def activity_logits(self) -> Tensor:
-        return self.log_alpha - self.temperature * _logit_of_zero(self.stretch)
+        return self.log_alpha - self.temperature * logit_of_zero(self.stretch)
 
     @property
     def saturation_logits(self) -> Tensor:
-        return self.log_alpha - self.temperature * _logit_of_one(self.stretch)
+        return self.log_alpha - self.temperature * logit_of_one(self.stretch)
 
     def unclipped_icdf(self, u: Tensor) -> Tensor:
         gamma, zeta = self.stretch
@@ -106,28 +102,7 @@ class HardConcrete(GateLaw):
         return (torch.sigmoid(self.log_alpha) * (zeta - gamma) + gamma).clamp(0.0, 1.0)
 
     def quadrature(self) -> tuple[Tensor, Tensor]:
-        return _interior_rule(self.log_alpha, self.stretch)
-
-
-def _logit_of_zero(stretch: tuple[float, float]) -> float:
-    """Logit of the binary concrete value that is stretched to 0; negative."""
-    gamma, zeta = stretch
-    return math.log(-gamma / zeta)
-
-
-def _logit_of_one(stretch: tuple[float, float]) -> float:
-    """Logit of the binary concrete value that is stretched to 1; positive."""
-    gamma, zeta = stretch
-    return math.log((1.0 - gamma) / (zeta - 1.0))
-
-
-def _interior_rule(like: Tensor, stretch: tuple[float, float]) -> tuple[Tensor, Tensor]:
-    """Nodes and weights on (0, 1), Gauss-Legendre in the logit of the unstretched variable."""
-    gamma, zeta = stretch
-    low, high = _logit_of_zero(stretch), _logit_of_one(stretch)
-    y, weights = gauss_legendre(like, low, high, math.ceil(_NODES_PER_UNIT * (high - low)))
-    s = torch.sigmoid(y)
-    return s * (zeta - gamma) + gamma, weights * (zeta - gamma) * s * torch.sigmoid(-y)
+        return interior_rule(self.log_alpha, self.stretch, _NODES_PER_UNIT)
 
 
 @register_kl(HardConcrete, HardConcrete)
@@ -138,6 +113,6 @@ def _kl_hard_concrete(q: HardConcrete, p: HardConcrete) -> Tensor:
     integral is taken in the logit of the narrower stretch, in which both densities are smooth.
     """
     narrower = max(q.stretch[0], p.stretch[0]), min(q.stretch[1], p.stretch[1])
-    nodes, weights = _interior_rule(q.log_alpha, narrower)
+    nodes, weights = interior_rule(q.log_alpha, narrower, _NODES_PER_UNIT)
     shape = (-1, *(1 for _ in range(max(len(q.batch_shape), len(p.batch_shape)))))
     return mixed_kl(q, p, nodes.reshape(shape), weights.reshape(shape))

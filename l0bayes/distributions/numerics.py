@@ -3,6 +3,7 @@ r"""Numerics shared by the gate laws: stable Bernoulli terms and fixed quadratur
 from __future__ import annotations
 
 import itertools
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +15,9 @@ __all__ = [
     "as_float",
     "bernoulli_entropy",
     "bernoulli_kl",
+    "binary_draws",
     "gauss_legendre",
+    "log1mexp",
     "logistic_rule",
     "logit",
     "panelled_gauss_legendre",
@@ -45,6 +48,18 @@ def as_float(value: Tensor | float) -> Tensor:
     return torch.as_tensor(value, dtype=torch.get_default_dtype())
 
 
+def binary_draws(probability: Tensor) -> Tensor:
+    """Zeros and ones in the dtype of their probability, without gradient.
+
+    By comparison with uniform numbers, and not by ``torch.bernoulli``, which a compiler replaces by other
+    random numbers than those of eager mode.
+
+    Args:
+        probability: Of a one, any shape.
+    """
+    return (torch.rand_like(probability) < probability).to(probability.dtype)
+
+
 def logit(p: Tensor) -> Tensor:
     r""":math:`\log p - \log(1 - p)`; 0 and 1 give the infinities.
 
@@ -52,6 +67,19 @@ def logit(p: Tensor) -> Tensor:
         p: Probabilities, any shape.
     """
     return torch.log(p) - torch.log1p(-p)
+
+
+def log1mexp(x: Tensor) -> Tensor:
+    """``log(1 - exp(x))`` for negative x, exact to rounding at both ends.
+
+    Args:
+        x: Negative, any shape; 0 gives minus infinity.
+    """
+    near = x > -math.log(2.0)
+    # By sinh, for TorchInductor compiles expm1(x) into exp(x) - 1 on a CPU.
+    half = 0.5 * torch.where(near, x, -1.0)
+    of_near = half + torch.log(-2.0 * torch.sinh(half))
+    return torch.where(near, of_near, torch.log1p(-torch.exp(torch.where(near, -1.0, x))))
 
 
 def bernoulli_entropy(logits: Tensor) -> Tensor:

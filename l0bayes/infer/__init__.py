@@ -9,6 +9,7 @@ from l0bayes.infer.early_stopping import EarlyStopping
 from l0bayes.infer.elbo import MONTE_CARLO, BoundELBO, ELBOTerms, MeanFieldELBO
 from l0bayes.infer.fit import fit
 from l0bayes.infer.forecast import PruningForecast, PruningWarning, SiteForecast, pruning_forecast
+from l0bayes.infer.gate_gradients import GATE_GRADIENT, RLOO, DisARM, GateGradient
 from l0bayes.infer.hardened import HardenedELBO, hardened_elbo
 from l0bayes.infer.objective import Objective, describe_objective
 from l0bayes.infer.result import Fit, History, Restart
@@ -17,7 +18,9 @@ from l0bayes.infer.target import Target, TargetELBO, TargetWarning
 from l0bayes.infer.training import DivergenceError
 
 __all__ = [
+    "GATE_GRADIENT",
     "MONTE_CARLO",
+    "RLOO",
     "BoundELBO",
     "CheckpointError",
     "CollapseWarning",
@@ -25,10 +28,12 @@ __all__ = [
     "CompileMode",
     "Constant",
     "CostedModel",
+    "DisARM",
     "DivergenceError",
     "ELBOTerms",
     "EarlyStopping",
     "Fit",
+    "GateGradient",
     "Geometric",
     "GradientStep",
     "HardenedELBO",

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 
 from l0bayes.distributions import GateLaw
+from l0bayes.infer.binary import binary_sites, likelihood_with_score
 from l0bayes.infer.draws import Given
 from l0bayes.infer.per_example import PerExampleGates, check_per_example, num_examples
 from l0bayes.sites import gate_record
@@ -63,7 +64,10 @@ class MeanFieldELBO(ELBO):
       ``infer={l0bayes.infer.MONTE_CARLO: True}``, as the gate guides do for latents that are neither
       gate nor slab.
 
-    Anything else raises. No other log probability is computed, so that the estimate is cheap and can
+    Anything else raises. Binary gates, whose draws carry no gradient, name an unbiased estimator
+    (:class:`~l0bayes.infer.GateGradient`) with ``infer={l0bayes.infer.GATE_GRADIENT: DisARM()}``; the
+    likelihood is then evaluated at several draws of the gates and averaged, and the estimate of its
+    gradient goes with it. No other log probability is computed, so that the estimate is cheap and can
     be captured as one graph. Whether the value is a bound depends on the priors: with
     :class:`~l0bayes.distributions.L0Penalty` it is the paper's objective and not a bound.
 
@@ -125,7 +129,7 @@ class MeanFieldELBO(ELBO):
         """
         return BoundELBO(model, guide, self)
 
-    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+    def _run(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         with ExitStack() as stack:
             if self.per_example_gates:
                 check_per_example(model)
@@ -134,7 +138,10 @@ class MeanFieldELBO(ELBO):
         # Not poutine.replay: that overwrites the records that l0bayes.sites leaves on the model's sites.
         with Given.sampled_in(guide_trace):
             model_trace = poutine.trace(model).get_trace(*args, **kwargs)
-        guide_trace, model_trace = prune_subsample_sites(guide_trace), prune_subsample_sites(model_trace)
+        return model_trace, guide_trace
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        model_trace, guide_trace = map(prune_subsample_sites, self._run(model, guide, args, kwargs))
         _check_cover(model_trace, guide_trace)
         return model_trace, guide_trace
 
@@ -149,26 +156,50 @@ class MeanFieldELBO(ELBO):
 
         Raises:
             ValueError: If a latent site has no guide, a guide site no model, or a site with an analytic KL
-                different scales in the two.
+                different scales in the two; or if binary gates that are trained name no estimator, or meet
+                ``vectorize_particles``.
             NotImplementedError: If a site has no analytic KL and does not allow a sampled one.
         """
         total = ELBOTerms()
-        for model_trace, guide_trace in self._particles(model, guide, args, kwargs):
-            one = _particle_terms(model_trace, guide_trace)
+        for one in self._particles(model, guide, args, kwargs):
             total.log_likelihood = total.log_likelihood + one.log_likelihood / self.num_particles
             for name, value in one.kl.items():
                 share = value / self.num_particles
                 total.kl[name] = total.kl[name] + share if name in total.kl else share
         return total
 
-    def _particles(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Iterator[Any]:
+    def _particles(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Iterator[ELBOTerms]:
         if self.vectorize_particles and self.num_particles > 1:
             if self.max_plate_nesting == math.inf:
                 self._guess_max_plate_nesting(model, guide, args, kwargs)
-            yield self._get_vectorized_trace(model, guide, args, kwargs)
+            model_trace, guide_trace = self._get_vectorized_trace(model, guide, args, kwargs)
+            if binary_sites(guide_trace):
+                raise ValueError(
+                    "vectorize_particles=True does not go with binary gates, which are drawn several times "
+                    "for each particle; leave it out"
+                )
+            yield _particle_terms(model_trace, guide_trace)
         else:
             for _ in range(self.num_particles):
-                yield self._get_trace(model, guide, args, kwargs)
+                yield self._one_particle(model, guide, args, kwargs)
+
+    def _one_particle(self, model: Any, guide: Any, args: Any, kwargs: Any) -> ELBOTerms:
+        with_subsamples, guide_trace = self._run(model, guide, args, kwargs)
+        model_trace, guide_trace = map(prune_subsample_sites, (with_subsamples, guide_trace))
+        _check_cover(model_trace, guide_trace)
+        terms = _particle_terms(model_trace, guide_trace)
+        sites = binary_sites(guide_trace)
+        if not sites:
+            return terms
+        drawn = Given.sampled_in(with_subsamples).values
+
+        def run(gates: dict[str, Tensor]) -> Any:
+            with Given(drawn | gates):
+                return prune_subsample_sites(poutine.trace(model).get_trace(*args, **kwargs))
+
+        examples = num_examples(args) if self.per_example_gates else None
+        terms.log_likelihood = likelihood_with_score(sites, guide_trace, model_trace, run, examples)
+        return terms
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Negative ELBO with its graph, KLs weighted by ``kl_weight``; arguments as in :meth:`terms`."""

@@ -12,7 +12,7 @@ from pyro import poutine
 from pyro.distributions import Delta
 from torch.distributions import Independent
 
-from l0bayes.distributions import BernoulliGate, GatedSlab, GateLaw, L0Penalty
+from l0bayes.distributions import BernoulliGate, GatedSlab, GateLaw, L0Penalty, StraightThroughGate
 from l0bayes.infer.elbo import MeanFieldELBO
 
 __all__ = ["Objective", "describe_objective"]
@@ -52,11 +52,17 @@ _OBJECTIVES = {
         "a bound for the model whose open gates follow the guide's own amplitude; for the strict spike "
         "and slab a surrogate, to be judged by the hardened ELBO",
     ),
+    "straight": (
+        "ELBO of the strict spike and slab, straight-through gradient",
+        True,
+        "binary gates: a bound on the log evidence; its gradient is biased, so that training does not end "
+        "at its maximum",
+    ),
     "surrogate": (
         "VI with gates that never shut (activity KL)",
         False,
-        "a surrogate: the gates have no atom at 0, and their KL is that of the zero-temperature limit; judge "
-        "it by the hardened ELBO",
+        "a surrogate: the gates have no atom at 0, their KL is that of the zero-temperature limit, and "
+        "deployment needs a threshold; judge it by the hardened ELBO",
     ),
     "penalty": (
         "L0 objective (Eq. 18)",
@@ -100,7 +106,8 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
         elif isinstance(q, Delta) and not _is_pushed(name, guide_trace):
             points = True
     # The weakest claim of any gate is the claim of the whole.
-    kind = next((k for k in ("penalty", "surrogate", "activity", "mixed", "exact") if k in kinds), "none")
+    order = ("penalty", "surrogate", "activity", "mixed", "straight", "exact")
+    kind = next((kind for kind in order if kind in kinds), "none")
     name, is_bound, note = _OBJECTIVES[kind]
     name = name.format(prior=" and ".join(sorted(priors)))
     if Delta.__name__ in slabs:
@@ -135,6 +142,8 @@ def _kind(q: GateLaw, p: Any) -> str:
         return "penalty"
     if isinstance(p, GateLaw) and p.has_atom_at_zero and not isinstance(p, BernoulliGate):
         return "mixed"
+    if isinstance(q, StraightThroughGate):
+        return "straight"
     if isinstance(q, BernoulliGate):
         return "exact"
     return "activity" if q.has_atom_at_zero else "surrogate"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import Independent
@@ -38,7 +39,7 @@ class PerExampleGates(Messenger):
                 f"per_example_gates: gate site {msg['name']!r} stands in a plate, of batch shape "
                 f"{tuple(fn.batch_shape)}; only gates outside of plates can be drawn for each example"
             )
-        msg["value"] = fn.rsample((self.examples,))
+        msg["value"] = fn(torch.Size((self.examples,)))
         msg["done"] = True
 
 

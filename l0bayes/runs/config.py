@@ -2,14 +2,21 @@ r"""What a run was asked for."""
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from l0bayes.guides import FAMILIES
+
 __all__ = ["RunConfig"]
 
 SlabChoice = Literal["delta", "normal"]
+
+_WITH_TEMPERATURE = {
+    name for name, guide in FAMILIES.items() if "temperature" in inspect.signature(guide.__init__).parameters
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,9 @@ class RunConfig:
         lr: Learning rate of weights.
         gate_lr: Learning rate of gates.
         decay_from: Progress from which on both rates fall linearly to a hundredth.
-        temperature: Temperature of the gates.
+        family: Gate family of the guide; see :func:`~l0bayes.guides.gate_guide`.
+        temperature: Temperature of the gates; ``None`` for the family's own.
+        estimator: Of the family ``"bernoulli"``: how its gradient is estimated; ``None`` for DisARM.
         init_active: P(z != 0) at the start.
         init_scale: Of Normal slabs: standard deviation at the start.
         per_example_gates: Whether gates are drawn for every example of a minibatch.
@@ -69,7 +78,9 @@ class RunConfig:
     lr: float = 1e-3
     gate_lr: float = 1e-2
     decay_from: float = 0.5
-    temperature: float = 2.0 / 3.0
+    family: str = "hard_concrete"
+    temperature: float | None = None
+    estimator: str | None = None
     init_active: float = 0.9
     init_scale: float = 0.02
     per_example_gates: bool = False
@@ -80,7 +91,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         for name in ("lr", "gate_lr", "temperature", "init_scale"):
-            if not getattr(self, name) > 0:
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
         for name in ("epochs", "batch_size", "train_size"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
@@ -92,10 +103,24 @@ class RunConfig:
             raise ValueError(f"init_active must lie strictly between 0 and 1, got {self.init_active!r}")
         if not 0 <= self.decay_from < 1:
             raise ValueError(f"decay_from must lie in [0, 1), got {self.decay_from!r}")
+        if self.family not in FAMILIES:
+            raise ValueError(f"family must be one of {', '.join(FAMILIES)}; got {self.family!r}")
+        if self.temperature is not None and self.family not in _WITH_TEMPERATURE:
+            raise ValueError(f"family {self.family!r} has no temperature; got {self.temperature!r}")
+        if self.estimator is not None and self.family != "bernoulli":
+            raise ValueError(
+                f"estimator is for the family 'bernoulli'; got {self.estimator!r} with {self.family!r}"
+            )
         if self.slab not in get_args(SlabChoice):
             raise ValueError(f"slab must be one of {', '.join(get_args(SlabChoice))}; got {self.slab!r}")
         if self.penalty is not None and self.inclusion is not None:
             raise ValueError("give penalty or inclusion, not both")
+
+    @property
+    def family_options(self) -> dict[str, Any]:
+        """The options of the guide that belong to its family."""
+        options = {"temperature": self.temperature, "estimator": self.estimator}
+        return {name: value for name, value in options.items() if value is not None}
 
     def to_json(self) -> str:
         """The settings as JSON text."""

@@ -14,7 +14,7 @@ import torch
 
 from l0bayes.datasets import Shifts
 from l0bayes.distributions import Gate, L0Penalty, L2Penalty
-from l0bayes.guides import AutoHardConcrete
+from l0bayes.guides import AutoGateGuide, gate_guide
 from l0bayes.infer import Linear, Minibatches, Target, fit
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.models import SparseNetwork
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["assemble", "run_data", "score_test", "train_network", "training_batches"]
 
 
-def assemble(config: RunConfig, data: Split) -> tuple[SparseNetwork, AutoHardConcrete]:
+def assemble(config: RunConfig, data: Split) -> tuple[SparseNetwork, AutoGateGuide]:
     """Model and guide of a run, before training.
 
     Args:
@@ -58,13 +58,14 @@ def assemble(config: RunConfig, data: Split) -> tuple[SparseNetwork, AutoHardCon
         num_data=len(data.train_x),
         example=data.train_x[:2],
     )
-    guide = AutoHardConcrete(
+    guide = gate_guide(
         model,
         (data.train_x[:2], data.train_y[:2]),
+        family=config.family,
         slab=config.slab,
-        temperature=config.temperature,
         init_active=config.init_active,
         init_scale=config.init_scale,
+        **config.family_options,
     )
     return model, guide
 

@@ -1,8 +1,8 @@
 """Gate laws a second time, in NumPy and SciPy, straight from the formulas; nothing here imports l0bayes.
 
 Every law is the image of a standard variable: logistic for the concrete laws, with expectations as
-integrals over L with the weight sigma'(L), Normal for the rectified one. All are taken by adaptive
-quadrature on short pieces.
+integrals over L with the weight sigma'(L), Normal for the rectified one, and the logarithm of an
+exponential for the Kumaraswamy. All are taken by adaptive quadrature on short pieces.
 """
 
 from __future__ import annotations
@@ -144,6 +144,40 @@ class BinaryConcreteReference(Reference):
             return expit(at) * expit(-at) * function((at + self.log_alpha) / self.temperature)
 
         return integrate(weighted, -REACH, REACH)
+
+
+class HardKumaraswamyReference(Reference):
+    """With E exponential, P(s > t) = exp(-E) at E = -b log(1 - t^a); integrals are over log E."""
+
+    def __init__(self, log_a: float, log_b: float, stretch: tuple[float, float] = (-0.1, 1.1)) -> None:
+        self.a, self.b = math.exp(log_a), math.exp(log_b)
+        self.gamma, self.zeta = stretch
+        at_zero, at_one = (float(self._exponential(np.float64(x))) for x in (0.0, 1.0))
+        self.low, self.high = math.log(at_zero), math.log(at_one)
+        self.zero, self.one = -math.expm1(-at_zero), math.exp(-at_one)
+
+    def _exponential(self, x: np.ndarray) -> np.ndarray:
+        """The E that gives x."""
+        s = (x - self.gamma) / (self.zeta - self.gamma)
+        return -self.b * np.log1p(-(s**self.a))
+
+    def cdf(self, x: np.ndarray) -> np.ndarray:
+        return -np.expm1(-self._exponential(x))
+
+    def log_density(self, logit: float) -> float:
+        width = self.zeta - self.gamma
+        s = (expit(logit) - self.gamma) / width
+        power = (self.a - 1.0) * math.log(s) + (self.b - 1.0) * math.log1p(-(s**self.a))
+        return math.log(self.a * self.b / width) + power
+
+    def expect_inside(self, function: Callable[[float], float]) -> float:
+        def weighted(at: float) -> float:
+            s = (-math.expm1(-math.exp(at) / self.b)) ** (1.0 / self.a)
+            z = s * (self.zeta - self.gamma) + self.gamma
+            return math.exp(at - math.exp(at)) * function(math.log(z) - math.log1p(-z))
+
+        # exp(-exp(4.2)) is 1e-29.
+        return integrate(weighted, max(self.low, -REACH), min(self.high, 4.2))
 
 
 class RectifiedNormalReference(Reference):

@@ -11,6 +11,7 @@ from l0bayes.distributions.numerics import (
     bernoulli_entropy,
     bernoulli_kl,
     gauss_legendre,
+    log1mexp,
     logistic_rule,
     logit,
     panelled_gauss_legendre,
@@ -38,6 +39,19 @@ def test_softplus_is_exact_in_the_whole_range(x: float) -> None:
     """torch's own is off by 2e-9 beyond 20."""
     with mpmath.workdps(400):
         relative(softplus(tensor(x)), mpmath.log1p(mpmath.exp(x)), 1e-15)
+
+
+@pytest.mark.parametrize("x", [-700.0, -40.0, -1.0, -0.7, -0.69, -0.1, -1e-8, -1e-300])
+def test_log1mexp_is_exact_at_both_ends(x: float) -> None:
+    with mpmath.workdps(400):
+        relative(log1mexp(tensor(x)), mpmath.log(-mpmath.expm1(mpmath.mpf(x))), 4e-16)
+
+
+def test_log1mexp_has_exact_gradients() -> None:
+    x = torch.tensor([-700.0, -40.0, -1.0, -0.69, -1e-8, -1e-30], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(log1mexp(x).sum(), x)
+    torch.testing.assert_close(slope, -1.0 / torch.expm1(-x.detach()), rtol=1e-15, atol=0.0)
+    assert log1mexp(tensor(0.0)) == -math.inf
 
 
 @pytest.mark.parametrize("x", [1e-300, 1e-10, 0.25, 0.5, 1 - 1e-10])

@@ -13,6 +13,7 @@ from l0bayes.distributions import (
     Gate,
     GatedSlab,
     HardConcrete,
+    HardKumaraswamy,
     L0Penalty,
     L2Penalty,
     RectifiedNormal,
@@ -91,6 +92,8 @@ def test_any_gate_law_with_atoms_is_a_prior_in_the_mixed_measure():
         objective = found(RectifiedNormal(0.5), law)
         assert objective.name == "ELBO with a rectified normal prior"
         assert objective.is_bound
+    objective = found(HardKumaraswamy(0.1, 0.2), HardKumaraswamy(0.0, 0.0))
+    assert objective.name == "ELBO with a hard kumaraswamy prior"
     assert found(BernoulliGate(0.1), BernoulliGate(0.5)).name == "ELBO of the strict spike and slab"
     assert "never shut" in found(BinaryConcrete(0.1), BinaryConcrete(0.5)).name
 
