@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.relaxations.settings import CANDIDATES
+
 __all__ = ["draw_figures"]
 
 # Okabe and Ito's palette, which colour-blind readers tell apart; a marker for each family besides.
@@ -16,7 +18,7 @@ _LOOK = {
     "rectified_normal": ("#009E73", "^"),
     "hard_kumaraswamy": ("#E69F00", "D"),
     "bernoulli": ("#D55E00", "v"),
-    "concrete_dropout": ("#555555", "P"),
+    "concrete_dropout": ("#555555", "o"),
 }
 _WORDS = {
     "hard_concrete": "hard concrete",
@@ -26,6 +28,7 @@ _WORDS = {
     "bernoulli": "binary",
     "concrete_dropout": "Concrete Dropout",
 }
+_BINARY = {"disarm": "DisARM", "rloo": "RLOO"}
 
 
 def draw_figures(folder: Path) -> list[Path]:
@@ -65,15 +68,20 @@ def _regression(results: dict[str, Any], file: Path) -> Path:
         ("largest_error_exact", "largest error of an inclusion probability", "linear", "optimum_"),
         ("evidence_gap", "log evidence − strict ELBO, nats", "log", "optimum_"),
     ]
-    figure, axes = _grid(len(panels), len(columns), max(len(rows) for _, rows, _ in columns))
+    names = _union([rows for _, rows, _ in columns])
+    figure, axes = _grid(len(panels), len(columns), len(names))
     for line, (key, title, scale, prefix) in zip(axes, panels, strict=True):
         for ax, (name, rows, problems) in zip(line, columns, strict=True):
             best = [problem[prefix + key] for problem in problems]
             ax.axvline(sum(best) / len(best), color="black", linestyle="--", linewidth=1, zorder=0)
-            _dots(ax, rows, key)
+            _dots(ax, names, rows, key)
             ax.set_xscale(scale)
             ax.set(title=name, xlabel=title)
-        _same_limits(line)
+        if key.startswith("largest_error"):
+            for ax in line:
+                ax.set_xlim(-0.03, 1.03)
+        else:
+            _same_limits(line)
     note = "dashed: the best that factorised gates can do"
     return _save(figure, file, f"{note}; mean and 95 % interval over {len(results['seeds'])} data sets")
 
@@ -81,27 +89,27 @@ def _regression(results: dict[str, Any], file: Path) -> Path:
 Panel = tuple[str, str, str, float]
 _ERRORS: list[Panel] = [
     ("test_error", "test error of the deployed network, %", "linear", 100.0),
-    ("deployed_share", "deployed size, % of multiply-accumulates", "log", 100.0),
+    ("deployed_share", "deployed size, % of MACs", "log", 100.0),
 ]
 _GAPS: list[Panel] = [
-    ("gap", "expected − deployed size, % of multiply-accumulates", "linear", 100.0),
+    ("gap", "expected − deployed size, % of MACs", "linear", 100.0),
     ("undecided", "undecided gates (0.05 < P < 0.95), %", "linear", 100.0),
 ]
 _NETS = {"digits": "digits, 64-300-100", "mnist": "MNIST, LeNet-300-100"}
 
 
 def _networks(found: dict[str, dict[str, Any]], file: Path, panels: list[Panel]) -> Path:
-    depth = max(len(results["candidates"]) for results in found.values())
-    figure, axes = _grid(len(panels), len(found), depth)
+    names = _union([results["candidates"] for results in found.values()])
+    figure, axes = _grid(len(panels), len(found), len(names))
     for line, (key, title, scale, factor) in zip(axes, panels, strict=True):
+
+        def shown(one: dict[str, Any], key: str = key) -> bool:
+            """Tied gates have no target: a network that is not pruned has no place on an axis of gaps."""
+            return key != "gap" or one["family"] != "concrete_dropout"
+
         for ax, (name, results) in zip(line, found.items(), strict=True):
-            # Tied gates have no target: a network that is not pruned has no place on an axis of gaps.
-            rows = [
-                one
-                for one in results["candidates"]
-                if key in one["summary"] and not (key == "gap" and one["family"] == "concrete_dropout")
-            ]
-            _dots(ax, rows, key, factor)
+            rows = [one for one in results["candidates"] if shown(one) and key in one["summary"]]
+            _dots(ax, [one for one in names if shown(one)], rows, key, factor)
             if key == "gap":
                 ax.axvline(0.0, color="black", linewidth=0.8, zorder=0)
             if key == "deployed_share":
@@ -113,15 +121,23 @@ def _networks(found: dict[str, dict[str, Any]], file: Path, panels: list[Panel])
             ax.set(title=_NETS[name], xlabel=title)
     seeds = len(next(iter(found.values()))["seeds"])
     note = f"mean and 95 % interval over {seeds} seeds; "
-    return _save(figure, file, note + "Concrete Dropout (hollow) has tied gates and no target for the size")
+    return _save(figure, file, note + "Concrete Dropout (hollow):\ntied gates, no target for the size")
 
 
-def _dots(ax: Any, rows: list[dict[str, Any]], key: str, factor: float = 1.0) -> None:
-    labels = []
-    for place, row in enumerate(rows):
+def _dots(
+    ax: Any, names: list[dict[str, Any]], rows: list[dict[str, Any]], key: str, factor: float = 1.0
+) -> None:
+    """One line of the picture for each of ``names``, empty where ``rows`` lack it."""
+    labels, found = [], {row["name"]: row for row in rows}
+    for place, row in enumerate(names):
         colour, marker = _LOOK[row["family"]]
-        labels.append(f"{_WORDS[row['family']]} {row['variant']}")
-        value = row["summary"].get(key)
+        variant = _BINARY.get(row["variant"].split(",")[0], row["variant"].split(",")[0])
+        labels.append(f"{_WORDS[row['family']]} {variant}{', per example' if row['per_example'] else ''}")
+        if place and names[place - 1]["family"] != row["family"]:
+            ax.axhline(place - 0.5, color="#dddddd", linewidth=0.8, zorder=0)
+        if row["name"] not in found:
+            continue
+        value = found[row["name"]]["summary"].get(key)
         if value is None:
             ax.annotate(
                 "no value", (0.01, place), xycoords=("axes fraction", "data"), va="center", color=colour
@@ -140,12 +156,17 @@ def _dots(ax: Any, rows: list[dict[str, Any]], key: str, factor: float = 1.0) ->
             capsize=2,
             linewidth=1.2,
         )
-        if place and rows[place - 1]["family"] != row["family"]:
-            ax.axhline(place - 0.5, color="#dddddd", linewidth=0.8, zorder=0)
-    ax.set_yticks(range(len(rows)), labels)
-    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_yticks(range(len(names)), labels)
+    ax.set_ylim(len(names) - 0.4, -0.6)
     ax.grid(axis="x", color="#eeeeee")
     ax.set_axisbelow(True)
+
+
+def _union(lists: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Every candidate once, in the order of the study."""
+    order = [one.name for one in CANDIDATES]
+    found = {row["name"]: row for rows in lists for row in rows}
+    return [found[name] for name in order if name in found]
 
 
 def _below(ax: Any, mean: float, half: float) -> float:
@@ -156,6 +177,7 @@ def _below(ax: Any, mean: float, half: float) -> float:
 def _plain_ticks(ax: Any) -> None:
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
+    ax.set_xlim(4.0, 130.0)
     ax.set_xticks([5, 10, 20, 50, 100])
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
@@ -165,7 +187,9 @@ def _grid(lines: int, columns: int, rows: int) -> tuple[Any, Any]:
     import matplotlib.pyplot as plt
 
     height = lines * (0.9 + 0.19 * rows)
-    return plt.subplots(lines, columns, figsize=(4.6 * columns, height), squeeze=False, layout="constrained")
+    size = (1.7 + 3.4 * columns, height)
+    # Rows are the same candidates in every panel of a line: named once.
+    return plt.subplots(lines, columns, figsize=size, squeeze=False, sharey="row", layout="constrained")
 
 
 def _same_limits(line: Any) -> None:
@@ -177,8 +201,12 @@ def _same_limits(line: Any) -> None:
 
 def _save(figure: Any, file: Path, note: str) -> Path:
     import matplotlib.pyplot as plt
+    from PIL import Image
 
     figure.supxlabel(note, fontsize=8.5)
-    figure.savefig(file, dpi=100)
+    # A palette instead of full colour: a third of the size.
+    figure.savefig(file, dpi=110)
     plt.close(figure)
+    with Image.open(file) as picture:
+        picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(file, optimize=True)
     return file

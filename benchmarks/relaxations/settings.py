@@ -71,14 +71,7 @@ def _binary(estimator: str, **more: Any) -> Candidate:
 
 CANDIDATES: tuple[Candidate, ...] = (
     *_at("hard_concrete", "temperature", _TEMPERATURES),
-    *_at("concrete", "temperature", _TEMPERATURES),
-    *_at("rectified_normal", "temperature", _SCALES),
-    *_at("hard_kumaraswamy", "init_temperature", _TEMPERATURES),
-    _binary("disarm"),
-    _binary("rloo"),
-    _binary("straight_through"),
-    _binary("disarm", per_example=True, parts="bc"),
-    # What drawing gates for each example does by itself, without which the row above says little.
+    # What drawing gates for each example does by itself, without which the same of DisARM says little.
     Candidate(
         "hard_concrete-0.67-per-example",
         "hard_concrete",
@@ -87,6 +80,13 @@ CANDIDATES: tuple[Candidate, ...] = (
         per_example=True,
         parts="bc",
     ),
+    *_at("concrete", "temperature", _TEMPERATURES),
+    *_at("rectified_normal", "temperature", _SCALES),
+    *_at("hard_kumaraswamy", "init_temperature", _TEMPERATURES),
+    _binary("disarm"),
+    _binary("disarm", per_example=True, parts="bc"),
+    _binary("rloo"),
+    _binary("straight_through"),
     *_at("concrete_dropout", "temperature", _TEMPERATURES),
 )
 """All candidates, in the order in which they are shown."""
