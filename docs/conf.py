@@ -69,7 +69,7 @@ def resolve_alias(app, env, node, contnode):
     if node.get("refdomain") != "py" or package != "l0bayes":
         return None
     objects = env.get_domain("py").objects
-    for room in ("sites", "infer", "posterior"):
+    for room in ("sites", "infer", "posterior", "gradients"):
         entry = objects.get(f"l0bayes.{room}.{name}")
         if entry is not None:
             return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode)

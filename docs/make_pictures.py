@@ -1,9 +1,12 @@
-"""Draw the pictures of README.md and docs/index.md: ``python docs/make_pictures.py``, about a minute."""
+"""Draw the pictures of README.md and docs/: ``python docs/make_pictures.py``, about a minute."""
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
 import torch
 
 from l0bayes.demo import run_diabetes, run_digits
@@ -20,7 +23,19 @@ def main() -> None:
         run_digits(Path(folder))
         for name in ("pips.png", "input_gates.png"):
             shutil.copyfile(Path(folder) / name, STATIC / name)
-            print(f"{name}: {(STATIC / name).stat().st_size // 1000} KB")
+    draw_gradients()
+    for path in sorted(STATIC.glob("*.png")):
+        print(f"{path.name}: {path.stat().st_size // 1000} KB")
+
+
+def draw_gradients() -> None:
+    """The picture at the end of the page on gradients, by running the page."""
+    mpl.use("Agg")
+    page = (Path(__file__).parent / "reference" / "gradients.md").read_text("utf-8")
+    namespace: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
+        exec(block, namespace)
+    namespace["left"].figure.savefig(STATIC / "gradients.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from l0bayes.infer import Fit, MeanFieldELBO, Minibatches, Target, fit, hardened
 from l0bayes.sites import gate, slab, spike_and_slab
 
 if TYPE_CHECKING:
-    from l0bayes import datasets, network, posterior
+    from l0bayes import datasets, gradients, network, posterior
+    from l0bayes.gradients import gradient_report
     from l0bayes.posterior import gate_table
     from l0bayes.posterior.to_arviz import to_arviz
 
@@ -30,6 +31,8 @@ __all__ = [
     "fit",
     "gate",
     "gate_table",
+    "gradient_report",
+    "gradients",
     "guides",
     "hardened_elbo",
     "infer",
@@ -42,8 +45,12 @@ __all__ = [
     "to_arviz",
 ]
 
-_LAZY_MODULES = ("datasets", "network", "posterior")
-_LAZY_NAMES = {"gate_table": "l0bayes.posterior", "to_arviz": "l0bayes.posterior"}
+_LAZY_MODULES = ("datasets", "gradients", "network", "posterior")
+_LAZY_NAMES = {
+    "gate_table": "l0bayes.posterior",
+    "gradient_report": "l0bayes.gradients",
+    "to_arviz": "l0bayes.posterior",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,7 @@ FLOOR = {
     "network": 2,
     "posterior": 2,
     "models": 3,
+    "gradients": 3,
     "estimators": 4,
     "runs": 4,
     "demo": 4,
