@@ -1,0 +1,60 @@
+r"""What an engine finds: probabilities of gates, moments of coefficients, models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from l0bayes.selection.problem import LinearProblem
+
+__all__ = ["ModelDraws", "SelectionPosterior"]
+
+
+@dataclass(frozen=True)
+class ModelDraws:
+    r"""Models with their weights, as a sample of the posterior.
+
+    Attributes:
+        gates: Zeros and ones, shape ``(S, G)``.
+        variances: Noise variance of each, shape ``(S,)``.
+        weights: Weights that sum to 1, shape ``(S,)``.
+        chains: Chain of each, shape ``(S,)``; all 0 where draws are independent.
+    """
+
+    gates: Tensor
+    variances: Tensor
+    weights: Tensor
+    chains: Tensor
+
+
+@dataclass(frozen=True)
+class SelectionPosterior:
+    r"""Posterior of a :class:`LinearProblem`, as an engine gives it.
+
+    Attributes:
+        engine: ``"exact"``, ``"gibbs"``, ...
+        problem: The problem.
+        pip: :math:`P(\gamma_g = 1 \mid D)`, shape ``(G,)``.
+        pip_mcse: Monte Carlo standard error of each; 0 where all models were enumerated.
+        mean: :math:`E[\beta]` with zeros, shape ``(p,)``.
+        second_moment: :math:`E[\beta^2]`, shape ``(p,)``.
+        log_evidence: :math:`\log p(D)`; NaN where the engine does not give it.
+        size_probabilities: Posterior of the number of open gates, shape ``(G + 1,)``.
+        draws: A sample of models.
+        joint: :math:`P(\gamma_g = \gamma_h = 1 \mid D)`, shape ``(G, G)``.
+        diagnostics: What is known of the engine's error.
+    """
+
+    engine: str
+    problem: LinearProblem
+    pip: Tensor
+    pip_mcse: Tensor
+    mean: Tensor
+    second_moment: Tensor
+    log_evidence: float
+    size_probabilities: Tensor
+    draws: ModelDraws
+    joint: Tensor
+    diagnostics: dict[str, Any] = field(default_factory=dict)
