@@ -1,6 +1,7 @@
 """How good the gradients for the gates are: relaxations and estimators against enumeration."""
 
-from l0bayes.gradients.candidates import BinaryDraws, Candidate, GradientDraws, PathwiseDraws
+from l0bayes.gradients.candidates import Candidate
+from l0bayes.gradients.draws import BinaryDraws, GradientDraws, PathwiseDraws, Piece
 from l0bayes.gradients.estimates import GateEstimate
 from l0bayes.gradients.exact import enumerated_gradient
 from l0bayes.gradients.plot import plot_gradients
@@ -15,6 +16,7 @@ __all__ = [
     "GradientDraws",
     "GradientReport",
     "PathwiseDraws",
+    "Piece",
     "enumerated_gradient",
     "gradient_report",
     "plot_gradients",

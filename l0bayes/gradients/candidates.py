@@ -3,8 +3,7 @@ r"""What is put to the test: gate families with the pathwise gradient, and estim
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +11,14 @@ import torch
 from torch import Tensor
 
 from l0bayes.distributions import BernoulliGate, GateLaw, StraightThroughGate
+from l0bayes.gradients.draws import BinaryDraws, GradientDraws, PathwiseDraws, Piece
 from l0bayes.gradients.problem import GateProblem
 from l0bayes.guides import FAMILIES, AutoGateGuide
 from l0bayes.infer.gate_gradients import RLOO, DisARM, GateGradient
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.sites import gate
 
-__all__ = ["BinaryDraws", "Candidate", "GradientDraws", "PathwiseDraws", "all_candidates", "draws_of"]
+__all__ = ["Candidate", "all_candidates", "draws_of"]
 
 _OWN = "guide"
 _NAMED: dict[str, GateGradient] = {"disarm": DisARM(), "rloo": RLOO()}
@@ -93,98 +93,6 @@ def all_candidates() -> tuple[Candidate, ...]:
     return (Candidate(_OWN), *relaxed, *binary)
 
 
-class GradientDraws(ABC):
-    r"""Independent draws of an estimate of :math:`\partial F / \partial \ell`."""
-
-    @property
-    @abstractmethod
-    def evaluations(self) -> int:
-        """Evaluations of the model for one draw."""
-
-    @abstractmethod
-    def draw(self, count: int) -> Tensor:
-        """Estimates of shape (count, G), from torch's global generator.
-
-        Args:
-            count: How many.
-        """
-
-
-class BinaryDraws(GradientDraws):
-    r"""An unbiased estimator on binary gates; see :class:`~l0bayes.infer.GateGradient`.
-
-    Args:
-        problem: Likelihood and KL.
-        estimator: The estimator.
-    """
-
-    def __init__(self, problem: GateProblem, estimator: GateGradient) -> None:
-        self.problem, self.estimator = problem, estimator
-
-    @property
-    def evaluations(self) -> int:
-        return self.estimator.num_evaluations
-
-    def draw(self, count: int) -> Tensor:
-        logits = self.problem.logits
-        first = torch.bernoulli(logits.sigmoid().expand(count, -1))
-        gates = [first, *self.estimator.companions(logits, first)]
-        values = [self.problem.values(one)[:, None] for one in gates]
-        return self.estimator.gradient(logits, gates, values) - self.problem.kl_gradient
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Gates that are drawn together: their first parameter, and their law as a function of it."""
-
-    first: Tensor
-    law: Callable[[Tensor], GateLaw]
-
-
-class PathwiseDraws(GradientDraws):
-    r"""The pathwise gradient through a relaxed law, in the coordinate of the activity logit.
-
-    A gate :math:`z = z(u, \varphi)` depends on its own first parameter :math:`\varphi` alone, and so does its
-    activity logit :math:`\ell(\varphi)`. With the family's other parameters held,
-
-    .. math::
-        \frac{\partial f(z)}{\partial z_j}\;\frac{\partial z_j}{\partial\varphi_j}\;
-        \Bigl(\frac{\partial\ell_j}{\partial\varphi_j}\Bigr)^{-1}.
-
-    Args:
-        problem: Likelihood and KL.
-        pieces: The laws of the gates, in the problem's order.
-    """
-
-    evaluations = 1
-
-    def __init__(self, problem: GateProblem, pieces: Sequence[_Piece]) -> None:
-        self.problem, self.pieces = problem, tuple(pieces)
-        slopes = [_slope(piece.law, piece.first, lambda law: law.activity_logits)[1] for piece in pieces]
-        self._activity_slope = torch.cat([slope.reshape(-1) for slope in slopes])
-
-    def draw(self, count: int) -> Tensor:
-        gates, slopes = [], []
-        for piece in self.pieces:
-            first = piece.first.expand(count, *piece.first.shape)
-            drawn, slope = _slope(piece.law, first, lambda law: law.rsample())
-            gates.append(drawn.reshape(count, -1))
-            slopes.append(slope.reshape(count, -1))
-        by_parameter = self.problem.slopes(torch.cat(gates, -1)) * torch.cat(slopes, -1)
-        return by_parameter / self._activity_slope - self.problem.kl_gradient
-
-
-def _slope(
-    law: Callable[[Tensor], GateLaw], first: Tensor, read: Callable[[GateLaw], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Something read off a law, elementwise, and its derivative in the law's first parameter."""
-    with torch.enable_grad():
-        leaf = first.detach().clone().requires_grad_()
-        value = read(law(leaf))
-        (slope,) = torch.autograd.grad(value.sum(), leaf)
-    return value.detach(), slope
-
-
 def draws_of(candidate: Candidate, problem: GateProblem, guide: Any) -> GradientDraws:
     """What a candidate draws for a problem.
 
@@ -201,12 +109,12 @@ def draws_of(candidate: Candidate, problem: GateProblem, guide: Any) -> Gradient
     logits = problem.logits
     if candidate.family == "bernoulli":
         if candidate.estimator == "straight_through":
-            return PathwiseDraws(problem, [_Piece(logits, StraightThroughGate)])
+            return PathwiseDraws(problem, [Piece(logits, StraightThroughGate)])
         estimator = candidate.estimator or "disarm"
         return BinaryDraws(problem, _NAMED[estimator] if isinstance(estimator, str) else estimator)
     law = _family_law(candidate, logits)
     first = _solve_activity(_family_law(candidate, logits.double()), logits.double(), candidate.family)
-    return PathwiseDraws(problem, [_Piece(first.to(logits), law)])
+    return PathwiseDraws(problem, [Piece(first.to(logits), law)])
 
 
 def _own_draws(problem: GateProblem, guide: AutoGateGuide) -> GradientDraws:
@@ -227,7 +135,7 @@ def _gate_values(guide: AutoGateGuide, site: str) -> dict[str, Tensor]:
     return {name: getattr(getattr(guide, name), key).detach() for name in guide.gate_parameter_names}
 
 
-def _piece(guide: AutoGateGuide, values: dict[str, Tensor]) -> _Piece:
+def _piece(guide: AutoGateGuide, values: dict[str, Tensor]) -> Piece:
     """Gates of a guide's family, by their first parameter with the others held."""
     (opening, first), *others = values.items()
 
@@ -235,7 +143,7 @@ def _piece(guide: AutoGateGuide, values: dict[str, Tensor]) -> _Piece:
         held = {name: value.expand(parameter.shape) for name, value in others}
         return guide.relaxed_law(**{opening: parameter}, **held)
 
-    return _Piece(first, law)
+    return Piece(first, law)
 
 
 def _family_law(candidate: Candidate, like: Tensor) -> Callable[[Tensor], GateLaw]:
@@ -262,7 +170,7 @@ def _solve_activity(law: Callable[[Tensor], GateLaw], logits: Tensor, family: st
     """The first parameter at which a law has given activity logits, by bisection; it is increasing."""
     low, high = torch.full_like(logits, -1.0), torch.full_like(logits, 1.0)
     with torch.no_grad():
-        for _ in range(12):  # to 4096, beyond which no family has anything left to say
+        for _ in range(40):
             low = torch.where(law(low).activity_logits > logits, 2.0 * low, low)
             high = torch.where(law(high).activity_logits < logits, 2.0 * high, high)
         outside = (law(low).activity_logits > logits) | (law(high).activity_logits < logits)

@@ -17,10 +17,9 @@ _COLOURS = (
     *("#c9962f", "#4aa3a2", "#d17ba8", "#7a5c3e", "#8796a1"),
 )
 _MARKERS = "osD^vP*Xdp"
-_NAMED_GATES = 24
 
 
-def plot_gradients(report: Any, *, axes: Any = None) -> Any:
+def plot_gradients(report: Any, *, axes: Any = None, max_gates: int = 24) -> Any:
     """Bias against noise of every candidate, and its mean gradient for every gate beside the truth.
 
     Left, near the lower left corner is good. A hollow marker with an arrow is a candidate of which no bias
@@ -30,12 +29,13 @@ def plot_gradients(report: Any, *, axes: Any = None) -> Any:
     Args:
         report: A :class:`~l0bayes.gradients.GradientReport`.
         axes: Two axes to draw on.
+        max_gates: Show at most so many gates, evenly over their order.
 
     Returns:
         The two axes.
 
     Raises:
-        ValueError: If there are not two axes.
+        ValueError: If there are not two axes, or ``max_gates`` is not positive.
     """
     import matplotlib.pyplot as plt
 
@@ -43,10 +43,14 @@ def plot_gradients(report: Any, *, axes: Any = None) -> Any:
         _, axes = plt.subplots(1, 2, figsize=(12.0, 4.4), width_ratios=(2, 3), layout="constrained")
     if len(axes) != 2:
         raise ValueError(f"axes must be two, got {len(axes)}")
+    if max_gates < 1:
+        raise ValueError(f"max_gates must be at least 1, got {max_gates!r}")
     left, right = axes
     truth = report.reference.cpu().numpy()
-    order = np.argsort(truth)
-    places = np.arange(len(truth))
+    order = np.argsort(truth, kind="stable")
+    if len(order) > max_gates:
+        order = order[np.linspace(0, len(order) - 1, max_gates).round().astype(int)]
+    places = np.arange(len(order))
     right.hlines(truth[order], places - 0.45, places + 0.45, color=_INK, lw=1.4, zorder=1)
     shifts = np.linspace(-0.34, 0.34, len(report.estimates)) if len(report.estimates) > 1 else np.zeros(1)
     for index, (name, one) in enumerate(report.estimates.items()):
@@ -69,12 +73,10 @@ def plot_gradients(report: Any, *, axes: Any = None) -> Any:
     left.set_title("Bias and noise (hollow: no bias seen, upper limit)")
     _plain_log(left)
     right.axhline(0.0, color=_INK, lw=0.6, ls=":", zorder=0)
-    if len(truth) <= _NAMED_GATES:
-        right.set_xticks(places, [report.gates[i] for i in order], rotation=90 if len(truth) > 4 else 0)
-    else:
-        right.set_xlabel("gates, by their gradient")
+    right.set_xticks(places, [report.gates[i] for i in order], rotation=90 if len(order) > 4 else 0)
     right.set_ylabel("gradient in the activity logit")
-    right.set_title(f"Each gate ({'exact' if report.exact else 'reference'} gradient: line)")
+    which = "Each gate" if len(order) == len(truth) else f"{len(order)} of {len(truth)} gates"
+    right.set_title(f"{which} ({'exact' if report.exact else 'reference'} gradient: line)")
     right.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5))
     return axes
 
@@ -83,6 +85,8 @@ def _bias_marker(ax: Any, one: GateEstimate, colour: str, marker: str, size: flo
     noise = np.sqrt(one.relative_variance)
     seen = one.bias_low > 0.0
     at = one.bias if seen else one.bias_high
+    if not (noise > 0.0 and at > 0.0):  # nor a place on logarithmic axes: without noise, or g is 0
+        return
     ax.errorbar(
         [noise],
         [at],

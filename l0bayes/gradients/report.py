@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from l0bayes.gradients.candidates import BinaryDraws, Candidate, all_candidates, draws_of
+from l0bayes.gradients.candidates import Candidate, all_candidates, draws_of
+from l0bayes.gradients.draws import BinaryDraws
 from l0bayes.gradients.estimates import GateEstimate, Reference, draw_moments, judge
 from l0bayes.gradients.exact import exact_gradient
 from l0bayes.gradients.problem import GateProblem
@@ -41,6 +42,8 @@ class GradientReport:
     Attributes:
         reference: The gradient that candidates are measured by, shape (G,), float64.
         reference_error: Its standard error for every gate; zeros if it is exact.
+        kl_gradient: The part of the reference that is exact for every candidate, minus the gradient of the
+            KLs; the rest is the likelihood's, and all that candidates differ in.
         exact: Whether it is exact, by enumeration; if not, it is the mean of many unbiased draws.
         gates: ``site[index]`` of every gate.
         estimates: Candidate to its :class:`~l0bayes.gradients.GateEstimate`.
@@ -50,6 +53,7 @@ class GradientReport:
 
     reference: Tensor
     reference_error: Tensor
+    kl_gradient: Tensor
     exact: bool
     gates: tuple[str, ...]
     estimates: Mapping[str, GateEstimate] = field(default_factory=dict)
@@ -113,18 +117,19 @@ class GradientReport:
             raise ValueError(f"level must lie strictly between 0 and 1, got {level!r}")
         return self._estimate(candidate).intervals(level, len(self.gates) if simultaneous else 1)
 
-    def plot(self, axes: Any = None) -> Any:
+    def plot(self, axes: Any = None, *, max_gates: int = 24) -> Any:
         """Bias against noise, and the gradient of every gate; see :func:`plot_gradients`.
 
         Args:
             axes: Two axes to draw on.
+            max_gates: Show at most so many gates, evenly over the order of their gradients.
 
         Returns:
             The two axes.
         """
         from l0bayes.gradients.plot import plot_gradients
 
-        return plot_gradients(self, axes=axes)
+        return plot_gradients(self, axes=axes, max_gates=max_gates)
 
     def _estimate(self, candidate: str) -> GateEstimate:
         if candidate not in self.estimates:
@@ -133,6 +138,7 @@ class GradientReport:
 
     def __str__(self) -> str:
         norm, noise = float(self.reference.norm()), float(self.reference_error.norm())
+        likelihood = float((self.reference - self.kl_gradient).norm())
         how = (
             "exact, by enumeration"
             if self.exact
@@ -143,7 +149,7 @@ class GradientReport:
         table = shown.to_string(float_format=lambda value: f"{value:.3g}", index_names=False)
         return (
             f"Gradient in the activity logits of {gates}, {self.num_draws} draws a candidate\n"
-            f"reference: {how}; norm {norm:.3g}\n{table}"
+            f"reference: {how}; norm {norm:.3g}, likelihood's part {likelihood:.3g}\n{table}"
         )
 
     __repr__ = __str__
@@ -243,6 +249,7 @@ def gradient_report(
     return GradientReport(
         reference=reference.gradient,
         reference_error=reference.standard_error,
+        kl_gradient=-problem.kl_gradient.double(),
         exact=exact,
         gates=problem.labels,
         estimates=estimates,

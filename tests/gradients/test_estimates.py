@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from l0bayes.gradients.candidates import GradientDraws
+from l0bayes.gradients.draws import GradientDraws
 from l0bayes.gradients.estimates import Reference, draw_moments, judge
 
 G = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)

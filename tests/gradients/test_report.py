@@ -14,7 +14,7 @@ import l0bayes
 from l0bayes.gradients import Candidate, GradientReport, gradient_report
 from l0bayes.guides import FAMILIES, AutoHardConcrete
 from l0bayes.sites import spike_and_slab
-from tests.gradients.problems import delta_guide
+from tests.gradients.problems import delta_guide, factor_model
 from tests.guides.toy_models import same_state, state_of
 from tests.infer.problems import X, Y, regression
 
@@ -60,7 +60,9 @@ def test_the_report_reads_well(report):
     assert repr(report) == text
     first, second, *rows = text.splitlines()
     assert first == "Gradient in the activity logits of 4 gates, 200 draws a candidate"
-    assert second.startswith("reference: exact, by enumeration; norm ")
+    likelihood = (report.reference - report.kl_gradient).norm()
+    norms = f"norm {report.reference.norm():.3g}, likelihood's part {likelihood:.3g}"
+    assert second == f"reference: exact, by enumeration; {norms}"
     assert len(rows) == 1 + len(report.estimates)
     assert all(any(row.startswith(name) for row in rows) for name in report.estimates)
     assert max(map(len, rows)) < 120
@@ -145,6 +147,25 @@ def test_the_picture_on_given_axes(report):
     assert left is axes[0]
     with pytest.raises(ValueError, match="axes must be two, got 1"):
         report.plot(axes[:1])
+
+
+def test_the_picture_of_many_gates(report):
+    _, right = report.plot(max_gates=3)
+    order = report.reference.argsort()[[0, 2, 3]].tolist()
+    assert [label.get_text() for label in right.get_xticklabels()] == [report.gates[i] for i in order]
+    assert right.get_title() == "3 of 4 gates (exact gradient: line)"
+    with pytest.raises(ValueError, match="max_gates must be at least 1, got 0"):
+        report.plot(max_gates=0)
+
+
+def test_the_picture_without_noise():
+    """A likelihood that does not see the gates: nothing to draw on logarithmic axes."""
+    model = factor_model(lambda weights: 0.0 * weights.sum(), 4)
+    report = gradient_report(model, delta_guide(model), (X, Y), families=["guide", "bernoulli"], num_draws=20)
+    torch.testing.assert_close(report.reference, report.kl_gradient)
+    left, _ = report.plot()
+    left.figure.draw_without_rendering()
+    assert not left.containers
 
 
 # ---- what is refused -------------------------------------------------------------------------------
