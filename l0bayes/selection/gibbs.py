@@ -1,0 +1,287 @@
+r"""Weighted tempered Gibbs sampling of the gates, many chains in one batch."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.gram import Gram
+from l0bayes.selection.problem import InverseGamma, LinearProblem
+from l0bayes.selection.result import ModelDraws, SelectionPosterior
+from l0bayes.selection.sweep import ActiveSets
+
+__all__ = ["GibbsOptions", "sample_models"]
+
+
+@dataclass(frozen=True)
+class GibbsOptions:
+    """How long and how wide the sampler runs.
+
+    Args:
+        chains: Number of chains, drawn in one batch; at least 2.
+        steps: Most flips a chain.
+        burn_in: Flips that are left out, at the start.
+        check_every: Flips between two looks at the error.
+        target_mcse: Largest Monte Carlo standard error of an inclusion probability at which it may stop
+            early; 0 to run all ``steps``.
+        exploration: ε: each gate is proposed at least as often as if its probability were ε / G.
+        rebuild_every: Flips between two computations from scratch, against rounding.
+        noise_every: Flips between two updates of an unknown noise variance; odd, since flips go in pairs.
+        max_seconds: Time after which it stops at the next look.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    chains: int = 64
+    steps: int = 2000
+    burn_in: int = 100
+    check_every: int = 100
+    target_mcse: float = 0.003
+    exploration: float = 5.0
+    rebuild_every: int = 100
+    noise_every: int = 7
+    max_seconds: float = math.inf
+
+    def __post_init__(self) -> None:
+        if self.chains < 2:
+            raise ValueError(f"chains must be at least 2, got {self.chains!r}")
+        for name in ("steps", "check_every", "rebuild_every", "noise_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        if not 0 <= self.burn_in < self.steps:
+            raise ValueError(
+                f"burn_in must be at least 0 and below steps = {self.steps}, got {self.burn_in!r}"
+            )
+        if not self.exploration > 0:
+            raise ValueError(f"exploration must be positive, got {self.exploration!r}")
+
+
+@dataclass
+class _Sums:
+    """Weighted sums of a chain, each with the chains in front."""
+
+    weight: Tensor
+    pip: Tensor
+    mean: Tensor
+    second: Tensor
+    gates: list[Tensor] = field(default_factory=list)
+    variances: list[Tensor] = field(default_factory=list)
+    weights: list[Tensor] = field(default_factory=list)
+
+
+@torch.no_grad()
+def sample_models(
+    problem: LinearProblem,
+    *,
+    start: Tensor | None = None,
+    options: GibbsOptions | None = None,
+    num_draws: int = 4000,
+    seed: int = 0,
+) -> SelectionPosterior:
+    r"""The posterior of a Gaussian problem by weighted tempered Gibbs sampling, coefficients integrated out.
+
+    From a state γ a gate is chosen with probability :math:`w_g(\gamma)/\phi(\gamma)` and flipped, where
+
+    .. math:: w_g = \frac{\tfrac12\,\eta_g}{p(\gamma_g \mid \gamma_{-g}, D)}, \qquad
+        \eta_g = p(\gamma_g = 1 \mid \gamma_{-g}, D) + \varepsilon / G, \qquad \phi = \sum_g w_g.
+
+    No proposal is refused. The chain's law is the posterior times φ, so that states count with weight
+    1/φ; inclusion probabilities and moments are averages of each gate's exact conditional given the
+    others, for every gate at every step. An unknown noise variance is moved by Metropolis steps on
+    :math:`\log\sigma^2` that leave the same law as it is.
+
+    Sources: Zanella and Roberts 2019 (tempered Gibbs sampling), Jankowiak 2022 (arXiv 2208.01180, the
+    weights for variable selection).
+
+    Args:
+        problem: The problem.
+        start: Inclusion probabilities to draw the first models from, shape ``(G,)`` or ``(C, G)``; by
+            default those of each gate alone.
+        options: Length and width.
+        num_draws: Size of the sample of models that is handed on.
+        seed: Seed.
+
+    Returns:
+        The posterior; its ``diagnostics`` hold the number of flips, the effective sample size, and the
+        largest standard error.
+    """
+    options = options or GibbsOptions()
+    started = time.perf_counter()
+    gram = Gram.of(problem)
+    with private_randomness(seed):
+        sets = _begin(gram, start, options.chains)
+        width = 1.5 / math.sqrt(0.5 * problem.num_rows + 1.0)
+        sums = _empty(sets)
+        kept = 0
+        for step in range(options.steps):
+            if step and step % options.rebuild_every == 0:
+                sets.rebuild()
+            if isinstance(problem.noise, InverseGamma) and step % options.noise_every == 0:
+                sets = _move_noise(gram, sets, problem, options, width)
+            odds, log_weights = _tempered(sets, problem, options)
+            log_phi = torch.logsumexp(log_weights, 1)
+            if step >= options.burn_in:
+                kept += 1
+                _record(sums, sets, odds, log_phi)
+            choice = torch.multinomial((log_weights - log_phi[:, None]).exp(), 1)[:, 0]
+            sets.flip(choice)
+            if kept and kept % options.check_every == 0:
+                error = _standard_errors(sums, sums.pip)
+                late = time.perf_counter() - started > options.max_seconds
+                if kept >= 2 * options.check_every and (error.max() <= options.target_mcse or late):
+                    break
+        return _result(problem, sets, sums, step + 1, num_draws)
+
+
+def _begin(gram: Gram, start: Tensor | None, chains: int) -> ActiveSets:
+    problem = gram.problem
+    count = problem.num_groups
+    if isinstance(problem.noise, InverseGamma):
+        guess = (problem.noise.rate + 0.5 * gram.square) / (problem.noise.shape + 0.5 * problem.num_rows)
+    else:
+        guess = gram.square.new_tensor(float(problem.noise) ** 2)
+    variances = guess.expand(chains).clone()
+    nothing = torch.zeros(chains, count, dtype=torch.bool)
+    if start is None:
+        sets = ActiveSets(gram, nothing[:1], variances[:1])
+        alone = sets.log_odds() + problem.prior.conditional_log_odds(nothing[:1].double())
+        start = torch.sigmoid(alone)[0]
+        # Many columns that are alike all look good alone: no more than a few of them at once.
+        start = start * min(1.0, 10.0 / max(float(start.sum()), 1e-300))
+    gates = torch.rand(chains, count, dtype=torch.float64) < start.to(torch.float64).expand(chains, count)
+    sets = ActiveSets(gram, gates, variances)
+    if isinstance(problem.noise, InverseGamma):  # the noise that the first models leave
+        fitted = (gram.square - _explained(sets)).clamp(min=1e-3 * float(gram.square))
+        shape = problem.noise.shape + 0.5 * problem.num_rows
+        sets = ActiveSets(gram, gates, (problem.noise.rate + 0.5 * fitted) / shape)
+    return sets
+
+
+def _explained(sets: ActiveSets) -> Tensor:
+    """What the active columns take off the sum of squares, at the present noise."""
+    active = sets.active
+    return (torch.where(active, sets.residual, 0.0) * sets.vector).sum(1)
+
+
+def _tempered(sets: ActiveSets, problem: LinearProblem, options: GibbsOptions) -> tuple[Tensor, Tensor]:
+    """Log odds of every gate given the others, and log of its weight in the choice of the next flip."""
+    odds = sets.log_odds() + problem.prior.conditional_log_odds(sets.gates.double())
+    floor = options.exploration / problem.num_groups
+    present = torch.nn.functional.logsigmoid(torch.where(sets.gates, odds, -odds))
+    return odds, torch.log(0.5 * (torch.sigmoid(odds) + floor)) - present
+
+
+def _move_noise(
+    gram: Gram, sets: ActiveSets, problem: LinearProblem, options: GibbsOptions, width: float
+) -> ActiveSets:
+    """A Metropolis step of every chain on log σ², under the posterior times φ."""
+    assert isinstance(problem.noise, InverseGamma)
+    step = width * torch.randn(len(sets.variances), dtype=torch.float64)
+    other = ActiveSets(gram, sets.gates, sets.variances * step.exp())
+
+    def target(at: ActiveSets) -> Tensor:
+        phi = torch.logsumexp(_tempered(at, problem, options)[1], 1)
+        return at.log_likelihood + problem.noise.log_density_of_log(at.variances.log()) + phi
+
+    ratio = target(other) - target(sets)
+    accepted = torch.rand(len(ratio), dtype=torch.float64).log() < ratio
+    # The one that is kept is built from scratch where any chain has moved: both hold whole batches.
+    return ActiveSets(gram, sets.gates, torch.where(accepted, other.variances, sets.variances))
+
+
+def _empty(sets: ActiveSets) -> _Sums:
+    chains, count = sets.gates.shape
+    columns = count * sets.width
+    zeros = sets.residual.new_zeros
+    return _Sums(zeros(chains), zeros(chains, count), zeros(chains, columns), zeros(chains, columns))
+
+
+def _record(sums: _Sums, sets: ActiveSets, odds: Tensor, log_phi: Tensor) -> None:
+    weight = torch.exp(-log_phi)
+    mean, variance = sets.conditional_moments()
+    share = weight[:, None] * torch.sigmoid(odds)
+    by_column = share if sets.width == 1 else share.repeat_interleave(sets.width, 1)
+    sums.weight += weight
+    sums.pip += share
+    sums.mean += by_column * mean
+    sums.second += by_column * (mean.square() + variance)
+    sums.gates.append(sets.gates.to(torch.uint8))
+    sums.variances.append(sets.variances.clone())
+    sums.weights.append(weight)
+
+
+def _standard_errors(sums: _Sums, totals: Tensor) -> Tensor:
+    """Of ratios of sums over independent chains, by the delta method."""
+    chains = len(sums.weight)
+    ratio = totals.sum(0) / sums.weight.sum()
+    spread = (totals - ratio * sums.weight[:, None]) / sums.weight.mean()
+    return spread.std(0) / math.sqrt(chains)
+
+
+def _result(
+    problem: LinearProblem, sets: ActiveSets, sums: _Sums, flips: int, num_draws: int
+) -> SelectionPosterior:
+    total = sums.weight.sum()
+    columns = sets.columns - sets.fixed
+    gates = torch.stack(sums.gates)  # steps, chains, groups
+    variances, weights = torch.stack(sums.variances), torch.stack(sums.weights) / total
+    flat = weights.flatten()
+    sizes = torch.zeros(problem.num_groups + 1, dtype=torch.float64)
+    sizes.index_add_(0, gates.sum(-1, dtype=torch.long).flatten(), flat)
+    joint = _joint(gates.flatten(0, 1), flat)
+    error = _standard_errors(sums, sums.pip)
+    chosen = _resample(flat, num_draws)
+    by_chain = (weights.sum(0).square().sum() / weights.sum(0).square().square().sum().sqrt()).item()
+    return SelectionPosterior(
+        engine="gibbs",
+        problem=problem,
+        pip=sums.pip.sum(0) / total,
+        pip_mcse=error,
+        mean=(sums.mean.sum(0) / total)[columns],
+        second_moment=(sums.second.sum(0) / total)[columns],
+        log_evidence=math.nan,
+        size_probabilities=sizes,
+        draws=ModelDraws(
+            gates.flatten(0, 1)[chosen].double(),
+            variances.flatten()[chosen],
+            torch.full((len(chosen),), 1.0 / len(chosen), dtype=torch.float64),
+            torch.arange(gates.shape[1]).expand(gates.shape[:2]).flatten()[chosen],
+        ),
+        joint=joint,
+        diagnostics={
+            "flips": flips,
+            "chains": gates.shape[1],
+            "largest_mcse": float(error.max()),
+            "ess": float(1.0 / flat.square().sum()),
+            "chain_balance": by_chain,
+        },
+    )
+
+
+def _joint(gates: Tensor, weights: Tensor) -> Tensor:
+    """Weighted co-occurrence, by chunks; gates are bytes."""
+    total = torch.zeros(gates.shape[1], gates.shape[1], dtype=torch.float64)
+    for rows, shares in zip(gates.split(4096), weights.split(4096), strict=True):
+        some = rows.double()
+        total += some.T @ (some * shares[:, None])
+    return total
+
+
+def _resample(weights: Tensor, count: int) -> Tensor:
+    """Systematic resampling, in random order."""
+    places = (torch.arange(count, dtype=weights.dtype) + torch.rand((), dtype=weights.dtype)) / count
+    cumulative = weights.cumsum(0)
+    index = torch.searchsorted(cumulative / cumulative[-1], places).clamp(max=len(weights) - 1)
+    return index[torch.randperm(count)]
+
+
+def options_of(**values: Any) -> GibbsOptions:
+    """Options from keywords."""
+    return GibbsOptions(**values)

@@ -1,0 +1,275 @@
+r"""Active sets of many chains, with what every flip of a gate would change."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from l0bayes.selection.gram import Gram
+
+__all__ = ["ActiveSets"]
+
+_FIRST_SLOTS = 8
+
+
+class ActiveSets:
+    r"""One model for each of C chains, and the conditional log odds of all its gates.
+
+    For a chain with active columns S and noise variance σ² let
+    :math:`A = X'WX/\sigma^2 + \operatorname{diag}\tau`, :math:`V = A_{SS}^{-1}`, and m the posterior mean of
+    the active coefficients. Kept for every column j are
+
+    .. math:: d_j = A_{jj} - A_{jS} V A_{Sj}, \quad r_j = b_j - A_{jS}\,m \quad (j \notin S), \qquad
+        d_j = V_{jj}, \quad r_j = m_j \quad (j \in S),
+
+    that is the diagonal and the last column of the matrix swept on S. A flip is one rank-1 update of them,
+    with the sign that the direction gives it. The log Bayes factor of a gate given the others is
+
+    .. math:: \tfrac12\log\tau_j - \tfrac12\log d_j + \tfrac12 r_j^2/d_j \quad\text{(out)}, \qquad
+        \tfrac12\log\tau_j + \tfrac12\log d_j + \tfrac12 r_j^2/d_j \quad\text{(in)}
+
+    and for a group the same with its block D in the place of d. Columns without a gate are always active.
+    Groups of unequal size are filled up with columns of zeros, which change nothing.
+
+    Args:
+        gram: Second moments of the problem.
+        gates: The models to begin with, zeros and ones of shape ``(C, G)``.
+        variances: Noise variance of every chain, shape ``(C,)``.
+    """
+
+    def __init__(self, gram: Gram, gates: Tensor, variances: Tensor) -> None:
+        problem = gram.problem
+        self.fixed = problem.always.shape[1]
+        members = problem.group_columns
+        self.width = max(len(group) for group in members)
+        self.groups = len(members)
+        self.gram = gram
+        pads = self.groups * self.width - problem.num_columns
+        size = self.fixed + problem.num_columns + pads
+        order, spare = [*range(self.fixed)], self.fixed + problem.num_columns
+        for group in members:
+            order += [self.fixed + column for column in group]
+            order += range(spare, spare := spare + self.width - len(group))
+        matrix = gram.matrix.new_zeros(size, size)
+        matrix[: size - pads, : size - pads] = gram.matrix
+        vector = torch.cat([gram.vector, gram.vector.new_zeros(pads)])
+        self.order = torch.tensor(order)
+        self.moments = matrix[self.order][:, self.order].contiguous()
+        self.vector = vector[self.order]
+        self.padded = self.order >= size - pads
+        self.chains = torch.arange(len(gates))
+        self.gates = gates.bool().clone()
+        self.variances = variances.clone()
+        self.rebuild()
+
+    @property
+    def columns(self) -> Tensor:
+        """Place of every gated column of the problem among those kept here, shape ``(p,)``."""
+        place = torch.empty_like(self.order)
+        place[self.order] = torch.arange(len(self.order))
+        return place[self.fixed : self.fixed + self.gram.problem.num_columns]
+
+    # ---- from scratch ----------------------------------------------------------------------------
+
+    def precision(self, variances: Tensor) -> Tensor:
+        """Prior precisions of all columns, shape ``(C, N)``.
+
+        Args:
+            variances: Noise variances, shape ``(C,)``.
+        """
+        real = self.gram.precision(variances)
+        ones = real.new_ones(len(variances), len(self.order) - real.shape[1])
+        return torch.cat([real, ones], 1)[:, self.order]
+
+    def rebuild(self) -> None:
+        """Everything from the gates and noise variances, free of what rounding has built up."""
+        count, fixed = len(self.gates), self.fixed
+        active = torch.cat(
+            [self.gates.new_ones(count, fixed), self.gates.repeat_interleave(self.width, 1)], 1
+        )
+        used = active.sum(1)
+        slots = max(_FIRST_SLOTS, int(used.max()) + self.width + 2)
+        # Active columns first, in order; what follows them is not used.
+        place = torch.argsort((~active).to(torch.int8), dim=1, stable=True)[:, :slots]
+        slots = place.shape[1]
+        held = torch.arange(slots) < used[:, None]
+        self.active, self.place, self.held = active, place, held
+        tau = self.precision(self.variances)
+        self.log_tau = torch.log(tau.clamp(min=1e-300))
+        scale = self.variances[:, None]
+        inner = self.moments[place[:, :, None], place[:, None, :]] / scale[:, :, None]
+        both = held[:, :, None] & held[:, None, :]
+        inner = torch.where(both, inner, 0.0)
+        diagonal = torch.where(held, tau.gather(1, place), 1.0)
+        inner = inner + torch.diag_embed(diagonal)
+        factor = torch.linalg.cholesky(inner)
+        rows = torch.where(held[:, :, None], self.moments[place], 0.0) / scale[:, :, None]
+        half = torch.linalg.solve_triangular(factor, rows, upper=False)
+        target = torch.where(held, self.vector[place], 0.0) / scale
+        mean_half = torch.linalg.solve_triangular(factor, target[:, :, None], upper=False)
+        inverse = torch.cholesky_inverse(factor)
+        self.inverse = torch.where(both, inverse, 0.0)
+        mean = torch.linalg.solve_triangular(factor.mT, mean_half, upper=True)[:, :, 0]
+        pivot = self.moments.diagonal() / scale + tau - half.square().sum(1)
+        residual = self.vector / scale - (half * mean_half).sum(1)
+        self.pivot = pivot.masked_scatter(active, self.inverse.diagonal(dim1=1, dim2=2)[held])
+        self.residual = residual.masked_scatter(active, mean[held])
+        # Log density of the data given the model, but for the prior precisions' half logarithms, which
+        # are added here for active columns.
+        log_det = factor.diagonal(dim1=1, dim2=2).log().sum(1)
+        quadratic = 0.5 * mean_half.square().sum((1, 2))
+        flat = torch.isinf(self.gram.problem.always_scale)
+        counted = self.active.clone()
+        counted[:, :fixed] &= ~flat
+        prior = 0.5 * torch.where(counted, self.log_tau, 0.0).sum(1)
+        self.log_likelihood = self.gram.log_constant(self.variances) + prior - log_det + quadratic
+        if self.width > 1:
+            self.blocks = self._all_blocks(half, tau)
+
+    def _all_blocks(self, half: Tensor, tau: Tensor) -> Tensor:
+        count, w = len(self.gates), self.width
+        gated = self.moments[self.fixed :, self.fixed :].reshape(self.groups, w, self.groups, w)
+        own = gated.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+        blocks = own / self.variances[:, None, None, None]
+        blocks = blocks + torch.diag_embed(tau[:, self.fixed :].reshape(count, self.groups, w))
+        part = half[:, :, self.fixed :].reshape(count, -1, self.groups, w)
+        blocks = blocks - torch.einsum("ckga,ckgb->cgab", part, part)
+        return self._put_inverse(blocks, self.gates)
+
+    def _put_inverse(self, blocks: Tensor, gates: Tensor) -> Tensor:
+        """Blocks of V in the place of those of open groups."""
+        chain, group = gates.nonzero(as_tuple=True)
+        if len(chain):
+            first = self.fixed + group * self.width
+            columns = first[:, None] + torch.arange(self.width)
+            slot = self._slots(chain, columns)
+            blocks[chain, group] = self.inverse[
+                chain[:, None, None], slot[:, :, None], slot[:, None, :]
+            ]
+        return blocks
+
+    def _slots(self, chain: Tensor, columns: Tensor) -> Tensor:
+        """Slots of active columns, shape of ``columns``."""
+        here = (self.place[chain][:, None, :] == columns[:, :, None]) & self.held[chain][:, None, :]
+        return here.to(torch.int8).argmax(-1)
+
+    # ---- what the gates would do -----------------------------------------------------------------
+
+    def log_odds(self) -> Tensor:
+        """Log Bayes factor of every gate given the others, without the prior's odds; shape ``(C, G)``."""
+        tau = self.log_tau[:, self.fixed :]
+        residual, pivot = self.residual[:, self.fixed :], self.pivot[:, self.fixed :]
+        sign = torch.where(self.gates, 0.5, -0.5)
+        if self.width == 1:
+            return 0.5 * tau + sign * torch.log(pivot) + 0.5 * residual.square() / pivot
+        count = len(self.gates)
+        residual = residual.reshape(count, self.groups, self.width, 1)
+        factor = torch.linalg.cholesky(self.blocks)
+        half = torch.linalg.solve_triangular(factor, residual, upper=False)
+        log_det = 2.0 * factor.diagonal(dim1=2, dim2=3).log().sum(-1)
+        prior = 0.5 * tau.reshape(count, self.groups, self.width).sum(-1)
+        return prior + sign * log_det + 0.5 * half.square().sum((-1, -2))
+
+    def conditional_moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance of every gated coefficient if its gate were open, each ``(C, G * width)``."""
+        residual, pivot = self.residual[:, self.fixed :], self.pivot[:, self.fixed :]
+        if self.width == 1:
+            mean = torch.where(self.gates, residual, residual / pivot)
+            return mean, torch.where(self.gates, pivot, 1.0 / pivot)
+        count = len(self.gates)
+        inverse = torch.linalg.inv(self.blocks)
+        stacked = residual.reshape(count, self.groups, self.width)
+        solved = (inverse @ stacked[..., None])[..., 0]
+        gates = self.gates[:, :, None]
+        mean = torch.where(gates, stacked, solved)
+        variance = torch.where(
+            gates, self.blocks.diagonal(dim1=2, dim2=3), inverse.diagonal(dim1=2, dim2=3)
+        )
+        return mean.flatten(1), variance.flatten(1)
+
+    # ---- flips -----------------------------------------------------------------------------------
+
+    def flip(self, group: Tensor) -> None:
+        """Open what is shut and shut what is open.
+
+        Args:
+            group: The group to flip in each chain, shape ``(C,)``.
+        """
+        first = self.fixed + group * self.width
+        opening = ~self.gates[self.chains, group]
+        if int(self.held.sum(1).max()) + self.width > self.held.shape[1]:
+            self._more_slots()
+        for member in range(self.width):
+            self._flip_column(first + member, opening)
+        self.gates[self.chains, group] = opening
+        if self.width > 1:
+            self._own_block(group, first, opening)
+
+    def _flip_column(self, column: Tensor, opening: Tensor) -> None:
+        chains = self.chains
+        scale = self.variances[:, None]
+        at = torch.where(self.held, self.place, 0)
+        # Opening: u = V a with a the column's products with the active ones; shutting: a column of V.
+        products = self.moments[at, column[:, None]] / scale
+        products = torch.where(self.held, products, 0.0)
+        opened = torch.bmm(self.inverse, products[:, :, None])[:, :, 0]
+        is_it = (self.place == column[:, None]) & self.held
+        own = is_it.to(torch.int8).argmax(1)
+        shut = self.inverse[chains, :, own]
+        u = torch.where(opening[:, None], opened, shut)
+        spread = torch.bmm(u[:, None, :], self.moments[at])[:, 0] / scale
+        # Products of the column with what is not active, all else swept out; the sign as in the sweep.
+        f = torch.where(opening[:, None], self.moments[column] / scale - spread, -spread)
+        chain, slot = self.held.nonzero(as_tuple=True)
+        f[chain, self.place[chain, slot]] = u[chain, slot]
+        pivot = self.pivot[chains, column]
+        residual = self.residual[chains, column]
+        delta = pivot
+        step = f / delta[:, None]
+        outward = torch.where(opening[:, None] ^ self.active, 1.0, -1.0)
+        self.pivot = self.pivot - outward * f * step
+        self.residual = self.residual - step * residual[:, None]
+        if self.width > 1:
+            gated = f[:, self.fixed :].reshape(len(chains), self.groups, self.width)
+            status = (opening[:, None] ^ self.active)[:, self.fixed :].reshape(gated.shape)[:, :, :1]
+            signs = torch.where(status, 1.0, -1.0) / delta[:, None, None]
+            self.blocks = self.blocks - (signs * gated)[..., None] * gated[:, :, None, :]
+        sign = torch.where(opening, 1.0, -1.0) / delta
+        self.inverse = self.inverse + sign[:, None, None] * u[:, :, None] * u[:, None, :]
+        # The column's own row: a free slot where it opens, nothing where it shuts.
+        free = (~self.held).to(torch.int8).argmax(1)
+        slot = torch.where(opening, free, own)
+        row = torch.where(opening[:, None], -u / delta[:, None], 0.0)
+        self.inverse[chains, slot] = row
+        self.inverse[chains, :, slot] = row
+        self.inverse[chains, slot, slot] = torch.where(opening, 1.0 / delta, 0.0)
+        self.place[chains, slot] = column
+        self.held[chains, slot] = opening
+        self.active[chains, column] = opening
+        self.pivot[chains, column] = 1.0 / delta
+        self.residual[chains, column] = residual / delta
+        tau = self.log_tau[chains, column]
+        change = 0.5 * tau - 0.5 * torch.log(delta) + 0.5 * residual.square() / delta
+        other = 0.5 * tau + 0.5 * torch.log(delta) + 0.5 * residual.square() / delta
+        self.log_likelihood = self.log_likelihood + torch.where(opening, change, -other)
+
+    def _own_block(self, group: Tensor, first: Tensor, opening: Tensor) -> None:
+        chains, w = self.chains, self.width
+        columns = first[:, None] + torch.arange(w)
+        at = torch.where(self.held, self.place, 0)
+        cross = self.moments[at[:, :, None], columns[:, None, :]] / self.variances[:, None, None]
+        cross = torch.where(self.held[:, :, None], cross, 0.0)
+        own = self.moments[columns[:, :, None], columns[:, None, :]] / self.variances[:, None, None]
+        own = own + torch.diag_embed(torch.exp(self.log_tau.gather(1, columns)))
+        shut = own - cross.mT @ (self.inverse @ cross)
+        slot = self._slots(chains, columns)
+        opened = self.inverse[chains[:, None, None], slot[:, :, None], slot[:, None, :]]
+        self.blocks[chains, group] = torch.where(opening[:, None, None], opened, shut)
+
+    def _more_slots(self) -> None:
+        more = max(self.width + 2, math.ceil(0.5 * self.held.shape[1]))
+        self.inverse = torch.nn.functional.pad(self.inverse, (0, more, 0, more))
+        self.place = torch.nn.functional.pad(self.place, (0, more))
+        self.held = torch.nn.functional.pad(self.held, (0, more))
