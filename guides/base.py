@@ -140,7 +140,7 @@ class AutoGateGuide(AutoGuide):
         """Put a gate that has shut back to where it started, in place.
 
         Where the start itself is not open by the median rule, the gate's first parameter, by which the
-        gates of every family open, is raised until it is.
+        gates of every family open, is raised until it is. Gates of a site that are tied open together.
 
         Args:
             site: Name of the gate site.
@@ -159,7 +159,7 @@ class AutoGateGuide(AutoGuide):
         for name, start in self._gate_start.items():
             values[name].detach()[place] = start
         opening = values[self.gate_parameter_names[0]].detach()
-        while not (self._gate_law(latent).activity_logits[index] > 0.1).all():
+        while not (self._whole_gate_law(latent).activity_logits[index] > 0.1).all():
             opening[place] += 0.1
 
     @torch.no_grad()
@@ -295,6 +295,9 @@ class AutoGateGuide(AutoGuide):
     @torch.no_grad()
     def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Posterior median of every site: exactly 0 for gates that are more probably shut.
+
+        Gates of a family without an atom at 0, the plain concrete, are nowhere exactly 0; see
+        :func:`~l0bayes.distributions.deployed_gates`.
 
         Args:
             *args: Ignored, as in Pyro's guides.

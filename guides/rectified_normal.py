@@ -45,6 +45,7 @@ class AutoRectifiedNormal(AutoGateGuide):
     """
 
     temperature: Tensor
+    unit: Tensor
 
     def __init__(
         self,
@@ -60,8 +61,9 @@ class AutoRectifiedNormal(AutoGateGuide):
         logit_of_start(init_active)  # refuses a wrong start
         start = {"location": _SLOPE * NormalDist().inv_cdf(init_active)}
         super().__init__(model, args, kwargs, gate_start=start, **options)
-        self.unit = temperature / _SLOPE
         self.register_buffer("temperature", torch.tensor(temperature))
+        # Part of the state: locations mean nothing without it. It stays when the temperature changes.
+        self.register_buffer("unit", torch.tensor(temperature / _SLOPE))
 
     def relaxed_law(self, **parameters: Tensor) -> GateLaw:
         return RectifiedNormal(parameters["location"] * self.unit, self.temperature)

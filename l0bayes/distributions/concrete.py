@@ -25,7 +25,7 @@ class BinaryConcrete(GateLaw):
         z = \sigma\bigl((\operatorname{logit} u + \log\alpha)/\beta\bigr), \qquad u \sim U(0,1),
         \qquad P(z > \tfrac12) = \sigma(\log\alpha)
 
-    It has no atoms: a draw of exactly 0 or 1 is one that rounding put there. Its activity is
+    It has no atoms: no draw and no quantile is exactly 0 or 1, not even by rounding. Its activity is
     :math:`P(z > \tfrac12) = \sigma(\log\alpha)`, the probability of its zero-temperature limit, and
     deployment needs that threshold (``activity_threshold = 0.5``). With one tied ``log_alpha`` a
     layer, :math:`\pi = \tfrac12` and temperature 0.1 it is the gate of Concrete Dropout
@@ -71,7 +71,8 @@ class BinaryConcrete(GateLaw):
         return torch.full_like(self.log_alpha, -torch.inf)
 
     def unclipped_icdf(self, u: Tensor) -> Tensor:
-        return torch.sigmoid((logit(u) + self.log_alpha) / self.temperature)
+        z = torch.sigmoid((logit(u) + self.log_alpha) / self.temperature)
+        return _inside(z)  # where the sigmoid is rounded to 0 or 1, which are no values of this gate
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density. A rounded 0 or 1 is read as the nearest number inside, for there is no atom."""
@@ -84,8 +85,7 @@ class BinaryConcrete(GateLaw):
         return torch.where(x > 0, self.log_alpha - self.temperature * logit(inside), torch.inf)
 
     def log_density(self, z: Tensor) -> Tensor:
-        info = torch.finfo(z.dtype)
-        z = z.clamp(info.tiny, 1.0 - info.eps / 2)
+        z = _inside(z)
         centred = self.temperature * logit(z) - self.log_alpha
         log_jacobian = -torch.log(z) - torch.log1p(-z)
         return torch.log(self.temperature) + logsigmoid(centred) + logsigmoid(-centred) + log_jacobian
@@ -127,6 +127,11 @@ class BinaryConcrete(GateLaw):
         at, scale, weights = _other_logistic(tail, self.temperature)
         positive_part = scale * (weights * softplus(at)).sum(0)
         return 2.0 - torch.log(self.temperature) + (tail - 2.0 * positive_part) / self.temperature
+
+
+def _inside(z: Tensor) -> Tensor:
+    info = torch.finfo(z.dtype)
+    return z.clamp(info.tiny, 1.0 - info.eps / 2)
 
 
 def _other_logistic(location: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:

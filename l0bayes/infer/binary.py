@@ -1,4 +1,4 @@
-r"""The likelihood of a draw with binary gates, whose gradient has to be estimated."""
+r"""Likelihood and KL at a draw with binary gates, whose gradient has to be estimated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.distributions import Independent
 from l0bayes.distributions import BernoulliGate
 from l0bayes.infer.gate_gradients import GATE_GRADIENT, GateGradient
 
-__all__ = ["binary_sites", "likelihood_with_score"]
+__all__ = ["binary_sites", "terms_with_score"]
 
 
 def binary_sites(guide_trace: Any) -> dict[str, GateGradient]:
@@ -48,29 +48,32 @@ def binary_sites(guide_trace: Any) -> dict[str, GateGradient]:
     return found
 
 
-def likelihood_with_score(
+def terms_with_score(
     sites: dict[str, GateGradient],
     guide_trace: Any,
     model_trace: Any,
     run: Callable[[dict[str, Tensor]], Any],
+    total_kl: Callable[[Any], Tensor | float],
     examples: int | None,
-) -> Tensor:
+) -> tuple[Tensor, dict[str, Tensor]]:
     r"""The log likelihood, averaged over the evaluations, with a gradient in the gates' logits.
 
     The value is that of the likelihood alone. To it stands added
     :math:`\sum g \cdot (\ell - \ell^{\text{detached}})`, which is zero and whose gradient is the
-    estimate g.
+    estimate g. So it is with the KLs, which depend on the values of gates where a prior does, as that of an
+    interaction does on the gates of its parents.
 
     Args:
         sites: Binary gate sites and their estimator.
         guide_trace: The guide at its draw.
         model_trace: The model at that draw.
         run: From values of the gates to a trace of the model with all else as it was.
+        total_kl: From a trace of the model to the sum of the KLs.
         examples: Number of examples where every one has gates of its own, each of which enters the
             likelihood of its own example alone; ``None`` where the gates are shared.
 
     Returns:
-        A scalar.
+        The likelihood, a scalar, and by gate site what is to be added to its KL, also scalars.
     """
     estimator = next(iter(sites.values()))
     logits = {name: _law(guide_trace.nodes[name]).logits for name in sites}
@@ -81,13 +84,15 @@ def likelihood_with_score(
     for index in range(1, estimator.num_evaluations):
         traces.append(run({name: values[index] for name, values in gates.items()}))
     likelihoods = [_likelihood(trace, examples) for trace in traces]
-    result = torch.stack(likelihoods).mean(0).sum()
+    kls = [torch.as_tensor(total_kl(trace)).detach() for trace in traces]
+    likelihood, of_kl = torch.stack(likelihoods).mean(0).sum(), {}
     for name, values in gates.items():
         dims = (1,) * (values[0].dim() - 1)
         at = [f.detach() if examples is None else f.detach().reshape(-1, *dims) for f in likelihoods]
-        gradient = estimator.gradient(logits[name].detach(), values, at)
-        result = result + (gradient * (logits[name] - logits[name].detach())).sum()
-    return result
+        change = logits[name] - logits[name].detach()
+        likelihood = likelihood + (estimator.gradient(logits[name].detach(), values, at) * change).sum()
+        of_kl[name] = (estimator.gradient(logits[name].detach(), values, kls) * change).sum()
+    return likelihood, of_kl
 
 
 def _law(site: Any) -> Any:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 
 from l0bayes.distributions import GateLaw
-from l0bayes.infer.binary import binary_sites, likelihood_with_score
+from l0bayes.infer.binary import binary_sites, terms_with_score
 from l0bayes.infer.draws import Given
 from l0bayes.infer.per_example import PerExampleGates, check_per_example, num_examples
 from l0bayes.sites import gate_record
@@ -66,8 +66,8 @@ class MeanFieldELBO(ELBO):
 
     Anything else raises. Binary gates, whose draws carry no gradient, name an unbiased estimator
     (:class:`~l0bayes.infer.GateGradient`) with ``infer={l0bayes.infer.GATE_GRADIENT: DisARM()}``; the
-    likelihood is then evaluated at several draws of the gates and averaged, and the estimate of its
-    gradient goes with it. No other log probability is computed, so that the estimate is cheap and can
+    model is then evaluated at several draws of the gates, and the estimate of the gradient goes with
+    likelihood and KL. No other log probability is computed, so that the estimate is cheap and can
     be captured as one graph. Whether the value is a bound depends on the priors: with
     :class:`~l0bayes.distributions.L0Penalty` it is the paper's objective and not a bound.
 
@@ -198,7 +198,15 @@ class MeanFieldELBO(ELBO):
                 return prune_subsample_sites(poutine.trace(model).get_trace(*args, **kwargs))
 
         examples = num_examples(args) if self.per_example_gates else None
-        terms.log_likelihood = likelihood_with_score(sites, guide_trace, model_trace, run, examples)
+
+        def total_kl(trace: Any) -> Tensor | float:
+            return terms.total_kl if trace is model_trace else ELBOTerms(kl=_kls(trace, guide_trace)).total_kl
+
+        terms.log_likelihood, scores = terms_with_score(
+            sites, guide_trace, model_trace, run, total_kl, examples
+        )
+        for name, score in scores.items():
+            terms.kl[name] = terms.kl[name] + score
         return terms
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -292,18 +300,23 @@ def _unwrapped(fn: Any) -> Any:
 
 
 def _particle_terms(model_trace: Any, guide_trace: Any) -> ELBOTerms:
-    terms = ELBOTerms()
-    for name, site in model_trace.nodes.items():
-        if site["type"] != "sample":
-            continue
-        if not site["is_observed"]:
-            terms.kl[name] = _site_kl(name, site, guide_trace.nodes[name])
-        elif not site["infer"].get("_deterministic"):
+    terms = ELBOTerms(kl=_kls(model_trace, guide_trace))
+    for site in model_trace.nodes.values():
+        if site["type"] == "sample" and site["is_observed"] and not site["infer"].get("_deterministic"):
             terms.log_likelihood = terms.log_likelihood + _log_prob(site)
+    return terms
+
+
+def _kls(model_trace: Any, guide_trace: Any) -> dict[str, Tensor]:
+    kls = {
+        name: _site_kl(name, site, guide_trace.nodes[name])
+        for name, site in model_trace.nodes.items()
+        if site["type"] == "sample" and not site["is_observed"]
+    }
     for name, site in guide_trace.nodes.items():
         if site["type"] == "sample" and name not in model_trace.nodes:
-            terms.kl[name] = _log_prob(site)  # auxiliary: its entropy belongs to a Delta site's density
-    return terms
+            kls[name] = _log_prob(site)  # auxiliary: its entropy belongs to a Delta site's density
+    return kls
 
 
 def _log_prob(site: Any, value: Any = None) -> Tensor:

@@ -38,6 +38,8 @@ class Objective:
 
 
 _POINT = "the slab is a point, so it bounds the joint density of data and weights, not the evidence"
+_THRESHOLD = "its gates have no atom at 0 and deployment needs a threshold"
+_BIASED = "the gradient of its straight-through gates is biased, so that training does not end at its maximum"
 _OBJECTIVES = {
     "none": ("ELBO", True, "mean-field evidence lower bound of a model without gates"),
     "exact": ("ELBO of the strict spike and slab", True, "binary gates: a bound on the log evidence"),
@@ -91,6 +93,7 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
     slabs: set[str] = set()
     priors: set[str] = set()
     points = False
+    further: set[str] = set()
     for name, site in guide_trace.nodes.items():
         if site["type"] != "sample" or name not in model_trace.nodes:
             continue
@@ -99,6 +102,10 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
             laws.add(type(q).__name__)
             kind = _kind(q, p)
             kinds.add(kind)
+            if kind != "surrogate" and not q.has_atom_at_zero:
+                further.add(_THRESHOLD)
+            if kind != "straight" and isinstance(q, StraightThroughGate):
+                further.add(_BIASED)
             if kind == "mixed":
                 priors.add(_in_words(p))
         elif isinstance(q, GatedSlab):
@@ -109,6 +116,7 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
     order = ("penalty", "surrogate", "activity", "mixed", "straight", "exact")
     kind = next((kind for kind in order if kind in kinds), "none")
     name, is_bound, note = _OBJECTIVES[kind]
+    note = "; ".join([note, *sorted(further)])
     name = name.format(prior=" and ".join(sorted(priors)))
     if Delta.__name__ in slabs:
         if kind in ("activity", "surrogate"):

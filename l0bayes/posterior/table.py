@@ -37,7 +37,7 @@ def gate_table(
     ``prob_one``            :math:`q(z = 1)`, analytic
     ``mean, sd``            of the effective weight, zeros included (of the gate, in a table of gates)
     ``hdi_low, hdi_high``   its narrowest interval of probability ``hdi_prob``
-    ``mean_active``         mean given that the gate is open
+    ``mean_active``         mean given that the gate is open (or above its threshold, without an atom)
     ``prior``               prior inclusion probability
     ``bayes_factor``        posterior odds of inclusion over prior odds
     ``in_median_model``     whether ``pip`` is above one half
@@ -151,9 +151,14 @@ def _frame(
     pip = pips[chain]
     low, high = _hdi(values, hdi_prob)
     mean = values.mean(0)
-    open_draws = (values != 0).sum(0)
+    is_open = values != 0
+    threshold = json.loads(constants.attrs.get("activity_thresholds", "{}")).get(gate, 0.0)
+    if threshold and gate in draws:  # gates that never shut are open above a threshold
+        gates = draws[gate].to_numpy()[chain].reshape(draws.sizes["draw"], -1)
+        is_open = gates[:, pick] > threshold
+    open_draws = is_open.sum(0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean_active = np.where(open_draws > 0, values.sum(0) / open_draws, np.nan)
+        mean_active = np.where(open_draws > 0, (values * is_open).sum(0) / open_draws, np.nan)
         factor = pip / (1.0 - pip) * (1.0 - prior) / prior
     columns: dict[str, Any] = {"pip": pip}
     if len(pips) > 1:

@@ -270,6 +270,9 @@ def _constant_data(fit: Fit, arguments: tuple[Any, ...], names: _Names, trace: A
             names.dims[f"{record.weight}.group"] = names.dims[record.weight]
     dataset = names.dataset(per_chain, leading=("chain",)).merge(names.dataset(fixed, leading=()))
     dataset.attrs["gates_of_weights"] = json.dumps(links)
+    dataset.attrs["activity_thresholds"] = json.dumps(
+        {n: law.activity_threshold for n, law in laws[0].items()}
+    )
     return dataset
 
 

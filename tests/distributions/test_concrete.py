@@ -91,18 +91,29 @@ def test_mirror_image() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("temperature", [0.05, 1.0])
 def test_draws_rounded_to_the_ends_have_finite_scores(dtype: torch.dtype, temperature: float) -> None:
-    """sigmoid(40) is 1 in either precision; a density of 0 or infinity there would be an accident."""
+    """sigmoid(40) is 1 in either precision; there is no atom, and no gradient may be an accident."""
     log_alpha = torch.zeros(20_000, dtype=dtype, requires_grad=True)
     torch.manual_seed(5)
     law = BinaryConcrete(log_alpha, temperature)
     draws = law.rsample().detach()
+    assert ((draws > 0) & (draws < 1)).all()
     if temperature < 0.1:
-        assert (draws == 1).any()
+        assert (draws == 1 - torch.finfo(dtype).eps / 2).any()
+    draws[:2] = torch.tensor([0.0, 1.0])  # read as the nearest numbers inside
     score = law.log_prob(draws)
     assert torch.isfinite(score).all()
     assert torch.isfinite(law.log_density(draws)).all()
     (gradient,) = torch.autograd.grad(score.sum(), log_alpha)
     assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_draw_and_no_median_is_exactly_zero(dtype: torch.dtype) -> None:
+    """Not even where the sigmoid underflows."""
+    law = BinaryConcrete(torch.tensor([-90.0, -8.0, 8.0, 90.0], dtype=dtype), 0.01)
+    torch.manual_seed(0)
+    for values in (law.sample((500,)), law.median, law.icdf(torch.tensor([[0.0], [1.0]], dtype=dtype))):
+        assert ((values > 0) & (values < 1)).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
