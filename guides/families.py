@@ -37,16 +37,16 @@ def gate_guide(
 ) -> AutoGateGuide:
     """The guide of a family, chosen by name.
 
-    =====================  ===========================================  ===================================
-    family                 guide                                        options of its own
-    =====================  ===========================================  ===================================
-    ``hard_concrete``      :class:`~l0bayes.guides.AutoHardConcrete`    ``temperature``, ``stretch``
-    ``concrete``           :class:`~l0bayes.guides.AutoConcrete`        ``temperature``
-    ``hard_kumaraswamy``   :class:`~l0bayes.guides.AutoHardKumaraswamy` ``init_temperature``, ``stretch``
-    ``rectified_normal``   :class:`~l0bayes.guides.AutoRectifiedNormal` ``temperature``
-    ``bernoulli``          :class:`~l0bayes.guides.AutoBernoulliGates`  ``estimator``, ``num_evaluations``
-    ``concrete_dropout``   :class:`~l0bayes.guides.AutoConcreteDropout` ``temperature``
-    =====================  ===========================================  ===================================
+    ====================  ============================================  ==================================
+    family                guide                                         options of its own
+    ====================  ============================================  ==================================
+    ``hard_concrete``     :class:`~l0bayes.guides.AutoHardConcrete`     ``temperature``, ``stretch``
+    ``concrete``          :class:`~l0bayes.guides.AutoConcrete`         ``temperature``
+    ``hard_kumaraswamy``  :class:`~l0bayes.guides.AutoHardKumaraswamy`  ``init_temperature``, ``stretch``
+    ``rectified_normal``  :class:`~l0bayes.guides.AutoRectifiedNormal`  ``temperature``
+    ``bernoulli``         :class:`~l0bayes.guides.AutoBernoulliGates`   ``estimator``, ``num_evaluations``
+    ``concrete_dropout``  :class:`~l0bayes.guides.AutoConcreteDropout`  ``temperature``
+    ====================  ============================================  ==================================
 
     Args:
         model: A Pyro model.
