@@ -84,6 +84,110 @@ def test_the_gradient_is_that_of_the_enumerated_objective(options: dict[str, Any
         assert (error < 4.5).all(), (name, error)
 
 
+def expected_loss(logits: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
+    """The expected loss of ``regression`` for Normal slabs: gates enumerated, slabs integrated."""
+    gates = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4)), dtype=torch.float64)
+    law = BernoulliGate(logits)
+    weights = law.log_prob(gates).sum(-1).exp()
+    fit = dist.Normal((gates * loc) @ X.T, 0.5).log_prob(Y).sum(-1)
+    spread = gates @ (scale.square() * X.square().sum(0)) / (2 * 0.5**2)
+    kl = torch.distributions.kl_divergence(law, Gate(torch.tensor(0.3, dtype=torch.float64))).sum()
+    slab_kl = torch.distributions.kl_divergence(dist.Normal(loc, scale), dist.Normal(0.0 * loc, 1.0))
+    return kl + (law.prob_active * slab_kl).sum() - (weights * (fit - spread)).sum()
+
+
+def finite_differences(function: Any, values: list[Tensor], step: float = 1e-5) -> list[Tensor]:
+    found = []
+    for index, value in enumerate(values):
+        gradient = torch.zeros_like(value)
+        for j in range(value.numel()):
+            ends = []
+            for shift in (-step, step):
+                moved = [one.clone() for one in values]
+                moved[index][j] += shift
+                ends.append(function(*moved))
+            gradient[j] = (ends[1] - ends[0]) / (2 * step)
+        found.append(gradient)
+    return found
+
+
+def averaged_gradients(objective: Any, parameters: list[Any], data: Any, count: int, seed: int) -> Any:
+    """Mean gradients and their standard errors."""
+    step, found = GradientStep(objective, "graph"), []
+    torch.manual_seed(seed)
+    for _ in range(count):
+        step(data)
+        found.append([p.grad.clone() for p in parameters])
+    stacked = [torch.stack(one) for one in zip(*found, strict=True)]
+    return [(one.mean(0), one.std(0) / count**0.5) for one in stacked]
+
+
+@pytest.mark.parametrize("options", [{}, {"estimator": "rloo", "num_evaluations": 3}], ids=str)
+def test_with_normal_slabs_it_is_the_finite_difference_of_the_expected_objective(
+    options: dict[str, Any],
+) -> None:
+    """Gates, means and scales, within 4.5 standard errors in each coordinate."""
+    guide = AutoBernoulliGates(regression, DATA, init_scale=0.2, **options).double()
+    with torch.no_grad():
+        getattr(guide.logits, "w/gate").copy_(torch.tensor([0.8, -0.5, 0.0, -1.5]))
+        getattr(guide.loc, "w/slab").copy_(torch.tensor([0.9, 0.4, -0.6, 0.5]))
+    named = dict(guide.named_parameters())
+    parameters = [named[f"{name}_unconstrained"] for name in ("logits.w/gate", "loc.w/slab", "scale.w/slab")]
+    wanted = finite_differences(
+        lambda logits, loc, log_scale: expected_loss(logits, loc, log_scale.exp()),
+        [p.detach() for p in parameters],
+    )
+    objective = MeanFieldELBO()(regression, guide)
+    means = averaged_gradients(objective, parameters, DATA, 1500, seed=4)
+    for (mean, error), target in zip(means, wanted, strict=True):
+        assert ((mean - target).abs() < 4.5 * error).all()
+
+
+def interaction(y: Tensor) -> None:
+    """Heredity: the gate of the interaction, and a scale, have priors that depend on other gates."""
+    parents = l0bayes.gate("parents", 0.3, [2])
+    child = l0bayes.gate("child", 0.05 + 0.6 * parents.value.prod())
+    tau = pyro.sample("tau", dist.Normal(2.0 * child.value, torch.tensor(1.0, dtype=torch.float64)))
+    mean = parents.value.sum() + child.value + tau
+    pyro.sample("y", dist.Normal(mean, 0.7), obs=y)
+
+
+def expected_interaction(logits: Tensor, child: Tensor, loc: Tensor, kl_weight: float, y: Tensor) -> Tensor:
+    laws = BernoulliGate(torch.cat([logits, child.reshape(1)]))
+    total = torch.zeros((), dtype=torch.float64)
+    for values in itertools.product([0.0, 1.0], repeat=3):
+        z = torch.tensor(values, dtype=torch.float64)
+        prior = Gate(torch.cat([z.new_tensor([0.3, 0.3]), (0.05 + 0.6 * z[:2].prod()).reshape(1)]))
+        kl = torch.distributions.kl_divergence(laws, prior).sum()
+        tau = dist.Normal(loc, 0.5)
+        kl = kl + torch.distributions.kl_divergence(tau, dist.Normal(2.0 * z[2], 1.0 + 0.0 * loc))
+        fit = dist.Normal(z.sum() + loc, 0.7).log_prob(y) - 0.5**2 / (2 * 0.7**2)
+        total = total + laws.log_prob(z).sum().exp() * (kl_weight * kl - fit)
+    return total
+
+
+@pytest.mark.parametrize(
+    ("options", "kl_weight"), [({}, 0.5), ({"estimator": "rloo", "num_evaluations": 3}, 1.0)], ids=str
+)
+def test_priors_that_depend_on_gates_are_part_of_what_a_gate_is_worth(
+    options: dict[str, Any], kl_weight: float
+) -> None:
+    y = torch.tensor(1.3, dtype=torch.float64)
+    guide = AutoBernoulliGates(interaction, (y,), init_scale=0.5, **options).double()
+    with torch.no_grad():
+        guide.logits.parents.copy_(torch.tensor([0.8, -0.3]))
+        guide.logits.child.fill_(0.2)
+        guide.loc.tau.fill_(0.4)
+    named = dict(guide.named_parameters())
+    parameters = [named[f"{name}_unconstrained"] for name in ("logits.parents", "logits.child", "loc.tau")]
+    copies = [p.detach().clone().requires_grad_() for p in parameters]
+    wanted = torch.autograd.grad(expected_interaction(*copies, kl_weight, y), copies)
+    objective = MeanFieldELBO(kl_weight=kl_weight)(interaction, guide)
+    means = averaged_gradients(objective, parameters, (y,), 1000, seed=6)
+    for (mean, error), target in zip(means, wanted, strict=True):
+        assert ((mean - target).abs() < 4.5 * error + 1e-12).all()
+
+
 @pytest.mark.parametrize("mode", ["graph", "inductor"])
 def test_the_captured_step_is_the_eager_one(mode: Any) -> None:
     guide = guide_of(regression)

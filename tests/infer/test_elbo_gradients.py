@@ -8,7 +8,7 @@ from pyro.nn import PyroModule, PyroParam
 from torch import nn
 
 from l0bayes.distributions import Gate, HardConcrete, L0Penalty, L2Penalty
-from l0bayes.guides import AutoHardConcrete
+from l0bayes.guides import AutoHardConcrete, gate_guide
 from l0bayes.infer import MeanFieldELBO
 from l0bayes.models import SparseNetwork
 from l0bayes.sites import gate, spike_and_slab
@@ -82,6 +82,40 @@ def test_gradients_of_the_guide(name, slab):
     checked = assert_gradients(MeanFieldELBO()(model, guide), (X, Y))
     count = sum(p.numel() for p in guide.parameters())
     assert count / 2 < checked <= count  # a saturated gate may leave its slab without a gradient
+
+
+REPARAMETRISED = {
+    "hard_concrete": {},
+    "concrete": {},
+    "hard_kumaraswamy": {},
+    "rectified_normal": {},
+    "concrete_dropout": {"temperature": 0.3, "init_active": 0.6},
+    "hard_concrete, tied": {"tied": True},
+}
+
+
+def shared_strict(x, y):
+    """As ``shared``, with priors that every law has a KL to, and a gate that a prior depends on."""
+    rows = gate("rows", 0.3, [2])
+    columns = gate("columns", L0Penalty(0.8), [4])
+    prior = dist.Laplace(0.0, 1.0).expand([2, 4]).to_event(2)
+    weight = spike_and_slab("w", slab=prior, gate=[rows.view(2, 1), columns])
+    tau = pyro.sample("tau", dist.HalfNormal(1.0 + rows.value.sum()))
+    pyro.sample("y", dist.Normal((x @ weight.mT).tanh().sum(-1), 0.3 + tau).to_event(1), obs=y)
+
+
+@pytest.mark.parametrize("slab", ["normal", "delta"])
+@pytest.mark.parametrize("name", ["activity", "hyper", "shared_strict"])
+@pytest.mark.parametrize("case", REPARAMETRISED)
+def test_gradients_of_every_reparametrised_family(case, name, slab):
+    """For gates, slabs and other latents, at fixed noise."""
+    model, family = (MODELS | {"shared_strict": lambda: shared_strict})[name](), case.split(",")[0]
+    guide = gate_guide(model, (X, Y), family=family, slab=slab, **REPARAMETRISED[case])
+    guide.perturb(3, gates=0.5, locs=0.5)
+    checked = assert_gradients(MeanFieldELBO()(model, guide), (X, Y))
+    count = sum(p.numel() for p in guide.parameters())
+    assert count / 2 < checked <= count  # a saturated gate may leave its slab without a gradient
+    assert all((p.grad != 0).all() for p in guide.gate_parameters())
 
 
 def test_gradients_with_several_particles_and_a_weighted_kl():
