@@ -45,7 +45,7 @@ def main() -> None:
         results[NAMES[part]] = result
         text = json.dumps(result, indent=1)
         (options.out / f"relaxations-{NAMES[part]}.json").write_text(text + "\n", "utf-8")
-    draw_figures(options.out)
+        draw_figures(options.out)
     print(json.dumps(results))
 
 

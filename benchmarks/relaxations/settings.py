@@ -166,7 +166,7 @@ REGRESSION = RegressionSettings()
 DIGITS = NetworkSettings(
     epochs=80, batch_size=77, lr=2e-3, gate_lr=0.1, dense_epochs=80, weight_decay=0.1, draws=100
 )
-MNIST = NetworkSettings(epochs=18, batch_size=500, lr=3e-3, gate_lr=0.03, sleep=True)
+MNIST = NetworkSettings(epochs=12, batch_size=500, lr=6e-3, gate_lr=0.1, sleep=True)
 QUICK: dict[str, Any] = {
     "a": {"steps": 20, "starts": 4, "columns": 6, "blocks": (3, 3), "rows": 30, "compile": "eager"},
     "b": {"epochs": 2, "dense_epochs": 1, "draws": 2, "compile": "eager"},
