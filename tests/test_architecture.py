@@ -24,6 +24,7 @@ FLOOR = {
     "guides": 2,
     "network": 2,
     "posterior": 2,
+    "selection": 2,
     "models": 3,
     "gradients": 3,
     "estimators": 4,

@@ -40,8 +40,8 @@ def enumerate_models(
     count = problem.num_groups
     if count > max_groups:
         raise ValueError(
-            f"exact enumeration of {count} gates means 2**{count} models; max_groups is {max_groups}. Raise it "
-            "(to 20 at most, within seconds and about a gigabyte), or use the engine 'gibbs'"
+            f"exact enumeration of {count} gates means 2**{count} models; max_groups is {max_groups}. Raise "
+            "it (20 gates take seconds and about a gigabyte), or use the engine 'gibbs'"
         )
     members = problem.group_columns
     gram = Gram.of(problem)
@@ -104,7 +104,7 @@ def enumerate_models(
             torch.full((len(chosen),), 1.0 / len(chosen), dtype=torch.float64),
             torch.zeros(len(chosen), dtype=torch.long),
         ),
-        joint=gates.T @ (gates * weights[:, None]),
+        exact_joint=gates.T @ (gates * weights[:, None]),
         diagnostics={"models": len(models), "noise_nodes": len(variances)},
     )
 

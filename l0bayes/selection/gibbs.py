@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.gram import Gram
-from l0bayes.selection.problem import InverseGamma, LinearProblem
+from l0bayes.selection.problem import InverseGamma, LinearProblem, default_draws
 from l0bayes.selection.result import ModelDraws, SelectionPosterior
 from l0bayes.selection.sweep import ActiveSets
 
@@ -82,7 +81,7 @@ def sample_models(
     *,
     start: Tensor | None = None,
     options: GibbsOptions | None = None,
-    num_draws: int = 4000,
+    num_draws: int | None = None,
     seed: int = 0,
 ) -> SelectionPosterior:
     r"""The posterior of a Gaussian problem by weighted tempered Gibbs sampling, coefficients integrated out.
@@ -105,7 +104,8 @@ def sample_models(
         start: Inclusion probabilities to draw the first models from, shape ``(G,)`` or ``(C, G)``; by
             default those of each gate alone.
         options: Length and width.
-        num_draws: Size of the sample of models that is handed on.
+        num_draws: Size of the sample of models that is handed on; by default 4000, fewer where there are
+            many columns.
         seed: Seed.
 
     Returns:
@@ -130,14 +130,13 @@ def sample_models(
             if step >= options.burn_in:
                 kept += 1
                 _record(sums, sets, odds, log_phi)
-            choice = torch.multinomial((log_weights - log_phi[:, None]).exp(), 1)[:, 0]
-            sets.flip(choice)
+            sets.flip(_choose(log_weights - log_phi[:, None]))
             if kept and kept % options.check_every == 0:
                 error = _standard_errors(sums, sums.pip)
                 late = time.perf_counter() - started > options.max_seconds
                 if kept >= 2 * options.check_every and (error.max() <= options.target_mcse or late):
                     break
-        return _result(problem, sets, sums, step + 1, num_draws)
+        return _result(problem, sets, sums, step + 1, num_draws or default_draws(problem))
 
 
 def _begin(gram: Gram, start: Tensor | None, chains: int) -> ActiveSets:
@@ -178,17 +177,27 @@ def _tempered(sets: ActiveSets, problem: LinearProblem, options: GibbsOptions) -
     return odds, torch.log(0.5 * (torch.sigmoid(odds) + floor)) - present
 
 
+def _choose(log_probability: Tensor) -> Tensor:
+    """One index a row. By inversion, which takes one uniform number where ``multinomial`` takes many."""
+    cumulative = log_probability.exp().cumsum(1)
+    places = torch.rand(len(cumulative), 1, dtype=torch.float64) * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, places).clamp(max=cumulative.shape[1] - 1)[:, 0]
+
+
 def _move_noise(
     gram: Gram, sets: ActiveSets, problem: LinearProblem, options: GibbsOptions, width: float
 ) -> ActiveSets:
     """A Metropolis step of every chain on log σ², under the posterior times φ."""
-    assert isinstance(problem.noise, InverseGamma)
+    prior = problem.noise
+    assert isinstance(prior, InverseGamma)
     step = width * torch.randn(len(sets.variances), dtype=torch.float64)
     other = ActiveSets(gram, sets.gates, sets.variances * step.exp())
 
     def target(at: ActiveSets) -> Tensor:
         phi = torch.logsumexp(_tempered(at, problem, options)[1], 1)
-        return at.log_likelihood + problem.noise.log_density_of_log(at.variances.log()) + phi
+        log_prior: Tensor = prior.log_density_of_log(at.variances.log())
+        result: Tensor = at.log_likelihood + log_prior + phi
+        return result
 
     ratio = target(other) - target(sets)
     accepted = torch.rand(len(ratio), dtype=torch.float64).log() < ratio
@@ -235,10 +244,8 @@ def _result(
     flat = weights.flatten()
     sizes = torch.zeros(problem.num_groups + 1, dtype=torch.float64)
     sizes.index_add_(0, gates.sum(-1, dtype=torch.long).flatten(), flat)
-    joint = _joint(gates.flatten(0, 1), flat)
     error = _standard_errors(sums, sums.pip)
     chosen = _resample(flat, num_draws)
-    by_chain = (weights.sum(0).square().sum() / weights.sum(0).square().square().sum().sqrt()).item()
     return SelectionPosterior(
         engine="gibbs",
         problem=problem,
@@ -254,24 +261,13 @@ def _result(
             torch.full((len(chosen),), 1.0 / len(chosen), dtype=torch.float64),
             torch.arange(gates.shape[1]).expand(gates.shape[:2]).flatten()[chosen],
         ),
-        joint=joint,
         diagnostics={
             "flips": flips,
             "chains": gates.shape[1],
             "largest_mcse": float(error.max()),
             "ess": float(1.0 / flat.square().sum()),
-            "chain_balance": by_chain,
         },
     )
-
-
-def _joint(gates: Tensor, weights: Tensor) -> Tensor:
-    """Weighted co-occurrence, by chunks; gates are bytes."""
-    total = torch.zeros(gates.shape[1], gates.shape[1], dtype=torch.float64)
-    for rows, shares in zip(gates.split(4096), weights.split(4096), strict=True):
-        some = rows.double()
-        total += some.T @ (some * shares[:, None])
-    return total
 
 
 def _resample(weights: Tensor, count: int) -> Tensor:
@@ -280,8 +276,3 @@ def _resample(weights: Tensor, count: int) -> Tensor:
     cumulative = weights.cumsum(0)
     index = torch.searchsorted(cumulative / cumulative[-1], places).clamp(max=len(weights) - 1)
     return index[torch.randperm(count)]
-
-
-def options_of(**values: Any) -> GibbsOptions:
-    """Options from keywords."""
-    return GibbsOptions(**values)

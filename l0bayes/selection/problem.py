@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-__all__ = ["InclusionPrior", "InverseGamma", "LinearProblem"]
+__all__ = ["InclusionPrior", "InverseGamma", "LinearProblem", "default_draws"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class InverseGamma:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
 
     def log_density_of_log(self, log_variance: Tensor) -> Tensor:
-        """Log density of :math:`t = \\log\\sigma^2`, with its Jacobian.
+        r"""Log density of :math:`t = \log\sigma^2`, with its Jacobian.
 
         Args:
             log_variance: t, any shape.
@@ -195,12 +195,12 @@ class LinearProblem:
 
     @property
     def num_rows(self) -> int:
-        """n."""
+        """Number of rows n."""
         return len(self.y)
 
     @property
     def num_columns(self) -> int:
-        """p."""
+        """Number of gated columns p."""
         return self.x.shape[1]
 
     @property
@@ -223,3 +223,12 @@ class LinearProblem:
             **changes: Values by name.
         """
         return replace(self, **changes)
+
+
+def default_draws(problem: LinearProblem) -> int:
+    """Size of a sample of models: 4000, and down to 1000 where there are many columns.
+
+    Args:
+        problem: The problem.
+    """
+    return max(1000, min(4000, 1_000_000 // problem.num_columns))

@@ -43,7 +43,7 @@ class SelectionPosterior:
         log_evidence: :math:`\log p(D)`; NaN where the engine does not give it.
         size_probabilities: Posterior of the number of open gates, shape ``(G + 1,)``.
         draws: A sample of models.
-        joint: :math:`P(\gamma_g = \gamma_h = 1 \mid D)`, shape ``(G, G)``.
+        exact_joint: :math:`P(\gamma_g = \gamma_h = 1 \mid D)`, shape ``(G, G)``, where it is known exactly.
         diagnostics: What is known of the engine's error.
     """
 
@@ -56,5 +56,18 @@ class SelectionPosterior:
     log_evidence: float
     size_probabilities: Tensor
     draws: ModelDraws
-    joint: Tensor
+    exact_joint: Tensor | None = None
     diagnostics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def joint(self) -> Tensor:
+        r""":math:`P(\gamma_g = \gamma_h = 1 \mid D)`, shape ``(G, G)``; from the sample where not exact."""
+        if self.exact_joint is not None:
+            return self.exact_joint
+        gates = self.draws.gates
+        return gates.T @ (gates * self.draws.weights[:, None])
+
+    @property
+    def sd(self) -> Tensor:
+        """Standard deviation of each coefficient, zeros included, shape ``(p,)``."""
+        return (self.second_moment - self.mean.square()).clamp(min=0.0).sqrt()

@@ -145,9 +145,7 @@ class ActiveSets:
             first = self.fixed + group * self.width
             columns = first[:, None] + torch.arange(self.width)
             slot = self._slots(chain, columns)
-            blocks[chain, group] = self.inverse[
-                chain[:, None, None], slot[:, :, None], slot[:, None, :]
-            ]
+            blocks[chain, group] = self.inverse[chain[:, None, None], slot[:, :, None], slot[:, None, :]]
         return blocks
 
     def _slots(self, chain: Tensor, columns: Tensor) -> Tensor:
@@ -163,14 +161,16 @@ class ActiveSets:
         residual, pivot = self.residual[:, self.fixed :], self.pivot[:, self.fixed :]
         sign = torch.where(self.gates, 0.5, -0.5)
         if self.width == 1:
-            return 0.5 * tau + sign * torch.log(pivot) + 0.5 * residual.square() / pivot
+            single: Tensor = 0.5 * tau + sign * torch.log(pivot) + 0.5 * residual.square() / pivot
+            return single
         count = len(self.gates)
         residual = residual.reshape(count, self.groups, self.width, 1)
         factor = torch.linalg.cholesky(self.blocks)
         half = torch.linalg.solve_triangular(factor, residual, upper=False)
         log_det = 2.0 * factor.diagonal(dim1=2, dim2=3).log().sum(-1)
         prior = 0.5 * tau.reshape(count, self.groups, self.width).sum(-1)
-        return prior + sign * log_det + 0.5 * half.square().sum((-1, -2))
+        odds: Tensor = prior + sign * log_det + 0.5 * half.square().sum((-1, -2))
+        return odds
 
     def conditional_moments(self) -> tuple[Tensor, Tensor]:
         """Mean and variance of every gated coefficient if its gate were open, each ``(C, G * width)``."""
@@ -184,9 +184,7 @@ class ActiveSets:
         solved = (inverse @ stacked[..., None])[..., 0]
         gates = self.gates[:, :, None]
         mean = torch.where(gates, stacked, solved)
-        variance = torch.where(
-            gates, self.blocks.diagonal(dim1=2, dim2=3), inverse.diagonal(dim1=2, dim2=3)
-        )
+        variance = torch.where(gates, self.blocks.diagonal(dim1=2, dim2=3), inverse.diagonal(dim1=2, dim2=3))
         return mean.flatten(1), variance.flatten(1)
 
     # ---- flips -----------------------------------------------------------------------------------

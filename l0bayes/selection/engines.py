@@ -1,0 +1,66 @@
+r"""The engines behind one word."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from l0bayes.selection.exact import enumerate_models
+from l0bayes.selection.gibbs import GibbsOptions, sample_models
+from l0bayes.selection.problem import InverseGamma, LinearProblem
+from l0bayes.selection.result import SelectionPosterior
+
+__all__ = ["Engine", "choose_engine", "infer_gates"]
+
+Engine = Literal["auto", "svi", "exact", "gibbs"]
+
+# Up to here all models are taken by themselves; with the noise known a quadrature is saved.
+_EXACT_GATES = 16
+_EXACT_GATES_KNOWN_NOISE = 18
+
+
+def choose_engine(problem: LinearProblem) -> Literal["exact", "gibbs"]:
+    """What ``"auto"`` stands for.
+
+    Args:
+        problem: The problem.
+    """
+    known = not isinstance(problem.noise, InverseGamma)
+    most = _EXACT_GATES_KNOWN_NOISE if known else _EXACT_GATES
+    return "exact" if problem.num_groups <= most else "gibbs"
+
+
+def infer_gates(
+    problem: LinearProblem,
+    engine: Engine = "auto",
+    *,
+    start: Tensor | None = None,
+    options: GibbsOptions | None = None,
+    seed: int = 0,
+) -> SelectionPosterior:
+    """The posterior of a Gaussian problem by an engine chosen by name.
+
+    Args:
+        problem: The problem.
+        engine: ``"exact"``, ``"gibbs"``, or ``"auto"`` for the first where there are few gates.
+        start: Inclusion probabilities that the sampler's first models are drawn from, such as those of a
+            variational fit.
+        options: Length and width of the sampler.
+        seed: Seed.
+
+    Raises:
+        ValueError: If the engine is unknown, or enumeration would take too many models.
+    """
+    if engine not in get_args(Engine) or engine == "svi":
+        raise ValueError(f"engine must be auto, exact or gibbs here, got {engine!r}")
+    chosen = choose_engine(problem) if engine == "auto" else engine
+    if chosen == "exact":
+        return enumerate_models(problem, max_groups=20, seed=seed)
+    if options is None:
+        # Few gates are asked for more: steps are cheap there.
+        few = problem.num_groups <= 64
+        options = GibbsOptions(
+            steps=4000 if few else 2000, target_mcse=0.002 if few else 0.004, max_seconds=20.0
+        )
+    return sample_models(problem, start=start, options=options, seed=seed)

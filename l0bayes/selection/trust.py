@@ -1,0 +1,191 @@
+r"""How far inclusion probabilities can be trusted, in words and numbers."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.gram import Gram
+from l0bayes.selection.problem import LinearProblem
+from l0bayes.selection.result import SelectionPosterior
+from l0bayes.selection.sweep import ActiveSets
+
+__all__ = ["Trust", "TrustWarning", "Verdict", "rao_blackwell", "trust_of"]
+
+Verdict = Literal["exact", "reliable", "plausible", "doubtful", "wrong"]
+
+# Residuals up to the first were seen where fits were right, from the second on where they were wrong.
+_RESIDUALS = (0.03, 0.05)
+_K_HATS = (0.7, 1.0)
+_AGREEMENT = 0.1
+# Monte Carlo standard errors of a PIP: of what is called reliable, and of what still says something.
+_ERRORS = (0.01, 0.03)
+_FEWEST_EFFECTIVE = 200.0
+_WORDS: dict[Verdict, str] = {
+    "exact": "All models were enumerated.",
+    "reliable": "Sampled, with errors that are known and small.",
+    "plausible": "A variational fit in which no sign of an error was found.",
+    "doubtful": "There are signs of an error.",
+    "wrong": "The inclusion probabilities contradict one another: do not use them.",
+}
+
+
+class TrustWarning(UserWarning):
+    """Inclusion probabilities that should not be used as they are."""
+
+
+@dataclass(frozen=True)
+class Trust:
+    r"""A verdict with the numbers it rests on.
+
+    Attributes:
+        verdict: ``"exact"``, ``"reliable"``, ``"plausible"``, ``"doubtful"`` or ``"wrong"``.
+        reasons: What it rests on, one sentence each.
+        mcse: Largest Monte Carlo standard error of a PIP, where sampled.
+        ess: Effective sample size, where sampled.
+        residual: Largest difference between a PIP and the mean of its exact conditional given the other
+            gates, for a variational fit.
+        k_hat: Pareto k-hat of the hardened guide, for a variational fit.
+        disagreement: Largest difference of a PIP between restarts that count.
+    """
+
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    mcse: float | None = None
+    ess: float | None = None
+    residual: float | None = None
+    k_hat: float | None = None
+    disagreement: float | None = None
+    worst: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return " ".join([f"{self.verdict}: {_WORDS[self.verdict]}", *self.reasons])
+
+    def __bool__(self) -> bool:
+        """Whether the numbers may be used."""
+        return self.verdict in ("exact", "reliable", "plausible")
+
+    def warn(self, remedy: str = "engine='auto', or l0bayes.refine(fit)") -> None:
+        """Warn where the verdict asks for it.
+
+        Args:
+            remedy: What to do instead, in the message.
+        """
+        if not self:
+            warnings.warn(f"{self} Refine them: {remedy}.", TrustWarning, stacklevel=3)
+
+
+def trust_of(
+    posterior: SelectionPosterior,
+    *,
+    k_hat: float | None = None,
+    disagreement: float | None = None,
+    seed: int = 0,
+) -> Trust:
+    """The verdict on a posterior.
+
+    Args:
+        posterior: What an engine found.
+        k_hat: Pareto k-hat of the hardened guide, where there is one.
+        disagreement: Largest difference of a PIP between restarts, where there are several.
+        seed: Seed of the Rao-Blackwell pass.
+    """
+    if posterior.engine == "exact":
+        return Trust("exact")
+    if posterior.engine == "svi":
+        again = rao_blackwell(posterior.problem, posterior.pip, _variance(posterior), seed=seed)
+        gaps = (again - posterior.pip).abs()
+        return judge_variational(
+            float(gaps.max()), k_hat=k_hat, disagreement=disagreement, worst=int(gaps.argmax())
+        )
+    return _sampled(posterior)
+
+
+def _sampled(posterior: SelectionPosterior) -> Trust:
+    error = float(posterior.pip_mcse.max())
+    ess = float(posterior.diagnostics.get("ess", math.nan))
+    reasons = [f"The largest Monte Carlo standard error of a PIP is {error:.4f}."]
+    verdict: Verdict = "reliable"
+    if error > _ERRORS[0]:
+        verdict = "doubtful" if error <= _ERRORS[1] else "wrong"
+        reasons.append("Run longer: the chains have not agreed.")
+    if ess < _FEWEST_EFFECTIVE:
+        verdict = "doubtful" if verdict == "reliable" else verdict
+        reasons.append(f"The effective sample size is {ess:.0f}.")
+    return Trust(verdict, tuple(reasons), mcse=error, ess=ess)
+
+
+def judge_variational(
+    residual: float | None,
+    *,
+    k_hat: float | None = None,
+    disagreement: float | None = None,
+    worst: int | None = None,
+) -> Trust:
+    """The verdict on a variational fit, from its signs of error.
+
+    Args:
+        residual: Largest Rao-Blackwell residual; ``None`` where there is no exact conditional.
+        k_hat: Pareto k-hat of the hardened guide; ``None`` where it is not defined.
+        disagreement: Largest difference of a PIP between restarts; ``None`` for one run.
+        worst: Gate of the largest residual.
+    """
+    level, reasons = 0, []
+    if residual is not None:
+        reasons.append(
+            f"A PIP differs from the mean of its exact conditional by up to {residual:.3f} "
+            f"(right fits: below {_RESIDUALS[0]}, wrong ones: above {_RESIDUALS[1]})."
+        )
+        level = max(level, sum(residual > bound for bound in _RESIDUALS))
+    if k_hat is not None:
+        reasons.append(f"Pareto k-hat of the hardened guide is {k_hat:.2f} (usable below {_K_HATS[0]}).")
+        # It speaks of weights and gates together, and so of more than PIPs: alone it only raises doubt.
+        level = max(level, int(k_hat > _K_HATS[0]))
+    if disagreement is not None:
+        reasons.append(f"Restarts differ by up to {disagreement:.2f} in a PIP.")
+        level = max(level, int(disagreement > _AGREEMENT))
+    verdicts: tuple[Verdict, ...] = ("plausible", "doubtful", "wrong")
+    return Trust(
+        verdicts[level],
+        tuple(reasons),
+        residual=residual,
+        k_hat=k_hat,
+        disagreement=disagreement,
+        worst={} if worst is None else {"gate": worst},
+    )
+
+
+@torch.no_grad()
+def rao_blackwell(
+    problem: LinearProblem, pip: Tensor, variance: float, *, num_draws: int = 256, seed: int = 0
+) -> Tensor:
+    r"""One pass of exact conditionals over a factorised posterior of the gates.
+
+    .. math:: E_{\gamma_{-g} \sim \prod q}\bigl[p(\gamma_g = 1 \mid \gamma_{-g}, D)\bigr]
+
+    with coefficients integrated out. Where q is the posterior and gates are independent it gives q back;
+    the difference is a cheap alarm, and the result usually the better estimate.
+
+    Args:
+        problem: The problem.
+        pip: :math:`q(\gamma_g = 1)`, shape ``(G,)``.
+        variance: Noise variance to condition on.
+        num_draws: Draws of the gates.
+        seed: Seed of the draws.
+    """
+    with private_randomness(seed):
+        gates = torch.rand(num_draws, problem.num_groups, dtype=torch.float64) < pip.to(torch.float64)
+    variances = torch.full((num_draws,), variance, dtype=torch.float64)
+    sets = ActiveSets(Gram.of(problem), gates, variances)
+    odds = sets.log_odds() + problem.prior.conditional_log_odds(gates.double())
+    return torch.sigmoid(odds).mean(0)
+
+
+def _variance(posterior: SelectionPosterior) -> float:
+    return float((posterior.draws.variances * posterior.draws.weights).sum())
