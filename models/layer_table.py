@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from l0bayes.network import HeadAttention, Skip
+from l0bayes.network import HeadAttention, Skip, count_nonzero
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,9 +59,8 @@ def layer_table(
             "dense": _size(module),
             "deployed": _size(kept),
             "dense weights": sum(p.numel() for p in module.parameters()) if name in layers else 0,
-            "deployed weights": 0
-            if kept is None or name not in layers
-            else sum(int(torch.count_nonzero(p)) for p in kept.parameters()),
+            "open weights": round(float(deployed[name].params)) if name in layers else 0,
+            "deployed weights": 0 if kept is None or name not in layers else count_nonzero(kept),
         }
         for word, costs in (("dense", dense), ("expected", expected), ("deployed", deployed)):
             row[f"{word} MACs"] = round(float(costs[name].macs)) if name in layers else 0

@@ -428,9 +428,9 @@ class SparseNetwork(nn.Module):
 
         Returns:
             A DataFrame with one row a layer or gated block: where its gates are, how many, how many are
-            expected and deployed open, its size dense and deployed, parameters (of the deployed layer
-            those that are not 0), multiply-accumulates an example (dense, expected under the gates' laws,
-            deployed), and the KL of its gates and its slabs in nats.
+            expected and deployed open, its size dense and deployed, parameters (dense, those whose gates
+            are open, and those of the deployed layer that are not 0), multiply-accumulates an example
+            (dense, expected under the gates' laws, deployed), and the KL of its gates and its slabs in nats.
         """
         from l0bayes.models.layer_table import layer_table
 

@@ -35,7 +35,8 @@ def reopen_collapsed(guide: Any, start: dict[str, float], collapsed: dict[str, i
     """Reopen the most probable gate of every site that the median rule has shut altogether.
 
     A site with one gate is left alone: a residual block may close. So is one whose gates are about as
-    undecided as they were at the start.
+    undecided as they were at the start, and one whose gates share a probability and are never exactly 0,
+    as in Concrete Dropout, where something always passes.
 
     Args:
         guide: A guide whose gate guides have ``reopen``; others are left as they are.
@@ -48,7 +49,8 @@ def reopen_collapsed(guide: Any, start: dict[str, float], collapsed: dict[str, i
         if name not in start or float(logits.max()) > min(0.0, start[name] - _FALL):
             continue
         part = gate_guide_of(guide, name)
-        if not hasattr(part, "reopen"):
+        always_passes = getattr(part, "tied", False) and not law.has_atom_at_zero
+        if always_passes or not hasattr(part, "reopen"):
             continue
         index = tuple(int(i) for i in torch.unravel_index(logits.argmax(), logits.shape))
         part.reopen(name, index)

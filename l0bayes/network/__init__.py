@@ -2,7 +2,7 @@
 
 from l0bayes.network.attention import HeadAttention
 from l0bayes.network.cost import CostKind, LayerCost, NetworkCost
-from l0bayes.network.export import Scaled, Skip, count_macs, shrink
+from l0bayes.network.export import Scaled, Skip, count_macs, count_nonzero, shrink
 from l0bayes.network.gating import ParameterLink, gated, link_parameters, prepare, recalibrate_norms
 from l0bayes.network.live import LiveLayer, live_layers
 from l0bayes.network.placement import GateGroup, GatePlacement, Gates, chosen_places
@@ -34,6 +34,7 @@ __all__ = [
     "UnitTrace",
     "chosen_places",
     "count_macs",
+    "count_nonzero",
     "gated",
     "link_parameters",
     "live_layers",

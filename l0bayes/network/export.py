@@ -16,7 +16,7 @@ from l0bayes.network.plan import GatePlan
 from l0bayes.network.select import SelectiveLinear, resized
 from l0bayes.network.units import TracedLayer, is_depthwise, put_module, rows_of
 
-__all__ = ["Scaled", "Skip", "count_macs", "shrink"]
+__all__ = ["Scaled", "Skip", "count_macs", "count_nonzero", "shrink"]
 
 
 class Skip(nn.Module):
@@ -241,6 +241,18 @@ def _plain(attention: HeadAttention) -> nn.MultiheadAttention:
     ).to(attention.in_proj_weight)
     plain.load_state_dict(attention.state_dict())
     return plain.train(attention.training)
+
+
+def count_nonzero(net: nn.Module) -> int:
+    """Parameters of a plain network that are not 0, biases and normalisation included.
+
+    What gates leave open may be 0 all the same: a weight that was pruned before, or one that underflowed.
+    This is the count that needs no gates.
+
+    Args:
+        net: Any network; parameters that layers share count once.
+    """
+    return sum(int(torch.count_nonzero(parameter)) for parameter in net.parameters())
 
 
 def count_macs(net: nn.Module, example: tuple[Any, ...]) -> float:

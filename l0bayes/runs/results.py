@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from l0bayes.network import count_macs
+from l0bayes.network import count_macs, count_nonzero
 from l0bayes.posterior import predict_probabilities, prediction_scores
 from l0bayes.runs.config import RunConfig
 from l0bayes.runs.run import Run
@@ -61,14 +61,13 @@ def collect(
     probabilities, scores = {}, {}
     for part in ("validation", "test") if test else ("validation",):
         probabilities[part], scores[part] = judge(model, guide, small, data, part, config.seed)
-    weights = sum(int(torch.count_nonzero(p)) for p in small.parameters())
     result = {
         "scores": scores,
         "stopped": fit.best.stopped,
         "dense_macs": model.cost.dense["macs"],
         "dense_params": model.cost.dense["params"],
         "deployed_macs": count_macs(small, (data.train_x[:2],)),
-        "deployed_params": weights,
+        "deployed_params": count_nonzero(small),
         "costs": model.cost_summary(guide),
         "architecture": _architecture(layers),
         "seconds": seconds,

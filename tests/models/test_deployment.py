@@ -213,6 +213,7 @@ def test_the_layer_table_is_counted_on_the_deployed_network(rule, gates):
         assert row["dense"] == f"{whole.in_features}-{whole.out_features}"
         assert row["deployed"] == f"{layer.in_features}-{layer.out_features}"
         assert row["dense weights"] == whole.weight.numel() + whole.bias.numel()
+        assert row["dense weights"] >= row["open weights"] >= row["deployed weights"]
         assert row["deployed weights"] == int((layer.weight != 0).sum() + (layer.bias != 0).sum())
         if law is None:
             assert (row["gates on"], row["gates"], row["expected open"], row["deployed open"]) == (
