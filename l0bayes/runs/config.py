@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from l0bayes.guides import FAMILIES
+from l0bayes.guides import FAMILIES, Estimator
 
 __all__ = ["RunConfig"]
 
@@ -110,6 +110,10 @@ class RunConfig:
         if self.estimator is not None and self.family != "bernoulli":
             raise ValueError(
                 f"estimator is for the family 'bernoulli'; got {self.estimator!r} with {self.family!r}"
+            )
+        if self.estimator is not None and self.estimator not in get_args(Estimator):
+            raise ValueError(
+                f"estimator must be one of {', '.join(get_args(Estimator))}; got {self.estimator!r}"
             )
         if self.slab not in get_args(SlabChoice):
             raise ValueError(f"slab must be one of {', '.join(get_args(SlabChoice))}; got {self.slab!r}")
