@@ -117,7 +117,7 @@ def sample_models(
     gram = Gram.of(problem)
     with private_randomness(seed):
         sets = _begin(gram, start, options.chains)
-        width = 1.5 / math.sqrt(0.5 * problem.num_rows + 1.0)
+        width = 1.5 / math.sqrt(0.5 * problem.num_observations + 1.0)
         sums = _empty(sets)
         kept = 0
         for step in range(options.steps):
@@ -143,7 +143,7 @@ def _begin(gram: Gram, start: Tensor | None, chains: int) -> ActiveSets:
     problem = gram.problem
     count = problem.num_groups
     if isinstance(problem.noise, InverseGamma):
-        guess = (problem.noise.rate + 0.5 * gram.square) / (problem.noise.shape + 0.5 * problem.num_rows)
+        guess = (problem.noise.rate + 0.5 * gram.square) / (problem.noise.shape + 0.5 * problem.num_observations)
     else:
         guess = gram.square.new_tensor(float(problem.noise) ** 2)
     variances = guess.expand(chains).clone()
@@ -158,7 +158,7 @@ def _begin(gram: Gram, start: Tensor | None, chains: int) -> ActiveSets:
     sets = ActiveSets(gram, gates, variances)
     if isinstance(problem.noise, InverseGamma):  # the noise that the first models leave
         fitted = (gram.square - _explained(sets)).clamp(min=1e-3 * float(gram.square))
-        shape = problem.noise.shape + 0.5 * problem.num_rows
+        shape = problem.noise.shape + 0.5 * problem.num_observations
         sets = ActiveSets(gram, gates, (problem.noise.rate + 0.5 * fitted) / shape)
     return sets
 

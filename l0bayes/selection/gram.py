@@ -79,8 +79,9 @@ class Gram:
         Args:
             variance: Noise variance σ², any shape.
         """
-        n = self.problem.num_rows
-        weights = 0.5 * torch.log(self.problem.weights).sum()
+        n = self.problem.num_observations
+        counts = self.problem.weights_are_counts
+        weights = 0.0 if counts else 0.5 * torch.log(self.problem.weights).sum()
         return weights - 0.5 * n * torch.log(2.0 * math.pi * variance) - 0.5 * self.square / variance
 
     def at(self, variance: Tensor) -> System:

@@ -38,7 +38,7 @@ def noise_rule(gram: Gram, log_evidence: Callable[[Tensor], Tensor]) -> tuple[Te
     noise = problem.noise
     if not isinstance(noise, InverseGamma):
         return gram.square.new_tensor([float(noise) ** 2]), gram.square.new_zeros(1)
-    alpha = noise.shape + 0.5 * problem.num_rows
+    alpha = noise.shape + 0.5 * problem.num_observations
     step = (0.7 if alpha > 10.0 else 0.4) / math.sqrt(alpha)
     # Where the largest and the empty model have their modes, so that nothing between them is missed.
     high = math.log((noise.rate + 0.5 * float(gram.square)) / alpha)

@@ -136,6 +136,8 @@ class LinearProblem:
             a constant.
         offset: o, shape ``(n,)``.
         weights: Case weights w, positive, shape ``(n,)``.
+        weights_are_counts: Whether a row of weight w stands for w rows like it, so that its likelihood is
+            taken to the power of w; otherwise w multiplies the precision of its one response.
 
     Raises:
         ValueError: If shapes do not fit, a number is out of range or not finite.
@@ -152,6 +154,7 @@ class LinearProblem:
     always_scale: Tensor = field(default_factory=lambda: torch.empty(0))
     offset: Tensor = field(default_factory=lambda: torch.empty(0))
     weights: Tensor = field(default_factory=lambda: torch.empty(0))
+    weights_are_counts: bool = False
 
     def __post_init__(self) -> None:
         n, p = self.x.shape
@@ -197,6 +200,11 @@ class LinearProblem:
     def num_rows(self) -> int:
         """Number of rows n."""
         return len(self.y)
+
+    @property
+    def num_observations(self) -> float:
+        """Number of responses: n, or the sum of weights that are counts."""
+        return float(self.weights.sum()) if self.weights_are_counts else float(self.num_rows)
 
     @property
     def num_columns(self) -> int:
