@@ -2,48 +2,90 @@ r"""Spike-and-slab regression."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import pyro
 import pyro.distributions as dist
+import torch
+from pyro import poutine
 from torch import Tensor
 
+from l0bayes.models.regression_likelihoods import (
+    Binomial,
+    Cox,
+    Gaussian,
+    NegativeBinomial,
+    Poisson,
+    RegressionLikelihood,
+    StudentT,
+)
+from l0bayes.models.survival import Ties
+from l0bayes.models.terms import column_groups, term_names
 from l0bayes.sites import Inclusion, spike_and_slab
 
-__all__ = ["RegressionFamily", "SparseRegression"]
+__all__ = ["RegressionFamily", "SlabPrior", "SparseRegression"]
 
-RegressionFamily = Literal["gaussian", "bernoulli"]
+RegressionFamily = Literal[
+    "gaussian", "student_t", "bernoulli", "binomial", "poisson", "negative_binomial", "cox"
+]
+SlabPrior = Literal["normal", "laplace", "student_t"]
+_LEARNED = "learned"
 
 
 class SparseRegression:
-    r"""Linear or logistic regression with spike-and-slab coefficients.
+    r"""Generalised linear regression with spike-and-slab coefficients.
 
     .. math::
-        z_j \sim \mathrm{Bern}(\pi), \quad \theta_j \sim N(0, s^2), \quad
-        \eta = a + X(z \odot \theta), \quad a \sim N(0, s_a^2)
+        z_g \sim \mathrm{Bern}(\pi), \quad \theta_j \sim \text{slab}, \quad a \sim N(0, s_a^2), \quad
+        \eta = o + a + X\beta, \quad \beta_j = z_{g(j)}\theta_j
 
-    .. math::
-        y \sim N(\eta, \sigma^2), \quad \sigma^2 \sim \mathrm{InverseGamma}(1, 1)
-        \qquad\text{or}\qquad y \sim \mathrm{Bern}(\sigma(\eta))
+    =====================  ==================================================================
+    family                 :math:`y` given :math:`\eta` and case weights w
+    =====================  ==================================================================
+    ``gaussian``           :math:`N(\eta, \sigma^2/w)`
+    ``student_t``          :math:`\eta + \sigma\,t_\nu/\sqrt{w}`
+    ``bernoulli``          :math:`\mathrm{Bern}(\sigma(\eta))`
+    ``binomial``           :math:`\mathrm{Binomial}(m, \sigma(\eta))`, m the ``trials``
+    ``poisson``            :math:`\mathrm{Poisson}(e^\eta)`
+    ``negative_binomial``  mean :math:`\mu = e^\eta`, variance :math:`\mu + \phi\mu^2`
+    ``cox``                partial likelihood of the hazard :math:`h_0(t)\,e^\eta`; ``y`` holds a time and
+                           an event indicator (1 seen, 0 censored) a row
+    =====================  ==================================================================
 
-    Sites: ``beta.gate``, ``beta.slab``, ``beta``; ``intercept`` and ``noise_variance`` where they are
-    sampled; ``y``. Nothing is standardised here: scale the columns so that one slab scale suits all.
+    In the families after the second, a weight multiplies its row's log likelihood (in Cox's also its
+    hazard). Sites: ``beta.gate``, ``beta.slab``, ``beta``; ``intercept``, ``noise_variance``, ``df``,
+    ``dispersion``, ``slab_scale`` and ``inclusion`` where they are sampled; ``y``. Nothing is standardised
+    here: scale the columns so that one slab scale suits all.
 
     Args:
         features: Names of the columns, or their number p.
-        family: ``"gaussian"`` or ``"bernoulli"``.
-        inclusion: Prior inclusion probability π: a number, a tensor of shape (p,), or a gate prior. A
+        family: One of the table.
+        inclusion: Prior inclusion probability π: a number, a tensor with one a gate, or a gate prior. A
             pair ``(a, b)`` stands for a latent π ~ Beta(a, b), site ``inclusion``.
         expected_active: Another way to say π: the expected number of open gates, that is of columns, or
             of groups where there are any.
-        slab_scale: Prior standard deviation s of an active coefficient, positive.
-        noise_scale: Standard deviation σ of the noise; ``None`` for the InverseGamma prior on its square.
-        intercept_scale: Prior standard deviation of the intercept; ``None`` for no intercept.
-        groups: Index of each column's gate, for columns that enter together (``torch.long``, shape (p,)).
+        slab: ``"normal"``, ``"laplace"`` or ``"student_t"``, each around 0.
+        slab_scale: Its scale, positive: a number or a tensor of shape (p,); ``"learned"`` for a latent, site
+            ``slab_scale``, with a half-Normal prior.
+        slab_scaled_by_noise: Whether the slab's scale is in units of the noise's σ.
+        slab_df: Degrees of freedom of the Student-t slab.
+        slab_scale_prior: Scale of the half-Normal prior of a learned slab scale.
+        noise_scale: Scale σ of the noise; ``None`` for :math:`\sigma^2 \sim \mathrm{InverseGamma}(a, b)`.
+        noise_prior: a and b.
+        df: Degrees of freedom ν of the family ``student_t``; ``"learned"`` for
+            :math:`\nu \sim \mathrm{Gamma}(2, 0.1)`.
+        dispersion: φ of the family ``negative_binomial``; ``"learned"`` for
+            :math:`\phi \sim \mathrm{Exponential}(1)`.
+        ties: How ``cox`` counts events at one time, ``"efron"`` or ``"breslow"``.
+        intercept_scale: Prior standard deviation of the intercept, which has no gate; ``None`` for no
+            intercept. ``cox`` has none, since its baseline takes up any.
+        groups: Columns that enter together: index of each column's gate (``torch.long``, shape (p,)), or a
+            dictionary of terms, see :func:`~l0bayes.models.terms.column_groups`.
+        num_data: Number of rows of the data that minibatches come from; scales their log likelihood.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range, or does not go with the family.
 
     Example::
 
@@ -59,10 +101,19 @@ class SparseRegression:
         *,
         inclusion: Inclusion | tuple[float, float] | None = None,
         expected_active: float | None = None,
-        slab_scale: float = 1.0,
+        slab: SlabPrior = "normal",
+        slab_scale: float | Tensor | Literal["learned"] = 1.0,
+        slab_scaled_by_noise: bool = False,
+        slab_df: float = 3.0,
+        slab_scale_prior: float = 1.0,
         noise_scale: float | None = None,
+        noise_prior: tuple[float, float] = (1.0, 1.0),
+        df: float | Literal["learned"] = 4.0,
+        dispersion: float | Literal["learned"] = "learned",
+        ties: Ties = "efron",
         intercept_scale: float | None = 10.0,
-        groups: Tensor | None = None,
+        groups: Tensor | Mapping[str, Sequence[str | int]] | None = None,
+        num_data: int | None = None,
     ) -> None:
         names = (
             [f"x{i}" for i in range(features)] if isinstance(features, int) else [str(f) for f in features]
@@ -72,74 +123,220 @@ class SparseRegression:
         if len(set(names)) < len(names):
             double = sorted({name for name in names if names.count(name) > 1})
             raise ValueError(f"features must have distinct names, got {double} more than once")
-        if family not in get_args(RegressionFamily):
-            raise ValueError(f"family must be one of {', '.join(get_args(RegressionFamily))}; got {family!r}")
-        scales = {"slab_scale": slab_scale, "noise_scale": noise_scale, "intercept_scale": intercept_scale}
-        for name, value in scales.items():
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be positive, got {value!r}")
-        if isinstance(inclusion, tuple) and not (len(inclusion) == 2 and all(v > 0 for v in inclusion)):
-            raise ValueError(f"inclusion as a pair must be two positive numbers (a, b), got {inclusion!r}")
+        _check_choice("family", family, RegressionFamily)
+        _check_choice("slab", slab, SlabPrior)
+        _check_choice("ties", ties, Ties)
+        _check_positive(
+            slab_df=slab_df, slab_scale_prior=slab_scale_prior, noise_scale=noise_scale,
+            intercept_scale=intercept_scale,
+        )  # fmt: skip
+        _check_learnable(slab_scale=slab_scale, df=df, dispersion=dispersion)
+        if isinstance(slab_scale, Tensor) and slab_scale.shape not in ((), (len(names),)):
+            raise ValueError(f"slab_scale must have shape ({len(names)},), got {tuple(slab_scale.shape)}")
+        _check_pair("noise_prior", noise_prior)
+        if isinstance(inclusion, tuple):
+            _check_pair("inclusion", inclusion)
         if inclusion is None and expected_active is None:
             inclusion = 0.5
         self.feature_names = names
         self.family = family
+        self.response = _likelihood(family, noise_scale, noise_prior, df, dispersion, ties)
+        if slab_scaled_by_noise and not self.response.has_noise:
+            raise ValueError(f"slab_scaled_by_noise=True needs a family with a noise; {family!r} has none")
+        if num_data is not None and num_data < 1:
+            raise ValueError(f"num_data must be at least 1, got {num_data!r}")
+        if num_data is not None and family == "cox":
+            raise ValueError("num_data: a partial likelihood is one term for all rows, without minibatches")
         self.inclusion = inclusion
         self.expected_active = expected_active
+        self.slab = slab
         self.slab_scale = slab_scale
+        self.slab_scaled_by_noise = slab_scaled_by_noise
+        self.slab_df = slab_df
+        self.slab_scale_prior = slab_scale_prior
         self.noise_scale = noise_scale
-        self.intercept_scale = intercept_scale
-        self.groups = groups
+        self.intercept_scale = intercept_scale if family != "cox" else None
+        self.num_data = num_data
+        self.term_names = None if groups is None or isinstance(groups, Tensor) else term_names(names, groups)
+        self.groups = column_groups(names, groups) if isinstance(groups, Mapping) else groups
 
     @property
     def coords(self) -> dict[str, Any]:
         """Coordinates for ArviZ."""
-        return {"feature": self.feature_names}
+        terms = {} if self.term_names is None else {"term": self.term_names}
+        columns = {"survival": ["time", "event"]} if self.family == "cox" else {}
+        return {"feature": self.feature_names, **terms, **columns}
 
     @property
     def dims(self) -> dict[str, Any]:
         """Dimension names for ArviZ."""
-        return {"beta": ("feature",), "y": ("observation",)}
+        terms = {} if self.term_names is None else {"beta.gate": ("term",)}
+        observed = ("observation", "survival") if self.family == "cox" else ("observation",)
+        return {"beta": ("feature",), "y": observed, **terms}
 
-    def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        x: Tensor,
+        y: Tensor | tuple[Tensor, Tensor] | None = None,
+        offset: Tensor | None = None,
+        weights: Tensor | None = None,
+        trials: Tensor | None = None,
+    ) -> Tensor:
         """The Pyro model.
 
         Args:
             x: Columns, of shape (n, p).
-            y: Response, of shape (n,); ``None`` to draw it.
+            y: Response, of shape (n,); for ``cox`` the pair ``(time, event)``, or both as the columns of one
+                tensor; ``None`` to draw it.
+            offset: Known part o of the linear predictor, of shape (n,).
+            weights: Case weights w, positive, of shape (n,).
+            trials: Number of trials of each row of the ``binomial`` family, of shape (n,).
 
         Returns:
             The linear predictor, of shape (n,).
 
         Raises:
-            ValueError: If shapes do not match.
+            ValueError: If shapes do not match, or something that the family needs is not given.
         """
-        p = len(self.feature_names)
-        if x.dim() != 2 or x.shape[1] != p:
-            raise ValueError(f"x must have shape (n, {p}), one column a feature; got {tuple(x.shape)}")
-        if y is not None and y.shape != x.shape[:1]:
-            raise ValueError(f"y must have shape ({len(x)},) as x has rows; got {tuple(y.shape)}")
+        y = _as_one(y)
+        self._check_shapes(x, y, offset, weights, trials)
         inclusion = self.inclusion
         if isinstance(inclusion, tuple):
             inclusion = pyro.sample("inclusion", dist.Beta(float(inclusion[0]), float(inclusion[1])))
         one = x.new_ones(())
-        slab = dist.Normal(0.0 * one, self.slab_scale * one).expand([p]).to_event(1)
+        latents = self.response.latents(one) if self.slab_scaled_by_noise else None
+        scale = self._slab_scale(one, latents)
         beta = spike_and_slab(
-            "beta", inclusion, slab, expected_active=self.expected_active, groups=self.groups
+            "beta",
+            inclusion,
+            self._slab(scale, one),
+            expected_active=self.expected_active,
+            groups=self.groups,
         )
         predictor = x @ beta
+        if offset is not None:
+            predictor = predictor + offset
         if self.intercept_scale is not None:
             predictor = predictor + pyro.sample(
                 "intercept", dist.Normal(0.0 * one, self.intercept_scale * one)
             )
-        likelihood = self._likelihood(predictor, one)
-        with pyro.plate("data", len(x)):
-            pyro.sample("y", likelihood, obs=y)
+        if latents is None:
+            latents = self.response.latents(one)
+        law = self.response.law(predictor, latents, weights, trials)
+        if law.event_shape:  # one observation of all rows together
+            pyro.sample("y", law, obs=y)
+            return predictor
+        subsample = torch.arange(len(x), device=x.device) if self.num_data is not None else None
+        row_weights = weights if self.response.weights_scale else None
+        with (
+            pyro.plate("data", self.num_data or len(x), subsample=subsample),
+            poutine.scale(scale=1.0 if row_weights is None else row_weights),
+        ):
+            pyro.sample("y", law, obs=y)
         return predictor
 
-    def _likelihood(self, predictor: Tensor, one: Tensor) -> Any:
-        if self.family == "bernoulli":
-            return dist.Bernoulli(logits=predictor)
-        if self.noise_scale is not None:
-            return dist.Normal(predictor, self.noise_scale)
-        return dist.Normal(predictor, pyro.sample("noise_variance", dist.InverseGamma(one, one)).sqrt())
+    def check_data(
+        self,
+        x: Tensor,
+        y: Tensor | tuple[Tensor, Tensor] | None = None,
+        offset: Tensor | None = None,
+        weights: Tensor | None = None,
+        trials: Tensor | None = None,
+    ) -> None:
+        """Refuse data that the family cannot observe; :func:`l0bayes.fit` calls it with all data.
+
+        Args:
+            x: Columns.
+            y: Response.
+            offset: Known part of the linear predictor.
+            weights: Case weights.
+            trials: Numbers of trials.
+
+        Raises:
+            ValueError: If shapes do not match or a value is out of range.
+        """
+        y = _as_one(y)
+        self._check_shapes(x, y, offset, weights, trials)
+        if weights is not None and not bool((weights > 0).all()):
+            raise ValueError(f"weights must be positive, got {weights[~(weights > 0)][0].item()!r}")
+        if y is not None:
+            self.response.check(y, trials)
+
+    def _check_shapes(self, x: Tensor, y: Tensor | None, *others: Tensor | None) -> None:
+        p = len(self.feature_names)
+        if x.dim() != 2 or x.shape[1] != p:
+            raise ValueError(f"x must have shape (n, {p}), one column a feature; got {tuple(x.shape)}")
+        wanted = (len(x), *self.response.columns)
+        if y is not None and y.shape != wanted:
+            raise ValueError(f"y must have shape {wanted} as x has rows; got {tuple(y.shape)}")
+        for name, value in zip(("offset", "weights", "trials"), others, strict=True):
+            if value is not None and value.shape != wanted[:1]:
+                raise ValueError(f"{name} must have shape ({len(x)},), got {tuple(value.shape)}")
+
+    def _slab_scale(self, one: Tensor, latents: dict[str, Tensor] | None) -> Tensor:
+        if isinstance(self.slab_scale, str):
+            scale = pyro.sample("slab_scale", dist.HalfNormal(self.slab_scale_prior * one))
+        else:
+            scale = self.slab_scale * one
+        return scale if latents is None else scale * latents["noise"]
+
+    def _slab(self, scale: Tensor, one: Tensor) -> Any:
+        law: Any
+        if self.slab == "laplace":
+            law = dist.Laplace(0.0 * one, scale)
+        elif self.slab == "student_t":
+            law = dist.StudentT(self.slab_df * one, 0.0 * one, scale)
+        else:
+            law = dist.Normal(0.0 * one, scale)
+        return law.expand([len(self.feature_names)]).to_event(1)
+
+
+def _as_one(y: Tensor | tuple[Tensor, Tensor] | None) -> Tensor | None:
+    if isinstance(y, tuple | list):
+        time, event = y
+        return torch.stack([time, event.to(time)], -1)
+    return y
+
+
+def _likelihood(
+    family: RegressionFamily,
+    noise_scale: float | None,
+    noise_prior: tuple[float, float],
+    df: float | Literal["learned"],
+    dispersion: float | Literal["learned"],
+    ties: Ties,
+) -> RegressionLikelihood:
+    if family == "gaussian":
+        return Gaussian(noise_scale, noise_prior)
+    if family == "student_t":
+        return StudentT(noise_scale, noise_prior, df)
+    if family in ("bernoulli", "binomial"):
+        return Binomial(labels=family == "bernoulli")
+    if family == "poisson":
+        return Poisson()
+    return Cox(ties) if family == "cox" else NegativeBinomial(dispersion)
+
+
+def _check_choice(name: str, value: str, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}; got {value!r}")
+
+
+def _check_positive(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be positive, got {value!r}")
+
+
+def _check_learnable(**values: float | Tensor | str) -> None:
+    for name, value in values.items():
+        if isinstance(value, str):
+            if value != _LEARNED:
+                raise ValueError(f"{name} must be positive or 'learned', got {value!r}")
+        elif not bool((torch.as_tensor(value) > 0).all()):
+            raise ValueError(f"{name} must be positive, got {value!r}")
+
+
+def _check_pair(name: str, value: tuple[float, float]) -> None:
+    if not (len(value) == 2 and all(v > 0 for v in value)):
+        raise ValueError(f"{name} as a pair must be two positive numbers (a, b), got {value!r}")

@@ -1,6 +1,7 @@
 """Gate laws, gate priors, slabs and their KL divergences. Knows torch and Pyro only."""
 
-import l0bayes.distributions.log_normal_kl  # noqa: F401 - registers its KLs
+import l0bayes.distributions.log_normal_kl
+import l0bayes.distributions.student_t_kl  # noqa: F401 - both register their KLs
 from l0bayes.distributions.bernoulli import BernoulliGate
 from l0bayes.distributions.concrete import BinaryConcrete
 from l0bayes.distributions.deployment import DeploymentRule, deployed_gates
