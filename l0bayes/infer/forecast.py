@@ -2,6 +2,7 @@ r"""Will it prune? How far gates can move during a run, before it has begun."""
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from torch.optim import Optimizer
 
 from l0bayes.distributions import Gate, GateLaw, L0Penalty
 from l0bayes.infer.elbo import MeanFieldELBO
+from l0bayes.infer.gate_parts import gate_guide_of, gate_parameters
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.schedules import Linear, Schedule, as_schedule
 
@@ -147,9 +149,15 @@ def pruning_forecast(
         \tau = \sum_t \frac{\text{lr}_t}{1 - \text{momentum}}
 
     with :math:`f = \lambda` for ``L0Penalty(λ)``, :math:`f = a - \operatorname{logit}\pi` for
-    ``Gate(π)``, and s the scale of the loss. Adam moves it by at most :math:`\sum_t \text{lr}_t`
-    whatever the force. The gate's parameter is taken to be its activity logit, up to a constant, as it
-    is for the hard concrete and the Bernoulli gate.
+    ``Gate(π)``, and s the scale of the loss. Adam moves it by about :math:`\sum_t \text{lr}_t`
+    whatever the force (somewhat farther, since its steps exceed the rate while the force grows).
+
+    So it is where the gate's parameter is its activity logit up to a constant, as for the concrete, the
+    hard concrete and the Bernoulli gate. In other families, and for gates that share their parameters,
+    :math:`\tau` and Adam's distance are multiplied by the speed at which a moves with its parameters
+    :math:`p_k`: :math:`\sum_k n_k (\partial a/\partial p_k)^2` for SGD, with :math:`n_k` gates to a
+    parameter, and :math:`\sum_k \lvert\partial a/\partial p_k\rvert` for Adam; the mean of it at the
+    start and about where the gate closes.
 
     Args:
         model: A Pyro model.
@@ -185,10 +193,11 @@ def pruning_forecast(
     travelled = gate_lr * sum(schedule(step / steps) for step in range(steps))
     sites = {}
     for name, (start, pull, scale) in _gates(model, guide, data, targeted).items():
+        way = travelled * _speed(guide, name, optimizer, start)
         if optimizer == "sgd":
-            sites[name] = _under_sgd(start, pull, travelled * loss_scale * scale / (1.0 - momentum))
+            sites[name] = _under_sgd(start, pull, way * loss_scale * scale / (1.0 - momentum))
         else:
-            sites[name] = _under_adam(start, pull, travelled)
+            sites[name] = _under_adam(start, pull, way)
     return PruningForecast(sites, optimizer, gate_lr, steps)
 
 
@@ -267,21 +276,62 @@ def _gates(
     return found
 
 
+def _speed(guide: Any, site: str, optimizer: OptimizerKind, start: Tensor) -> Tensor:
+    """How fast activity logits move with the parameters of their gates; 1 where they are their parameters.
+
+    Where the gates in ``start`` are some of the site's, as in a subsample, it is the mean over the site.
+    """
+    try:
+        part = copy.deepcopy(gate_guide_of(guide, site))
+    except ValueError:  # a guide of one's own, of whose parameters nothing is known
+        return torch.ones_like(start)
+    parameters = gate_parameters(part)
+    speeds = []
+    for _ in range(2):  # at the start, and after a move that would close the gates at the speed there
+        slopes = _slopes(part, site, parameters)
+        if not slopes:
+            return torch.ones_like(start)
+        adam = torch.stack([slope.abs() for _, slope in slopes]).sum(0)
+        shared = [slope.square() * (slope.numel() / p.numel()) for p, slope in slopes]
+        speeds.append(adam if optimizer == "adam" else torch.stack(shared).sum(0))
+        with torch.no_grad():
+            way = part.gates()[site].activity_logits.clamp(min=0.0) / adam.clamp(min=1e-6)
+            for parameter, slope in slopes:
+                shift = way * slope.sign()
+                parameter.sub_(shift if parameter.shape == shift.shape else shift.mean())
+    speed = (0.5 * (speeds[0] + speeds[1])).double().cpu().flatten()
+    return speed if speed.shape == start.shape else speed.mean().expand(start.shape)
+
+
+def _slopes(part: Any, site: str, parameters: list[torch.nn.Parameter]) -> list[tuple[Tensor, Tensor]]:
+    """Parameters of a site with the derivative of each gate's activity logit in its own."""
+    with torch.enable_grad(), pyro.get_param_store().scope():
+        logits = part.gates()[site].activity_logits
+        if not (parameters and logits.requires_grad):
+            return []
+        found = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
+    return [  # that of a parameter that gates share is the sum of theirs
+        (parameter, (total * (total.numel() / logits.numel())).expand(logits.shape))
+        for parameter, total in zip(parameters, found, strict=True)
+        if total is not None
+    ]
+
+
 def _base(fn: Any) -> Any:
     return fn.base_dist if isinstance(fn, Independent) else fn
 
 
-def _under_sgd(start: Tensor, pull: _Pull, time: float) -> SiteForecast:
+def _under_sgd(start: Tensor, pull: _Pull, time: Tensor) -> SiteForecast:
     is_open = start > 0
     if not is_open.any():
         return _none_open(start, pull)
-    start, pull = start[is_open], pull[is_open]
+    start, pull, time = start[is_open], pull[is_open], time[is_open]
     needed = _time(start, torch.zeros_like(start), pull)
-    first = needed.argmin()
+    first = (needed / time).argmin()
     low, high = torch.zeros(()).double(), start[first]
     for _ in range(60):  # where the first gate gets to: the travel time grows as the end falls
         middle = (low + high) / 2
-        if _time(start[first], middle, pull[first]) > time:
+        if _time(start[first], middle, pull[first]) > time[first]:
             low = middle
         else:
             high = middle
@@ -289,9 +339,9 @@ def _under_sgd(start: Tensor, pull: _Pull, time: float) -> SiteForecast:
         gates=len(start),
         pull=float(pull.constant.mean()),
         start=float(start[first]),
-        end=0.0 if needed[first] <= time else float(high),
+        end=0.0 if needed[first] <= time[first] else float(high),
         closing=int((needed <= time).sum()),
-        factor=float(needed[first] / time),
+        factor=float(needed[first] / time[first]),
     )
 
 
@@ -305,15 +355,17 @@ def _time(start: Tensor, end: Tensor, pull: _Pull) -> Tensor:
     return torch.where(pull(end) > 0, total, torch.inf)
 
 
-def _under_adam(start: Tensor, pull: _Pull, distance: float) -> SiteForecast:
+def _under_adam(start: Tensor, pull: _Pull, distance: Tensor) -> SiteForecast:
     is_open = start > 0
     if not is_open.any():
         return _none_open(start, pull)
-    start, pull = start[is_open], pull[is_open]
+    start, pull, distance = start[is_open], pull[is_open], distance[is_open]
     needed = torch.where(pull(torch.zeros_like(start)) > 0, start, torch.inf)
-    first = needed.argmin()
+    first = (needed / distance).argmin()
     end = (
-        float((start[first] - distance).clamp(min=0.0)) if needed[first] < torch.inf else float(start[first])
+        float((start[first] - distance[first]).clamp(min=0.0))
+        if needed[first] < torch.inf
+        else float(start[first])
     )
     return SiteForecast(
         gates=len(start),
@@ -321,7 +373,7 @@ def _under_adam(start: Tensor, pull: _Pull, distance: float) -> SiteForecast:
         start=float(start[first]),
         end=end,
         closing=int((needed <= distance).sum()),
-        factor=float(needed[first] / distance),
+        factor=float(needed[first] / distance[first]),
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from pyro import poutine
 
 from l0bayes.distributions import Gate, L0Penalty
-from l0bayes.guides import AutoHardConcrete
+from l0bayes.guides import AutoHardConcrete, gate_guide
 from l0bayes.infer import PruningWarning, pruning_forecast
 from l0bayes.sites import gate, spike_and_slab
 
@@ -111,6 +111,40 @@ def test_the_wide_resnet_recipe(factor, prunes):
         assert all(site.end > 1.5 for site in forecast.sites.values())
         with pytest.warns(PruningWarning, match="Raise gate_lr to about"):
             forecast.warn()
+
+
+FAMILIES = {
+    "concrete": {},
+    "hard_kumaraswamy": {},
+    "rectified_normal": {},
+    "bernoulli": {},
+    "concrete_dropout": {},
+    "hard_concrete": {"tied": True},
+}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_closes_about_when_it_says(family, optimizer):
+    """Where parameters are no activity logits, or are shared, gates move faster."""
+    prior, lr = L0Penalty(5.0), 0.02
+    model = gates_only(z=prior)
+
+    def fresh():
+        return gate_guide(model, family=family, init_active=0.9, **FAMILIES[family])
+
+    options = {"steps": 100, "gate_lr": lr, "lr_schedule": 1.0, "optimizer": optimizer}
+    forecast = pruning_forecast(model, fresh(), **options).sites["z"]
+    guide, steps = fresh().double(), 0
+    rule = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer](guide.gate_parameters(), lr=lr)
+    while (guide.gates()["z"].activity_logits > 0).any():
+        rule.zero_grad()
+        torch.distributions.kl_divergence(guide.gates()["z"], prior).sum().backward()
+        rule.step()
+        steps += 1
+    # Adam is ahead of its rates while the gradient grows, as it does on the way to P(z != 0) = 1/2.
+    low, high = (0.75, 1.05) if optimizer == "adam" else (0.85, 1.2)
+    assert low < steps / (100 * forecast.factor) < high
 
 
 def test_adam_moves_by_its_rates_whatever_the_force():
