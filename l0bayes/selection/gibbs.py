@@ -143,7 +143,8 @@ def _begin(gram: Gram, start: Tensor | None, chains: int) -> ActiveSets:
     problem = gram.problem
     count = problem.num_groups
     if isinstance(problem.noise, InverseGamma):
-        guess = (problem.noise.rate + 0.5 * gram.square) / (problem.noise.shape + 0.5 * problem.num_observations)
+        shape = problem.noise.shape + 0.5 * problem.num_observations
+        guess = (problem.noise.rate + 0.5 * gram.square) / shape
     else:
         guess = gram.square.new_tensor(float(problem.noise) ** 2)
     variances = guess.expand(chains).clone()
