@@ -3,6 +3,8 @@
 from l0bayes.selection.coefficients import Coefficients, coefficients_of, narrowest_interval
 from l0bayes.selection.exact import enumerate_models
 from l0bayes.selection.gibbs import GibbsOptions, sample_models
+from l0bayes.selection.model_plots import plot_joint_inclusion, plot_model_size, plot_top_models
+from l0bayes.selection.plots import plot_conditional_effects, plot_fdr, plot_inclusion
 from l0bayes.selection.problem import InclusionPrior, InverseGamma, LinearProblem
 from l0bayes.selection.result import ModelDraws, SelectionPosterior
 
@@ -17,5 +19,11 @@ __all__ = [
     "coefficients_of",
     "enumerate_models",
     "narrowest_interval",
+    "plot_conditional_effects",
+    "plot_fdr",
+    "plot_inclusion",
+    "plot_joint_inclusion",
+    "plot_model_size",
+    "plot_top_models",
     "sample_models",
 ]

@@ -1,0 +1,249 @@
+r"""Pictures of a posterior over models: how many variables, which models, which pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from l0bayes.selection.plots import shorten
+from l0bayes.selection.problem import InclusionPrior
+from l0bayes.selection.result import SelectionPosterior
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["plot_joint_inclusion", "plot_model_size", "plot_top_models", "prior_sizes"]
+
+_IN, _OUT, _INK, _ACCENT, _GROUP = "#1f5f8b", "#b9c4cc", "#333333", "#c2573f", "#5d6b74"
+
+
+def prior_sizes(prior: InclusionPrior, count: int) -> Tensor:
+    """Prior probabilities of the number of open gates, shape ``(count + 1,)``.
+
+    Args:
+        prior: Prior of the gates.
+        count: Number of gates.
+    """
+    if prior.beta is None:
+        sizes = torch.ones(1, dtype=torch.float64)
+        for probability in prior.inclusion(count).double():
+            padded = torch.nn.functional.pad(sizes, (0, 1))
+            sizes = padded * (1.0 - probability) + padded.roll(1) * probability
+        return sizes
+    k = torch.arange(count + 1, dtype=torch.float64)
+    a, b = (torch.tensor(value, dtype=torch.float64) for value in prior.beta)
+    log_choose = (
+        torch.lgamma(torch.tensor(count + 1.0, dtype=torch.float64))
+        - torch.lgamma(k + 1)
+        - torch.lgamma(count - k + 1)
+    )
+    return (log_choose + _log_beta(a + k, b + count - k) - _log_beta(a, b)).exp()
+
+
+def plot_model_size(posterior: SelectionPosterior, *, ax: Axes | None = None) -> Axes:
+    """Number of variables in the model, after the data and before.
+
+    A factor or another group of columns behind one gate counts as one variable.
+
+    Args:
+        posterior: What an engine found.
+        ax: Axes to draw on.
+
+    Returns:
+        The axes.
+    """
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    ax = _axes(ax, (5.6, 3.8))
+    count = posterior.problem.num_groups
+    after = posterior.size_probabilities.double().numpy()
+    before = prior_sizes(posterior.problem.prior, count).numpy()
+    sizes = np.arange(count + 1)
+    means = [float(mass @ sizes) for mass in (after, before)]
+    ax.bar(sizes, after, color=_IN, width=0.8, label=f"posterior, mean {means[0]:.1f}")
+    ax.plot(sizes, before, color=_ACCENT, marker="o", ms=3.5, lw=1.2, label=f"prior, mean {means[1]:.1f}")
+    seen = np.nonzero((after > 2e-3) | (before > 2e-2 * before.max()))[0]
+    low, high = (int(seen.min()), int(seen.max())) if len(seen) else (0, count)
+    ax.set_xlim(max(low - 1, 0) - 0.6, min(max(high + 1, low + 4), count) + 0.6)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100.0 * value:g}%"))
+    ax.set(xlabel=f"variables in the model, of {count}", ylabel="probability", title="Model size")
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_top_models(
+    posterior: SelectionPosterior,
+    names: Sequence[str] | None = None,
+    *,
+    max_models: int = 20,
+    max_rows: int = 20,
+    ax: Axes | None = None,
+) -> Axes:
+    """The most probable models as an image: a column is a model, as wide as it is probable.
+
+    Colours give the sign of the posterior mean; a group of several columns has none. Probabilities are
+    those of the engine's sample of models.
+
+    Args:
+        posterior: What an engine found.
+        names: Names of the gates; by default their numbers.
+        max_models: Most models to show.
+        max_rows: Most variables to show: of those in any of these models, the ones that weigh most.
+        ax: Axes to draw on.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: If there is not a name for every gate, or a number is not positive.
+    """
+    from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
+
+    labels = _names(posterior, names)
+    _positive(max_models=max_models, max_rows=max_rows)
+    gates, probabilities, total = _top(posterior, max_models)
+    weight = probabilities @ gates
+    inside = np.nonzero(weight > 0.0)[0]
+    chosen = inside[np.argsort(-weight[inside], kind="stable")][:max_rows]
+    letters = max((len(shorten(labels[index])) for index in chosen), default=0)
+    ax = _axes(ax, (6.8 + 0.07 * max(0, letters - 12), 1.7 + 0.24 * max(len(chosen), 2)))
+    kinds = _signs(posterior)
+    image = gates[:, chosen].T * kinds[chosen][:, None]
+    edges = np.concatenate([[0.0], np.cumsum(probabilities)])
+    if len(chosen):
+        colours = ListedColormap(["#ffffff", _IN, _ACCENT, _GROUP])
+        ax.pcolormesh(
+            edges, np.arange(len(chosen) + 1) - 0.5, image, cmap=colours, vmin=-0.5, vmax=3.5, rasterized=True
+        )
+    ax.vlines(edges, -0.5, max(len(chosen), 1) - 0.5, color="white", lw=0.6)
+    ax.set_yticks(np.arange(len(chosen)), [shorten(labels[index]) for index in chosen])
+    ax.set_ylim(max(len(chosen), 1) - 0.5, -0.5)
+    ax.set_xlim(0.0, edges[-1])
+    shown = f"The {len(probabilities)} most probable of {total} models" if total > len(probabilities) else ""
+    if not shown:
+        shown = f"The {total} models seen" if total > 1 else "The only model seen"
+    ax.set(title=f"{shown} hold {edges[-1]:.0%}", xlabel="probability, models side by side")
+    if total == 1:
+        ax.set_title(f"{shown} holds {edges[-1]:.0%}")
+    if not len(chosen):
+        ax.text(0.5, 0.5, "The empty model", transform=ax.transAxes, ha="center", va="center")
+    words = {1: "in, positive", 2: "in, negative", 3: "in, a group of columns"}
+    colour = {1: _IN, 2: _ACCENT, 3: _GROUP}
+    handles = [Patch(color=colour[kind], label=words[kind]) for kind in words if (image == kind).any()]
+    if handles:
+        ax.legend(
+            handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize="small"
+        )
+    left_out = len(inside) - len(chosen)
+    if left_out:
+        ax.set_ylabel(f"{len(chosen)} of {len(inside)} variables in them")
+    return ax
+
+
+def plot_joint_inclusion(
+    posterior: SelectionPosterior,
+    names: Sequence[str] | None = None,
+    *,
+    max_rows: int = 15,
+    ax: Axes | None = None,
+) -> Axes:
+    """Heat map of the probability that two variables are in the model together.
+
+    The diagonal is the inclusion probability. Two variables that stand in for one another each have a
+    sizeable number on the diagonal and nearly nothing where they meet.
+
+    Args:
+        posterior: What an engine found.
+        names: Names of the gates; by default their numbers.
+        max_rows: Most variables to show, the most probable.
+        ax: Axes to draw on.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: If there is not a name for every gate, or ``max_rows`` is not positive.
+    """
+    labels = _names(posterior, names)
+    _positive(max_rows=max_rows)
+    pip = posterior.pip.double().numpy()
+    chosen = np.argsort(-pip, kind="stable")[:max_rows]
+    joint = posterior.joint.double().numpy()[np.ix_(chosen, chosen)].copy()
+    np.fill_diagonal(joint, pip[chosen])
+    count = len(chosen)
+    side = 2.6 + 0.36 * count
+    ax = _axes(ax, (side + 1.0, side))
+    lower = np.ma.masked_where(np.triu(np.ones((count, count), dtype=bool), 1), joint)
+    image = ax.imshow(lower, vmin=0.0, vmax=1.0, cmap="Blues")
+    for row in range(count):
+        for column in range(row + 1):
+            value = joint[row, column]
+            text = "1" if value >= 0.995 else f"{value:.2f}".lstrip("0") if value >= 0.005 else "0"
+            ax.text(
+                column,
+                row,
+                text,
+                ha="center",
+                va="center",
+                fontsize="x-small",
+                color="white" if value > 0.55 else _INK,
+            )
+    ax.figure.colorbar(image, ax=ax, label="P(both in the model)", shrink=0.8)
+    ticks = [shorten(labels[index], 24) for index in chosen]
+    ax.set_xticks(np.arange(count), ticks, rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticks(np.arange(count), ticks)
+    ax.spines[["top", "right"]].set_visible(False)
+    part = "" if count == len(pip) else f": {count} most probable of {len(pip)}"
+    ax.set_title(f"Joint inclusion{part}")
+    return ax
+
+
+def _top(posterior: SelectionPosterior, most: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Gates and probabilities of the most probable models, and how many distinct ones there are."""
+    draws = posterior.draws
+    models, which = torch.unique(draws.gates.double(), dim=0, return_inverse=True)
+    mass = torch.zeros(len(models), dtype=torch.float64).index_add_(0, which, draws.weights.double())
+    order = torch.argsort(mass, descending=True, stable=True)[:most]
+    return models[order].numpy(), mass[order].numpy(), len(models)
+
+
+def _signs(posterior: SelectionPosterior) -> np.ndarray:
+    """Of every gate: 1 for a positive mean, 2 for a negative one, 3 for several columns."""
+    mean = posterior.mean.tolist()
+    kinds = [
+        3 if len(columns) > 1 else (2 if mean[columns[0]] < 0.0 else 1)
+        for columns in posterior.problem.group_columns
+    ]
+    return np.array(kinds)
+
+
+def _names(posterior: SelectionPosterior, names: Sequence[str] | None) -> list[str]:
+    count = posterior.problem.num_groups
+    labels = [str(name) for name in (range(count) if names is None else names)]
+    if len(labels) != count:
+        raise ValueError(f"names must hold one name for each of {count} gates, got {len(labels)}")
+    return labels
+
+
+def _positive(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value!r}")
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+    return ax
+
+
+def _log_beta(a: Tensor, b: Tensor) -> Tensor:
+    return torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
