@@ -1,0 +1,80 @@
+"""Verdicts: silent where a posterior is right, loud where it is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from l0bayes.selection import GibbsOptions, enumerate_models, sample_models
+from l0bayes.selection.trust import TrustWarning, judge_variational, rao_blackwell, trust_of
+from tests.selection.problems import problem
+
+
+def test_enumeration_is_exact() -> None:
+    trust = trust_of(enumerate_models(problem()))
+    assert trust.verdict == "exact"
+    assert trust
+    trust.warn()  # nothing: warnings are errors here
+
+
+def test_a_long_chain_is_reliable_and_a_short_one_is_not() -> None:
+    given = problem("duplicates", 40, 8)
+    assert trust_of(sample_models(given)).verdict == "reliable"
+    short = sample_models(given, options=GibbsOptions(chains=2, steps=12, burn_in=2, target_mcse=0.0))
+    trust = trust_of(short)
+    assert not trust
+    assert trust.mcse is not None
+    with pytest.warns(TrustWarning, match="Refine them"):
+        trust.warn()
+
+
+def test_one_pass_of_conditionals_leaves_a_right_posterior_alone_and_moves_a_wrong_one() -> None:
+    independent = problem("independent", 300, 6)
+    exact = enumerate_models(independent)
+    again = rao_blackwell(independent, exact.pip, 1.0)
+    assert (again - exact.pip).abs().max() < 0.03
+    blocks = problem("duplicates", 60, 6)
+    exact = enumerate_models(blocks)
+    wrong = exact.pip.clone()
+    wrong[0], wrong[1] = 1.0, 0.0  # one of two near-duplicates, for certain
+    moved = rao_blackwell(blocks, wrong, 1.0)
+    assert (moved - wrong).abs().max() > 0.05
+
+
+def test_a_variational_result_that_is_wrong_is_called_so() -> None:
+    given = problem("duplicates", 60, 6)
+    exact = enumerate_models(given)
+    wrong = exact.pip.clone()
+    wrong[0], wrong[1] = 1.0, 0.0
+    trust = trust_of(replace(exact, engine="svi", pip=wrong))
+    assert not trust
+    assert trust.residual is not None
+    assert trust.residual > 0.05
+    assert trust.worst["gate"] in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("signs", "verdict"),
+    [
+        ({"residual": 0.01}, "plausible"),
+        ({"residual": 0.04}, "doubtful"),
+        ({"residual": 0.2}, "wrong"),
+        ({"residual": 0.01, "k_hat": 0.9}, "doubtful"),
+        ({"residual": None, "disagreement": 0.4}, "doubtful"),
+        ({"residual": None, "k_hat": 0.1, "disagreement": 0.01}, "plausible"),
+    ],
+)
+def test_every_sign_counts(signs: dict[str, float], verdict: str) -> None:
+    trust = judge_variational(**signs)
+    assert trust.verdict == verdict
+    assert bool(trust) == (verdict == "plausible")
+    assert str(trust).startswith(verdict)
+
+
+def test_restarts_do_not_change_the_global_generator() -> None:
+    given = problem()
+    before = torch.get_rng_state()
+    rao_blackwell(given, torch.full((6,), 0.3), 1.0)
+    assert torch.equal(torch.get_rng_state(), before)
