@@ -9,7 +9,6 @@ RELAXED = {
     "rectified_normal": {"family": "rectified_normal"},
     "concrete_dropout": {"family": "concrete_dropout"},
     "hard_concrete, tied": {"family": "hard_concrete", "tied": True},
-    "hard_kumaraswamy, tied": {"family": "hard_kumaraswamy", "tied": True},
 }
 BINARY = {
     "disarm": {"family": "bernoulli"},
@@ -18,10 +17,11 @@ BINARY = {
     "disarm, tied": {"family": "bernoulli", "tied": True},
 }
 ALL = {**RELAXED, **BINARY}
-TIED = [case for case in ALL if "tied" in case or case == "concrete_dropout"]
+_TWO_PARAMETERS = {"hard_kumaraswamy, tied": {"family": "hard_kumaraswamy", "tied": True}}
+TIED = [case for case in (*ALL, *_TWO_PARAMETERS) if "tied" in case or case == "concrete_dropout"]
 WITH_TEMPERATURE = ["hard_concrete", "concrete", "rectified_normal", "concrete_dropout"]
 
 
 def guide_of(case, model, args=(), **options):
-    """The guide of a case of ``ALL``; options go before the case's own."""
-    return gate_guide(model, args, **{**ALL[case], **options})
+    """The guide of a case of ``ALL`` or ``TIED``; options go before the case's own."""
+    return gate_guide(model, args, **{**(ALL | _TWO_PARAMETERS)[case], **options})
