@@ -1,0 +1,179 @@
+"""Constructor arguments, as they are given and as the engines take them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from l0bayes.guides.families import FAMILIES
+from l0bayes.models.terms import column_groups, term_names
+from l0bayes.selection.engines import Engine
+from l0bayes.selection.problem import InclusionPrior
+
+__all__ = ["check_choices", "gate_groups", "inclusion_prior", "positive", "slab_scales"]
+
+
+def check_choices(engine: Any, guide: Any, restarts: Any) -> None:
+    """Refuse unknown engines and guides, and a number of restarts that is none.
+
+    Args:
+        engine: Name of the engine.
+        guide: Name of the gate family.
+        restarts: Number of restarts.
+
+    Raises:
+        ValueError: By argument.
+    """
+    if engine not in get_args(Engine):
+        raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}; got {engine!r}")
+    if guide not in FAMILIES:
+        raise ValueError(f"guide must be one of {', '.join(FAMILIES)}; got {guide!r}")
+    if not isinstance(restarts, Integral) or isinstance(restarts, bool) or restarts < 1:
+        raise ValueError(f"restarts must be a whole number of at least 1, got {restarts!r}")
+
+
+def positive(name: str, value: Any, *, infinite: bool = False) -> float:
+    """A positive number.
+
+    Args:
+        name: Name of the argument.
+        value: What was given.
+        infinite: Whether infinity is one.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not float(value) > 0.0:
+        raise ValueError(f"{name} must be a positive number, got {value!r}")
+    if math.isinf(float(value)) and not infinite:
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return float(value)
+
+
+def slab_scales(value: Any, count: int) -> Tensor:
+    """Slab scale of every column, shape ``(count,)``.
+
+    Args:
+        value: A positive number, or one a column.
+        count: Number of columns.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if isinstance(value, Real):
+        return torch.full((count,), positive("slab_scale", value), dtype=torch.float64)
+    scales = _numbers("slab_scale", value)
+    if scales.shape != (count,):
+        raise ValueError(
+            f"slab_scale must be a number or one for each of {count} columns, got shape {scales.shape}"
+        )
+    wrong = ~(np.isfinite(scales) & (scales > 0))
+    if wrong.any():
+        index = int(wrong.argmax())
+        raise ValueError(f"slab_scale must be positive, got {scales[index]} for column {index}")
+    return torch.from_numpy(scales)
+
+
+def gate_groups(groups: Any, names: list[str]) -> tuple[Tensor, list[str]]:
+    """Gate of every column, and the gates' names.
+
+    Args:
+        groups: ``None``, one label a column, or a mapping of a group's name to its columns.
+        names: Names of the columns.
+
+    Returns:
+        Gates numbered in the order of their first columns, shape ``(p,)``, and a name for each.
+
+    Raises:
+        ValueError: If there is not one label a column, or the mapping does not fit.
+    """
+    if groups is None:
+        return torch.arange(len(names)), list(names)
+    if isinstance(groups, Mapping):
+        try:
+            return column_groups(names, groups), term_names(names, groups)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"groups do not fit the columns: {error}") from error
+    if isinstance(groups, str):
+        raise ValueError(f"groups must be one label a column or a mapping, got {groups!r}")
+    labels = [_label(one) for one in np.asarray(groups, dtype=object).reshape(-1)]
+    shape = np.shape(groups)
+    if shape != (len(names),):
+        raise ValueError(f"groups must hold one label for each of {len(names)} columns, got shape {shape}")
+    missing = [i for i, one in enumerate(labels) if one is None or one != one]
+    if missing:
+        raise ValueError(
+            f"groups must label every column, got {labels[missing[0]]!r} for {names[missing[0]]!r}"
+        )
+    index: dict[Any, int] = {}
+    numbers = [index.setdefault(label, len(index)) for label in labels]
+    alone = {label: names[i] for i, label in enumerate(labels) if labels.count(label) == 1}
+    # A label that is only a number says less than the name of the one column that has it.
+    return torch.tensor(numbers), [
+        alone[label] if label in alone and not isinstance(label, str) else str(label) for label in index
+    ]
+
+
+def _label(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def inclusion_prior(inclusion: Any, groups: Tensor) -> InclusionPrior:
+    """The prior of the gates.
+
+    Args:
+        inclusion: A probability, one a gate, or the pair (a, b) of a Beta law.
+        groups: Gate of every column.
+
+    Raises:
+        ValueError: If a probability is not strictly between 0 and 1, there are too few or too many, or a
+            or b is not positive.
+    """
+    count = int(groups.max()) + 1
+    if isinstance(inclusion, tuple):
+        if len(inclusion) != 2:
+            raise ValueError(
+                f"inclusion as a tuple is the pair (a, b) of a Beta law, got {len(inclusion)} numbers; give "
+                "probabilities by gate as an array"
+            )
+        a, b = (positive("inclusion = (a, b)", value) for value in inclusion)
+        return InclusionPrior(beta=(a, b))
+    values = _numbers("inclusion", inclusion)
+    if values.ndim == 0:
+        values = np.full(count, float(values))
+    if values.shape == (len(groups),) != (count,):
+        values = _by_gate(values, groups)
+    if values.shape != (count,):
+        what = "columns" if count == len(groups) else f"groups (or {len(groups)} columns)"
+        raise ValueError(
+            f"inclusion must be a number, an array with one for each of {count} {what}, or a tuple (a, b); "
+            f"got shape {values.shape}"
+        )
+    wrong = ~((values > 0.0) & (values < 1.0))
+    if wrong.any():
+        raise ValueError(
+            f"inclusion must lie strictly between 0 and 1, got {values[int(wrong.argmax())]:g}; drop a "
+            "column that is never to be in"
+        )
+    return InclusionPrior(log_odds=torch.logit(torch.from_numpy(values)))
+
+
+def _by_gate(values: Any, groups: Tensor) -> Any:
+    result = np.empty(int(groups.max()) + 1)
+    result[groups.numpy()] = values
+    if (result[groups.numpy()] != values).any():
+        raise ValueError("inclusion must be the same for all columns of a group, which share a gate")
+    return result
+
+
+def _numbers(name: str, value: Any) -> Any:
+    try:
+        return np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers, got {value!r}") from error

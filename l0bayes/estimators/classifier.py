@@ -1,0 +1,161 @@
+r"""Spike-and-slab logistic regression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from torch import Tensor
+
+from l0bayes.estimators.base import SpikeSlabEstimator
+from l0bayes.estimators.scaling import Scaling
+from l0bayes.estimators.separation import warn_of_separation
+from l0bayes.estimators.tables import Array
+from l0bayes.selection.glm_problem import GLMProblem
+from l0bayes.selection.likelihoods import Bernoulli
+from l0bayes.selection.problem import LinearProblem
+
+__all__ = ["SpikeSlabClassifier"]
+
+
+class SpikeSlabClassifier(ClassifierMixin, SpikeSlabEstimator):  # type: ignore[misc]
+    r"""Logistic regression of two classes in which every column is in or out, with the probability of that.
+
+    With ``standardize=False`` and ``fit_intercept=False`` the model is exactly
+
+    .. math::
+        P(y = \text{classes\_}[1]) = \sigma(X\beta), \qquad \beta_j = z_j\theta_j, \qquad
+        z_j \sim \mathrm{Bern}(\pi), \qquad \theta_j \sim N(0, s^2)
+
+    with s the ``slab_scale`` and π the ``inclusion``. ``fit_intercept`` adds an intercept that is always in,
+    with its own :math:`N(0, t^2)`, t the ``intercept_scale``.
+
+    **What is standardised.** With ``standardize=True`` columns are centred and divided by their standard
+    deviations (divisor n; weighted where there are weights), and ``slab_scale`` is in log odds per
+    standard deviation; the intercept's prior is on the log odds at the mean of the columns. Without an
+    intercept columns are divided only. All results are on the user's scale.
+
+    Coefficients are integrated out by Laplace's method of second order, model by model.
+
+    Args:
+        inclusion: Prior inclusion probability: a number, an array with one a column (or one a group), or a
+            tuple ``(a, b)`` for π ~ Beta(a, b), integrated out. The default Beta(1, 1) makes all model
+            sizes equally probable, and so pays for looking at many columns.
+        slab_scale: Standard deviation of a coefficient that is in; a number or one a column.
+        intercept_scale: Prior standard deviation of the intercept.
+        fit_intercept: Whether there is an intercept.
+        standardize: See above.
+        groups: Columns that are in or out together: one label a column, or a mapping of a group's name to
+            its columns. By default each column is its own.
+        guide: Gate family of a variational fit, for ``engine="svi"``.
+        engine: ``"exact"`` for all models, to 16 gates; ``"gibbs"`` for sampling; ``"svi"`` for a
+            variational fit; ``"auto"`` for the first where there are few gates and the second where there
+            are many.
+        restarts: Restarts of a variational fit, averaged by their ELBO.
+        random_state: Seed of the sampler and of draws.
+
+    Attributes:
+        classes_: The two classes; coefficients are of the log odds of the second.
+        pip_: Posterior inclusion probability of every column, shape ``(p,)``.
+        coef_: Posterior mean of the coefficients, zeros included, shape ``(p,)``.
+        coef_conditional_: The same given that the gate is open, shape ``(p,)``.
+        intercept_: Posterior mean of the intercept.
+        log_evidence_: :math:`\log P(y)` under the model; NaN where the engine does not give it.
+        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.trust.Trust`.
+        inference_data_: Draws for ArviZ.
+        engine_: The engine that was used.
+        posterior_: What it found, in standardised units.
+        findings_: The same on the user's scale.
+        n_features_in_: Number of columns p.
+        feature_names_in_: Names of the columns, where X had any.
+    """
+
+    classes_: Any
+    _numeric_response = False
+
+    def __init__(
+        self,
+        inclusion: Any = (1.0, 1.0),
+        slab_scale: Any = 1.0,
+        intercept_scale: float = 10.0,
+        fit_intercept: bool = True,
+        standardize: bool = True,
+        groups: Any = None,
+        guide: str = "hard_concrete",
+        engine: str = "auto",
+        restarts: int = 4,
+        random_state: Any = None,
+    ) -> None:
+        self.inclusion = inclusion
+        self.slab_scale = slab_scale
+        self.intercept_scale = intercept_scale
+        self.fit_intercept = fit_intercept
+        self.standardize = standardize
+        self.groups = groups
+        self.guide = guide
+        self.engine = engine
+        self.restarts = restarts
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+    def _check_own(self) -> None:
+        pass
+
+    def _response(self, y: Any) -> Array:
+        check_classification_targets(y)
+        classes, index = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(
+                f"y holds only one class, {classes[0]!r}, in the rows that count: nothing can be told apart"
+            )
+        if len(classes) > 2:
+            raise ValueError(
+                "Only binary classification is supported. The type of the target is "
+                f"{type_of_target(y)}: y holds {len(classes)} classes."
+            )
+        self.classes_ = classes
+        return index.astype(np.float64)
+
+    def _warn(self, x: Array, y: Array, names: list[str]) -> None:
+        warn_of_separation(x, y, names, intercept=self.fit_intercept)
+
+    def _scaling(self, x: Tensor, y: Tensor, weights: Tensor) -> Scaling:
+        return Scaling.of(x, weights, centered=self.fit_intercept)
+
+    def _problem(self, common: dict[str, Any], scaling: Scaling) -> LinearProblem:
+        return GLMProblem(likelihood=Bernoulli(), **common)
+
+    def predict_proba(self, X: Any) -> Array:  # noqa: N803
+        """Posterior predictive probabilities of the two classes, averaged over models and coefficients.
+
+        Args:
+            X: Columns, shape ``(n, p)``.
+
+        Returns:
+            Shape ``(n, 2)``, in the order of ``classes_``.
+        """
+        x = self._columns(X)
+        one = torch.cat([torch.sigmoid(part).mean(1) for part in self.findings_.predictor_draws(x)])
+        return torch.stack([1.0 - one, one], 1).numpy()
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
+        r"""The more probable class, and the standard deviation of its indicator.
+
+        Args:
+            X: Columns, shape ``(n, p)``.
+            return_std: Whether to give :math:`\sqrt{P(1 - P)}` too, the posterior predictive standard
+                deviation of the indicator of a class.
+
+        Returns:
+            Classes of shape ``(n,)``, or the pair of classes and standard deviations.
+        """
+        one = self.predict_proba(X)[:, 1]
+        labels = self.classes_[(one > 0.5).astype(int)]
+        return (labels, np.sqrt(one * (1.0 - one))) if return_std else labels

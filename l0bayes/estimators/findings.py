@@ -1,0 +1,231 @@
+r"""A posterior on the user's scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from l0bayes.estimators.scaling import Scaling
+from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.coefficients import Coefficients, coefficients_of
+from l0bayes.selection.credible_sets import CredibleSet, credible_sets
+from l0bayes.selection.glm_coefficients import glm_coefficients
+from l0bayes.selection.glm_problem import GLMProblem
+from l0bayes.selection.moments import joint_moments
+from l0bayes.selection.result import ModelDraws, SelectionPosterior
+
+__all__ = ["Draws", "Findings"]
+
+# Beyond this the covariance of all pairs of coefficients is more than a table of draws.
+_MOST_COLUMNS_FOR_COVARIANCE = 2000
+# A gate less probable than this is described by what the sampler knows of it, not by a ratio of moments.
+_RARE = 1e-8
+# Where moments are not averages of exact conditionals, a ratio of two of them says less sooner.
+_RARE_LAPLACE = 0.05
+_ROW_CHUNK = 8_000_000
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws of everything, in the user's units.
+
+    Attributes:
+        beta: Shape ``(S, p)``.
+        gates: Shape ``(S, G)``.
+        intercept: Shape ``(S,)``.
+        noise_scale: Shape ``(S,)``.
+        chains: Chain of each, shape ``(S,)``.
+    """
+
+    beta: Tensor
+    gates: Tensor
+    intercept: Tensor
+    noise_scale: Tensor
+    chains: Tensor
+
+
+class Findings:
+    """A posterior in standardised units, told in the user's.
+
+    Args:
+        posterior: What an engine found.
+        scaling: From the engine's units to the user's.
+        names: Names of the columns.
+        gate_names: Names of the gates.
+        seed: Seed of the draws.
+    """
+
+    def __init__(
+        self,
+        posterior: SelectionPosterior,
+        scaling: Scaling,
+        names: list[str],
+        gate_names: list[str],
+        seed: int,
+    ) -> None:
+        self.posterior = _equally_weighted(posterior, seed)
+        self.scaling = scaling
+        self.names = names
+        self.gate_names = gate_names
+        self.seed = seed
+
+    # ---- gates -----------------------------------------------------------------------------------
+
+    @property
+    def groups(self) -> Tensor:
+        """Gate of every column."""
+        return self.posterior.problem.groups
+
+    @property
+    def pip(self) -> Tensor:
+        """Posterior inclusion probability of every gate."""
+        return self.posterior.pip.clamp(0.0, 1.0)
+
+    @property
+    def prior(self) -> Tensor:
+        """Prior inclusion probability of every gate."""
+        return self.posterior.problem.prior.inclusion(self.posterior.problem.num_groups)
+
+    @cached_property
+    def sets(self) -> list[CredibleSet]:
+        """Credible sets at the usual 95 %."""
+        return credible_sets(self.posterior)
+
+    # ---- coefficients ----------------------------------------------------------------------------
+
+    @property
+    def mean(self) -> Tensor:
+        """Posterior mean of the coefficients, zeros included."""
+        return self.posterior.mean * self.scaling.slope
+
+    @property
+    def sd(self) -> Tensor:
+        """Posterior standard deviation of the coefficients, zeros included."""
+        return self.posterior.sd * self.scaling.slope
+
+    @cached_property
+    def conditional(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each coefficient given that its gate is open."""
+        pip, least = self.pip[self.groups], _RARE if self.gaussian else _RARE_LAPLACE
+        mean = self.posterior.mean / pip.clamp(min=least)
+        second = self.posterior.second_moment / pip.clamp(min=least)
+        sd = (second - mean.square()).clamp(min=0.0).sqrt()
+        rare = pip <= least
+        if bool(rare.any()):
+            known = self.coefficients
+            mean = torch.where(rare, known.conditional_mean, mean)
+            sd = torch.where(rare, known.conditional_sd, sd)
+        return mean * self.scaling.slope, sd * self.scaling.slope
+
+    @cached_property
+    def coefficients(self) -> Coefficients:
+        """Draws in the engine's units."""
+        if self.gaussian:
+            return coefficients_of(self.posterior, seed=self.seed)
+        return glm_coefficients(self.posterior, seed=self.seed)
+
+    @cached_property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of intercept (if any) and coefficients, in the engine's units."""
+        if self.posterior.problem.num_columns <= _MOST_COLUMNS_FOR_COVARIANCE and self.gaussian:
+            return joint_moments(self.posterior)
+        drawn = torch.cat([self.coefficients.always, self.coefficients.beta], 1)
+        return drawn.mean(0), torch.empty(0)
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether the problem is the Gaussian one itself."""
+        return not isinstance(self.posterior.problem, GLMProblem)
+
+    @cached_property
+    def intercept(self) -> Tensor:
+        """Posterior mean of the intercept; 0 where there is none."""
+        problem = self.posterior.problem
+        mean = self.mean
+        if not problem.always.shape[1]:
+            return self.scaling.intercept(torch.zeros((), dtype=torch.float64), mean)
+        sampled = self.moments[0]
+        alpha = sampled[0]
+        if self.gaussian:
+            # The sample's mean of β is a little off where the exact one is known, and α moves with it.
+            weights = problem.weights / problem.weights.sum()
+            alpha = alpha + (weights @ problem.x) @ (sampled[1:] - self.posterior.mean)
+        return self.scaling.intercept(alpha, mean)
+
+    @cached_property
+    def draws(self) -> Draws:
+        """A sample of the posterior, in random order within a chain."""
+        known, scaling = self.coefficients, self.scaling
+        beta = known.beta * scaling.slope
+        alpha = known.always[:, 0] if known.always.shape[1] else beta.new_zeros(len(beta))
+        chains = self.posterior.draws.chains
+        with private_randomness(self.seed):
+            order = torch.randperm(len(beta))
+        order = order[torch.argsort(chains[order], stable=True)]
+        return Draws(
+            beta[order],
+            self.posterior.draws.gates[order],
+            scaling.intercept(alpha, beta)[order],
+            (known.noise_scale * scaling.response_scale)[order],
+            chains[order],
+        )
+
+    # ---- predictions -----------------------------------------------------------------------------
+
+    def predictor(self, x: Tensor) -> Tensor:
+        """Posterior mean of the linear predictor, shape ``(n,)``.
+
+        Args:
+            x: Columns on the user's scale, shape ``(n, p)``.
+        """
+        return x @ self.mean + self.intercept
+
+    def predictor_draws(self, x: Tensor) -> Any:
+        """Draws of the linear predictor, a piece of the rows at a time, each of shape ``(m, S)``.
+
+        Args:
+            x: Columns on the user's scale, shape ``(n, p)``.
+        """
+        draws = self.draws
+        for rows in x.split(max(1, _ROW_CHUNK // len(draws.beta))):
+            yield rows @ draws.beta.T + draws.intercept
+
+    def predictor_variance(self, x: Tensor) -> Tensor:
+        """Posterior variance of the linear predictor, shape ``(n,)``.
+
+        Args:
+            x: Columns on the user's scale, shape ``(n, p)``.
+        """
+        covariance = self.moments[1]
+        if not covariance.numel():
+            return torch.cat([part.var(1) for part in self.predictor_draws(x)])
+        columns = self.scaling.columns(x)
+        if self.posterior.problem.always.shape[1]:
+            columns = torch.cat([torch.ones_like(columns[:, :1]), columns], 1)
+        spread = ((columns @ covariance) * columns).sum(1)
+        return spread.clamp(min=0.0) * self.scaling.response_scale**2
+
+    @property
+    def noise_variance(self) -> float:
+        """Posterior mean of the noise variance."""
+        draws = self.posterior.draws
+        return float(draws.variances @ draws.weights) * self.scaling.response_scale**2
+
+
+def _equally_weighted(posterior: SelectionPosterior, seed: int) -> SelectionPosterior:
+    """The same with a sample of models of equal weight, so that it can be handed on as draws."""
+    draws = posterior.draws
+    count = len(draws.weights)
+    if bool((draws.weights - 1.0 / count).abs().max() <= 1e-9 / count):
+        return posterior
+    with private_randomness(seed):
+        places = (torch.arange(count, dtype=torch.float64) + torch.rand((), dtype=torch.float64)) / count
+    cumulative = (draws.weights / draws.weights.sum()).cumsum(0)
+    index = torch.searchsorted(cumulative, places).clamp(max=count - 1)
+    equal = torch.full((count,), 1.0 / count, dtype=torch.float64)
+    drawn = ModelDraws(draws.gates[index], draws.variances[index], equal, draws.chains[index])
+    return replace(posterior, draws=drawn)

@@ -1,0 +1,99 @@
+"""Draws of a selection as ArviZ data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from l0bayes.estimators.findings import Draws, Findings
+
+__all__ = ["inference_data"]
+
+_FEWEST_CHAINS = 4
+
+
+def inference_data(findings: Findings, y: Tensor, attributes: dict[str, Any]) -> Any:
+    """The posterior with names, wrapped for ArviZ.
+
+    ====================  ==========================================================================
+    group                 content
+    ====================  ==========================================================================
+    ``posterior``         ``beta`` (with exact zeros), ``gate``, ``intercept``, ``noise_scale``
+    ``observed_data``     ``y``
+    ``constant_data``     ``pip`` and ``prior_inclusion`` of every gate, ``group`` of every feature
+    ====================  ==========================================================================
+
+    Draws of a sampler of many short chains are pooled into four chains of equal length, each of chains of
+    its own, so that R-hat still compares what ran apart; inside a chain the order is random.
+
+    Args:
+        findings: The posterior on the user's scale.
+        y: Response.
+        attributes: Attributes of the data.
+
+    Returns:
+        ``arviz.InferenceData`` with ArviZ 0.x, ``xarray.DataTree`` with 1.x.
+    """
+    import xarray as xr
+
+    draws = findings.draws
+    chains, length = _shape(draws)
+    kept = chains * length
+
+    def of(values: Tensor) -> Any:
+        return values[:kept].reshape(chains, length, *values.shape[1:]).numpy()
+
+    coords = {
+        "chain": np.arange(chains),
+        "draw": np.arange(length),
+        "feature": findings.names,
+        "group": findings.gate_names,
+    }
+    variables: dict[str, Any] = {
+        # Adding 0 turns -0.0 into 0.0.
+        "beta": (("chain", "draw", "feature"), of(draws.beta) + 0.0),
+        "gate": (("chain", "draw", "group"), of(draws.gates)),
+    }
+    if findings.posterior.problem.always.shape[1]:
+        variables["intercept"] = (("chain", "draw"), of(draws.intercept))
+    if findings.gaussian:
+        variables["noise_scale"] = (("chain", "draw"), of(draws.noise_scale))
+    groups = {
+        "posterior": xr.Dataset(variables, coords, attributes),
+        "observed_data": xr.Dataset({"y": (("observation",), y.numpy())}, attrs=attributes),
+        "constant_data": xr.Dataset(
+            {
+                "pip": (("group",), findings.pip.numpy()),
+                "prior_inclusion": (("group",), findings.prior.numpy()),
+                "group_of_feature": (("feature",), findings.groups.numpy()),
+            },
+            {"group": findings.gate_names, "feature": findings.names},
+            attributes,
+        ),
+    }
+    return _wrap(groups, attributes)
+
+
+def _shape(draws: Draws) -> tuple[int, int]:
+    """Number and length of the chains."""
+    counts = torch.unique_consecutive(draws.chains, return_counts=True)[1]
+    if len(counts) == 1 or bool((counts == counts[0]).all()):
+        return len(counts), int(counts[0])
+    chains = min(_FEWEST_CHAINS, len(counts))
+    return chains, len(draws.chains) // chains
+
+
+def _wrap(groups: dict[str, Any], attributes: dict[str, Any]) -> Any:
+    import arviz as az
+
+    if int(az.__version__.split(".")[0]) < 1:
+        data: Any = az.InferenceData
+        return data(attrs=attributes, **groups)
+    import xarray as xr
+
+    tree = xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
+    tree.attrs.update(attributes)
+    return tree

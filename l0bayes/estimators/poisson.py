@@ -1,0 +1,157 @@
+r"""Spike-and-slab Poisson regression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin
+from sklearn.metrics import d2_tweedie_score
+from torch import Tensor
+
+from l0bayes.estimators.base import SpikeSlabEstimator
+from l0bayes.estimators.scaling import Scaling
+from l0bayes.estimators.tables import Array
+from l0bayes.selection.glm_problem import GLMProblem
+from l0bayes.selection.likelihoods import Poisson
+from l0bayes.selection.problem import LinearProblem
+
+__all__ = ["SpikeSlabPoissonRegressor"]
+
+
+class _PoissonOfRates(Poisson):
+    """Of values that need not be whole."""
+
+    def check(self, y: Tensor) -> None:
+        pass
+
+
+class SpikeSlabPoissonRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[misc]
+    r"""Regression of counts in which every column is in or out, with the probability of that.
+
+    With ``standardize=False`` and ``fit_intercept=False`` the model is exactly
+
+    .. math::
+        y \sim \mathrm{Poisson}(e^{X\beta}), \qquad \beta_j = z_j\theta_j, \qquad
+        z_j \sim \mathrm{Bern}(\pi), \qquad \theta_j \sim N(0, s^2)
+
+    with s the ``slab_scale`` and π the ``inclusion``. ``fit_intercept`` adds an intercept that is always in,
+    with its own :math:`N(0, t^2)`, t the ``intercept_scale``. Values that are not whole are taken, as in
+    scikit-learn: the likelihood is then that of the same formula, :math:`y\eta - e^\eta - \log\Gamma(y + 1)`.
+
+    **What is standardised.** With ``standardize=True`` columns are centred and divided by their standard
+    deviations (divisor n; weighted where there are weights), and ``slab_scale`` is in log rate per
+    standard deviation; the intercept's prior is on the log rate at the mean of the columns. Without an
+    intercept columns are divided only. All results are on the user's scale.
+
+    Coefficients are integrated out by Laplace's method of second order, model by model.
+
+    Args:
+        inclusion: Prior inclusion probability: a number, an array with one a column (or one a group), or a
+            tuple ``(a, b)`` for π ~ Beta(a, b), integrated out. The default Beta(1, 1) makes all model
+            sizes equally probable, and so pays for looking at many columns.
+        slab_scale: Standard deviation of a coefficient that is in; a number or one a column.
+        intercept_scale: Prior standard deviation of the intercept.
+        fit_intercept: Whether there is an intercept.
+        standardize: See above.
+        groups: Columns that are in or out together: one label a column, or a mapping of a group's name to
+            its columns. By default each column is its own.
+        guide: Gate family of a variational fit, for ``engine="svi"``.
+        engine: ``"exact"`` for all models, to 16 gates; ``"gibbs"`` for sampling; ``"svi"`` for a
+            variational fit; ``"auto"`` for the first where there are few gates and the second where there
+            are many.
+        restarts: Restarts of a variational fit, averaged by their ELBO.
+        random_state: Seed of the sampler and of draws.
+
+    Attributes:
+        pip_: Posterior inclusion probability of every column, shape ``(p,)``.
+        coef_: Posterior mean of the coefficients, zeros included, shape ``(p,)``.
+        coef_conditional_: The same given that the gate is open, shape ``(p,)``.
+        intercept_: Posterior mean of the intercept.
+        log_evidence_: :math:`\log p(y)` under the model; NaN where the engine does not give it.
+        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.trust.Trust`.
+        inference_data_: Draws for ArviZ.
+        engine_: The engine that was used.
+        posterior_: What it found, in standardised units.
+        findings_: The same on the user's scale.
+        n_features_in_: Number of columns p.
+        feature_names_in_: Names of the columns, where X had any.
+    """
+
+    def __init__(
+        self,
+        inclusion: Any = (1.0, 1.0),
+        slab_scale: Any = 1.0,
+        intercept_scale: float = 10.0,
+        fit_intercept: bool = True,
+        standardize: bool = True,
+        groups: Any = None,
+        guide: str = "hard_concrete",
+        engine: str = "auto",
+        restarts: int = 4,
+        random_state: Any = None,
+    ) -> None:
+        self.inclusion = inclusion
+        self.slab_scale = slab_scale
+        self.intercept_scale = intercept_scale
+        self.fit_intercept = fit_intercept
+        self.standardize = standardize
+        self.groups = groups
+        self.guide = guide
+        self.engine = engine
+        self.restarts = restarts
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = True
+        return tags
+
+    def _check_own(self) -> None:
+        pass
+
+    def _response(self, y: Any) -> Array:
+        counts = np.asarray(y, dtype=np.float64)
+        if (counts < 0).any():
+            row = int((counts < 0).argmax())
+            raise ValueError(f"y must hold counts, not negative; got {counts[row]:g} in row {row}")
+        if not counts.any():
+            raise ValueError("y is 0 in every row that counts: there is nothing to explain")
+        return counts
+
+    def _scaling(self, x: Tensor, y: Tensor, weights: Tensor) -> Scaling:
+        return Scaling.of(x, weights, centered=self.fit_intercept)
+
+    def _problem(self, common: dict[str, Any], scaling: Scaling) -> LinearProblem:
+        return GLMProblem(likelihood=_PoissonOfRates(), **common)
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
+        """Posterior mean of the rate, and the standard deviation of a new count.
+
+        Args:
+            X: Columns, shape ``(n, p)``.
+            return_std: Whether to give the standard deviation of the posterior predictive law too: of a new
+                count, its Poisson noise included, averaged over all models.
+
+        Returns:
+            Means of shape ``(n,)``, or the pair of means and standard deviations.
+        """
+        x = self._columns(X)
+        rates = [torch.exp(part) for part in self.findings_.predictor_draws(x)]
+        mean = torch.cat([part.mean(1) for part in rates])
+        if not return_std:
+            return mean.numpy()
+        variance = torch.cat([part.var(1) for part in rates]) + mean
+        return mean.numpy(), variance.sqrt().numpy()
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """Share of the Poisson deviance that is explained, D², as in scikit-learn's Poisson regression.
+
+        Args:
+            X: Columns, shape ``(n, p)``.
+            y: Counts, shape ``(n,)``.
+            sample_weight: Weights of the rows.
+        """
+        mean = np.maximum(self.predict(X), 1e-300)
+        return float(d2_tweedie_score(y, mean, sample_weight=sample_weight, power=1))

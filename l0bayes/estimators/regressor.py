@@ -1,0 +1,149 @@
+r"""Spike-and-slab linear regression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from torch import Tensor
+
+from l0bayes.estimators.arguments import positive
+from l0bayes.estimators.base import SpikeSlabEstimator
+from l0bayes.estimators.scaling import Scaling
+from l0bayes.estimators.tables import Array
+from l0bayes.selection.problem import InverseGamma, LinearProblem
+
+__all__ = ["SpikeSlabRegressor"]
+
+
+class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[misc]
+    r"""Linear regression in which every column is in or out, with the probability of that.
+
+    With ``standardize=False`` and ``fit_intercept=False`` the model is exactly
+
+    .. math::
+        y \sim N(X\beta, \sigma^2), \qquad \beta_j = z_j\theta_j, \qquad z_j \sim \mathrm{Bern}(\pi), \qquad
+        \theta_j \sim N(0, s^2)\ \ [\text{times } \sigma^2 \text{ if } \texttt{slab\_scaled\_by\_noise}]
+
+    with s the ``slab_scale`` and π the ``inclusion``. ``fit_intercept`` adds an intercept that is always in,
+    with its own :math:`N(0, t^2)`, t the ``intercept_scale``.
+
+    **What is standardised.** With ``standardize=True`` the model is the same for standardised data,
+
+    .. math:: \tilde x_{ij} = (x_{ij} - \bar x_j)/\operatorname{sd}(x_j), \qquad
+        \tilde y_i = (y_i - \bar y)/\operatorname{sd}(y)
+
+    with standard deviations of divisor n (weighted, with the total weight, where there are weights), and the
+    arguments ``slab_scale`` and ``intercept_scale`` and the prior of an unknown noise are in these units: a
+    slab scale of 1 says that a column one standard deviation up moves y by about one of its own. A number
+    given as ``noise_scale`` is in the units of y, as one knows it. Without an intercept nothing is centred,
+    only divided. Changing the units of a column or of y then changes no PIP, as long as the noise is not
+    fixed. All results are on the user's scale: coefficients per unit of each column, the evidence as a
+    density of y.
+
+    Args:
+        inclusion: Prior inclusion probability: a number, an array with one a column (or one a group), or a
+            tuple ``(a, b)`` for π ~ Beta(a, b), integrated out. The default Beta(1, 1) makes all model
+            sizes equally probable, and so pays for looking at many columns.
+        slab_scale: Standard deviation of a coefficient that is in; a number or one a column.
+        slab_scaled_by_noise: Whether that is in units of the noise.
+        noise_scale: σ, a number in units of y; ``None`` for an unknown one,
+            :math:`\sigma^2 \sim \mathrm{InverseGamma}(1, 1)`.
+        intercept_scale: Prior standard deviation of the intercept; infinity for a flat prior, under which
+            ``log_evidence_`` lacks a constant.
+        fit_intercept: Whether there is an intercept.
+        standardize: See above.
+        groups: Columns that are in or out together: one label a column, or a mapping of a group's name to
+            its columns. By default each column is its own.
+        guide: Gate family of a variational fit, for ``engine="svi"``.
+        engine: ``"exact"`` for all models, to 20 gates; ``"gibbs"`` for collapsed tempered Gibbs sampling;
+            ``"svi"`` for a variational fit; ``"auto"`` for the first where there are few gates and the
+            second where there are many.
+        restarts: Restarts of a variational fit, averaged by their ELBO.
+        random_state: Seed of the sampler and of draws.
+
+    Attributes:
+        pip_: Posterior inclusion probability of every column, shape ``(p,)``.
+        coef_: Posterior mean of the coefficients, zeros included, shape ``(p,)``.
+        coef_conditional_: The same given that the gate is open, shape ``(p,)``.
+        intercept_: Posterior mean of the intercept.
+        log_evidence_: :math:`\log p(y)` under the model; NaN where the engine does not give it.
+        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.trust.Trust`.
+        inference_data_: Draws for ArviZ.
+        engine_: The engine that was used.
+        posterior_: What it found, in standardised units.
+        findings_: The same on the user's scale.
+        n_features_in_: Number of columns p.
+        feature_names_in_: Names of the columns, where X had any.
+
+    Example::
+
+        fit = SpikeSlabRegressor(random_state=0).fit(X, y)
+        fit.summary()
+    """
+
+    def __init__(
+        self,
+        inclusion: Any = (1.0, 1.0),
+        slab_scale: Any = 1.0,
+        slab_scaled_by_noise: bool = False,
+        noise_scale: float | None = None,
+        intercept_scale: float = 10.0,
+        fit_intercept: bool = True,
+        standardize: bool = True,
+        groups: Any = None,
+        guide: str = "hard_concrete",
+        engine: str = "auto",
+        restarts: int = 4,
+        random_state: Any = None,
+    ) -> None:
+        self.inclusion = inclusion
+        self.slab_scale = slab_scale
+        self.slab_scaled_by_noise = slab_scaled_by_noise
+        self.noise_scale = noise_scale
+        self.intercept_scale = intercept_scale
+        self.fit_intercept = fit_intercept
+        self.standardize = standardize
+        self.groups = groups
+        self.guide = guide
+        self.engine = engine
+        self.restarts = restarts
+        self.random_state = random_state
+
+    def _check_own(self) -> None:
+        if self.noise_scale is not None:
+            positive("noise_scale", self.noise_scale)
+
+    def _response(self, y: Any) -> Array:
+        return np.asarray(y, dtype=np.float64)
+
+    def _scaling(self, x: Tensor, y: Tensor, weights: Tensor) -> Scaling:
+        return Scaling.of(x, weights, centered=self.fit_intercept, y=y)
+
+    def _problem(self, common: dict[str, Any], scaling: Scaling) -> LinearProblem:
+        known = self.noise_scale
+        return LinearProblem(
+            noise=InverseGamma() if known is None else float(known) / scaling.response_scale,
+            slab_scaled_by_noise=bool(self.slab_scaled_by_noise),
+            weights_are_counts=True,
+            **common,
+        )
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
+        """Posterior predictive mean, and its standard deviation.
+
+        Args:
+            X: Columns, shape ``(n, p)``.
+            return_std: Whether to give the standard deviation of the posterior predictive law too: of a new
+                observation, its noise included, averaged over all models.
+
+        Returns:
+            Means of shape ``(n,)``, or the pair of means and standard deviations.
+        """
+        x = self._columns(X)
+        mean = (x @ self.findings_.mean + self.intercept_).numpy()
+        if not return_std:
+            return mean
+        variance = self.findings_.predictor_variance(x) + self.findings_.noise_variance
+        return mean, variance.sqrt().numpy()

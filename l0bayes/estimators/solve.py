@@ -1,0 +1,102 @@
+"""From a problem and the name of an engine to a posterior and a verdict on it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from l0bayes.selection.engines import choose_engine, infer_gates
+from l0bayes.selection.gibbs import GibbsOptions
+from l0bayes.selection.glm import enumerate_glm
+from l0bayes.selection.glm_problem import GLMProblem, working_problem
+from l0bayes.selection.glm_sampler import sample_glm
+from l0bayes.selection.problem import LinearProblem
+from l0bayes.selection.result import SelectionPosterior
+from l0bayes.selection.svi import SVIOptions, fit_gates
+from l0bayes.selection.trust import Trust, judge_variational, rao_blackwell, trust_of
+
+__all__ = ["solve"]
+
+_EXACT_GLM_GATES = 12
+_MOST_EXACT_GLM_GATES = 16
+# Second-order terms of Laplace's method from here on leave an error that shows in a PIP.
+_LARGE_CORRECTION = 0.5
+# What is asked of few gates takes more steps. No limit of time: one seed gives one answer, on any machine.
+_FEW_GATES = 20
+_FEW = GibbsOptions(steps=4000, target_mcse=0.002)
+_MANY = GibbsOptions(steps=2000, target_mcse=0.004)
+
+
+def solve(
+    problem: LinearProblem, engine: str, *, guide: str, restarts: int, seed: int
+) -> tuple[SelectionPosterior, Trust]:
+    """The posterior of a problem by an engine.
+
+    Args:
+        problem: The problem.
+        engine: Name of the engine.
+        guide: Gate family of a variational fit.
+        restarts: Number of its restarts.
+        seed: Seed.
+
+    Raises:
+        ValueError: If the engine cannot do the problem.
+    """
+    if engine == "svi":
+        posterior = fit_gates(problem, family=guide, options=SVIOptions(restarts=restarts), seed=seed)
+        return posterior, _variational(posterior, seed)
+    chosen = _chosen(problem) if engine == "auto" else engine
+    if isinstance(problem, GLMProblem):
+        if chosen == "gibbs":
+            posterior = sample_glm(problem, seed=seed)
+            return posterior, trust_of(posterior)
+        posterior = enumerate_glm(problem, max_groups=_MOST_EXACT_GLM_GATES, seed=seed)
+        return posterior, _laplace(posterior)
+    if chosen == "gibbs":
+        options = _FEW if problem.num_groups <= _FEW_GATES else _MANY
+        posterior = infer_gates(problem, "gibbs", options=options, seed=seed)
+    else:
+        posterior = infer_gates(problem, "exact", seed=seed)
+    return posterior, trust_of(posterior)
+
+
+def _chosen(problem: LinearProblem) -> Literal["exact", "gibbs"]:
+    if isinstance(problem, GLMProblem):
+        return "exact" if problem.num_groups <= _EXACT_GLM_GATES else "gibbs"
+    return choose_engine(problem)
+
+
+def _laplace(posterior: SelectionPosterior) -> Trust:
+    """All models, each by Laplace's method."""
+    correction = float(posterior.diagnostics["correction"])
+    failed = int(posterior.diagnostics["not_converged"])
+    reasons = [
+        f"Evidences are by Laplace's method of second order, its largest correction is {correction:.2g}."
+    ]
+    if failed:
+        reasons.append(f"{failed} modes were not found.")
+    doubtful = correction > _LARGE_CORRECTION or failed > 0
+    if correction > _LARGE_CORRECTION:
+        reasons.append("That is large: there is little data for the number of coefficients.")
+    return Trust("doubtful" if doubtful else "exact", tuple(reasons))
+
+
+def _variational(posterior: SelectionPosterior, seed: int) -> Trust:
+    disagreement = posterior.diagnostics.get("disagreement")
+    problem = posterior.problem
+    if not isinstance(problem, GLMProblem):
+        return trust_of(posterior, disagreement=disagreement, seed=seed)
+    # Exact conditionals of the Gaussian problem that has the same slope and curvature at the mean; where
+    # there are columns without a gate, these are found anew for each mean of the others.
+    eta = problem.offset + problem.x @ posterior.mean
+    for _ in range(20 if problem.always.shape[1] else 0):
+        near = working_problem(problem, eta)
+        rest = near.y - problem.offset - problem.x @ posterior.mean
+        weighted = problem.always * near.weights[:, None]
+        precision = torch.diag(problem.always_scale.square().reciprocal())
+        alpha = torch.linalg.solve(weighted.T @ problem.always + precision, weighted.T @ rest)
+        eta = problem.offset + problem.x @ posterior.mean + problem.always @ alpha
+    again = rao_blackwell(working_problem(problem, eta), posterior.pip, 1.0, seed=seed)
+    gaps = (again - posterior.pip).abs()
+    return judge_variational(float(gaps.max()), disagreement=disagreement, worst=int(gaps.argmax()))
