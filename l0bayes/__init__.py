@@ -14,7 +14,8 @@ from l0bayes.infer import Fit, MeanFieldELBO, Minibatches, Target, fit, hardened
 from l0bayes.sites import gate, slab, spike_and_slab
 
 if TYPE_CHECKING:
-    from l0bayes import datasets, gradients, network, posterior
+    from l0bayes import datasets, estimators, gradients, network, posterior
+    from l0bayes.estimators import SpikeSlabClassifier, SpikeSlabPoissonRegressor, SpikeSlabRegressor
     from l0bayes.gradients import gradient_report
     from l0bayes.posterior import gate_table
     from l0bayes.posterior.to_arviz import to_arviz
@@ -25,9 +26,13 @@ __all__ = [
     "Fit",
     "MeanFieldELBO",
     "Minibatches",
+    "SpikeSlabClassifier",
+    "SpikeSlabPoissonRegressor",
+    "SpikeSlabRegressor",
     "Target",
     "datasets",
     "distributions",
+    "estimators",
     "fit",
     "gate",
     "gate_table",
@@ -45,8 +50,11 @@ __all__ = [
     "to_arviz",
 ]
 
-_LAZY_MODULES = ("datasets", "gradients", "network", "posterior")
+_LAZY_MODULES = ("datasets", "estimators", "gradients", "network", "posterior")
 _LAZY_NAMES = {
+    "SpikeSlabClassifier": "l0bayes.estimators",
+    "SpikeSlabPoissonRegressor": "l0bayes.estimators",
+    "SpikeSlabRegressor": "l0bayes.estimators",
     "gate_table": "l0bayes.posterior",
     "gradient_report": "l0bayes.gradients",
     "to_arviz": "l0bayes.posterior",

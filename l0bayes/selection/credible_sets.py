@@ -42,15 +42,16 @@ def gate_correlations(posterior: SelectionPosterior) -> Tensor:
     middle = (weights * problem.x).sum(0) if problem.always.shape[1] else 0.0
     columns = (problem.x - middle) * weights.sqrt()
     columns = columns / columns.norm(dim=0).clamp(min=1e-300)
-    correlations = (columns.T @ columns).abs().clamp(max=1.0)
+    correlations: Tensor = (columns.T @ columns).abs().clamp(max=1.0)
     count = problem.num_groups
     if count == problem.num_columns:
         order = torch.argsort(problem.groups)
-        return correlations[order][:, order]
+        ordered: Tensor = correlations[order][:, order]
+        return ordered
     across = correlations.new_zeros(count, problem.num_columns)
     index = problem.groups[:, None].expand_as(correlations)
     across.scatter_reduce_(0, index, correlations, "amax")
-    result = correlations.new_zeros(count, count)
+    result: Tensor = correlations.new_zeros(count, count)
     result.scatter_reduce_(1, problem.groups.expand(count, -1), across, "amax")
     return result
 
