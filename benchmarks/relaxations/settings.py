@@ -78,7 +78,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         2.0 / 3.0,
         {"temperature": 2.0 / 3.0},
         per_example=True,
-        parts="bc",
+        parts="b",
     ),
     *_at("concrete", "temperature", _TEMPERATURES),
     *_at("rectified_normal", "temperature", _SCALES),
@@ -166,7 +166,7 @@ REGRESSION = RegressionSettings()
 DIGITS = NetworkSettings(
     epochs=80, batch_size=77, lr=2e-3, gate_lr=0.1, dense_epochs=80, weight_decay=0.1, draws=100
 )
-MNIST = NetworkSettings(epochs=12, batch_size=500, lr=6e-3, gate_lr=0.1, sleep=True)
+MNIST = NetworkSettings(epochs=7, batch_size=500, lr=6e-3, gate_lr=0.1, sleep=True)
 QUICK: dict[str, Any] = {
     "a": {"steps": 20, "starts": 4, "columns": 6, "blocks": (3, 3), "rows": 30, "compile": "eager"},
     "b": {"epochs": 2, "dense_epochs": 1, "draws": 2, "compile": "eager"},

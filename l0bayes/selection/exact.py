@@ -2,6 +2,8 @@ r"""All models, for problems with few gates."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
 
@@ -43,10 +45,51 @@ def enumerate_models(
             f"exact enumeration of {count} gates means 2**{count} models; max_groups is {max_groups}. Raise "
             "it (20 gates take seconds and about a gigabyte), or use the engine 'gibbs'"
         )
-    members = problem.group_columns
     gram = Gram.of(problem)
     models = all_models(count)
     log_prior = problem.prior.log_prob(models.double())
+    with private_randomness(seed):
+        integrate = _conjugate if gram.conjugate is not None else _by_quadrature
+        found = integrate(gram, models, log_prior, num_draws)
+    gates = models.double()
+    sizes = torch.zeros(count + 1, dtype=torch.float64).index_add_(0, models.sum(1), found.weights)
+    drawn = len(found.models)
+    return SelectionPosterior(
+        engine="exact",
+        problem=problem,
+        pip=found.weights @ gates,
+        pip_mcse=torch.zeros(count, dtype=torch.float64),
+        mean=found.mean,
+        second_moment=found.second_moment,
+        log_evidence=float(found.log_evidence),
+        size_probabilities=sizes,
+        draws=ModelDraws(
+            gates[found.models],
+            found.variances,
+            torch.full((drawn,), 1.0 / drawn, dtype=torch.float64),
+            torch.zeros(drawn, dtype=torch.long),
+        ),
+        exact_joint=gates.T @ (gates * found.weights[:, None]),
+        diagnostics={"models": len(models), "noise_nodes": found.nodes},
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Probabilities of all models, moments, and draws of a model and a noise variance each."""
+
+    log_evidence: Tensor
+    weights: Tensor
+    mean: Tensor
+    second_moment: Tensor
+    models: Tensor
+    variances: Tensor
+    nodes: int
+
+
+def _by_quadrature(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int) -> _Found:
+    problem = gram.problem
+    members = problem.group_columns
 
     def scores(system: System) -> Tensor:
         quadratic, determinant = all_evidences(system.matrix, system.vector, system.log_slab, members)
@@ -66,47 +109,69 @@ def enumerate_models(
     second = problem.x.new_zeros(problem.num_columns)
     drawn: list[Tensor] = []
     drawn_variances: list[Tensor] = []
-    with private_randomness(seed):
-        counts = _systematic(node_mass, num_draws)
-        for variance, mass, wanted in zip(variances, node_mass, counts.tolist(), strict=True):
-            if mass < 1e-14:
-                continue
-            system = gram.at(variance)
-            matrix = system.matrix.requires_grad_()
-            vector = system.vector.requires_grad_()
-            with torch.enable_grad():
-                score = scores(System(matrix, vector, system.log_slab, system.constant))
-                probability = torch.softmax(score.detach() + log_prior, 0)
-                by_matrix, by_vector = torch.autograd.grad((score * probability).sum(), (matrix, vector))
-            weights += mass * probability
-            mean += mass * by_vector
-            second += mass * -2.0 * by_matrix.diagonal()
-            if wanted:
-                cumulative = probability.cumsum(0)
-                places = torch.rand(wanted, dtype=torch.float64) * cumulative[-1]
-                drawn.append(torch.searchsorted(cumulative, places).clamp(max=len(models) - 1))
-                drawn_variances.append(variance.expand(wanted))
-    gates = models.double()
-    chosen = torch.cat(drawn)
-    sizes = torch.zeros(count + 1, dtype=torch.float64).index_add_(0, models.sum(1), weights)
-    return SelectionPosterior(
-        engine="exact",
-        problem=problem,
-        pip=weights @ gates,
-        pip_mcse=torch.zeros(count, dtype=torch.float64),
-        mean=mean,
-        second_moment=second,
-        log_evidence=float(total),
-        size_probabilities=sizes,
-        draws=ModelDraws(
-            gates[chosen],
-            torch.cat(drawn_variances),
-            torch.full((len(chosen),), 1.0 / len(chosen), dtype=torch.float64),
-            torch.zeros(len(chosen), dtype=torch.long),
-        ),
-        exact_joint=gates.T @ (gates * weights[:, None]),
-        diagnostics={"models": len(models), "noise_nodes": len(variances)},
+    counts = _systematic(node_mass, num_draws)
+    for variance, mass, wanted in zip(variances, node_mass, counts.tolist(), strict=True):
+        if mass < 1e-14:
+            continue
+        system = gram.at(variance)
+        matrix = system.matrix.requires_grad_()
+        vector = system.vector.requires_grad_()
+        with torch.enable_grad():
+            score = scores(replace(system, matrix=matrix, vector=vector))
+            probability = torch.softmax(score.detach() + log_prior, 0)
+            by_matrix, by_vector = torch.autograd.grad((score * probability).sum(), (matrix, vector))
+        weights += mass * probability
+        mean += mass * by_vector
+        second += mass * -2.0 * by_matrix.diagonal()
+        if wanted:
+            drawn.append(_draw(probability, wanted))
+            drawn_variances.append(variance.expand(wanted))
+    return _Found(total, weights, mean, second, torch.cat(drawn), torch.cat(drawn_variances), len(variances))
+
+
+def _conjugate(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int) -> _Found:
+    r"""The noise integrated out model by model.
+
+    With the system at :math:`\sigma^2 = 1` and :math:`Q_\gamma = b + \tfrac12 y'y - \tfrac12 b'A^{-1}b`,
+
+    .. math:: p(D \mid \gamma) \propto \frac{b^a\,\Gamma(\alpha)}{\Gamma(a)}\,|\cdot|\,Q_\gamma^{-\alpha},
+        \qquad \sigma^2 \mid \gamma \sim \mathrm{InverseGamma}(\alpha, Q_\gamma),
+        \qquad E[\beta\beta' \mid \gamma] = mm' + \frac{Q_\gamma}{\alpha - 1} A^{-1}.
+    """
+    noise, alpha = gram.conjugate, gram.square.new_tensor(gram.degrees)
+    assert noise is not None
+    system = gram.at(gram.square.new_ones(()))
+    matrix, vector = system.matrix.requires_grad_(), system.vector.requires_grad_()
+    shape, rate = gram.square.new_tensor(noise.shape), gram.square.new_tensor(noise.rate)
+    with torch.enable_grad():
+        quadratic, determinant = all_evidences(matrix, vector, system.log_slab, gram.problem.group_columns)
+        rates = (rate + 0.5 * system.square - quadratic).detach()
+        log_weight = determinant.detach() - alpha * rates.log() + log_prior
+        probability = torch.softmax(log_weight, 0)
+        variance = rates / (alpha - 1.0)  # its posterior mean, where it has one
+        (mean,) = torch.autograd.grad((quadratic * probability).sum(), vector, retain_graph=True)
+        scored = (probability * quadratic + probability * variance * determinant).sum()
+        (by_matrix,) = torch.autograd.grad(scored, matrix)
+    normaliser = system.constant + 0.5 * system.square
+    normaliser = normaliser + shape * rate.log() - shape.lgamma() + alpha.lgamma()
+    chosen = _draw(probability, num_draws)
+    variances = rates[chosen] / torch._standard_gamma(alpha.expand(num_draws))
+    return _Found(
+        normaliser + torch.logsumexp(log_weight, 0),
+        probability,
+        mean,
+        -2.0 * by_matrix.diagonal(),
+        chosen,
+        variances,
+        0,
     )
+
+
+def _draw(probability: Tensor, count: int) -> Tensor:
+    """Indices, independently; ``multinomial`` takes at most 2**24 entries."""
+    cumulative = probability.cumsum(0)
+    places = torch.rand(count, dtype=torch.float64) * cumulative[-1]
+    return torch.searchsorted(cumulative, places).clamp(max=len(probability) - 1)
 
 
 def _systematic(mass: Tensor, count: int) -> Tensor:

@@ -115,6 +115,7 @@ def sample_models(
     options = options or GibbsOptions()
     started = time.perf_counter()
     gram = Gram.of(problem)
+    unknown = isinstance(problem.noise, InverseGamma) and gram.conjugate is None
     with private_randomness(seed):
         sets = _begin(gram, start, options.chains)
         width = 1.5 / math.sqrt(0.5 * problem.num_observations + 1.0)
@@ -123,7 +124,10 @@ def sample_models(
         for step in range(options.steps):
             if step and step % options.rebuild_every == 0:
                 sets.rebuild()
-            if isinstance(problem.noise, InverseGamma) and step % options.noise_every == 0:
+            if unknown and step < options.burn_in:
+                if step % 5 == 0:
+                    sets = _settle_noise(gram, sets)
+            elif unknown and step % options.noise_every == 0:
                 sets = _move_noise(gram, sets, problem, options, width)
             odds, log_weights = _tempered(sets, problem, options)
             log_phi = torch.logsumexp(log_weights, 1)
@@ -156,18 +160,17 @@ def _begin(gram: Gram, start: Tensor | None, chains: int) -> ActiveSets:
         # Many columns that are alike all look good alone: no more than a few of them at once.
         start = start * min(1.0, 10.0 / max(float(start.sum()), 1e-300))
     gates = torch.rand(chains, count, dtype=torch.float64) < start.to(torch.float64).expand(chains, count)
-    sets = ActiveSets(gram, gates, variances)
-    if isinstance(problem.noise, InverseGamma):  # the noise that the first models leave
-        fitted = (gram.square - _explained(sets)).clamp(min=1e-3 * float(gram.square))
-        shape = problem.noise.shape + 0.5 * problem.num_observations
-        sets = ActiveSets(gram, gates, (problem.noise.rate + 0.5 * fitted) / shape)
-    return sets
+    return ActiveSets(gram, gates, variances)
 
 
-def _explained(sets: ActiveSets) -> Tensor:
-    """What the active columns take off the sum of squares, at the present noise."""
-    active = sets.active
-    return (torch.where(active, sets.residual, 0.0) * sets.vector).sum(1)
+def _settle_noise(gram: Gram, sets: ActiveSets) -> ActiveSets:
+    """A noise that suits each model: large steps, for the time in which nothing is kept."""
+    noise = gram.problem.noise
+    assert isinstance(noise, InverseGamma)
+    explained = (torch.where(sets.active, sets.residual, 0.0) * sets.vector).sum(1)
+    left = (gram.square - explained).clamp(min=1e-3 * float(gram.square))
+    shape = torch.full_like(left, noise.shape + 0.5 * gram.problem.num_observations)
+    return ActiveSets(gram, sets.gates, (noise.rate + 0.5 * left) / torch._standard_gamma(shape))
 
 
 def _tempered(sets: ActiveSets, problem: LinearProblem, options: GibbsOptions) -> tuple[Tensor, Tensor]:
@@ -202,8 +205,8 @@ def _move_noise(
 
     ratio = target(other) - target(sets)
     accepted = torch.rand(len(ratio), dtype=torch.float64).log() < ratio
-    # The one that is kept is built from scratch where any chain has moved: both hold whole batches.
-    return ActiveSets(gram, sets.gates, torch.where(accepted, other.variances, sets.variances))
+    sets.take(other, accepted)
+    return sets
 
 
 def _empty(sets: ActiveSets) -> _Sums:
@@ -223,7 +226,7 @@ def _record(sums: _Sums, sets: ActiveSets, odds: Tensor, log_phi: Tensor) -> Non
     sums.mean += by_column * mean
     sums.second += by_column * (mean.square() + variance)
     sums.gates.append(sets.gates.to(torch.uint8))
-    sums.variances.append(sets.variances.clone())
+    sums.variances.append(sets.variances.clone() if sets.conjugate is None else sets.rate.clone())
     sums.weights.append(weight)
 
 
@@ -245,6 +248,8 @@ def _result(
     flat = weights.flatten()
     sizes = torch.zeros(problem.num_groups + 1, dtype=torch.float64)
     sizes.index_add_(0, gates.sum(-1, dtype=torch.long).flatten(), flat)
+    if sets.conjugate is not None:  # what was kept is the rate of its posterior
+        variances = variances / torch._standard_gamma(torch.full_like(variances, sets.gram.degrees))
     error = _standard_errors(sums, sums.pip)
     chosen = _resample(flat, num_draws)
     return SelectionPosterior(

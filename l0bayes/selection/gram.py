@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from l0bayes.selection.problem import LinearProblem
+from l0bayes.selection.problem import InverseGamma, LinearProblem
 
 __all__ = ["Gram", "System"]
 
@@ -24,12 +24,15 @@ class System:
         vector: b, shape ``(p,)``.
         log_slab: :math:`\tfrac12 \log` of each slab's prior precision, shape ``(p,)``.
         constant: Log evidence of the model with every gate shut.
+        square: Weighted residual sum of squares, over the noise variance, of the model with every gate
+            shut.
     """
 
     matrix: Tensor
     vector: Tensor
     log_slab: Tensor
     constant: Tensor
+    square: Tensor
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,26 @@ class Gram:
         columns = torch.cat([problem.always, problem.x], 1) * root[:, None]
         response = (problem.y - problem.offset) * root
         return cls(columns.T @ columns, columns.T @ response, response @ response, problem)
+
+    @property
+    def conjugate(self) -> InverseGamma | None:
+        """The noise prior, where an unknown noise can be integrated out in closed form.
+
+        It can where every prior variance is in units of it: scaled slabs, and no column without a gate but
+        under a flat prior.
+        """
+        problem = self.problem
+        noise = problem.noise
+        if not (isinstance(noise, InverseGamma) and problem.slab_scaled_by_noise):
+            return None
+        return noise if bool(torch.isinf(problem.always_scale).all()) else None
+
+    @property
+    def degrees(self) -> float:
+        r""":math:`a + (n - k)/2`, the shape of the noise's posterior in the conjugate case."""
+        noise = self.conjugate
+        assert noise is not None
+        return noise.shape + 0.5 * (self.problem.num_observations - self.problem.always.shape[1])
 
     def precision(self, variance: Tensor) -> Tensor:
         """Prior precision of all columns, shape ``(..., k + p)``.
@@ -97,7 +120,7 @@ class Gram:
         constant = self.log_constant(variance)
         log_slab = 0.5 * torch.log(precision[k:])
         if not k:
-            return System(matrix, vector, log_slab, constant)
+            return System(matrix, vector, log_slab, constant, self.square / variance)
         factor = torch.linalg.cholesky(matrix[:k, :k])
         cross = torch.linalg.solve_triangular(factor, matrix[:k, k:], upper=False)
         inner = torch.linalg.solve_triangular(factor, vector[:k, None], upper=False)[:, 0]
@@ -105,4 +128,6 @@ class Gram:
         # A flat prior has no density to put in; evidences are then up to a constant.
         log_prior = 0.5 * torch.where(prior > 0, torch.log(prior.clamp(min=1e-300)), 0.0).sum()
         constant = constant + log_prior - factor.diagonal().log().sum() + 0.5 * inner @ inner
-        return System(matrix[k:, k:] - cross.T @ cross, vector[k:] - cross.T @ inner, log_slab, constant)
+        square = self.square / variance - inner @ inner
+        reduced, rest = matrix[k:, k:] - cross.T @ cross, vector[k:] - cross.T @ inner
+        return System(reduced, rest, log_slab, constant, square)

@@ -30,8 +30,11 @@ class ActiveSets:
     .. math:: \tfrac12\log\tau_j - \tfrac12\log d_j + \tfrac12 r_j^2/d_j \quad\text{(out)}, \qquad
         \tfrac12\log\tau_j + \tfrac12\log d_j + \tfrac12 r_j^2/d_j \quad\text{(in)}
 
-    and for a group the same with its block D in the place of d. Columns without a gate are always active.
-    Groups of unequal size are filled up with columns of zeros, which change nothing.
+    and for a group the same with its block D in the place of d. Where an unknown noise can be integrated
+    out (:attr:`Gram.conjugate`) all is at :math:`\sigma^2 = 1`, and with
+    :math:`Q = b + \tfrac12 y'Wy - \tfrac12 b_S'm` the last term becomes
+    :math:`\mp\alpha\log(1 \mp \tfrac12 r_j^2/(d_j Q))`. Columns without a gate are always active. Groups of
+    unequal size are filled up with columns of zeros, which change nothing.
 
     Args:
         gram: Second moments of the problem.
@@ -46,6 +49,7 @@ class ActiveSets:
         self.width = max(len(group) for group in members)
         self.groups = len(members)
         self.gram = gram
+        self.conjugate = gram.conjugate
         pads = self.groups * self.width - problem.num_columns
         size = self.fixed + problem.num_columns + pads
         order, spare = [*range(self.fixed)], self.fixed + problem.num_columns
@@ -61,7 +65,7 @@ class ActiveSets:
         self.padded = self.order >= size - pads
         self.chains = torch.arange(len(gates))
         self.gates = gates.bool().clone()
-        self.variances = variances.clone()
+        self.variances = variances.clone() if self.conjugate is None else torch.ones_like(variances)
         self.rebuild()
 
     @property
@@ -125,6 +129,8 @@ class ActiveSets:
         counted[:, :fixed] &= ~flat
         prior = 0.5 * torch.where(counted, self.log_tau, 0.0).sum(1)
         self.log_likelihood = self.gram.log_constant(self.variances) + prior - log_det + quadratic
+        if self.conjugate is not None:
+            self.rate = self.conjugate.rate + 0.5 * self.gram.square - quadratic
         if self.width > 1:
             self.blocks = self._all_blocks(half, tau)
 
@@ -161,23 +167,33 @@ class ActiveSets:
         residual, pivot = self.residual[:, self.fixed :], self.pivot[:, self.fixed :]
         sign = torch.where(self.gates, 0.5, -0.5)
         if self.width == 1:
-            single: Tensor = 0.5 * tau + sign * torch.log(pivot) + 0.5 * residual.square() / pivot
-            return single
+            single: Tensor = 0.5 * tau + sign * torch.log(pivot)
+            return single + self._gain(0.5 * residual.square() / pivot)
         count = len(self.gates)
         residual = residual.reshape(count, self.groups, self.width, 1)
         factor = torch.linalg.cholesky(self.blocks)
         half = torch.linalg.solve_triangular(factor, residual, upper=False)
         log_det = 2.0 * factor.diagonal(dim1=2, dim2=3).log().sum(-1)
         prior = 0.5 * tau.reshape(count, self.groups, self.width).sum(-1)
-        odds: Tensor = prior + sign * log_det + 0.5 * half.square().sum((-1, -2))
-        return odds
+        odds: Tensor = prior + sign * log_det
+        return odds + self._gain(0.5 * half.square().sum((-1, -2)))
+
+    def _gain(self, quadratic: Tensor) -> Tensor:
+        """What the fit of a group adds to the log likelihood, from its quadratic form; shape ``(C, G)``."""
+        if self.conjugate is None:
+            return quadratic
+        share = quadratic / self.rate[:, None]
+        # Rounding can leave a gate that explains all with a share beyond 1.
+        loss = torch.where(self.gates, -torch.log1p(share), torch.log1p(-share.clamp(max=1 - 1e-12)))
+        return -self.gram.degrees * loss
 
     def conditional_moments(self) -> tuple[Tensor, Tensor]:
         """Mean and variance of every gated coefficient if its gate were open, each ``(C, G * width)``."""
         residual, pivot = self.residual[:, self.fixed :], self.pivot[:, self.fixed :]
         if self.width == 1:
             mean = torch.where(self.gates, residual, residual / pivot)
-            return mean, torch.where(self.gates, pivot, 1.0 / pivot)
+            variance = torch.where(self.gates, pivot, 1.0 / pivot)
+            return mean, variance * self._scale(0.5 * residual.square() / pivot)
         count = len(self.gates)
         inverse = torch.linalg.inv(self.blocks)
         stacked = residual.reshape(count, self.groups, self.width)
@@ -185,7 +201,15 @@ class ActiveSets:
         gates = self.gates[:, :, None]
         mean = torch.where(gates, stacked, solved)
         variance = torch.where(gates, self.blocks.diagonal(dim1=2, dim2=3), inverse.diagonal(dim1=2, dim2=3))
-        return mean.flatten(1), variance.flatten(1)
+        scale = self._scale(0.5 * (residual.reshape(stacked.shape) * solved).sum(-1))
+        return mean.flatten(1), (variance * scale[..., None]).flatten(1)
+
+    def _scale(self, quadratic: Tensor) -> Tensor:
+        """Posterior mean of the noise variance with each gate open; 1 where it is not integrated out."""
+        if self.conjugate is None:
+            return torch.ones_like(quadratic)
+        rate = self.rate[:, None] - torch.where(self.gates, 0.0, quadratic)
+        return rate.clamp(min=1e-300) / (self.gram.degrees - 1.0)
 
     # ---- flips -----------------------------------------------------------------------------------
 
@@ -252,6 +276,32 @@ class ActiveSets:
         change = 0.5 * tau - 0.5 * torch.log(delta) + 0.5 * residual.square() / delta
         other = 0.5 * tau + 0.5 * torch.log(delta) + 0.5 * residual.square() / delta
         self.log_likelihood = self.log_likelihood + torch.where(opening, change, -other)
+        if self.conjugate is not None:
+            gained = 0.5 * residual.square() / delta
+            self.rate = self.rate - torch.where(opening, gained, -gained)
+
+    def take(self, other: ActiveSets, chosen: Tensor) -> None:
+        """The state of another in some chains; its gates are the same.
+
+        Args:
+            other: From where.
+            chosen: Which chains, shape ``(C,)``.
+        """
+        while other.held.shape[1] < self.held.shape[1]:
+            other._more_slots()
+        while self.held.shape[1] < other.held.shape[1]:
+            self._more_slots()
+        slots = min(self.held.shape[1], other.held.shape[1])
+        names = ["pivot", "residual", "log_likelihood", "variances", "log_tau", "place", "held", "inverse"]
+        names += ["blocks"] if self.width > 1 else []
+        for name in names:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if name in ("place", "held"):
+                mine, theirs = mine[:, :slots], theirs[:, :slots]
+            if name == "inverse":
+                mine, theirs = mine[:, :slots, :slots], theirs[:, :slots, :slots]
+            where = chosen.reshape(-1, *(1 for _ in mine.shape[1:]))
+            setattr(self, name, torch.where(where, theirs, mine))
 
     def _own_block(self, group: Tensor, first: Tensor, opening: Tensor) -> None:
         chains, w = self.chains, self.width

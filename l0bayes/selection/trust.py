@@ -53,6 +53,7 @@ class Trust:
             gates, for a variational fit.
         k_hat: Pareto k-hat of the hardened guide, for a variational fit.
         disagreement: Largest difference of a PIP between restarts that count.
+        worst: ``{"gate": g}``, the gate of the largest residual.
     """
 
     verdict: Verdict

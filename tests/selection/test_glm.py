@@ -92,7 +92,7 @@ def test_quadratic_modes_are_the_gaussian_evidences() -> None:
 
     problem = make_problem("poisson", 60, 4)
     gram = Gram.of(working_problem(problem, torch.zeros(60, dtype=torch.float64)))
-    found = quadratic_modes(gram, all_models(4)).log_evidence
+    found = quadratic_modes(gram, all_models(4))[0].log_evidence
     system = gram.at(torch.ones((), dtype=torch.float64))
     quadratic, determinant = all_evidences(
         system.matrix, system.vector, system.log_slab, gram.problem.group_columns

@@ -139,6 +139,18 @@ def test_the_forest_shows_intervals_and_spikes():
     assert "0.90" in [text.get_text() for text in axes.texts]
 
 
+def test_effects_in_standard_deviations():
+    scale = pd.Series([2.0, 10.0, 1.0, 1.0, 1.0], index=summary().index)
+    axes = plot_conditional_effects(summary(), scale=scale)
+    (first, *_) = [c for c in axes.collections if isinstance(c, mpl.collections.LineCollection)]
+    assert tuple(first.get_segments()[0][:, 0]) == (-30.0, -10.0)
+    assert axes.get_xlabel() == "effect of one standard deviation, given that it is not 0"
+    with pytest.raises(
+        ValueError, match=r"scale must have an entry for each column of summary, lacks \['b'\]"
+    ):
+        plot_conditional_effects(summary(), scale=scale.drop("b"))
+
+
 def test_a_forest_of_many():
     axes = plot_conditional_effects(large(), max_rows=7)
     assert len(ticks(axes)) == 7
