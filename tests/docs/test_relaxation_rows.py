@@ -1,9 +1,10 @@
-"""The table of "Which relaxation?": a row for every candidate, in order, and honest where something is missing."""
+"""The table of "Which relaxation?": a row for every candidate, and honest where something is missing."""
 
 import importlib.util
 import json
 from pathlib import Path
 
+CORRELATED = "correlated"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
