@@ -7,6 +7,7 @@ from l0bayes.guides.concrete_dropout import AutoConcreteDropout
 from l0bayes.guides.families import FAMILIES, gate_guide
 from l0bayes.guides.hard_concrete import AutoHardConcrete
 from l0bayes.guides.hard_kumaraswamy import AutoHardKumaraswamy
+from l0bayes.guides.joint import AutoJointGates
 from l0bayes.guides.rectified_normal import AutoRectifiedNormal
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "AutoGateGuide",
     "AutoHardConcrete",
     "AutoHardKumaraswamy",
+    "AutoJointGates",
     "AutoRectifiedNormal",
     "Estimator",
     "SlabFamily",

@@ -208,8 +208,10 @@ class AutoGateGuide(AutoGuide):
                 activity = activity * link.spread(gates[link.site].prob_active)
         return GatedSlab(base, activity)
 
-    def _other_law(self, latent: Latent) -> Any:
+    def _other_law(self, latent: Latent, held: bool = False) -> Any:
         loc, scale = getattr(self.loc, latent.key), getattr(self.scale, latent.key)
+        if held:  # the law of the same draw, with its parameters held fixed
+            loc, scale = loc.detach(), scale.detach()
         if latent.family == "normal":
             return dist.Normal(loc, scale)
         if latent.family == "log_normal":
@@ -223,6 +225,15 @@ class AutoGateGuide(AutoGuide):
             gates[latent.name] = law = self._gate_law(latent)
             return law
         return self._slab_law(latent, gates) if latent.role == "slab" else self._other_law(latent)
+
+    def _law_and_infer(
+        self, latent: Latent, gates: dict[str, GateLaw], values: dict[str, Tensor]
+    ) -> tuple[Any, dict[str, Any]]:
+        """The law to draw a site from, given what was drawn before it, and what objectives are to know."""
+        law = self._law(latent, gates)
+        if isinstance(law, BernoulliGate) and not law.has_rsample:
+            return law, {GATE_GRADIENT: self.gate_gradient}
+        return law, {MONTE_CARLO: True} if latent.role == "other" else {}
 
     def laws(self) -> dict[str, Any]:
         """The variational law of every site, elementwise and at full plate size."""
@@ -260,10 +271,7 @@ class AutoGateGuide(AutoGuide):
             with ExitStack() as stack:
                 for frame in latent.frames:
                     stack.enter_context(plates[frame.name])
-                law = self._law(latent, gates)
-                infer: Any = {MONTE_CARLO: True} if latent.role == "other" else {}
-                if isinstance(law, BernoulliGate) and not law.has_rsample:
-                    infer = {GATE_GRADIENT: self.gate_gradient}
+                law, infer = self._law_and_infer(latent, gates, values)
                 values[latent.name] = pyro.sample(
                     latent.name, law.to_event(latent.event_dim - law.event_dim), infer=infer
                 )

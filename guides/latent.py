@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -38,6 +38,8 @@ class Latent:
         support: Its constraint; ``None`` for gates.
         gates: For a slab, the gates that multiply it.
         given: Those of its plates whose subsample the model is given, and that are larger than it.
+        prior_moments: For a slab, mean and standard deviation of its prior in the first run of the model, of
+            the event's shape; 0 and 1 where there are none.
         family: For another latent, the Normal pushed onto its support. The first two have analytic KLs;
             it is kept by name since constraints lose their identity in a copy.
     """
@@ -49,6 +51,7 @@ class Latent:
     support: Any = None
     gates: tuple[GateLink, ...] = ()
     given: frozenset[str] = frozenset()
+    prior_moments: tuple[Tensor, Tensor] | None = field(default=None, compare=False)
     family: Family = "pushed"
 
     @property
@@ -141,7 +144,19 @@ def _describe(name: str, site: Any) -> Latent:
         raise ValueError(
             f"slab site {name!r} has support {fn.support}; gate guides cover slabs on the whole real line"
         )
-    return Latent(name, "slab", fn.event_dim, frames, fn.support, record.gates)
+    return Latent(name, "slab", fn.event_dim, frames, fn.support, record.gates, prior_moments=_moments(fn))
+
+
+def _moments(fn: Any) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation; those of heavy tails and penalties, which have none, are 0 and 1."""
+    shape = fn.event_shape
+    try:
+        loc, scale = fn.mean, fn.variance.sqrt()
+    except NotImplementedError:
+        loc = scale = torch.full(shape, torch.nan)
+    loc, scale = (value.detach().expand(fn.shape()) for value in (loc, scale))
+    loc = torch.where(torch.isfinite(loc), loc, 0.0)
+    return loc, torch.where(torch.isfinite(scale), scale, 1.0)
 
 
 def _check_batch(name: str, batch_shape: torch.Size, plates: set[int]) -> None:

@@ -14,11 +14,13 @@ from l0bayes.infer.hardened import HardenedELBO, hardened_elbo
 from l0bayes.infer.objective import Objective, describe_objective
 from l0bayes.infer.result import Fit, History, Restart
 from l0bayes.infer.schedules import Constant, Geometric, Linear, Schedule
+from l0bayes.infer.score_elbo import HELD, ScoreELBO, elbo_of
 from l0bayes.infer.target import Target, TargetELBO, TargetWarning
 from l0bayes.infer.training import DivergenceError
 
 __all__ = [
     "GATE_GRADIENT",
+    "HELD",
     "MONTE_CARLO",
     "RLOO",
     "BoundELBO",
@@ -46,11 +48,13 @@ __all__ = [
     "PruningWarning",
     "Restart",
     "Schedule",
+    "ScoreELBO",
     "SiteForecast",
     "Target",
     "TargetELBO",
     "TargetWarning",
     "describe_objective",
+    "elbo_of",
     "fit",
     "hardened_elbo",
     "pruning_forecast",

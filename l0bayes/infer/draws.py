@@ -44,7 +44,8 @@ def draw_latents(guide: Any, data: tuple[Any, ...], num_draws: int, seed: int) -
     """Draws of every latent site of a guide. The global generators are left as they were.
 
     Args:
-        guide: A guide; one with ``laws()`` is drawn from in one batch, any other is run again and again.
+        guide: A guide; one with ``draw()`` or ``laws()`` is drawn from in one batch, any other is run again
+            and again.
         data: Its arguments.
         num_draws: Number of draws S.
         seed: Seed of the draws.
@@ -58,6 +59,8 @@ def draw_latents(guide: Any, data: tuple[Any, ...], num_draws: int, seed: int) -
     if num_draws < 1:
         raise ValueError(f"num_draws must be at least 1, got {num_draws!r}")
     with private_randomness(seed), poutine.block(), pyro.get_param_store().scope():
+        if hasattr(guide, "draw"):
+            return {name: value.detach() for name, value in guide.draw(num_draws).items()}
         if hasattr(guide, "laws"):
             # A Delta's draws are views of its parameter, which carry its gradient even here.
             return {name: law.sample((num_draws,)).detach() for name, law in guide.laws().items()}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro
 import torch
@@ -18,7 +18,7 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 
-from l0bayes.distributions import GateLaw
+from l0bayes.distributions import GateLaw, JointGateLaw
 from l0bayes.infer.binary import binary_sites, terms_with_score
 from l0bayes.infer.draws import Given
 from l0bayes.infer.per_example import PerExampleGates, check_per_example, num_examples
@@ -28,6 +28,8 @@ __all__ = ["MONTE_CARLO", "BoundELBO", "ELBOTerms", "MeanFieldELBO"]
 
 MONTE_CARLO = "l0bayes_monte_carlo_kl"
 """Key in a guide site's ``infer`` that allows a one-draw estimate of a KL that has no closed form."""
+
+SiteKL = Callable[[str, Any, Any], Tensor]
 
 
 @dataclass
@@ -93,6 +95,9 @@ class MeanFieldELBO(ELBO):
             ``per_example_gates`` and ``vectorize_particles`` are both asked for.
     """
 
+    gate_laws: ClassVar[tuple[type, ...]] = (GateLaw, Delta)
+    """What a guide may put on a gate site."""
+
     def __init__(
         self,
         num_particles: int = 1,
@@ -142,7 +147,7 @@ class MeanFieldELBO(ELBO):
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         model_trace, guide_trace = map(prune_subsample_sites, self._run(model, guide, args, kwargs))
-        _check_cover(model_trace, guide_trace)
+        self._check_cover(model_trace, guide_trace)
         return model_trace, guide_trace
 
     def terms(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> ELBOTerms:
@@ -186,7 +191,7 @@ class MeanFieldELBO(ELBO):
     def _one_particle(self, model: Any, guide: Any, args: Any, kwargs: Any) -> ELBOTerms:
         with_subsamples, guide_trace = self._run(model, guide, args, kwargs)
         model_trace, guide_trace = map(prune_subsample_sites, (with_subsamples, guide_trace))
-        _check_cover(model_trace, guide_trace)
+        self._check_cover(model_trace, guide_trace)
         terms = _particle_terms(model_trace, guide_trace)
         sites = binary_sites(guide_trace)
         if not sites:
@@ -208,6 +213,31 @@ class MeanFieldELBO(ELBO):
         for name, score in scores.items():
             terms.kl[name] = terms.kl[name] + score
         return terms
+
+    def _check_cover(self, model_trace: Any, guide_trace: Any) -> None:
+        for name, site in model_trace.nodes.items():
+            if site["type"] != "sample" or site["is_observed"]:
+                continue
+            covered = guide_trace.nodes.get(name)
+            kind = "gate site" if gate_record(site) is not None else "latent site"
+            if covered is None:
+                raise ValueError(f"{kind} {name!r} of the model is not covered by the guide")
+            law = _unwrapped(covered["fn"])
+            if kind == "gate site" and not isinstance(law, self.gate_laws):
+                if isinstance(law, JointGateLaw):
+                    raise ValueError(
+                        f"the gates of site {name!r} depend on one another, which {type(self).__name__} does "
+                        "not take; use l0bayes.infer.ScoreELBO, or guide.objective()"
+                    )
+                raise ValueError(
+                    f"gate site {name!r} is given {type(law).__name__} by the guide, which is no "
+                    "gate law; use a gate guide such as l0bayes.guides.AutoHardConcrete"
+                )
+        for name, site in guide_trace.nodes.items():
+            if site["type"] != "sample" or site["is_observed"] or site["infer"].get("is_auxiliary"):
+                continue
+            if name not in model_trace.nodes:
+                raise ValueError(f"guide site {name!r} does not exist in the model")
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Negative ELBO with its graph, KLs weighted by ``kl_weight``; arguments as in :meth:`terms`."""
@@ -275,41 +305,21 @@ class BoundELBO(ELBOModule):
         return result
 
 
-def _check_cover(model_trace: Any, guide_trace: Any) -> None:
-    for name, site in model_trace.nodes.items():
-        if site["type"] != "sample" or site["is_observed"]:
-            continue
-        covered = guide_trace.nodes.get(name)
-        kind = "gate site" if gate_record(site) is not None else "latent site"
-        if covered is None:
-            raise ValueError(f"{kind} {name!r} of the model is not covered by the guide")
-        if kind == "gate site" and not isinstance(_unwrapped(covered["fn"]), GateLaw | Delta):
-            raise ValueError(
-                f"gate site {name!r} is given {type(covered['fn']).__name__} by the guide, which is no "
-                "gate law; use a gate guide such as l0bayes.guides.AutoHardConcrete"
-            )
-    for name, site in guide_trace.nodes.items():
-        if site["type"] != "sample" or site["is_observed"] or site["infer"].get("is_auxiliary"):
-            continue
-        if name not in model_trace.nodes:
-            raise ValueError(f"guide site {name!r} does not exist in the model")
-
-
 def _unwrapped(fn: Any) -> Any:
     return fn.base_dist if isinstance(fn, Independent) else fn
 
 
-def _particle_terms(model_trace: Any, guide_trace: Any) -> ELBOTerms:
-    terms = ELBOTerms(kl=_kls(model_trace, guide_trace))
+def _particle_terms(model_trace: Any, guide_trace: Any, site_kl: SiteKL | None = None) -> ELBOTerms:
+    terms = ELBOTerms(kl=_kls(model_trace, guide_trace, site_kl))
     for site in model_trace.nodes.values():
         if site["type"] == "sample" and site["is_observed"] and not site["infer"].get("_deterministic"):
             terms.log_likelihood = terms.log_likelihood + _log_prob(site)
     return terms
 
 
-def _kls(model_trace: Any, guide_trace: Any) -> dict[str, Tensor]:
+def _kls(model_trace: Any, guide_trace: Any, site_kl: SiteKL | None = None) -> dict[str, Tensor]:
     kls = {
-        name: _site_kl(name, site, guide_trace.nodes[name])
+        name: (site_kl or _site_kl)(name, site, guide_trace.nodes[name])
         for name, site in model_trace.nodes.items()
         if site["type"] == "sample" and not site["is_observed"]
     }

@@ -18,7 +18,7 @@ from l0bayes.infer.checks import check_data, first_batch, preflight
 from l0bayes.infer.compiled import CompileMode, GradientStep
 from l0bayes.infer.costs import CostedModel
 from l0bayes.infer.early_stopping import EarlyStopping
-from l0bayes.infer.elbo import BoundELBO, MeanFieldELBO
+from l0bayes.infer.elbo import BoundELBO
 from l0bayes.infer.forecast import forecast_of_optimizer
 from l0bayes.infer.gate_parts import temperatures
 from l0bayes.infer.objective import describe_objective
@@ -27,6 +27,7 @@ from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.records import read_gates
 from l0bayes.infer.result import Fit, History, Restart, best_run
 from l0bayes.infer.schedules import Linear, Schedule, as_schedule
+from l0bayes.infer.score_elbo import ScoreELBO, elbo_of
 from l0bayes.infer.target import Target, TargetELBO, as_target, count_observations
 from l0bayes.infer.training import DivergenceError, OptimizerFactory, Plan, Record, train
 
@@ -68,7 +69,8 @@ def fit(
 ) -> Fit:
     r"""Maximise the ELBO of a model and guide by stochastic gradients.
 
-    The guide is trained in place. Everything is checked before the first step: data, priors, shapes,
+    The guide is trained in place, on the objective that it asks for by a method ``objective``, or else on
+    :class:`~l0bayes.infer.MeanFieldELBO`. Everything is checked before the first step: data, priors, shapes,
     that the guide covers the model and that every KL exists. Random numbers follow ``seed`` alone and
     the global generator is left as it was. Interrupting (Ctrl-C) returns what was reached.
 
@@ -88,7 +90,8 @@ def fit(
         temperature: Temperature of the guide's gates, a number or a schedule; default: as the guide
             has it.
         kl_weight: Weight of all KL terms, a number or a schedule; 1 is the bound.
-        num_particles: Draws a step.
+        num_particles: Draws a step; sets of draws for a guide that asks for several, such as
+            :class:`~l0bayes.guides.AutoJointGates`.
         optimizer: From parameter groups to an optimiser; default fused Adam.
         early_stopping: When to stop before the last step.
         restarts: Number of independent runs; all but the first start from perturbed parameters. The
@@ -186,7 +189,9 @@ def fit(
         )
     if per_example_gates:
         check_per_example(model)
-    elbo = MeanFieldELBO(num_particles=num_particles, per_example_gates=per_example_gates)
+    elbo = elbo_of(guide, num_particles, per_example_gates)
+    if target is not None and isinstance(elbo, ScoreELBO):
+        raise ValueError(f"target={target!r} needs a guide with independent gates, which this one's are not")
     objective = elbo(model, guide)
     with private_randomness(seed):
         _make_lazy_parameters(guide, batch)

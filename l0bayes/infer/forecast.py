@@ -18,10 +18,10 @@ from torch.distributions import Independent
 from torch.optim import Optimizer
 
 from l0bayes.distributions import Gate, GateLaw, L0Penalty
-from l0bayes.infer.elbo import MeanFieldELBO
 from l0bayes.infer.gate_parts import gate_guide_of, gate_parameters
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.schedules import Linear, Schedule, as_schedule
+from l0bayes.infer.score_elbo import elbo_of
 
 __all__ = [
     "OptimizerKind",
@@ -254,7 +254,7 @@ def _gates(
 ) -> dict[str, tuple[Tensor, _Pull, float]]:
     """Start, pull and scale of every gate site with a prior whose force is known."""
     with private_randomness(), torch.no_grad(), pyro.get_param_store().scope(), poutine.block():
-        model_trace, guide_trace = MeanFieldELBO()._get_trace(model, guide, data, {})
+        model_trace, guide_trace = elbo_of(guide)._get_trace(model, guide, data, {})
     found = {}
     for name, site in guide_trace.nodes.items():
         if site["type"] != "sample" or name not in model_trace.nodes:

@@ -13,7 +13,7 @@ from torch.distributions import Independent
 
 from l0bayes.distributions import GatedSlab, L0Penalty
 from l0bayes.infer.draws import Given, draw_latents, map_draws
-from l0bayes.infer.elbo import MeanFieldELBO
+from l0bayes.infer.score_elbo import elbo_of
 
 __all__ = ["HardenedELBO", "StrictPriors", "hardened_elbo"]
 
@@ -24,7 +24,8 @@ class HardenedELBO:
 
     Attributes:
         value: The estimate in nats.
-        standard_error: Its Monte Carlo standard error in nats; only the likelihood is sampled.
+        standard_error: Its Monte Carlo standard error in nats; only the likelihood is sampled, and the KLs
+            of gates that depend on one another.
         is_bound: Whether it bounds the log evidence; not with point slabs.
         num_draws: Number of draws.
     """
@@ -87,12 +88,12 @@ def hardened_elbo(
         raise TypeError(f"guide must have harden(), as the gate guides do; got {type(guide).__name__}")
     if num_draws < 2:
         raise ValueError(f"num_draws must be at least 2 for a standard error, got {num_draws!r}")
-    hard, elbo = guide.harden(), MeanFieldELBO()
+    hard, elbo = guide.harden(), elbo_of(guide)
     strict = StrictPriors()(model)
 
     def one(values: dict[str, Tensor]) -> dict[str, Tensor]:
         with Given(values):
-            terms = elbo.terms(strict, hard, *data)
+            terms = elbo._one_particle(strict, hard, data, {})
         return {"elbo": torch.as_tensor(terms.log_likelihood - terms.total_kl)}
 
     values = map_draws(one, draw_latents(hard, data, num_draws, seed), seed)["elbo"].double()

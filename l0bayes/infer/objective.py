@@ -12,8 +12,16 @@ from pyro import poutine
 from pyro.distributions import Delta
 from torch.distributions import Independent
 
-from l0bayes.distributions import BernoulliGate, GatedSlab, GateLaw, L0Penalty, StraightThroughGate
-from l0bayes.infer.elbo import MeanFieldELBO
+from l0bayes.distributions import (
+    BernoulliGate,
+    ConditionalSlab,
+    GatedSlab,
+    GateLaw,
+    JointGateLaw,
+    L0Penalty,
+    StraightThroughGate,
+)
+from l0bayes.infer.score_elbo import elbo_of
 
 __all__ = ["Objective", "describe_objective"]
 
@@ -76,7 +84,7 @@ _OBJECTIVES = {
 
 
 def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objective:
-    """Name the objective that :class:`MeanFieldELBO` is for this pair.
+    """Name the objective that :class:`MeanFieldELBO` is for this pair, or the one that the guide asks for.
 
     Args:
         model: A Pyro model.
@@ -87,7 +95,7 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
         ValueError: If the guide does not cover the model.
     """
     with torch.no_grad(), pyro.get_param_store().scope(), poutine.block():
-        model_trace, guide_trace = MeanFieldELBO()._get_trace(model, guide, data, {})
+        model_trace, guide_trace = elbo_of(guide)._get_trace(model, guide, data, {})
     kinds: set[str] = set()
     laws: set[str] = set()
     slabs: set[str] = set()
@@ -98,7 +106,7 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
         if site["type"] != "sample" or name not in model_trace.nodes:
             continue
         q, p = _base(site["fn"]), _base(model_trace.nodes[name]["fn"])
-        if isinstance(q, GateLaw):
+        if isinstance(q, GateLaw | JointGateLaw):
             laws.add(type(q).__name__)
             kind = _kind(q, p)
             kinds.add(kind)
@@ -110,6 +118,8 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
                 priors.add(_in_words(p))
         elif isinstance(q, GatedSlab):
             slabs.add(type(q.base).__name__)
+        elif isinstance(q, ConditionalSlab):
+            slabs.add(type(q).__name__)
         elif isinstance(q, Delta) and not _is_pushed(name, guide_trace):
             points = True
     # The weakest claim of any gate is the claim of the whole.
@@ -152,6 +162,6 @@ def _kind(q: GateLaw, p: Any) -> str:
         return "mixed"
     if isinstance(q, StraightThroughGate):
         return "straight"
-    if isinstance(q, BernoulliGate):
+    if isinstance(q, BernoulliGate | JointGateLaw):
         return "exact"
     return "activity" if q.has_atom_at_zero else "surrogate"

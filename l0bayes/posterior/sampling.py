@@ -13,7 +13,7 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 from torch.distributions import Independent
 
-from l0bayes.distributions import GateLaw, GatePrior
+from l0bayes.distributions import ConditionalSlab, GateLaw, GatePrior
 from l0bayes.infer.draws import Given, draw_latents, map_draws
 from l0bayes.infer.gate_parts import gate_laws
 from l0bayes.infer.hardened import StrictPriors
@@ -113,7 +113,11 @@ def _hardened_densities(model: dict[str, Any], guide: dict[str, Any]) -> tuple[T
             for link in record.gates:
                 active = active * link.spread(model[link.site]["value"])
             log_p = log_p + (_elementwise(site["fn"], value) * active).sum()
-            log_q = log_q + (_elementwise(guide[name]["fn"], value) * active).sum()
+            law = guide[name]["fn"]
+            if isinstance(law, ConditionalSlab):
+                log_q = log_q + law.log_prob_open(value).sum()
+            else:
+                log_q = log_q + (_elementwise(law, value) * active).sum()
             continue
         log_p = log_p + (site["scale"] * site["fn"].log_prob(value)).sum()
         if not site["is_observed"]:
