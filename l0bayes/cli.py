@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +23,9 @@ app = typer.Typer(
 )
 
 _SHOWN = ("pip", "pip_low", "pip_high", "mean", "sd", "mean_active", "bayes_factor", "in_median_model")
+
+_SELECTED = ("pip", "pip_mcse", "prior", "cond_mean", "cond_hdi_low", "cond_hdi_high", "p_positive", "bfdr_q")
+_ROWS_SHOWN = 20
 
 Out = Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder for results.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
@@ -178,12 +181,133 @@ def train(
 
 
 @app.command()
+def select(
+    data: Annotated[Path, typer.Argument(help="A .csv, .tsv, .parquet or .feather file.")],
+    formula: Annotated[str, typer.Argument(help='Such as "y ~ . - id + C(region)".')],
+    family: Annotated[str, typer.Option(help="gaussian, binomial or poisson.")] = "gaussian",
+    out: Out = Path("report"),
+    inclusion: Annotated[
+        str | None,
+        typer.Option(help="Prior inclusion probability, or a,b of a Beta law; Beta(1, 1) if not given."),
+    ] = None,
+    expected_active: Annotated[
+        float | None, typer.Option(help="Number of variables expected to matter, in place of --inclusion.")
+    ] = None,
+    slab_scale: Annotated[
+        float | None, typer.Option(help="Prior sd of an effect that is not 0, in standardised units.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="auto, exact, gibbs or svi.")] = "auto",
+    hdi: Annotated[float, typer.Option(help="Share of the posterior that intervals hold.")] = 0.94,
+    seed: Seed = 0,
+    threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Leave out rows in which a value is missing.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is in the folder.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")
+    ] = False,
+) -> None:
+    """Which variables of a table matter? Tables, pictures, the posterior and a report in a folder."""
+    import torch
+
+    from l0bayes import selection_report
+
+    torch.set_num_threads(threads)
+    try:
+        with _told(), _steps() as on_step:
+            settings = selection_report.SelectSettings(
+                family=family,
+                inclusion=selection_report.parse_inclusion(inclusion),
+                expected_active=expected_active,
+                slab_scale=slab_scale,
+                engine=engine,
+                seed=seed,
+                hdi=hdi,
+            )
+            found = selection_report.select(
+                data,
+                formula,
+                out,
+                settings,
+                force=force,
+                drop_missing=drop_missing,
+                command=_command_line(),
+                on_step=on_step,
+            )
+    except KeyboardInterrupt:
+        typer.echo(f"stopped: {_what_is_left(out)}", err=True)
+        raise typer.Exit(130) from None
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        _show_selection(found)
+
+
+@app.command()
 def show(folder: Annotated[Path, typer.Argument(help="A folder that l0bayes train wrote.")]) -> None:
     """Print a run again."""
     from l0bayes.runs import load_run
 
     with _told():
         _show(load_run(folder))
+
+
+def _show_selection(found: Any) -> None:
+    console = _console()
+    shown = found.summary[list(_SELECTED)].head(_ROWS_SHOWN)
+    title = "Posterior inclusion"
+    if len(found.summary) > len(shown):
+        title += f", the {len(shown)} most probable of {len(found.summary)} columns"
+    _print_table(console, shown, title)
+    fit = found.estimator
+    expected = float(fit.findings_.pip.sum())
+    _print(
+        console, [f"Expected model size {expected:.2f} of {len(found.data.gates)}", f"Trust: {fit.trust_}"]
+    )
+    _print(console, [f"Warning: {words}" for words in found.warnings])
+    _print_files(console, found.files)
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+def _command_line() -> str:
+    """As it was typed, the program by its name."""
+    import shlex
+
+    return shlex.join(["l0bayes", *sys.argv[1:]])
+
+
+def _what_is_left(out: Path) -> str:
+    from l0bayes.selection_report import FILES
+
+    left = [name for name in FILES if (out / name).is_file()]
+    return (
+        f"{', '.join(left)} in {out} {'is' if len(left) == 1 else 'are'} whole"
+        if left
+        else "nothing was written"
+    )
+
+
+@contextmanager
+def _steps() -> Iterator[Callable[[str], None]]:
+    """Says on stderr what is being done: a line that changes in a terminal, lines elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda words: console.print(words, highlight=False, markup=False, soft_wrap=True)
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("Starting")
+        yield lambda words: progress.update(task, description=words)
 
 
 def _show(run: Any) -> None:
@@ -211,7 +335,7 @@ def _told() -> Iterator[None]:
     """What is wrong with arguments or files, in a line instead of a traceback."""
     try:
         yield
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, ModuleNotFoundError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
 

@@ -29,6 +29,7 @@ FLOOR = {
     "gradients": 3,
     "estimators": 4,
     "runs": 4,
+    "selection_report": 4,
     "demo": 4,
     "cli": 5,
     "l0bayes": 6,

@@ -52,7 +52,13 @@ def plot_inclusion(summary: pd.DataFrame, *, max_rows: int = 30, ax: Axes | None
     return ax
 
 
-def plot_conditional_effects(summary: pd.DataFrame, *, max_rows: int = 20, ax: Axes | None = None) -> Axes:
+def plot_conditional_effects(
+    summary: pd.DataFrame,
+    *,
+    scale: pd.Series[float] | None = None,
+    max_rows: int = 20,
+    ax: Axes | None = None,
+) -> Axes:
     """Forest of effects given that they are not zero, beside the probability that they are.
 
     The dot is the mean given that the variable is in the model, the line the interval under the same
@@ -63,6 +69,8 @@ def plot_conditional_effects(summary: pd.DataFrame, *, max_rows: int = 20, ax: A
     Args:
         summary: From ``summary()`` of an estimator: columns ``pip``, ``cond_mean``, ``cond_hdi_low`` and
             ``cond_hdi_high``.
+        scale: What to multiply each effect by, the standard deviation of its column (``X.std()``), so that
+            columns in different units can be compared.
         max_rows: Show at most this many, the most probable.
         ax: Axes to draw on.
 
@@ -70,13 +78,18 @@ def plot_conditional_effects(summary: pd.DataFrame, *, max_rows: int = 20, ax: A
         The axes.
 
     Raises:
-        ValueError: If the table is empty or lacks a column, or ``max_rows`` is not positive.
+        ValueError: If the table is empty or lacks a column, ``scale`` lacks a row, or ``max_rows`` is not
+            positive.
     """
     _needs(summary, "pip", "cond_mean", "cond_hdi_low", "cond_hdi_high")
     shown, ax = _rows(summary, max_rows, ax, width=6.8)
     rows = np.arange(len(shown))
     pip = shown["pip"].to_numpy(float).clip(0.0, 1.0)
     values = shown[["cond_mean", "cond_hdi_low", "cond_hdi_high"]].to_numpy(float)
+    if scale is not None:
+        if left := [str(label) for label in shown.index if label not in scale.index]:
+            raise ValueError(f"scale must have an entry for each column of summary, lacks {left}")
+        values = values * scale[shown.index].to_numpy(float)[:, None]
     finite = values[np.isfinite(values)]
     span = max(float(np.ptp(np.append(finite, 0.0))), 1e-12)
     # A spike stands on the lower edge of its row.
@@ -115,7 +128,8 @@ def plot_conditional_effects(summary: pd.DataFrame, *, max_rows: int = 20, ax: A
     )
     ax.plot([], [], color=_IN, marker="o", lw=2.0, ms=5, label="mean and interval, if not 0")
     _label_rows(ax, shown)
-    ax.set(xlabel="effect, given that it is not 0", title=_title("Effects", shown, summary))
+    what = "effect" if scale is None else "effect of one standard deviation"
+    ax.set(xlabel=f"{what}, given that it is not 0", title=_title("Effects", shown, summary))
     _legend_below(ax)
     return ax
 
