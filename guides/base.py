@@ -228,7 +228,7 @@ class AutoGateGuide(AutoGuide):
 
     def _law_and_infer(
         self, latent: Latent, gates: dict[str, GateLaw], values: dict[str, Tensor]
-    ) -> tuple[Any, dict[str, Any]]:
+    ) -> tuple[Any, Any]:
         """The law to draw a site from, given what was drawn before it, and what objectives are to know."""
         law = self._law(latent, gates)
         if isinstance(law, BernoulliGate) and not law.has_rsample:

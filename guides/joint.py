@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import pyro.distributions as dist
 import torch
-from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.nn.module import PyroParam
 from torch import Tensor
 from torch.distributions import constraints
@@ -172,7 +171,7 @@ class AutoJointGates(AutoGateGuide):
 
     def _law_and_infer(
         self, latent: Latent, gates: dict[str, GateLaw], values: dict[str, Tensor]
-    ) -> tuple[TorchDistribution, dict[str, Any]]:
+    ) -> tuple[Any, Any]:
         if latent.role == "gate":
             return self._joint_gates(latent), {}
         if latent.role == "slab":
@@ -210,7 +209,8 @@ class AutoJointGates(AutoGateGuide):
         diagonal = torch.arange(is_open.numel(), device=is_open.device)
 
         def own(moment: Tensor) -> Tensor:
-            return moment.reshape(is_open.numel(), -1)[diagonal, diagonal].reshape(is_open.shape)
+            picked: Tensor = moment.reshape(is_open.numel(), -1)[diagonal, diagonal]
+            return picked.reshape(is_open.shape)
 
         activity = self._open(latent, {name: law.prob_active for name, law in gates.items()})
         return GatedSlab(dist.Normal(own(law.mean), own(law.variance).sqrt()), activity)

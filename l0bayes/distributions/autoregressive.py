@@ -64,6 +64,7 @@ class AutoregressiveGates(JointGateLaw):
         batch_shape = torch.broadcast_shapes(logits.shape[:-1], weights.shape[:-2])
         self.logits = logits.expand(*batch_shape, count)
         self.weights = weights
+        self.has_enumerate_support = count <= _MOST_SUPPORT
         TorchDistribution.__init__(self, batch_shape, shape, validate_args=validate_args)
 
     @property
@@ -71,17 +72,13 @@ class AutoregressiveGates(JointGateLaw):
         """Number p of gates."""
         return self.logits.shape[-1]
 
-    @property
-    def has_enumerate_support(self) -> bool:
-        """Whether the values are few enough to be listed."""
-        return self.num_gates <= _MOST_SUPPORT
-
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
         """The same law with a larger batch shape, of its own type."""
         batch_shape = torch.Size(batch_shape)
         new: Self = self._get_checked_instance(AutoregressiveGates, _instance)
         new.logits = self.logits.expand(*batch_shape, self.num_gates)
         new.weights = self.weights
+        new.has_enumerate_support = self.has_enumerate_support
         new.site_name = self.site_name
         TorchDistribution.__init__(new, batch_shape, self.event_shape, validate_args=False)
         new._validate_args = self._validate_args

@@ -184,6 +184,11 @@ class ConditionalSlab(TorchDistribution):
         return self.log_prob_open(value) + of_shut
 
 
+def _triangular(matrix: Tensor, right: Tensor, upper: bool) -> Tensor:
+    solution: Tensor = torch.linalg.solve_triangular(matrix, right, upper=upper)
+    return solution
+
+
 @dataclass(frozen=True)
 class _DenseBlock:
     """C with rows of the identity where weights are shut, by its Cholesky factor."""
@@ -202,18 +207,18 @@ class _DenseBlock:
         return _DenseBlock(self.root.detach())
 
     def draw(self, noise: Tensor) -> Tensor:
-        return torch.linalg.solve_triangular(self.root.mT, noise[..., None], upper=True)[..., 0]
+        return _triangular(self.root.mT, noise[..., None], upper=True)[..., 0]
 
     def solve(self, right: Tensor) -> Tensor:
-        half = torch.linalg.solve_triangular(self.root, right[..., None], upper=False)
-        return torch.linalg.solve_triangular(self.root.mT, half, upper=True)[..., 0]
+        half = _triangular(self.root, right[..., None], upper=False)
+        return _triangular(self.root.mT, half, upper=True)[..., 0]
 
     def log_det(self) -> Tensor:
         return 2.0 * self.root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
     def inverse_diagonal(self) -> Tensor:
         identity = torch.eye(self.root.shape[-1], dtype=self.root.dtype, device=self.root.device)
-        inverse = torch.linalg.solve_triangular(self.root, identity.expand_as(self.root), upper=False)
+        inverse = _triangular(self.root, identity.expand_as(self.root), upper=False)
         return inverse.square().sum(-2)
 
 
@@ -249,8 +254,8 @@ class _LowRankBlock:
     def solve(self, right: Tensor) -> Tensor:
         right = right / self.diagonal
         small = self.factor.mT @ right[..., None]
-        half = torch.linalg.solve_triangular(self.root, small, upper=False)
-        small = torch.linalg.solve_triangular(self.root.mT, half, upper=True)
+        half = _triangular(self.root, small, upper=False)
+        small = _triangular(self.root.mT, half, upper=True)
         return right - (self.factor @ small)[..., 0] / self.diagonal
 
     def log_det(self) -> Tensor:
@@ -258,7 +263,7 @@ class _LowRankBlock:
 
     def inverse_diagonal(self) -> Tensor:
         scaled = (self.factor / self.diagonal[..., None]).mT
-        half = torch.linalg.solve_triangular(self.root, scaled, upper=False)
+        half = _triangular(self.root, scaled, upper=False)
         return 1.0 / self.diagonal - half.square().sum(-2)
 
 

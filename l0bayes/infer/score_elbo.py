@@ -140,8 +140,8 @@ def elbo_of(guide: Any, num_particles: int = 1, per_example_gates: bool = False)
     Raises:
         ValueError: If the guide's objective does not take gates drawn for each example.
     """
-    modules = guide.modules() if isinstance(guide, torch.nn.Module) else [guide]
-    for part in modules:
+    parts: list[Any] = [*guide.modules()] if isinstance(guide, torch.nn.Module) else [guide]
+    for part in parts:
         if callable(getattr(type(part), "objective", None)):
             if per_example_gates:
                 raise ValueError(f"per_example_gates=True does not go with {type(part).__name__}")
@@ -173,5 +173,6 @@ def _site_kl_at_draw(name: str, model_site: Any, guide_site: Any) -> Tensor:
         log_q = (guide_site["fn"] if held is None else held).log_prob(value)
         if isinstance(law, JointGateLaw):  # its score is part of the estimate, with the rest as reward
             log_q = log_q.detach()
-    ratio: Tensor = scale_and_mask(log_q, scale, guide_site["mask"]).sum()
-    return ratio - scale_and_mask(log_p, scale, model_site["mask"]).sum()
+    ratio = scale_and_mask(log_q, scale, guide_site["mask"]).sum()
+    ratio = ratio - scale_and_mask(log_p, scale, model_site["mask"]).sum()
+    return torch.as_tensor(ratio)

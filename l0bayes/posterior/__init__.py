@@ -12,18 +12,21 @@ from l0bayes.posterior.calibration import (
     reliability_table,
 )
 from l0bayes.posterior.calibration_plots import plot_entropy, plot_reliability
+from l0bayes.posterior.importance import ImportanceWeighted, importance_weighted
 from l0bayes.posterior.plots import plot_effects, plot_gate_map, plot_pips, plot_training
 from l0bayes.posterior.predict import predict, predict_probabilities
 from l0bayes.posterior.table import gate_table
 from l0bayes.posterior.to_arviz import to_arviz
 
 __all__ = [
+    "ImportanceWeighted",
     "PredictionScores",
     "accuracy",
     "auroc",
     "brier_score",
     "expected_calibration_error",
     "gate_table",
+    "importance_weighted",
     "negative_log_likelihood",
     "plot_effects",
     "plot_entropy",
