@@ -112,8 +112,9 @@ class SpikeSlabClassifier(ClassifierMixin, SpikeSlabEstimator):  # type: ignore[
         check_classification_targets(y)
         classes, index = np.unique(y, return_inverse=True)
         if len(classes) < 2:
+            only = classes[0].item() if isinstance(classes[0], np.generic) else classes[0]
             raise ValueError(
-                f"y holds only one class, {classes[0]!r}, in the rows that count: nothing can be told apart"
+                f"y holds only one class, {only!r}, in the rows that count: nothing can be told apart"
             )
         if len(classes) > 2:
             raise ValueError(

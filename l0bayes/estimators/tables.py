@@ -23,11 +23,13 @@ def refuse_table(table: Any) -> None:
         table: What was given as X: a data frame, an array, a list.
 
     Raises:
-        ValueError: If two columns of a frame share a name, or a column holds text or dates.
+        ValueError: If a frame has no columns, two of them share a name, or a column holds text or dates.
     """
     names = getattr(table, "columns", None)
     if names is not None and hasattr(table, "dtypes"):
         labels = list(names)
+        if not labels:
+            raise ValueError("X has 0 features (columns); at least one is needed")
         twice = [name for name, count in Counter(labels).items() if count > 1]
         if twice:
             raise ValueError(f"X has more than one column named {twice[0]!r}; names must be distinct")

@@ -101,7 +101,7 @@ def _assemble(
     for index, part in enumerate(parts):
         rows = ((which >= index * size) & (which < (index + 1) * size)).nonzero()[:, 0]
         if len(rows):
-            drawn = _joint_draws(part.sets, which[rows] - index * size)
+            drawn = _joint_draws(part.sets, which[rows] - index * size, draws.variances[rows])
             always[rows] = drawn[:, :k]
             beta[rows] = drawn[:, part.sets.columns]
     open_ = torch.cat([part.open_ for part in parts])[which] * draws.weights[:, None]
@@ -130,12 +130,14 @@ def _assemble(
     )
 
 
-def _joint_draws(sets: ActiveSets, rows: Tensor) -> Tensor:
+def _joint_draws(sets: ActiveSets, rows: Tensor, variances: Tensor) -> Tensor:
     """Draws of all active columns together, zeros elsewhere, shape ``(len(rows), N)``."""
     unheld = torch.diag_embed((~sets.held).to(torch.float64))
     factor = torch.linalg.cholesky(sets.inverse + unheld)
     noise = torch.randn(len(rows), sets.held.shape[1], 1, dtype=torch.float64)
     deviation = (factor[rows] @ noise)[..., 0]
+    if sets.conjugate is not None:  # all is in units of the noise
+        deviation = deviation * variances.sqrt()[:, None]
     mean = torch.where(sets.active, sets.residual, 0.0)[rows]
     row, slot = sets.held[rows].nonzero(as_tuple=True)
     mean[row, sets.place[rows][row, slot]] += deviation[row, slot]

@@ -50,7 +50,9 @@ def joint_moments(posterior: SelectionPosterior) -> tuple[Tensor, Tensor]:
         values = torch.where(held, sets.residual.gather(1, sets.place), 0.0)
         mean.index_add_(0, place.flatten(), (values * share[:, None]).flatten())
         both = held[:, :, None] & held[:, None, :]
-        block = torch.where(both, sets.inverse, 0.0) + values[:, :, None] * values[:, None, :]
+        # Where the noise can be integrated out, all is in units of it.
+        unit = 1.0 if sets.conjugate is None else some[:, -1, None, None]
+        block = torch.where(both, sets.inverse * unit, 0.0) + values[:, :, None] * values[:, None, :]
         index = place[:, :, None] * (k + p) + place[:, None, :]
         second.index_add_(0, index.flatten(), (block * share[:, None, None]).flatten())
     covariance = second.reshape(k + p, k + p) - mean[:, None] * mean

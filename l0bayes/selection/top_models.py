@@ -55,14 +55,15 @@ def top_models(posterior: SelectionPosterior, count: int = 10) -> tuple[Tensor, 
 def _log_evidences(posterior: SelectionPosterior, models: Tensor) -> Tensor:
     """Log p(γ) p(D | γ), the noise integrated out."""
     problem = posterior.problem
-    gram = Gram.of(problem)
+    # At a known noise, whichever it is.
+    gram = Gram.of(problem.replace(noise=1.0))
     prior = problem.prior.log_prob(models.double())
 
     def at(variance: Tensor) -> Tensor:
         log_likelihood: Tensor = ActiveSets(gram, models, variance.expand(len(models))).log_likelihood
         return log_likelihood + prior
 
-    nodes, log_weights = noise_rule(gram, lambda variance: torch.logsumexp(at(variance), 0))
+    nodes, log_weights = noise_rule(Gram.of(problem), lambda variance: torch.logsumexp(at(variance), 0))
     values = torch.stack([at(node) + weight for node, weight in zip(nodes, log_weights, strict=True)])
     total: Tensor = torch.logsumexp(values, 0)
     return total

@@ -1,0 +1,131 @@
+"""Every wrong argument and column is named before anything is computed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import l0bayes.estimators.base as base
+from l0bayes import SpikeSlabClassifier, SpikeSlabPoissonRegressor, SpikeSlabRegressor
+
+RNG = np.random.default_rng(0)
+X = pd.DataFrame(RNG.normal(size=(12, 3)), columns=["age", "bmi", "dose"])
+Y = RNG.normal(size=12)
+
+
+@pytest.fixture(autouse=True)
+def _no_work(monkeypatch):
+    def refuse(*args, **keywords):
+        raise AssertionError("work was started")
+
+    monkeypatch.setattr(base, "solve", refuse)
+
+
+def changed(column, row, value, dtype=float):
+    frame = X.astype(object).copy()
+    frame.iloc[row, X.columns.get_loc(column)] = value
+    return frame.astype(dtype)
+
+
+TABLES = {
+    "constant": (X.assign(bmi=7.0), r"constant in column 'bmi', 7 in every row"),
+    "constant but for rounding": (X.assign(bmi=7.0 + 1e-14 * X["bmi"]), r"constant in column 'bmi'"),
+    "twice": (X.set_axis(["age", "bmi", "age"], axis=1), r"more than one column named 'age'"),
+    "nan": (changed("dose", 4, np.nan), r"NaN in column 'dose', first in row 4"),
+    "inf": (changed("bmi", 2, np.inf), r"inf in column 'bmi', first in row 2"),
+    "text": (changed("bmi", 3, "high", object), r"text in column 'bmi', 'high' in row 3"),
+    "category": (X.assign(bmi=pd.Categorical(["low", "high"] * 6)), r"text in column 'bmi'"),
+    "dates": (X.assign(bmi=pd.Timestamp("2020-01-01")), r"dates or times in column 'bmi'"),
+    "no column": (X[[]], r"0 feature"),
+    "no row": (X[:0], r"0 sample"),
+    "text in an array": (changed("bmi", 3, "high", object).to_numpy(), r"text in column 1, 'high' in row 3"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables(name):
+    table, message = TABLES[name]
+    with pytest.raises(ValueError, match=message):
+        SpikeSlabRegressor().fit(table, Y[: len(table)])
+
+
+ARGUMENTS = {
+    "inclusion too large": ({"inclusion": 1.5}, r"inclusion must lie strictly between 0 and 1, got 1.5"),
+    "inclusion zero": ({"inclusion": 0.0}, r"inclusion must lie strictly between 0 and 1"),
+    "inclusion of wrong length": ({"inclusion": [0.1, 0.2]}, r"inclusion must be .* 3 columns"),
+    "inclusion of one column": ({"inclusion": [0.1, 0.2, -1.0]}, r"inclusion must lie strictly .* got -1"),
+    "inclusion nan": ({"inclusion": float("nan")}, r"inclusion must lie strictly"),
+    "inclusion text": ({"inclusion": "half"}, r"inclusion must hold numbers"),
+    "beta of three": ({"inclusion": (1.0, 1.0, 1.0)}, r"inclusion as a tuple is the pair"),
+    "beta negative": ({"inclusion": (1.0, -1.0)}, r"inclusion = \(a, b\) must be a positive number"),
+    "inclusion within a group": (
+        {"inclusion": [0.1, 0.2, 0.3], "groups": [0, 0, 1]},
+        r"inclusion must be the same for all columns of a group",
+    ),
+    "slab": ({"slab_scale": 0.0}, r"slab_scale must be a positive number, got 0.0"),
+    "slab length": ({"slab_scale": [1.0]}, r"slab_scale must be a number or one for each of 3 columns"),
+    "slab sign": ({"slab_scale": [1.0, -1.0, 1.0]}, r"slab_scale must be positive, got -1.0 for column 1"),
+    "noise": ({"noise_scale": -1.0}, r"noise_scale must be a positive number, got -1.0"),
+    "noise text": ({"noise_scale": "big"}, r"noise_scale must be a positive number, got 'big'"),
+    "intercept": ({"intercept_scale": 0.0}, r"intercept_scale must be a positive number"),
+    "engine": ({"engine": "hmc"}, r"engine must be one of auto, svi, exact, gibbs; got 'hmc'"),
+    "guide": ({"guide": "delta"}, r"guide must be one of .*; got 'delta'"),
+    "restarts": ({"restarts": 0}, r"restarts must be a whole number of at least 1, got 0"),
+    "groups too short": ({"groups": [0, 1]}, r"groups must hold one label for each of 3 columns"),
+    "groups missing": ({"groups": ["a", None, "a"]}, r"groups must label every column, got None for 'bmi'"),
+    "groups unknown": ({"groups": {"a": ["age", "sex"]}}, r"groups do not fit .*'sex'"),
+    "groups twice": ({"groups": {"a": ["age"], "b": ["age"]}}, r"groups do not fit .*'age'"),
+    "groups word": ({"groups": "age"}, r"groups must be one label a column"),
+}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_arguments(name):
+    arguments, message = ARGUMENTS[name]
+    with pytest.raises(ValueError, match=message):
+        SpikeSlabRegressor(**arguments).fit(X, Y)
+
+
+RESPONSES = {
+    "one class": (SpikeSlabClassifier, np.ones(12), r"y holds only one class, 1"),
+    "three classes": (SpikeSlabClassifier, np.arange(12) % 3, r"Only binary classification is supported"),
+    "negative count": (SpikeSlabPoissonRegressor, np.arange(12) - 1, r"y must hold counts.*-1 in row 0"),
+    "no count": (SpikeSlabPoissonRegressor, np.zeros(12), r"y is 0 in every row"),
+    "nan": (SpikeSlabRegressor, np.where(np.arange(12) == 3, np.nan, Y), r"y contains NaN"),
+    "too short": (SpikeSlabRegressor, Y[:5], r"inconsistent numbers of samples"),
+    "one class that counts": (SpikeSlabClassifier, np.arange(12) > 5, r"y holds only one class"),
+}
+
+
+@pytest.mark.parametrize("name", RESPONSES)
+def test_responses(name):
+    kind, y, message = RESPONSES[name]
+    weights = (np.arange(12) > 5).astype(float) if name.endswith("that counts") else None
+    with pytest.raises(ValueError, match=message):
+        kind().fit(X, y, sample_weight=weights)
+
+
+WEIGHTS = {
+    "negative": (-np.ones(12), r"sample_weight must be finite and not negative, got -1.0 in row 0"),
+    "zero": (np.zeros(12), r"all weights are zero"),
+    "short": (np.ones(3), r"sample_weight must have shape \(12,\)"),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights(name):
+    weights, message = WEIGHTS[name]
+    with pytest.raises(ValueError, match=message):
+        SpikeSlabRegressor().fit(X, Y, sample_weight=weights)
+
+
+def test_one_row():
+    with pytest.raises(ValueError, match="1 sample"):
+        SpikeSlabRegressor().fit(X[:1], Y[:1])
+
+
+def test_a_column_of_zeros_is_refused_where_constants_are_not():
+    plain = SpikeSlabRegressor(standardize=False, fit_intercept=False)
+    with pytest.raises(ValueError, match="constant in column 'bmi', 0 in every row"):
+        plain.fit(X.assign(bmi=0.0), Y)
+    with pytest.raises(AssertionError, match="work was started"):
+        plain.fit(X.assign(bmi=1.0), Y)

@@ -1,0 +1,94 @@
+"""scikit-learn's own checks, and its habits with frames, pipelines and copies."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from l0bayes import SpikeSlabClassifier, SpikeSlabPoissonRegressor, SpikeSlabRegressor
+
+KINDS = [SpikeSlabRegressor, SpikeSlabClassifier, SpikeSlabPoissonRegressor]
+WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
+
+
+def checks():
+    for kind in KINDS:
+        for estimator, check in estimator_checks_generator(kind()):
+            name = getattr(check, "func", check).__name__
+            if name == WEIGHTS:
+                # 30 columns of 15 rows, which are sampled: half a minute where the noise is unknown.
+                known = {"noise_scale": 1.0} if kind is SpikeSlabRegressor else {}
+                estimator = kind(**known)
+            yield pytest.param(estimator, check, id=f"{kind.__name__}-{name}")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("estimator", "check"), checks())
+def test_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(40, 3)), columns=["age", "bmi", "dose"])
+    return table, 2.0 * table["bmi"] + rng.normal(size=40)
+
+
+def test_frames_of_pandas_and_polars_give_the_same(frame):
+    table, y = frame
+    one = SpikeSlabRegressor(random_state=0).fit(table, y)
+    polars = pl.DataFrame({name: table[name].to_numpy() for name in table})
+    other = SpikeSlabRegressor(random_state=0).fit(polars, pl.Series(y.to_numpy()))
+    assert list(one.feature_names_in_) == list(other.feature_names_in_) == ["age", "bmi", "dose"]
+    np.testing.assert_array_equal(one.pip_, other.pip_)
+    np.testing.assert_allclose(other.predict(polars), one.predict(table))
+    pd.testing.assert_frame_equal(one.summary(), other.summary())
+    with pytest.raises(ValueError, match="feature names should match"):
+        one.predict(table[["dose", "bmi", "age"]])
+    with pytest.raises(ValueError, match="NaN in column 'bmi', first in row 0"):
+        one.predict(table.assign(bmi=np.nan))
+    wrong = polars.with_columns(pl.lit("high").alias("bmi"))
+    with pytest.raises(ValueError, match="text in column 'bmi'"):
+        SpikeSlabRegressor().fit(wrong, y)
+
+
+def test_pipelines_and_cross_validation(frame):
+    table, y = frame
+    line = make_pipeline(PolynomialFeatures(2, include_bias=False), SpikeSlabRegressor(random_state=0))
+    assert cross_val_score(line, table, y, cv=3).mean() > 0.5
+    labels = np.where(y > 0, "up", "down")
+    assert cross_val_score(SpikeSlabClassifier(random_state=0), table, labels, cv=2).mean() > 0.7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_copies(kind, frame):
+    table, y = frame
+    target = (y > 0).astype(int)
+    estimator = kind(inclusion=(1.0, 3.0), random_state=0)
+    assert clone(estimator).get_params() == estimator.get_params()
+    fit = estimator.set_params(slab_scale=0.5).fit(table, target)
+    again = pickle.loads(pickle.dumps(fit))
+    np.testing.assert_array_equal(again.predict(table), fit.predict(table))
+    pd.testing.assert_frame_equal(again.summary(), fit.summary())
+    with pytest.raises(NotFittedError):
+        clone(fit).summary()
+
+
+def test_arguments_are_the_ones_promised():
+    regressor = {
+        "inclusion", "slab_scale", "slab_scaled_by_noise", "noise_scale", "intercept_scale", "fit_intercept",
+        "standardize", "groups", "guide", "engine", "restarts", "random_state",
+    }  # fmt: skip
+    assert set(SpikeSlabRegressor().get_params()) == regressor
+    rest = regressor - {"slab_scaled_by_noise", "noise_scale"}
+    assert set(SpikeSlabClassifier().get_params()) == rest
+    assert set(SpikeSlabPoissonRegressor().get_params()) == rest
