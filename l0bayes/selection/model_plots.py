@@ -12,6 +12,7 @@ from torch import Tensor
 from l0bayes.selection.plots import shorten
 from l0bayes.selection.problem import InclusionPrior
 from l0bayes.selection.result import SelectionPosterior
+from l0bayes.selection.top_models import top_models
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,8 +87,8 @@ def plot_top_models(
 ) -> Axes:
     """The most probable models as an image: a column is a model, as wide as it is probable.
 
-    Colours give the sign of the posterior mean; a group of several columns has none. Probabilities are
-    those of the engine's sample of models.
+    Colours give the sign of the posterior mean; a group of several columns has none. Models and
+    probabilities are those of :func:`~l0bayes.selection.top_models.top_models`.
 
     Args:
         posterior: What an engine found.
@@ -125,12 +126,7 @@ def plot_top_models(
     ax.set_yticks(np.arange(len(chosen)), [shorten(labels[index]) for index in chosen])
     ax.set_ylim(max(len(chosen), 1) - 0.5, -0.5)
     ax.set_xlim(0.0, edges[-1])
-    shown = f"The {len(probabilities)} most probable of {total} models" if total > len(probabilities) else ""
-    if not shown:
-        shown = f"The {total} models seen" if total > 1 else "The only model seen"
-    ax.set(title=f"{shown} hold {edges[-1]:.0%}", xlabel="probability, models side by side")
-    if total == 1:
-        ax.set_title(f"{shown} holds {edges[-1]:.0%}")
+    ax.set(title=_held(len(probabilities), total, edges[-1]), xlabel="probability, models side by side")
     if not len(chosen):
         ax.text(0.5, 0.5, "The empty model", transform=ax.transAxes, ha="center", va="center")
     words = {1: "in, positive", 2: "in, negative", 3: "in, a group of columns"}
@@ -205,12 +201,16 @@ def plot_joint_inclusion(
 
 
 def _top(posterior: SelectionPosterior, most: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Gates and probabilities of the most probable models, and how many distinct ones there are."""
-    draws = posterior.draws
-    models, which = torch.unique(draws.gates.double(), dim=0, return_inverse=True)
-    mass = torch.zeros(len(models), dtype=torch.float64).index_add_(0, which, draws.weights.double())
-    order = torch.argsort(mass, descending=True, stable=True)[:most]
-    return models[order].numpy(), mass[order].numpy(), len(models)
+    """Gates and probabilities of the most probable models, and how many there are in the sample."""
+    models, probabilities = top_models(posterior, most)
+    return models.double().numpy(), probabilities.numpy(), len(torch.unique(posterior.draws.gates, dim=0))
+
+
+def _held(shown: int, seen: int, probability: float) -> str:
+    if seen == 1:
+        return f"The only model seen holds {probability:.0%}"
+    which = f"The {shown} most probable of {seen} models seen" if seen > shown else f"The {seen} models seen"
+    return f"{which} hold {probability:.0%}"
 
 
 def _signs(posterior: SelectionPosterior) -> np.ndarray:

@@ -15,6 +15,7 @@ from l0bayes.selection import (
     LinearProblem,
     ModelDraws,
     SelectionPosterior,
+    enumerate_models,
     plot_conditional_effects,
     plot_fdr,
     plot_inclusion,
@@ -224,9 +225,28 @@ def test_models_are_as_wide_as_they_are_probable():
 def test_only_the_most_probable_models():
     found = posterior([[1, 0, 0], [1, 1, 0], [0, 0, 1]], [0.2, 0.5, 0.3])
     axes = plot_top_models(found, max_models=2, max_rows=2)
-    assert axes.get_title() == "The 2 most probable of 3 models hold 80%"
+    assert axes.get_title() == "The 2 most probable of 3 models seen hold 80%"
     assert ticks(axes) == ["0", "1"]
     assert axes.get_ylabel() == "2 of 3 variables in them"
+
+
+def test_probabilities_are_exact_where_they_are_known():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(30, 3, generator=generator, dtype=torch.float64)
+    problem = LinearProblem(
+        x, 0.4 * x[:, 0], InclusionPrior(log_odds=torch.zeros(3, dtype=torch.float64)), torch.ones(3), 1.0
+    )
+    found = enumerate_models(problem)
+    axes = plot_top_models(found, max_models=8)
+    (mesh,) = [c for c in axes.collections if isinstance(c, mpl.collections.QuadMesh)]
+    widths = np.diff(np.asarray(mesh.get_coordinates())[0, :, 0])
+    log_joint = []
+    for model in torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 3):
+        covariance = torch.eye(30, dtype=torch.float64) + (x * model) @ x.T
+        law = torch.distributions.MultivariateNormal(torch.zeros(30, dtype=torch.float64), covariance)
+        log_joint.append(law.log_prob(problem.y))
+    wanted = torch.softmax(torch.stack(log_joint), 0).sort(descending=True).values
+    assert widths == pytest.approx(wanted[: len(widths)].numpy(), rel=1e-6)
 
 
 def test_groups_have_no_sign():
