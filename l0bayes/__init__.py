@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from l0bayes.gradients import gradient_report
     from l0bayes.posterior import gate_table
     from l0bayes.posterior.to_arviz import to_arviz
+    from l0bayes.selection.refine import refine
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,7 @@ __all__ = [
     "network",
     "posterior",
     "pruning_forecast",
+    "refine",
     "slab",
     "spike_and_slab",
     "to_arviz",
@@ -57,6 +59,7 @@ _LAZY_NAMES = {
     "SpikeSlabRegressor": "l0bayes.estimators",
     "gate_table": "l0bayes.posterior",
     "gradient_report": "l0bayes.gradients",
+    "refine": "l0bayes.selection.refine",
     "to_arviz": "l0bayes.posterior",
 }
 

@@ -8,8 +8,12 @@ from torch import Tensor
 
 from l0bayes.selection.exact import enumerate_models
 from l0bayes.selection.gibbs import GibbsOptions, sample_models
+from l0bayes.selection.glm import enumerate_glm
+from l0bayes.selection.glm_problem import GLMProblem
+from l0bayes.selection.glm_sampler import sample_glm
 from l0bayes.selection.problem import InverseGamma, LinearProblem
 from l0bayes.selection.result import SelectionPosterior
+from l0bayes.selection.svi import fit_gates
 
 __all__ = ["Engine", "choose_engine", "infer_gates"]
 
@@ -18,6 +22,8 @@ Engine = Literal["auto", "svi", "exact", "gibbs"]
 # Up to here all models are taken by themselves; with the noise known a quadrature is saved.
 _EXACT_GATES = 16
 _EXACT_GATES_KNOWN_NOISE = 18
+# Each model has a mode of its own to be found.
+_EXACT_GATES_GLM = 12
 
 
 def choose_engine(problem: LinearProblem) -> Literal["exact", "gibbs"]:
@@ -26,6 +32,8 @@ def choose_engine(problem: LinearProblem) -> Literal["exact", "gibbs"]:
     Args:
         problem: The problem.
     """
+    if isinstance(problem, GLMProblem):
+        return "exact" if problem.num_groups <= _EXACT_GATES_GLM else "gibbs"
     known = not isinstance(problem.noise, InverseGamma)
     most = _EXACT_GATES_KNOWN_NOISE if known else _EXACT_GATES
     return "exact" if problem.num_groups <= most else "gibbs"
@@ -39,11 +47,12 @@ def infer_gates(
     options: GibbsOptions | None = None,
     seed: int = 0,
 ) -> SelectionPosterior:
-    """The posterior of a Gaussian problem by an engine chosen by name.
+    """The posterior of a problem, Gaussian or generalised, by an engine chosen by name.
 
     Args:
         problem: The problem.
-        engine: ``"exact"``, ``"gibbs"``, or ``"auto"`` for the first where there are few gates.
+        engine: ``"exact"``, ``"gibbs"``, ``"svi"``, or ``"auto"`` for the first where there are few gates and
+            the second elsewhere.
         start: Inclusion probabilities that the sampler's first models are drawn from, such as those of a
             variational fit.
         options: Length and width of the sampler.
@@ -52,9 +61,15 @@ def infer_gates(
     Raises:
         ValueError: If the engine is unknown, or enumeration would take too many models.
     """
-    if engine not in get_args(Engine) or engine == "svi":
-        raise ValueError(f"engine must be auto, exact or gibbs here, got {engine!r}")
+    if engine not in get_args(Engine):
+        raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}; got {engine!r}")
     chosen = choose_engine(problem) if engine == "auto" else engine
+    if chosen == "svi":
+        return fit_gates(problem, seed=seed)
+    if isinstance(problem, GLMProblem):
+        if chosen == "exact":
+            return enumerate_glm(problem, max_groups=16, seed=seed)
+        return sample_glm(problem, start=start, options=options, seed=seed)
     if chosen == "exact":
         return enumerate_models(problem, max_groups=20, seed=seed)
     if options is None:

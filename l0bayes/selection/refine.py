@@ -1,0 +1,172 @@
+r"""Refining any fit whose gated weights enter through a linear predictor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from l0bayes.infer.gate_parts import gate_laws
+from l0bayes.infer.result import Fit
+from l0bayes.selection.engines import Engine, infer_gates
+from l0bayes.selection.gibbs import GibbsOptions
+from l0bayes.selection.linear_model import LinearModel, read_linear_model
+from l0bayes.selection.problem import LinearProblem
+from l0bayes.selection.result import SelectionPosterior
+
+__all__ = ["Refinement", "refine"]
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What an engine says of a fit's gates and weights, by the names of their sites.
+
+    Attributes:
+        posterior: The engine's posterior, in columns and groups.
+        linear_model: Where the columns and groups stand in the model.
+        fit: The fit that was refined.
+    """
+
+    posterior: SelectionPosterior
+    linear_model: LinearModel
+    fit: Fit
+
+    @property
+    def engine(self) -> str:
+        """The engine that was used."""
+        return self.posterior.engine
+
+    @property
+    def problem(self) -> LinearProblem:
+        """The regression that the model is."""
+        return self.linear_model.problem
+
+    @property
+    def log_evidence(self) -> float:
+        """Log evidence in nats, NaN where the engine does not give it."""
+        return self.posterior.log_evidence
+
+    def pip(self, site: str) -> Tensor:
+        """Inclusion probabilities.
+
+        Args:
+            site: Name of a gate site, or of a weight (one for each of its entries).
+
+        Raises:
+            ValueError: If there is no such site.
+        """
+        if site in self.linear_model.gates:
+            return self.posterior.pip[self.linear_model.gates[site]]
+        return self.posterior.pip[self.problem.groups[self._columns(site)]]
+
+    def mean(self, site: str) -> Tensor:
+        """Posterior mean of a weight, zeros included, in the shape of its site.
+
+        Args:
+            site: Name of the weight.
+
+        Raises:
+            ValueError: If there is no such site.
+        """
+        return self.posterior.mean[self._columns(site)]
+
+    def sd(self, site: str) -> Tensor:
+        """Posterior standard deviation of a weight, zeros included, in the shape of its site.
+
+        Args:
+            site: Name of the weight.
+
+        Raises:
+            ValueError: If there is no such site.
+        """
+        return self.posterior.sd[self._columns(site)]
+
+    def changes(self) -> dict[str, float]:
+        """By how much the fit's inclusion probabilities were off, at most, for every gate site."""
+        laws = gate_laws(self.fit.guide)
+        found = {}
+        with torch.no_grad():
+            for site in self.linear_model.gates:
+                if site in laws:
+                    off = laws[site].prob_active.double() - self.pip(site).reshape(laws[site].batch_shape)
+                    found[site] = float(off.abs().max())
+        return found
+
+    def __repr__(self) -> str:
+        problem = self.problem
+        off = ", ".join(f"{site} {change:.3f}" for site, change in self.changes().items())
+        return (
+            f"Refinement by engine {self.engine!r}: {problem.num_groups} gates, {problem.num_columns} "
+            f"columns, {problem.num_rows} rows\n  largest change of an inclusion probability: {off}"
+        )
+
+    def _columns(self, site: str) -> Tensor:
+        if site not in self.linear_model.weights:
+            known = [*self.linear_model.weights, *self.linear_model.gates]
+            raise ValueError(f"site must be one of {known}, got {site!r}")
+        return self.linear_model.weights[site]
+
+
+def refine(
+    fit: Fit,
+    engine: Engine = "auto",
+    *,
+    data: tuple[Any, ...] | None = None,
+    options: GibbsOptions | None = None,
+    seed: int = 0,
+) -> Refinement:
+    r"""Put the gate posteriors of a fit right, for any model with a linear predictor.
+
+    The model is run at a few points to find the regression that it is: columns, offset, likelihood, priors.
+    The engines then answer for its gates with the coefficients integrated out; the fit's own
+    probabilities are where a sampler starts.
+
+    It takes gated weights with one gate each and Normal slabs around 0, of fixed scale or in units of the
+    noise; Normal latents without a gate, such as an intercept; gates of fixed inclusion probabilities or one
+    Beta latent for all; and a Normal likelihood of known noise or with an InverseGamma prior on its variance
+    (Gamma on the precision), or Bernoulli, Binomial, Poisson and NegativeBinomial.
+
+    Args:
+        fit: What :func:`l0bayes.fit` returned, or ``Fit.of(model, guide, data)``.
+        engine: ``"auto"``, ``"exact"``, ``"gibbs"`` or ``"svi"``.
+        data: The model's arguments, all data; default: what was fitted, which must then be a tuple.
+        options: Length and width of the sampler.
+        seed: Seed.
+
+    Returns:
+        The refined posterior by site names.
+
+    Raises:
+        NotLinearError: If the model is not such a regression; the message says what does not fit.
+        TypeError: If the fit was on a loader and ``data`` is not given.
+
+    Example::
+
+        refined = l0bayes.refine(fit)
+        refined.pip("beta"), refined.mean("beta")
+    """
+    if data is None:
+        if not isinstance(fit.data, tuple):
+            raise TypeError(
+                f"the fit was trained on a {type(fit.data).__name__}; give all data as data=(x, y, ...)"
+            )
+        data = fit.data
+    linear = read_linear_model(fit.model, data)
+    posterior = infer_gates(linear.problem, engine, start=_start(fit, linear), options=options, seed=seed)
+    return Refinement(posterior, linear, fit)
+
+
+@torch.no_grad()
+def _start(fit: Fit, linear: LinearModel) -> Tensor | None:
+    """Inclusion probabilities of the fit's restarts, averaged; ``None`` where a gate has none."""
+    start = torch.zeros(linear.problem.num_groups, dtype=torch.float64)
+    for run in fit.restarts:
+        laws = gate_laws(run.guide)
+        if not all(site in laws for site in linear.gates):
+            return None
+        for site, index in linear.gates.items():
+            start[index.flatten()] += laws[site].prob_active.double().flatten() / len(fit.restarts)
+    # Sites the fit is sure of are left a chance, for the sampler to start from more than one place.
+    return start.clamp(0.02, 0.98)
