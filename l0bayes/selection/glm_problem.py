@@ -52,7 +52,9 @@ class GLMProblem(LinearProblem):
         self.likelihood.check(self.y)
 
 
-def working_problem(problem: GLMProblem, eta: Tensor) -> LinearProblem:
+def working_problem(
+    problem: GLMProblem, eta: Tensor, slope: Tensor | None = None, curvature: Tensor | None = None
+) -> LinearProblem:
     r"""The Gaussian problem with the same slope and curvature of the log likelihood at η.
 
     .. math:: W_i = -w_i\,\ell''_i(\eta_i), \qquad z_i = \eta_i + w_i\,\ell'_i(\eta_i)/W_i, \qquad
@@ -61,9 +63,12 @@ def working_problem(problem: GLMProblem, eta: Tensor) -> LinearProblem:
     Args:
         problem: The problem.
         eta: Where to expand, shape ``(n,)``.
+        slope: What to take in the place of ℓ', shape ``(n,)``.
+        curvature: What to take in the place of -ℓ'', shape ``(n,)``.
     """
     _, first, second = problem.likelihood.derivatives(problem.y, eta, 2)
-    weights = -second * problem.weights
+    first = first if slope is None else slope
+    weights = (-second if curvature is None else curvature) * problem.weights
     # A row without curvature still needs a weight above 0; one this small has no say.
     weights = weights.clamp(min=1e-10 * float(weights.max()))
     return LinearProblem(

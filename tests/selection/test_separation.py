@@ -75,10 +75,10 @@ def test_large_data_need_no_programme(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("l0bayes.selection.separation._by_programme", refused)
     x, y = data(10_000, 50)
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert not is_separated(x, y)
     assert is_separated(x, (x[:, 0] > 0.5).double())
-    assert time.perf_counter() - begin < 10.0
+    assert time.process_time() - begin < 10.0
 
 
 def test_bad_input() -> None:
