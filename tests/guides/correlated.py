@@ -89,7 +89,7 @@ def enumerated_elbo(parameters, x, y):
 
 
 def parameters_of(guide):
-    """Copies of (a, W, m, log s, A), as leaves."""
+    """Copies of (a, W, m, log s, A)."""
     state = guide.state_dict()
     names = [
         "logits.beta/gate",
@@ -98,4 +98,4 @@ def parameters_of(guide):
         "scale.beta/slab",
         "association.beta/slab",
     ]
-    return [state[f"{name}_unconstrained"].clone().requires_grad_() for name in names]
+    return [state[f"{name}_unconstrained"].clone() for name in names]
