@@ -75,8 +75,9 @@ def hardened_elbos(problem: LinearProblem, gram: Gram, factors: Factors) -> Hard
         likelihood, error = _expected_log_likelihood(problem, factors, q)
         return Hardened(likelihood - kl - quadratic, error)
     squares = _expected_squares(problem, gram, factors, q)
-    n = problem.num_rows
-    constant = 0.5 * torch.log(problem.weights).sum() - 0.5 * n * math.log(2.0 * math.pi)
+    n = problem.num_observations
+    weights = 0.0 if problem.weights_are_counts else 0.5 * torch.log(problem.weights).sum()
+    constant = weights - 0.5 * n * math.log(2.0 * math.pi)
     exponent = 0.5 * n + (0.5 * q.sum(1) if problem.slab_scaled_by_noise else q.new_zeros(len(q)))
     rate = 0.5 * squares + (quadratic if problem.slab_scaled_by_noise else 0.0)
     elbo = constant - kl - (0.0 if problem.slab_scaled_by_noise else quadratic)

@@ -123,6 +123,7 @@ class _Run:
 
     def __init__(self, problem: LinearProblem, relaxation: Relaxation, options: SVIOptions) -> None:
         self.problem, self.relaxation, self.options = problem, relaxation, options
+        self.rows = problem.num_observations  # a number before anything is traced
         self.glm = problem if isinstance(problem, GLMProblem) else None
         working = Gram.of(problem) if self.glm is None else expand_at_ridge(self.glm, problem.slab_scale)
         self.gram = working
@@ -148,7 +149,7 @@ class _Run:
             "loc": torch.zeros_like(means),
             "log_scale": alone.log().expand(count, -1),
             "noise": torch.stack(
-                [noise.log(), torch.full_like(noise, 0.5 * math.log(2.0 / problem.num_rows))], 1
+                [noise.log(), torch.full_like(noise, 0.5 * math.log(2.0 / problem.num_observations))], 1
             ),
         }
         self.sizes = {name: value.shape[1] for name, value in parts.items()}
@@ -168,7 +169,7 @@ class _Run:
         if not isinstance(noise, InverseGamma):
             return float(noise) ** 2
         left = float(Gram.of(self.problem).square)
-        return (noise.rate + 0.25 * left) / (noise.shape + 0.5 * self.problem.num_rows)
+        return (noise.rate + 0.25 * left) / (noise.shape + 0.5 * self.rows)
 
     def _starts(self, variance: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Gate logits, ridge means under them, spread of each coefficient alone, noise variances."""
@@ -199,9 +200,7 @@ class _Run:
         noise = torch.full((count,), variance, dtype=torch.float64)
         if isinstance(problem.noise, InverseGamma) and self.glm is None:
             left = gram.square - 2.0 * means @ gram.vector + ((means @ gram.matrix) * means).sum(1)
-            noise = (problem.noise.rate + 0.5 * left.clamp(min=0.0)) / (
-                problem.noise.shape + 0.5 * problem.num_rows
-            )
+            noise = (problem.noise.rate + 0.5 * left.clamp(min=0.0)) / (problem.noise.shape + 0.5 * self.rows)
         return logits, means, alone, noise
 
     def optimise(self) -> Factors:
@@ -290,4 +289,4 @@ class _Run:
             squares = left.square() @ problem.weights
         else:
             squares = gram.square - 2.0 * beta @ gram.vector + ((beta @ gram.matrix) * beta).sum(-1)
-        return -0.5 * precision * squares - 0.5 * problem.num_rows * log_variance
+        return -0.5 * precision * squares - 0.5 * self.rows * log_variance

@@ -31,7 +31,7 @@ def checks():
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("estimator", "check"), checks())
+@pytest.mark.parametrize(("estimator", "check"), list(checks()))
 def test_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
@@ -65,8 +65,8 @@ def test_pipelines_and_cross_validation(frame):
     table, y = frame
     line = make_pipeline(PolynomialFeatures(2, include_bias=False), SpikeSlabRegressor(random_state=0))
     assert cross_val_score(line, table, y, cv=3).mean() > 0.5
-    labels = np.where(y > 0, "up", "down")
-    assert cross_val_score(SpikeSlabClassifier(random_state=0), table, labels, cv=2).mean() > 0.7
+    labels = np.where(y + np.random.default_rng(1).normal(scale=2.0, size=40) > 0, "up", "down")
+    assert cross_val_score(SpikeSlabClassifier(random_state=0), table, labels, cv=2).mean() > 0.6
 
 
 @pytest.mark.parametrize("kind", KINDS)
