@@ -3,6 +3,7 @@ r"""What all spike-and-slab estimators share: from a table to a posterior, and h
 from __future__ import annotations
 
 from abc import abstractmethod
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -257,10 +258,8 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         return credible_sets(self.posterior_, coverage=coverage, min_correlation=min_correlation)
 
     def _attributes(self) -> dict[str, Any]:
-        import l0bayes
-
         return {
-            "created_by": f"l0bayes {l0bayes.__version__}",
+            "created_by": f"l0bayes {version('l0bayes')}",
             "estimator": type(self).__name__,
             "engine": self.engine_,
             "trust": self.trust_.verdict,
