@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from l0bayes.gradients import gradient_report
     from l0bayes.posterior import gate_table
     from l0bayes.posterior.to_arviz import to_arviz
+    from l0bayes.selection.fit_trust import trust
     from l0bayes.selection.refine import refine
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ __all__ = [
     "slab",
     "spike_and_slab",
     "to_arviz",
+    "trust",
 ]
 
 _LAZY_MODULES = ("datasets", "estimators", "gradients", "network", "posterior")
@@ -61,6 +63,7 @@ _LAZY_NAMES = {
     "gradient_report": "l0bayes.gradients",
     "refine": "l0bayes.selection.refine",
     "to_arviz": "l0bayes.posterior",
+    "trust": "l0bayes.selection.fit_trust",
 }
 
 
