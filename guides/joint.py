@@ -163,7 +163,7 @@ class AutoJointGates(AutoGateGuide):
     def _open(self, latent: Latent, values: dict[str, Tensor], batch: torch.Size = torch.Size()) -> Tensor:
         """Which weights of a slab are open, from the gates' values."""
         loc = getattr(self.loc, latent.key)
-        is_open = loc.new_ones(batch + loc.shape)
+        is_open: Tensor = loc.new_ones(batch + loc.shape)
         for link in latent.gates:
             if link.site in values:  # a gate may be hidden from this guide, and is open as far as it knows
                 is_open = is_open * link.spread(values[link.site])

@@ -181,7 +181,8 @@ class ConditionalSlab(TorchDistribution):
         of_shut = Normal(self.shut_loc, self.shut_scale, validate_args=False).log_prob(value) * shut
         dims = len(self.event_shape)
         of_shut = of_shut.flatten(of_shut.dim() - dims).sum(-1) if dims else of_shut
-        return self.log_prob_open(value) + of_shut
+        total: Tensor = self.log_prob_open(value) + of_shut
+        return total
 
 
 def _triangular(matrix: Tensor, right: Tensor, upper: bool) -> Tensor:

@@ -121,7 +121,8 @@ def importance_weighted(
     weight = log_weights.exp()
 
     def average(values: Tensor) -> Tensor:
-        return torch.tensordot(weight, values.double().cpu(), 1)
+        total: Tensor = weight @ values.double().cpu().reshape(len(values), -1)
+        return total.reshape(values.shape[1:])
 
     gates = {name: draws.latent[name].double().cpu() for name in sites}
     pip = {name: average(values) for name, values in gates.items()}
@@ -129,7 +130,9 @@ def importance_weighted(
     return ImportanceWeighted(
         pip=pip,
         pip_mcse={
-            name: torch.tensordot(squared, (values - pip[name]).square(), 1).sqrt()
+            name: (squared @ (values - pip[name]).square().reshape(len(values), -1))
+            .sqrt()
+            .reshape(pip[name].shape)
             for name, values in gates.items()
         },
         mean={name: average(draws.weight[name]) for name in weights},
