@@ -303,7 +303,7 @@ def _millipede(x: Array, y: Array, reference: Array, n: int, p: int, seed: int) 
 
 
 def _ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Seconds that millipede takes to an error like ours, over our seconds; a bound where it got not there."""
+    """Seconds that millipede takes to our error, over our seconds; a bound where it got not there."""
     result = []
     for key in sorted({(row["n"], row["p"], row["seed"]) for row in rows}):
         own = [row for row in rows if (row["n"], row["p"], row["seed"]) == key]

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from l0bayes.selection.gram import Gram
 
@@ -209,7 +210,8 @@ class ActiveSets:
         if self.conjugate is None:
             return torch.ones_like(quadratic)
         rate = self.rate[:, None] - torch.where(self.gates, 0.0, quadratic)
-        return rate.clamp(min=1e-300) / (self.gram.degrees - 1.0)
+        scale: Tensor = rate.clamp(min=1e-300) / (self.gram.degrees - 1.0)
+        return scale
 
     # ---- flips -----------------------------------------------------------------------------------
 
@@ -241,25 +243,28 @@ class ActiveSets:
         own = is_it.to(torch.int8).argmax(1)
         shut = self.inverse[chains, :, own]
         u = torch.where(opening[:, None], opened, shut)
-        spread = torch.bmm(u[:, None, :], self.moments[at])[:, 0] / scale
-        # Products of the column with what is not active, all else swept out; the sign as in the sweep.
-        f = torch.where(opening[:, None], self.moments[column] / scale - spread, -spread)
+        # Products of the column with what is not active, all else swept out; the sign as in the sweep. In
+        # place and without a copy of the rows of the moments: this is where large problems spend their time.
+        f = embedding_bag(at, self.moments, per_sample_weights=-u, mode="sum")
+        f += self.moments[column] * opening[:, None]
+        f /= scale
         chain, slot = self.held.nonzero(as_tuple=True)
         f[chain, self.place[chain, slot]] = u[chain, slot]
         pivot = self.pivot[chains, column]
         residual = self.residual[chains, column]
         delta = pivot
         step = f / delta[:, None]
-        outward = torch.where(opening[:, None] ^ self.active, 1.0, -1.0)
-        self.pivot = self.pivot - outward * f * step
-        self.residual = self.residual - step * residual[:, None]
+        self.residual.addcmul_(step, residual[:, None], value=-1.0)
+        # Outward for what leaves the side it is on, inward for the rest.
+        step.mul_(f).mul_((opening[:, None] ^ self.active).to(step.dtype).mul_(2.0).sub_(1.0))
+        self.pivot -= step
         if self.width > 1:
             gated = f[:, self.fixed :].reshape(len(chains), self.groups, self.width)
             status = (opening[:, None] ^ self.active)[:, self.fixed :].reshape(gated.shape)[:, :, :1]
             signs = torch.where(status, 1.0, -1.0) / delta[:, None, None]
             self.blocks = self.blocks - (signs * gated)[..., None] * gated[:, :, None, :]
         sign = torch.where(opening, 1.0, -1.0) / delta
-        self.inverse = self.inverse + sign[:, None, None] * u[:, :, None] * u[:, None, :]
+        self.inverse.baddbmm_((sign[:, None] * u)[:, :, None], u[:, None, :])
         # The column's own row: a free slot where it opens, nothing where it shuts.
         free = (~self.held).to(torch.int8).argmax(1)
         slot = torch.where(opening, free, own)
