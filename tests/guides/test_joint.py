@@ -11,7 +11,7 @@ from pyro.infer import SVI, Trace_ELBO
 
 import l0bayes
 from l0bayes.distributions import AutoregressiveGates, ConditionalSlab
-from l0bayes.guides import AutoBernoulliGates, AutoJointGates
+from l0bayes.guides import AutoBernoulliGates, AutoHardConcrete, AutoJointGates
 from l0bayes.infer import GradientStep, MeanFieldELBO, ScoreELBO, describe_objective, hardened_elbo
 from l0bayes.posterior import gate_table, importance_weighted, to_arviz
 from l0bayes.sites import spike_and_slab
@@ -179,8 +179,8 @@ def test_with_the_exact_slabs_the_optimum_is_the_log_evidence_without_noise():
 def trained():
     """Two pairs of columns that are nearly the same; both guides, trained."""
     x, y = data(4)
-    guide = joint_guide(x, y)
-    fit = l0bayes.fit(model, guide, (x, y), steps=500, lr=0.03, gate_lr=0.1, progress=False)
+    guide = joint_guide(x, y, num_draws=32)
+    fit = l0bayes.fit(model, guide, (x, y), steps=800, lr=0.08, gate_lr=0.06, progress=False)
     mean_field = AutoBernoulliGates(model, (x, y)).double()
     l0bayes.fit(model, mean_field, (x, y), steps=600, lr=0.03, gate_lr=0.1, progress=False)
     return fit, mean_field, exact(x, y)
@@ -197,7 +197,7 @@ def test_it_finds_what_a_factorised_guide_cannot(trained):
 
 def test_importance_weights_take_the_rest_away(trained):
     fit, mean_field, reference = trained
-    better = importance_weighted(fit)
+    better = importance_weighted(fit, num_draws=10_000)
     assert better
     assert better.k_hat < 0.7
     assert (better.pip[SITE] - reference.pip).abs().max() < 0.02
@@ -205,7 +205,7 @@ def test_importance_weights_take_the_rest_away(trained):
     assert abs(better.log_evidence - reference.log_evidence) < 0.02
     assert (better.pip_mcse[SITE] < 0.02).all()
     assert "usable" in str(better)
-    worse = importance_weighted(model, mean_field, fit.data)
+    worse = importance_weighted(model, mean_field, fit.data, num_draws=10_000)
     assert worse.ess < 0.5 * better.ess
 
 
@@ -250,15 +250,14 @@ def test_reading_the_guide(trained):
 def test_other_latents_shared_gates_and_matrices(toy, rank):
     arguments = (toy_models.X, toy_models.Y)
     guide = AutoJointGates(toy, arguments, rank=rank, num_draws=4)
-    fit = l0bayes.fit(toy, guide, arguments, steps=20, progress=False)
-    assert fit.history.elbo[-1] > fit.history.elbo[0]
+    fit = l0bayes.fit(toy, guide, arguments, steps=3, compile="eager", progress=False)
     assert all(parameter.grad is not None for parameter in guide.parameters())
     values = guide.draw(3)
     trace = pyro.poutine.trace(guide).get_trace(*arguments)
     for name, value in values.items():
         assert value.shape == (3, *trace.nodes[name]["value"].shape)
     assert describe_objective(toy, guide, arguments).is_bound
-    assert importance_weighted(fit, num_draws=50).log_evidence < 0
+    assert importance_weighted(fit, num_draws=20).log_evidence < 0
 
 
 def test_groups_open_and_shut_together():
@@ -323,7 +322,7 @@ def test_errors():
     with pytest.raises(NotImplementedError, match="plate 'columns'"):
         AutoJointGates(in_plate, (x.float(), y.float()))
 
-    points = l0bayes.AutoHardConcrete(model, (x, y), slab="delta").double()
+    points = AutoHardConcrete(model, (x, y), slab="delta").double()
     with pytest.raises(ValueError, match="points"):
         importance_weighted(model, points, (x, y))
 
