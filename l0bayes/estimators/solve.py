@@ -7,7 +7,6 @@ from typing import Literal
 import torch
 
 from l0bayes.selection.engines import choose_engine, infer_gates
-from l0bayes.selection.gibbs import GibbsOptions
 from l0bayes.selection.glm import enumerate_glm
 from l0bayes.selection.glm_problem import GLMProblem, working_problem
 from l0bayes.selection.glm_sampler import sample_glm
@@ -22,10 +21,6 @@ _EXACT_GLM_GATES = 12
 _MOST_EXACT_GLM_GATES = 16
 # Second-order terms of Laplace's method from here on leave an error that shows in a PIP.
 _LARGE_CORRECTION = 0.5
-# What is asked of few gates takes more steps. No limit of time: one seed gives one answer, on any machine.
-_FEW_GATES = 20
-_FEW = GibbsOptions(steps=4000, target_mcse=0.002)
-_MANY = GibbsOptions(steps=2000, target_mcse=0.004)
 
 
 def solve(
@@ -53,11 +48,7 @@ def solve(
             return posterior, trust_of(posterior)
         posterior = enumerate_glm(problem, max_groups=_MOST_EXACT_GLM_GATES, seed=seed)
         return posterior, _laplace(posterior)
-    if chosen == "gibbs":
-        options = _FEW if problem.num_groups <= _FEW_GATES else _MANY
-        posterior = infer_gates(problem, "gibbs", options=options, seed=seed)
-    else:
-        posterior = infer_gates(problem, "exact", seed=seed)
+    posterior = infer_gates(problem, "gibbs" if chosen == "gibbs" else "exact", seed=seed)
     return posterior, trust_of(posterior)
 
 

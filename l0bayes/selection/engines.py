@@ -11,17 +11,20 @@ from l0bayes.selection.gibbs import GibbsOptions, sample_models
 from l0bayes.selection.glm import enumerate_glm
 from l0bayes.selection.glm_problem import GLMProblem
 from l0bayes.selection.glm_sampler import sample_glm
+from l0bayes.selection.gram import Gram
 from l0bayes.selection.problem import InverseGamma, LinearProblem
 from l0bayes.selection.result import SelectionPosterior
 from l0bayes.selection.svi import fit_gates
 
-__all__ = ["Engine", "choose_engine", "infer_gates"]
+__all__ = ["Engine", "choose_engine", "infer_gates", "sampler_options"]
 
 Engine = Literal["auto", "svi", "exact", "gibbs"]
 
-# Up to here all models are taken by themselves; with the noise known a quadrature is saved.
-_EXACT_GATES = 16
-_EXACT_GATES_KNOWN_NOISE = 18
+# Up to here all models are taken, in seconds; where the noise is known, or integrated out in closed form, a
+# quadrature of some thirty nodes is saved.
+_EXACT_GATES = 17
+_EXACT_GATES_ONE_NODE = 20
+_FEW_GATES = 64
 # Each model has a mode of its own to be found.
 _EXACT_GATES_GLM = 12
 
@@ -34,9 +37,22 @@ def choose_engine(problem: LinearProblem) -> Literal["exact", "gibbs"]:
     """
     if isinstance(problem, GLMProblem):
         return "exact" if problem.num_groups <= _EXACT_GATES_GLM else "gibbs"
-    known = not isinstance(problem.noise, InverseGamma)
-    most = _EXACT_GATES_KNOWN_NOISE if known else _EXACT_GATES
+    one_node = not isinstance(problem.noise, InverseGamma) or Gram.of(problem).conjugate is not None
+    most = _EXACT_GATES_ONE_NODE if one_node else _EXACT_GATES
     return "exact" if problem.num_groups <= most else "gibbs"
+
+
+def sampler_options(problem: LinearProblem) -> GibbsOptions:
+    """Length and width of the sampler where nothing is said: few gates are asked for more, steps being cheap.
+
+    There is no limit of time: one seed gives one answer, on any machine.
+
+    Args:
+        problem: The problem.
+    """
+    if problem.num_groups <= _FEW_GATES:
+        return GibbsOptions(steps=6000, target_mcse=0.002)
+    return GibbsOptions(steps=1500, burn_in=60, check_every=50, target_mcse=0.007)
 
 
 def infer_gates(
@@ -72,10 +88,5 @@ def infer_gates(
         return sample_glm(problem, start=start, options=options, seed=seed)
     if chosen == "exact":
         return enumerate_models(problem, max_groups=20, seed=seed)
-    if options is None:
-        # Few gates are asked for more: steps are cheap there.
-        few = problem.num_groups <= 64
-        options = GibbsOptions(
-            steps=4000 if few else 2000, target_mcse=0.002 if few else 0.004, max_seconds=20.0
-        )
+    options = options or sampler_options(problem)
     return sample_models(problem, start=start, options=options, seed=seed)

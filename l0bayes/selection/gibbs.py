@@ -17,6 +17,9 @@ from l0bayes.selection.sweep import ActiveSets
 
 __all__ = ["GibbsOptions", "sample_models"]
 
+# Beyond this a gate is certain: its weight is finite, and it is chosen at once.
+_LARGEST_ODDS = 600.0
+
 
 @dataclass(frozen=True)
 class GibbsOptions:
@@ -43,7 +46,7 @@ class GibbsOptions:
     burn_in: int = 100
     check_every: int = 100
     target_mcse: float = 0.003
-    exploration: float = 5.0
+    exploration: float = 1.0
     rebuild_every: int = 100
     noise_every: int = 7
     max_seconds: float = math.inf
@@ -129,12 +132,11 @@ def sample_models(
                     sets = _settle_noise(gram, sets)
             elif unknown and step % options.noise_every == 0:
                 sets = _move_noise(gram, sets, problem, options, width)
-            odds, log_weights = _tempered(sets, problem, options)
-            log_phi = torch.logsumexp(log_weights, 1)
+            state = _state(sets, problem, options)
             if step >= options.burn_in:
                 kept += 1
-                _record(sums, sets, odds, log_phi)
-            sets.flip(_choose(log_weights - log_phi[:, None]))
+                _record(sums, sets, state)
+            sets.flip(_choose(state.weights))
             if kept and kept % options.check_every == 0:
                 error = _standard_errors(sums, sums.pip)
                 late = time.perf_counter() - started > options.max_seconds
@@ -173,17 +175,35 @@ def _settle_noise(gram: Gram, sets: ActiveSets) -> ActiveSets:
     return ActiveSets(gram, sets.gates, (noise.rate + 0.5 * left) / torch._standard_gamma(shape))
 
 
-def _tempered(sets: ActiveSets, problem: LinearProblem, options: GibbsOptions) -> tuple[Tensor, Tensor]:
-    """Log odds of every gate given the others, and log of its weight in the choice of the next flip."""
+@dataclass(frozen=True)
+class _State:
+    """What every gate would do, given the others.
+
+    Attributes:
+        open_: Probability of being open, shape ``(C, G)``.
+        weights: Weight in the choice of the next flip, shape ``(C, G)``.
+        phi: Its sum over gates, shape ``(C,)``.
+    """
+
+    open_: Tensor
+    weights: Tensor
+    phi: Tensor
+
+
+def _state(sets: ActiveSets, problem: LinearProblem, options: GibbsOptions) -> _State:
+    r"""All from one exponential an entry: with :math:`E = e^{\mp\text{odds}}` (minus where open),
+    :math:`2 w = f + f E + 1` where open, and :math:`f + f E + E` where shut."""
     odds = sets.log_odds() + problem.prior.conditional_log_odds(sets.gates.double())
     floor = options.exploration / problem.num_groups
-    present = torch.nn.functional.logsigmoid(torch.where(sets.gates, odds, -odds))
-    return odds, torch.log(0.5 * (torch.sigmoid(odds) + floor)) - present
+    against = torch.where(sets.gates, -odds, odds).clamp_(max=_LARGEST_ODDS).exp_()
+    weights = torch.where(sets.gates, 1.0, against).add_(against, alpha=floor).add_(floor).mul_(0.5)
+    stay = (1.0 + against).reciprocal_()
+    return _State(torch.where(sets.gates, stay, 1.0 - stay), weights, weights.sum(1))
 
 
-def _choose(log_probability: Tensor) -> Tensor:
+def _choose(weights: Tensor) -> Tensor:
     """One index a row. By inversion, which takes one uniform number where ``multinomial`` takes many."""
-    cumulative = log_probability.exp().cumsum(1)
+    cumulative = weights.cumsum(1)
     places = torch.rand(len(cumulative), 1, dtype=torch.float64) * cumulative[:, -1:]
     return torch.searchsorted(cumulative, places).clamp(max=cumulative.shape[1] - 1)[:, 0]
 
@@ -198,7 +218,7 @@ def _move_noise(
     other = ActiveSets(gram, sets.gates, sets.variances * step.exp())
 
     def target(at: ActiveSets) -> Tensor:
-        phi = torch.logsumexp(_tempered(at, problem, options)[1], 1)
+        phi = _state(at, problem, options).phi.log()
         log_prior: Tensor = prior.log_density_of_log(at.variances.log())
         result: Tensor = at.log_likelihood + log_prior + phi
         return result
@@ -216,15 +236,15 @@ def _empty(sets: ActiveSets) -> _Sums:
     return _Sums(zeros(chains), zeros(chains, count), zeros(chains, columns), zeros(chains, columns))
 
 
-def _record(sums: _Sums, sets: ActiveSets, odds: Tensor, log_phi: Tensor) -> None:
-    weight = torch.exp(-log_phi)
+def _record(sums: _Sums, sets: ActiveSets, state: _State) -> None:
+    weight = 1.0 / state.phi
     mean, variance = sets.conditional_moments()
-    share = weight[:, None] * torch.sigmoid(odds)
+    share = weight[:, None] * state.open_
     by_column = share if sets.width == 1 else share.repeat_interleave(sets.width, 1)
     sums.weight += weight
     sums.pip += share
-    sums.mean += by_column * mean
-    sums.second += by_column * (mean.square() + variance)
+    sums.mean.addcmul_(by_column, mean)
+    sums.second.addcmul_(by_column, variance.addcmul_(mean, mean))
     sums.gates.append(sets.gates.to(torch.uint8))
     sums.variances.append(sets.variances.clone() if sets.conjugate is None else sets.rate.clone())
     sums.weights.append(weight)

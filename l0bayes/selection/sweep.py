@@ -183,10 +183,11 @@ class ActiveSets:
         """What the fit of a group adds to the log likelihood, from its quadratic form; shape ``(C, G)``."""
         if self.conjugate is None:
             return quadratic
-        share = quadratic / self.rate[:, None]
+        sign = torch.where(self.gates, 1.0, -1.0)
         # Rounding can leave a gate that explains all with a share beyond 1.
-        loss = torch.where(self.gates, -torch.log1p(share), torch.log1p(-share.clamp(max=1 - 1e-12)))
-        return -self.gram.degrees * loss
+        share = (sign * quadratic / self.rate[:, None]).clamp_(min=-1.0 + 1e-12)
+        gain: Tensor = share.log1p_().mul_(sign).mul_(self.gram.degrees)
+        return gain
 
     def conditional_moments(self) -> tuple[Tensor, Tensor]:
         """Mean and variance of every gated coefficient if its gate were open, each ``(C, G * width)``."""

@@ -252,6 +252,9 @@ def test_other_latents_shared_gates_and_matrices(toy, rank):
     guide = AutoJointGates(toy, arguments, rank=rank, num_draws=4)
     fit = l0bayes.fit(toy, guide, arguments, steps=3, compile="eager", progress=False)
     assert all(parameter.grad is not None for parameter in guide.parameters())
+    objective = guide.objective()(toy, guide)
+    objective(*arguments)
+    assert objective.elbo._batches
     values = guide.draw(3)
     trace = pyro.poutine.trace(guide).get_trace(*arguments)
     for name, value in values.items():

@@ -27,15 +27,14 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("kind", ["independent", "blocks", "suppressor"])
 @pytest.mark.parametrize("name", CASES)
 def test_it_finds_the_exact_posterior(name: str, kind: str) -> None:
-    """Within 4.5 of its own standard errors: probability 1e-5 a number, and never further than 0.02."""
+    """Within 4.5 of its own standard errors: probability 1e-5 a number."""
     given = problem(kind, 40, 8, **CASES[name])
     exact, found = enumerate_models(given), sample_models(given, options=QUICK)
     gap = (found.pip - exact.pip).abs()
     assert (gap < 4.5 * found.pip_mcse + 1e-6).all(), gap / found.pip_mcse
-    assert gap.max() < 0.02
-    assert (found.pip_mcse < 0.01).all()
-    assert (found.mean - exact.mean).abs().max() < 0.02
-    assert (found.sd - exact.sd).abs().max() < 0.02
+    assert (found.pip_mcse < 0.015).all()
+    assert (found.mean - exact.mean).abs().max() < 0.03
+    assert (found.sd - exact.sd).abs().max() < 0.03
     assert (found.size_probabilities - exact.size_probabilities).abs().max() < 0.03
     assert (found.joint - exact.joint).abs().max() < 0.05
 
