@@ -208,10 +208,8 @@ class AutoGateGuide(AutoGuide):
                 activity = activity * link.spread(gates[link.site].prob_active)
         return GatedSlab(base, activity)
 
-    def _other_law(self, latent: Latent, held: bool = False) -> Any:
+    def _other_law(self, latent: Latent) -> Any:
         loc, scale = getattr(self.loc, latent.key), getattr(self.scale, latent.key)
-        if held:  # the law of the same draw, with its parameters held fixed
-            loc, scale = loc.detach(), scale.detach()
         if latent.family == "normal":
             return dist.Normal(loc, scale)
         if latent.family == "log_normal":

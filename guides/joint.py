@@ -9,7 +9,7 @@ import pyro.distributions as dist
 import torch
 from pyro.nn.module import PyroParam
 from torch import Tensor
-from torch.distributions import constraints
+from torch.distributions import biject_to, constraints
 
 from l0bayes.distributions import AutoregressiveGates, BernoulliGate, ConditionalSlab, GatedSlab, GateLaw
 from l0bayes.guides.base import AutoGateGuide, _column
@@ -24,6 +24,15 @@ __all__ = ["AutoJointGates"]
 _MOST_FULL = 200
 _DEFAULT_RANK = 16
 _START_OF_FACTORS = 0.1
+
+
+class _Normal(dist.Normal):
+    """A Normal that draws out of place, as ``torch.vmap`` wants it."""
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        shape = self._extended_shape(sample_shape)
+        noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
+        return self.loc + self.scale * noise
 
 
 class AutoJointGates(AutoGateGuide):
@@ -47,10 +56,10 @@ class AutoJointGates(AutoGateGuide):
 
     Its objective is :class:`~l0bayes.infer.ScoreELBO`, which :func:`l0bayes.fit` takes by itself:
     ``num_draws`` evaluations of the model a step. Correlations take a larger learning rate than a factorised
-    guide, ``lr=0.05`` or more, and nearly equal columns the most steps. ``Trace_ELBO`` of Pyro trains
-    it too, with more noise; it sees shut slabs drawn from a Normal with the moments that their prior had when the guide was made. Whoever
-    wants numbers without the family's error left in them reweights the guide's draws:
-    :func:`l0bayes.posterior.importance_weighted`.
+    guide, ``lr=0.05`` or more, and nearly equal columns the most steps. ``Trace_ELBO`` of Pyro trains it too,
+    with more noise; it sees shut slabs drawn from a Normal with the moments that their prior had when the
+    guide was made. Whoever wants numbers without the family's error left in them reweights the guide's
+    draws: :func:`l0bayes.posterior.importance_weighted`.
 
     Args:
         model: A Pyro model.
@@ -169,6 +178,16 @@ class AutoJointGates(AutoGateGuide):
             if link.site in values:  # a gate may be hidden from this guide, and is open as far as it knows
                 is_open = is_open * link.spread(values[link.site])
         return is_open
+
+    def _other_law(self, latent: Latent, held: bool = False) -> Any:
+        loc, scale = getattr(self.loc, latent.key), getattr(self.scale, latent.key)
+        if held:
+            loc, scale = loc.detach(), scale.detach()
+        if latent.family == "normal":
+            return _Normal(loc, scale)
+        transform = biject_to(latent.support)
+        event_dim = latent.event_dim + transform.domain.event_dim - transform.codomain.event_dim
+        return dist.TransformedDistribution(_Normal(loc, scale).to_event(event_dim), [transform])
 
     def _law_and_infer(
         self, latent: Latent, gates: dict[str, GateLaw], values: dict[str, Tensor]
