@@ -463,7 +463,7 @@ def main() -> None:
         begun = time.perf_counter()
         found = run[part]()
         found |= {
-            "command": f"python -m benchmarks.selection --part {part}",
+            "command": f"python -m benchmarks.selection --part {part} --seeds {options.seeds}",
             "seconds": time.perf_counter() - begun,
             **describe(),
         }
