@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import cast
 
 import torch
 
-from l0bayes.selection.engines import choose_engine, infer_gates
-from l0bayes.selection.glm import enumerate_glm
+from l0bayes.selection.engines import Engine, infer_gates
 from l0bayes.selection.glm_problem import GLMProblem, working_problem
-from l0bayes.selection.glm_sampler import sample_glm
 from l0bayes.selection.problem import LinearProblem
 from l0bayes.selection.result import SelectionPosterior
 from l0bayes.selection.svi import SVIOptions, fit_gates
@@ -17,8 +15,6 @@ from l0bayes.selection.trust import Trust, judge_variational, rao_blackwell, tru
 
 __all__ = ["solve"]
 
-_EXACT_GLM_GATES = 12
-_MOST_EXACT_GLM_GATES = 16
 # Second-order terms of Laplace's method from here on leave an error that shows in a PIP.
 _LARGE_CORRECTION = 0.5
 
@@ -41,21 +37,10 @@ def solve(
     if engine == "svi":
         posterior = fit_gates(problem, family=guide, options=SVIOptions(restarts=restarts), seed=seed)
         return posterior, _variational(posterior, seed)
-    chosen = _chosen(problem) if engine == "auto" else engine
-    if isinstance(problem, GLMProblem):
-        if chosen == "gibbs":
-            posterior = sample_glm(problem, seed=seed)
-            return posterior, trust_of(posterior)
-        posterior = enumerate_glm(problem, max_groups=_MOST_EXACT_GLM_GATES, seed=seed)
+    posterior = infer_gates(problem, cast(Engine, engine), seed=seed)
+    if posterior.engine == "exact" and isinstance(problem, GLMProblem):
         return posterior, _laplace(posterior)
-    posterior = infer_gates(problem, "gibbs" if chosen == "gibbs" else "exact", seed=seed)
     return posterior, trust_of(posterior)
-
-
-def _chosen(problem: LinearProblem) -> Literal["exact", "gibbs"]:
-    if isinstance(problem, GLMProblem):
-        return "exact" if problem.num_groups <= _EXACT_GLM_GATES else "gibbs"
-    return choose_engine(problem)
 
 
 def _laplace(posterior: SelectionPosterior) -> Trust:
