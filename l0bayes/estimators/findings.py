@@ -16,6 +16,7 @@ from l0bayes.selection.credible_sets import CredibleSet, credible_sets
 from l0bayes.selection.glm_coefficients import glm_coefficients
 from l0bayes.selection.glm_problem import GLMProblem
 from l0bayes.selection.moments import joint_moments
+from l0bayes.selection.resampling import systematic_indices
 from l0bayes.selection.result import ModelDraws, SelectionPosterior
 
 __all__ = ["Draws", "Findings"]
@@ -223,9 +224,7 @@ def _equally_weighted(posterior: SelectionPosterior, seed: int) -> SelectionPost
     if bool((draws.weights - 1.0 / count).abs().max() <= 1e-9 / count):
         return posterior
     with private_randomness(seed):
-        places = (torch.arange(count, dtype=torch.float64) + torch.rand((), dtype=torch.float64)) / count
-    cumulative = (draws.weights / draws.weights.sum()).cumsum(0)
-    index = torch.searchsorted(cumulative, places).clamp(max=count - 1)
+        index = systematic_indices(draws.weights, count)
     equal = torch.full((count,), 1.0 / count, dtype=torch.float64)
     drawn = ModelDraws(draws.gates[index], draws.variances[index], equal, draws.chains[index])
     return replace(posterior, draws=drawn)

@@ -12,6 +12,7 @@ from l0bayes.selection.elimination import all_evidences, all_models
 from l0bayes.selection.gram import Gram, System
 from l0bayes.selection.noise import noise_rule
 from l0bayes.selection.problem import LinearProblem
+from l0bayes.selection.resampling import independent_indices, systematic_indices
 from l0bayes.selection.result import ModelDraws, SelectionPosterior
 
 __all__ = ["enumerate_models"]
@@ -109,7 +110,7 @@ def _by_quadrature(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int
     second = problem.x.new_zeros(problem.num_columns)
     drawn: list[Tensor] = []
     drawn_variances: list[Tensor] = []
-    counts = _systematic(node_mass, num_draws)
+    counts = torch.bincount(systematic_indices(node_mass, num_draws), minlength=len(node_mass))
     for variance, mass, wanted in zip(variances, node_mass, counts.tolist(), strict=True):
         if mass < 1e-14:
             continue
@@ -124,7 +125,7 @@ def _by_quadrature(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int
         mean += mass * by_vector
         second += mass * -2.0 * by_matrix.diagonal()
         if wanted:
-            drawn.append(_draw(probability, wanted))
+            drawn.append(independent_indices(probability, wanted))
             drawn_variances.append(variance.expand(wanted))
     return _Found(total, weights, mean, second, torch.cat(drawn), torch.cat(drawn_variances), len(variances))
 
@@ -154,7 +155,7 @@ def _conjugate(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int) ->
         (by_matrix,) = torch.autograd.grad(scored, matrix)
     normaliser = system.constant + 0.5 * system.square
     normaliser = normaliser + shape * rate.log() - shape.lgamma() + alpha.lgamma()
-    chosen = _draw(probability, num_draws)
+    chosen = independent_indices(probability, num_draws)
     variances = rates[chosen] / torch._standard_gamma(alpha.expand(num_draws))
     return _Found(
         normaliser + torch.logsumexp(log_weight, 0),
@@ -165,18 +166,3 @@ def _conjugate(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int) ->
         variances,
         0,
     )
-
-
-def _draw(probability: Tensor, count: int) -> Tensor:
-    """Indices, independently; ``multinomial`` takes at most 2**24 entries."""
-    cumulative = probability.cumsum(0)
-    places = torch.rand(count, dtype=torch.float64) * cumulative[-1]
-    return torch.searchsorted(cumulative, places).clamp(max=len(probability) - 1)
-
-
-def _systematic(mass: Tensor, count: int) -> Tensor:
-    """How often each entry is drawn by systematic sampling; the counts sum to ``count``."""
-    places = (torch.arange(count, dtype=mass.dtype) + torch.rand((), dtype=mass.dtype)) / count
-    cumulative = mass.cumsum(0)
-    index = torch.searchsorted(cumulative / cumulative[-1], places).clamp(max=len(mass) - 1)
-    return torch.bincount(index, minlength=len(mass))

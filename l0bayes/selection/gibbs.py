@@ -12,6 +12,7 @@ from torch import Tensor
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.gram import Gram
 from l0bayes.selection.problem import InverseGamma, LinearProblem, default_draws
+from l0bayes.selection.resampling import systematic_indices
 from l0bayes.selection.result import ModelDraws, SelectionPosterior
 from l0bayes.selection.sweep import ActiveSets
 
@@ -271,7 +272,7 @@ def _result(
     if sets.conjugate is not None:  # what was kept is the rate of its posterior
         variances = variances / torch._standard_gamma(torch.full_like(variances, sets.gram.degrees))
     error = _standard_errors(sums, sums.pip)
-    chosen = _resample(flat, num_draws)
+    chosen = systematic_indices(flat, num_draws)[torch.randperm(num_draws)]
     return SelectionPosterior(
         engine="gibbs",
         problem=problem,
@@ -294,11 +295,3 @@ def _result(
             "ess": float(1.0 / flat.square().sum()),
         },
     )
-
-
-def _resample(weights: Tensor, count: int) -> Tensor:
-    """Systematic resampling, in random order."""
-    places = (torch.arange(count, dtype=weights.dtype) + torch.rand((), dtype=weights.dtype)) / count
-    cumulative = weights.cumsum(0)
-    index = torch.searchsorted(cumulative / cumulative[-1], places).clamp(max=len(weights) - 1)
-    return index[torch.randperm(count)]

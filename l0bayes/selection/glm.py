@@ -10,6 +10,7 @@ from l0bayes.selection.elimination import all_models
 from l0bayes.selection.glm_problem import GLMProblem, working_problem
 from l0bayes.selection.gram import Gram
 from l0bayes.selection.laplace import Modes, find_modes, refine_modes
+from l0bayes.selection.resampling import independent_indices
 from l0bayes.selection.result import ModelDraws, SelectionPosterior
 
 __all__ = ["enumerate_glm", "expand_at_ridge"]
@@ -65,9 +66,7 @@ def enumerate_glm(
     weights = (score - total).exp()
     shares = weights[kept] / weights[kept].sum()
     with private_randomness(seed):
-        cumulative = weights.cumsum(0)
-        chosen = torch.searchsorted(cumulative, torch.rand(num_draws, dtype=torch.float64) * cumulative[-1])
-        chosen = chosen.clamp(max=len(models) - 1)
+        chosen = independent_indices(weights, num_draws)
     return SelectionPosterior(
         engine="exact",
         problem=problem,
