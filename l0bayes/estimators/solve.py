@@ -59,10 +59,9 @@ def _laplace(posterior: SelectionPosterior) -> Trust:
 
 
 def _variational(posterior: SelectionPosterior, seed: int) -> Trust:
-    disagreement = posterior.diagnostics.get("disagreement")
-    problem = posterior.problem
+    problem, found = posterior.problem, posterior.diagnostics
     if not isinstance(problem, GLMProblem):
-        return trust_of(posterior, disagreement=disagreement, seed=seed)
+        return trust_of(posterior, seed=seed)
     # Exact conditionals of the Gaussian problem that has the same slope and curvature at the mean; where
     # there are columns without a gate, these are found anew for each mean of the others.
     eta = problem.offset + problem.x @ posterior.mean
@@ -75,4 +74,9 @@ def _variational(posterior: SelectionPosterior, seed: int) -> Trust:
         eta = problem.offset + problem.x @ posterior.mean + problem.always @ alpha
     again = rao_blackwell(working_problem(problem, eta), posterior.pip, 1.0, seed=seed)
     gaps = (again - posterior.pip).abs()
-    return judge_variational(float(gaps.max()), disagreement=disagreement, worst=int(gaps.argmax()))
+    return judge_variational(
+        float(gaps.max()),
+        k_hat=found["k_hat"],
+        disagreement=found["disagreement"],
+        worst=int(gaps.argmax()),
+    )

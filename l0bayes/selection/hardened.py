@@ -1,4 +1,4 @@
-r"""The ELBO of factorised posteriors with binary gates."""
+r"""Factorised posteriors with binary gates: their ELBO, and the density they are to stand for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from l0bayes.selection.glm_problem import GLMProblem
 from l0bayes.selection.gram import Gram
 from l0bayes.selection.problem import InclusionPrior, InverseGamma, LinearProblem
 
-__all__ = ["Factors", "Hardened", "gate_kl", "hardened_elbos"]
+__all__ = ["Drawn", "Factors", "Hardened", "gate_kl", "hardened_elbos", "log_joint"]
 
 _DRAWS = 500
 
@@ -35,6 +35,29 @@ class Factors:
     sd: Tensor
     always_mean: Tensor
     always_sd: Tensor
+
+    def rows(self, index: Tensor) -> Factors:
+        """Some of them.
+
+        Args:
+            index: Rows, in their order.
+        """
+        return Factors(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    r"""Draws of what a hardened posterior is a law of.
+
+    Attributes:
+        gates: Zeros and ones, shape ``(S, G)``.
+        beta: Coefficients, 0 behind shut gates, shape ``(S, p)``.
+        always: Coefficients without a gate, shape ``(S, k)``.
+    """
+
+    gates: Tensor
+    beta: Tensor
+    always: Tensor
 
 
 @dataclass(frozen=True)
@@ -75,20 +98,43 @@ def hardened_elbos(problem: LinearProblem, gram: Gram, factors: Factors) -> Hard
         likelihood, error = _expected_log_likelihood(problem, factors, q)
         return Hardened(likelihood - kl - quadratic, error)
     squares = _expected_squares(problem, gram, factors, q)
+    likelihood, noise = _over_noise(problem, squares, quadratic, q.sum(1))
+    return Hardened(likelihood - kl, torch.zeros_like(kl), noise)
+
+
+def _over_noise(
+    problem: LinearProblem, squares: Tensor, quadratic: Tensor, size: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    r"""Gaussian likelihood times the exponential of the slabs' prior, the noise integrated out.
+
+    .. math:: \log \int p(\sigma^2)\, (2\pi)^{-n/2} (\sigma^2)^{-n/2 - s/2}
+        e^{-(\mathrm{RSS}/2 + Q)/\sigma^2}\, d\sigma^2
+
+    with s and Q of slabs in units of the noise; others add -Q, and are otherwise left out. Expected squares
+    in the place of squares give the bound with σ² under its optimal law, which is returned too.
+
+    Args:
+        problem: The problem, Gaussian.
+        squares: RSS, the weighted residual sum of squares, any shape.
+        quadratic: Q, half the sum of squares of open slabs over those of their scales.
+        size: s, the number of columns behind open gates.
+    """
     n = problem.num_observations
-    weights = 0.0 if problem.weights_are_counts else 0.5 * torch.log(problem.weights).sum()
-    constant = weights - 0.5 * n * math.log(2.0 * math.pi)
-    exponent = 0.5 * n + (0.5 * q.sum(1) if problem.slab_scaled_by_noise else q.new_zeros(len(q)))
-    rate = 0.5 * squares + (quadratic if problem.slab_scaled_by_noise else 0.0)
-    elbo = constant - kl - (0.0 if problem.slab_scaled_by_noise else quadratic)
+    weights = 0.0 if problem.weights_are_counts else float(0.5 * torch.log(problem.weights).sum())
+    value = (weights - 0.5 * n * math.log(2.0 * math.pi)) * torch.ones_like(squares)
+    exponent, rate = 0.5 * n * torch.ones_like(squares), 0.5 * squares
+    if problem.slab_scaled_by_noise:
+        exponent, rate = exponent + 0.5 * size, rate + quadratic
+    else:
+        value = value - quadratic
     if not isinstance(problem.noise, InverseGamma):
         variance = float(problem.noise) ** 2
-        return Hardened(elbo - exponent * math.log(variance) - rate / variance, torch.zeros_like(elbo))
+        return value - exponent * math.log(variance) - rate / variance, None
     a, b = problem.noise.shape, problem.noise.rate
     shape, scale = a + exponent, b + rate
     at_start = a * math.log(b) - math.lgamma(a)
-    elbo = elbo + at_start - shape * torch.log(scale) + torch.lgamma(shape)
-    return Hardened(elbo, torch.zeros_like(elbo), torch.stack([shape, scale], 1))
+    value = value + at_start - shape * torch.log(scale) + torch.lgamma(shape)
+    return value, torch.stack([shape, scale], -1)
 
 
 def _always_kl(problem: LinearProblem, factors: Factors) -> Tensor:
@@ -146,3 +192,48 @@ def gate_kl(prior: InclusionPrior, logits: Tensor) -> Tensor:
     normaliser = torch.lgamma(a + size) + torch.lgamma(b + total - size) - torch.lgamma(a + b + total)
     at_start = torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
     return at_start - normaliser - bernoulli_entropy(logits).sum(-1)
+
+
+def log_joint(problem: LinearProblem, gram: Gram, drawn: Drawn) -> Tensor:
+    r"""Log density of the response with gates and coefficients; noise and π are integrated out.
+
+    .. math:: \log p(y, \gamma, \beta, \alpha) = \log p(\gamma) + \sum_k \log N(\alpha_k; 0, t_k^2)
+        + \log \int p(\sigma^2)\, p(y \mid \beta, \alpha, \sigma^2)
+        \prod_{j:\gamma_{g(j)} = 1} N(\beta_j; 0, s_j^2\;[\sigma^2])\, d\sigma^2
+
+    with respect to a point at 0 for coefficients behind shut gates and to Lebesgue's measure for others. A
+    flat prior of :math:`\alpha_k` counts as the density that evidences count it as; a generalised linear
+    model has no noise.
+
+    Args:
+        problem: The problem.
+        gram: Its second moments; not needed for a generalised linear model.
+        drawn: Where to take it, S points.
+
+    Returns:
+        Shape ``(S,)``.
+    """
+    opened = drawn.gates[:, problem.groups]
+    quadratic = 0.5 * (drawn.beta / problem.slab_scale).square().sum(1)
+    half = 0.5 * math.log(2.0 * math.pi)
+    flat = torch.isinf(problem.always_scale)
+    fixed = torch.where(flat, 1.0, problem.always_scale).log() + half
+    prior = problem.prior.log_prob(drawn.gates) - opened @ (problem.slab_scale.log() + half) - fixed.sum()
+    prior = prior - 0.5 * (drawn.always / problem.always_scale).square().sum(1)
+    if not isinstance(problem, GLMProblem):
+        squares = _residual_squares(problem, gram, drawn)
+        return prior + _over_noise(problem, squares, quadratic, opened.sum(1))[0]
+    likelihood = problem.likelihood.log_density(problem.y, _predictor(problem, drawn)) @ problem.weights
+    return prior - quadratic + likelihood
+
+
+def _predictor(problem: LinearProblem, drawn: Drawn) -> Tensor:
+    return problem.offset + drawn.always @ problem.always.T + drawn.beta @ problem.x.T
+
+
+def _residual_squares(problem: LinearProblem, gram: Gram, drawn: Drawn) -> Tensor:
+    if problem.num_rows < len(gram.matrix):
+        left = problem.y - _predictor(problem, drawn)
+        return left.square() @ problem.weights
+    both = torch.cat([drawn.always, drawn.beta], 1)
+    return gram.square - 2.0 * both @ gram.vector + ((both @ gram.matrix) * both).sum(1)

@@ -93,7 +93,8 @@ def fit_gates(
     Returns:
         The posterior of the engine ``"svi"``. There is no evidence; ``diagnostics`` hold its lower bound
         ``elbo``, and of every run ``restart_elbo`` and ``restart_pip``, the mode it belongs to (``mode``),
-        and the modes' ``mode_weights``.
+        the modes' ``mode_weights`` and ``mode_factors``, and Pareto's ``k_hat`` of their mixture (see
+        :func:`~l0bayes.selection.modes.mixture_of_modes`).
 
     Raises:
         ValueError: If the family is unknown or cannot be differentiated through its draws.
@@ -108,7 +109,7 @@ def fit_gates(
         run = _Run(problem, RELAXATIONS[family], options)
         factors = run.optimise()
         elbos = hardened_elbos(problem, run.gram, factors)
-        posterior = mixture_of_modes(problem, factors, elbos, num_draws)
+        posterior = mixture_of_modes(problem, run.gram, factors, elbos, num_draws)
     posterior.diagnostics.update(
         family=family,
         steps=options.steps,

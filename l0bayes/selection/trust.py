@@ -82,19 +82,12 @@ class Trust:
             warnings.warn(f"{self} Refine them: {remedy}.", TrustWarning, stacklevel=3)
 
 
-def trust_of(
-    posterior: SelectionPosterior,
-    *,
-    k_hat: float | None = None,
-    disagreement: float | None = None,
-    seed: int = 0,
-) -> Trust:
+def trust_of(posterior: SelectionPosterior, *, seed: int = 0) -> Trust:
     """The verdict on a posterior.
 
     Args:
-        posterior: What an engine found.
-        k_hat: Pareto k-hat of the hardened guide, where there is one.
-        disagreement: Largest difference of a PIP between restarts, where there are several.
+        posterior: What an engine found; of a variational fit ``diagnostics`` hold ``k_hat`` and
+            ``disagreement``.
         seed: Seed of the Rao-Blackwell pass.
     """
     if posterior.engine == "exact":
@@ -103,7 +96,10 @@ def trust_of(
         again = rao_blackwell(posterior.problem, posterior.pip, _variance(posterior), seed=seed)
         gaps = (again - posterior.pip).abs()
         return judge_variational(
-            float(gaps.max()), k_hat=k_hat, disagreement=disagreement, worst=int(gaps.argmax())
+            float(gaps.max()),
+            k_hat=posterior.diagnostics.get("k_hat"),
+            disagreement=posterior.diagnostics.get("disagreement"),
+            worst=int(gaps.argmax()),
         )
     return _sampled(posterior)
 
