@@ -40,18 +40,12 @@ __all__ = ["SpikeSlabEstimator"]
 
 
 class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
-    """Base of the three estimators; not used by itself."""
+    """Base of the three estimators; not used by itself.
 
-    inclusion: Any
-    slab_scale: Any
-    intercept_scale: float
-    fit_intercept: bool
-    standardize: bool
-    groups: Any
-    guide: str
-    engine: str
-    restarts: int
-    random_state: Any
+    Args:
+        inclusion, slab_scale, intercept_scale, fit_intercept: As in each of them.
+        standardize, groups, guide, engine, restarts, random_state: As in each of them.
+    """
 
     n_features_in_: int
     pip_: Array
@@ -62,6 +56,30 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
     trust_: Trust
     posterior_: SelectionPosterior
     findings_: Findings
+
+    def __init__(
+        self,
+        inclusion: Any = (1.0, 1.0),
+        slab_scale: Any = 1.0,
+        intercept_scale: float = 10.0,
+        fit_intercept: bool = True,
+        standardize: bool = True,
+        groups: Any = None,
+        guide: str = "hard_concrete",
+        engine: str = "auto",
+        restarts: int = 4,
+        random_state: Any = None,
+    ) -> None:
+        self.inclusion = inclusion
+        self.slab_scale = slab_scale
+        self.intercept_scale = intercept_scale
+        self.fit_intercept = fit_intercept
+        self.standardize = standardize
+        self.groups = groups
+        self.guide = guide
+        self.engine = engine
+        self.restarts = restarts
+        self.random_state = random_state
 
     # ---- fitting ---------------------------------------------------------------------------------
 

@@ -76,30 +76,6 @@ class SpikeSlabClassifier(ClassifierMixin, SpikeSlabEstimator):  # type: ignore[
     classes_: Any
     _numeric_response = False
 
-    def __init__(
-        self,
-        inclusion: Any = (1.0, 1.0),
-        slab_scale: Any = 1.0,
-        intercept_scale: float = 10.0,
-        fit_intercept: bool = True,
-        standardize: bool = True,
-        groups: Any = None,
-        guide: str = "hard_concrete",
-        engine: str = "auto",
-        restarts: int = 4,
-        random_state: Any = None,
-    ) -> None:
-        self.inclusion = inclusion
-        self.slab_scale = slab_scale
-        self.intercept_scale = intercept_scale
-        self.fit_intercept = fit_intercept
-        self.standardize = standardize
-        self.groups = groups
-        self.guide = guide
-        self.engine = engine
-        self.restarts = restarts
-        self.random_state = random_state
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False

@@ -79,30 +79,6 @@ class SpikeSlabPoissonRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ig
         feature_names_in_: Names of the columns, where X had any.
     """
 
-    def __init__(
-        self,
-        inclusion: Any = (1.0, 1.0),
-        slab_scale: Any = 1.0,
-        intercept_scale: float = 10.0,
-        fit_intercept: bool = True,
-        standardize: bool = True,
-        groups: Any = None,
-        guide: str = "hard_concrete",
-        engine: str = "auto",
-        restarts: int = 4,
-        random_state: Any = None,
-    ) -> None:
-        self.inclusion = inclusion
-        self.slab_scale = slab_scale
-        self.intercept_scale = intercept_scale
-        self.fit_intercept = fit_intercept
-        self.standardize = standardize
-        self.groups = groups
-        self.guide = guide
-        self.engine = engine
-        self.restarts = restarts
-        self.random_state = random_state
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.positive_only = True

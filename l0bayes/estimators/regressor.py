@@ -98,18 +98,20 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
         restarts: int = 4,
         random_state: Any = None,
     ) -> None:
-        self.inclusion = inclusion
-        self.slab_scale = slab_scale
+        super().__init__(
+            inclusion=inclusion,
+            slab_scale=slab_scale,
+            intercept_scale=intercept_scale,
+            fit_intercept=fit_intercept,
+            standardize=standardize,
+            groups=groups,
+            guide=guide,
+            engine=engine,
+            restarts=restarts,
+            random_state=random_state,
+        )
         self.slab_scaled_by_noise = slab_scaled_by_noise
         self.noise_scale = noise_scale
-        self.intercept_scale = intercept_scale
-        self.fit_intercept = fit_intercept
-        self.standardize = standardize
-        self.groups = groups
-        self.guide = guide
-        self.engine = engine
-        self.restarts = restarts
-        self.random_state = random_state
 
     def _check_own(self) -> None:
         if self.noise_scale is not None:
