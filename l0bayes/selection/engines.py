@@ -2,8 +2,10 @@ r"""The engines behind one word."""
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from l0bayes.selection.exact import enumerate_models
@@ -11,8 +13,7 @@ from l0bayes.selection.gibbs import GibbsOptions, sample_models
 from l0bayes.selection.glm import enumerate_glm
 from l0bayes.selection.glm_problem import GLMProblem
 from l0bayes.selection.glm_sampler import sample_glm
-from l0bayes.selection.gram import Gram
-from l0bayes.selection.problem import InverseGamma, LinearProblem
+from l0bayes.selection.problem import LinearProblem
 from l0bayes.selection.result import SelectionPosterior
 from l0bayes.selection.svi import fit_gates
 
@@ -20,10 +21,8 @@ __all__ = ["Engine", "choose_engine", "infer_gates", "sampler_options"]
 
 Engine = Literal["auto", "svi", "exact", "gibbs"]
 
-# Up to here all models are taken, in seconds; where the noise is known, or integrated out in closed form, a
-# quadrature of some thirty nodes is saved.
-_EXACT_GATES = 17
-_EXACT_GATES_ONE_NODE = 20
+# Up to here all models are taken, in seconds; the more columns a gate has, the sooner it ends.
+_EXACT_GATES = 20
 _FEW_GATES = 64
 # Each model has a mode of its own to be found.
 _EXACT_GATES_GLM = 12
@@ -37,8 +36,8 @@ def choose_engine(problem: LinearProblem) -> Literal["exact", "gibbs"]:
     """
     if isinstance(problem, GLMProblem):
         return "exact" if problem.num_groups <= _EXACT_GATES_GLM else "gibbs"
-    one_node = not isinstance(problem.noise, InverseGamma) or Gram.of(problem).conjugate is not None
-    most = _EXACT_GATES_ONE_NODE if one_node else _EXACT_GATES
+    widest = int(torch.bincount(problem.groups).max())
+    most = _EXACT_GATES - 2 * math.ceil(math.log2(widest))
     return "exact" if problem.num_groups <= most else "gibbs"
 
 
@@ -51,7 +50,7 @@ def sampler_options(problem: LinearProblem) -> GibbsOptions:
         problem: The problem.
     """
     if problem.num_groups <= _FEW_GATES:
-        return GibbsOptions(steps=6000, target_mcse=0.002)
+        return GibbsOptions(steps=4000, target_mcse=0.003)
     return GibbsOptions(steps=1500, burn_in=60, check_every=50, target_mcse=0.007)
 
 

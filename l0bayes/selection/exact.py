@@ -17,6 +17,9 @@ from l0bayes.selection.result import ModelDraws, SelectionPosterior
 
 __all__ = ["enumerate_models"]
 
+# A node of the quadrature over the noise that has less of the posterior adds nothing to its moments.
+_NEGLIGIBLE = 1e-12
+
 
 @torch.no_grad()
 def enumerate_models(
@@ -100,8 +103,8 @@ def _by_quadrature(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int
         system = gram.at(variance)
         return system.constant + torch.logsumexp(scores(system) + log_prior, 0)
 
-    variances, log_weights = noise_rule(gram, log_evidence)
-    at_node = torch.stack([log_evidence(variance) for variance in variances]) + log_weights
+    rule = noise_rule(gram, log_evidence)
+    at_node = rule.log_evidences + rule.log_weights
     total = torch.logsumexp(at_node, 0)
     node_mass = (at_node - total).exp()
 
@@ -111,8 +114,8 @@ def _by_quadrature(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int
     drawn: list[Tensor] = []
     drawn_variances: list[Tensor] = []
     counts = torch.bincount(systematic_indices(node_mass, num_draws), minlength=len(node_mass))
-    for variance, mass, wanted in zip(variances, node_mass, counts.tolist(), strict=True):
-        if mass < 1e-14:
+    for variance, mass, wanted in zip(rule.variances, node_mass, counts.tolist(), strict=True):
+        if mass < _NEGLIGIBLE:
             continue
         system = gram.at(variance)
         matrix = system.matrix.requires_grad_()
@@ -127,7 +130,7 @@ def _by_quadrature(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int
         if wanted:
             drawn.append(independent_indices(probability, wanted))
             drawn_variances.append(variance.expand(wanted))
-    return _Found(total, weights, mean, second, torch.cat(drawn), torch.cat(drawn_variances), len(variances))
+    return _Found(total, weights, mean, second, torch.cat(drawn), torch.cat(drawn_variances), len(node_mass))
 
 
 def _conjugate(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int) -> _Found:

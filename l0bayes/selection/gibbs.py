@@ -10,16 +10,15 @@ import torch
 from torch import Tensor
 
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.conditionals import Conditionals
 from l0bayes.selection.gram import Gram
+from l0bayes.selection.noise_moves import NoiseMoves
 from l0bayes.selection.problem import InverseGamma, LinearProblem, default_draws
 from l0bayes.selection.resampling import systematic_indices
 from l0bayes.selection.result import ModelDraws, SelectionPosterior
 from l0bayes.selection.sweep import ActiveSets
 
 __all__ = ["GibbsOptions", "sample_models"]
-
-# Beyond this a gate is certain: its weight is finite, and it is chosen at once.
-_LARGEST_ODDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class GibbsOptions:
     target_mcse: float = 0.003
     exploration: float = 1.0
     rebuild_every: int = 100
-    noise_every: int = 7
+    noise_every: int = 15
     max_seconds: float = math.inf
 
     def __post_init__(self) -> None:
@@ -122,22 +121,22 @@ def sample_models(
     unknown = isinstance(problem.noise, InverseGamma) and gram.conjugate is None
     with private_randomness(seed):
         sets = _begin(gram, start, options.chains)
-        width = 1.5 / math.sqrt(0.5 * problem.num_observations + 1.0)
+        state = Conditionals(sets, options.exploration)
+        noise = NoiseMoves(sets, options.exploration) if unknown else None
         sums = _empty(sets)
         kept = 0
         for step in range(options.steps):
             if step and step % options.rebuild_every == 0:
                 sets.rebuild()
-            if unknown and step < options.burn_in:
-                if step % 5 == 0:
-                    sets = _settle_noise(gram, sets)
-            elif unknown and step % options.noise_every == 0:
-                sets = _move_noise(gram, sets, problem, options, width)
-            state = _state(sets, problem, options)
+            if noise is not None and step < options.burn_in and step % 5 == 0:
+                sets = noise.settle(sets)
+            state.update(sets, problem.prior)
+            if noise is not None and step >= options.burn_in and step % options.noise_every == 0:
+                noise.move(sets, state)
             if step >= options.burn_in:
                 kept += 1
                 _record(sums, sets, state)
-            sets.flip(_choose(state.weights))
+            sets.flip(state.choose())
             if kept and kept % options.check_every == 0:
                 error = _standard_errors(sums, sums.pip)
                 late = time.perf_counter() - started > options.max_seconds
@@ -166,70 +165,6 @@ def _begin(gram: Gram, start: Tensor | None, chains: int) -> ActiveSets:
     return ActiveSets(gram, gates, variances)
 
 
-def _settle_noise(gram: Gram, sets: ActiveSets) -> ActiveSets:
-    """A noise that suits each model: large steps, for the time in which nothing is kept."""
-    noise = gram.problem.noise
-    assert isinstance(noise, InverseGamma)
-    explained = (torch.where(sets.active, sets.residual, 0.0) * sets.vector).sum(1)
-    left = (gram.square - explained).clamp(min=1e-3 * float(gram.square))
-    shape = torch.full_like(left, noise.shape + 0.5 * gram.problem.num_observations)
-    return ActiveSets(gram, sets.gates, (noise.rate + 0.5 * left) / torch._standard_gamma(shape))
-
-
-@dataclass(frozen=True)
-class _State:
-    """What every gate would do, given the others.
-
-    Attributes:
-        open_: Probability of being open, shape ``(C, G)``.
-        weights: Weight in the choice of the next flip, shape ``(C, G)``.
-        phi: Its sum over gates, shape ``(C,)``.
-    """
-
-    open_: Tensor
-    weights: Tensor
-    phi: Tensor
-
-
-def _state(sets: ActiveSets, problem: LinearProblem, options: GibbsOptions) -> _State:
-    r"""All from one exponential an entry: with :math:`E = e^{\mp\text{odds}}` (minus where open),
-    :math:`2 w = f + f E + 1` where open, and :math:`f + f E + E` where shut."""
-    odds = sets.log_odds() + problem.prior.conditional_log_odds(sets.gates.double())
-    floor = options.exploration / problem.num_groups
-    against = torch.where(sets.gates, -odds, odds).clamp_(max=_LARGEST_ODDS).exp_()
-    weights = torch.where(sets.gates, 1.0, against).add_(against, alpha=floor).add_(floor).mul_(0.5)
-    stay = (1.0 + against).reciprocal_()
-    return _State(torch.where(sets.gates, stay, 1.0 - stay), weights, weights.sum(1))
-
-
-def _choose(weights: Tensor) -> Tensor:
-    """One index a row. By inversion, which takes one uniform number where ``multinomial`` takes many."""
-    cumulative = weights.cumsum(1)
-    places = torch.rand(len(cumulative), 1, dtype=torch.float64) * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, places).clamp(max=cumulative.shape[1] - 1)[:, 0]
-
-
-def _move_noise(
-    gram: Gram, sets: ActiveSets, problem: LinearProblem, options: GibbsOptions, width: float
-) -> ActiveSets:
-    """A Metropolis step of every chain on log σ², under the posterior times φ."""
-    prior = problem.noise
-    assert isinstance(prior, InverseGamma)
-    step = width * torch.randn(len(sets.variances), dtype=torch.float64)
-    other = ActiveSets(gram, sets.gates, sets.variances * step.exp())
-
-    def target(at: ActiveSets) -> Tensor:
-        phi = _state(at, problem, options).phi.log()
-        log_prior: Tensor = prior.log_density_of_log(at.variances.log())
-        result: Tensor = at.log_likelihood + log_prior + phi
-        return result
-
-    ratio = target(other) - target(sets)
-    accepted = torch.rand(len(ratio), dtype=torch.float64).log() < ratio
-    sets.take(other, accepted)
-    return sets
-
-
 def _empty(sets: ActiveSets) -> _Sums:
     chains, count = sets.gates.shape
     columns = count * sets.width
@@ -237,15 +172,14 @@ def _empty(sets: ActiveSets) -> _Sums:
     return _Sums(zeros(chains), zeros(chains, count), zeros(chains, columns), zeros(chains, columns))
 
 
-def _record(sums: _Sums, sets: ActiveSets, state: _State) -> None:
+def _record(sums: _Sums, sets: ActiveSets, state: Conditionals) -> None:
     weight = 1.0 / state.phi
-    mean, variance = sets.conditional_moments()
-    share = weight[:, None] * state.open_
+    share = state.open_ * weight[:, None]
     by_column = share if sets.width == 1 else share.repeat_interleave(sets.width, 1)
     sums.weight += weight
     sums.pip += share
-    sums.mean.addcmul_(by_column, mean)
-    sums.second.addcmul_(by_column, variance.addcmul_(mean, mean))
+    sums.mean.addcmul_(by_column, state.mean)
+    sums.second.addcmul_(by_column, state.variance.addcmul_(state.mean, state.mean))
     sums.gates.append(sets.gates.to(torch.uint8))
     sums.variances.append(sets.variances.clone() if sets.conjugate is None else sets.rate.clone())
     sums.weights.append(weight)

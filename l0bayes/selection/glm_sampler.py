@@ -43,8 +43,8 @@ class TiltedPrior(InclusionPrior):
     def log_prob(self, gates: Tensor) -> Tensor:
         return super().log_prob(gates) + gates @ self._tilt(gates)
 
-    def conditional_log_odds(self, gates: Tensor) -> Tensor:
-        return super().conditional_log_odds(gates) + self._tilt(gates)
+    def log_odds_beside(self, others: Tensor, count: int) -> Tensor:
+        return super().log_odds_beside(others, count) + self._tilt(others)
 
     def _tilt(self, like: Tensor) -> Tensor:
         assert self.tilt is not None

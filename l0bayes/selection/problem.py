@@ -91,11 +91,22 @@ class InclusionPrior:
         Returns:
             Tensor broadcastable to ``gates``.
         """
+        return self.log_odds_beside(gates.sum(-1, keepdim=True) - gates, gates.shape[-1])
+
+    def log_odds_beside(self, others: Tensor, count: int) -> Tensor:
+        """Prior log odds of every gate when so many of the others are open.
+
+        Args:
+            others: Number of other gates that are open, shape ``(..., G)`` or ``(..., 1)``.
+            count: Number of gates G.
+
+        Returns:
+            Tensor broadcastable to ``(..., G)``.
+        """
         if self.log_odds is not None:
-            return self.log_odds.to(gates)
-        a, b = self._beta(gates)
-        others = gates.sum(-1, keepdim=True) - gates
-        return torch.log(a + others) - torch.log(b + gates.shape[-1] - 1 - others)
+            return self.log_odds.to(others)
+        a, b = self._beta(others)
+        return torch.log(a + others) - torch.log(b + (count - 1.0) - others)
 
     def inclusion(self, count: int) -> Tensor:
         """Marginal prior inclusion probability of every gate, shape ``(count,)``.

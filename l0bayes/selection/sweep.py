@@ -3,10 +3,10 @@ r"""Active sets of many chains, with what every flip of a gate would change."""
 from __future__ import annotations
 
 import math
+from copy import copy
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
 from l0bayes.selection.gram import Gram
 
@@ -51,6 +51,7 @@ class ActiveSets:
         self.groups = len(members)
         self.gram = gram
         self.conjugate = gram.conjugate
+        self.degrees = gram.degrees if self.conjugate is not None else math.nan
         pads = self.groups * self.width - problem.num_columns
         size = self.fixed + problem.num_columns + pads
         order, spare = [*range(self.fixed)], self.fixed + problem.num_columns
@@ -95,11 +96,10 @@ class ActiveSets:
             [self.gates.new_ones(count, fixed), self.gates.repeat_interleave(self.width, 1)], 1
         )
         used = active.sum(1)
-        slots = max(_FIRST_SLOTS, int(used.max()) + self.width + 2)
-        # Active columns first, in order; what follows them is not used.
-        place = torch.argsort((~active).to(torch.int8), dim=1, stable=True)[:, :slots]
-        slots = place.shape[1]
+        slots = min(active.shape[1], max(_FIRST_SLOTS, int(used.max()) + self.width + 2))
         held = torch.arange(slots) < used[:, None]
+        place = torch.zeros(count, slots, dtype=torch.long)
+        place[held] = active.nonzero()[:, 1]  # both go chain by chain, in order
         self.active, self.place, self.held = active, place, held
         tau = self.precision(self.variances)
         self.log_tau = torch.log(tau.clamp(min=1e-300))
@@ -116,11 +116,10 @@ class ActiveSets:
         mean_half = torch.linalg.solve_triangular(factor, target[:, :, None], upper=False)
         inverse = torch.cholesky_inverse(factor)
         self.inverse = torch.where(both, inverse, 0.0)
-        mean = torch.linalg.solve_triangular(factor.mT, mean_half, upper=True)[:, :, 0]
-        pivot = self.moments.diagonal() / scale + tau - half.square().sum(1)
-        residual = self.vector / scale - (half * mean_half).sum(1)
-        self.pivot = pivot.masked_scatter(active, self.inverse.diagonal(dim1=1, dim2=2)[held])
-        self.residual = residual.masked_scatter(active, mean[held])
+        self.mean = torch.linalg.solve_triangular(factor.mT, mean_half, upper=True)[:, :, 0]
+        self.pivot = self.moments.diagonal() / scale + tau - half.square().sum(1)
+        self.residual = self.vector / scale - torch.bmm(mean_half.mT, half)[:, 0]
+        self._put_active()
         # Log density of the data given the model, but for the prior precisions' half logarithms, which
         # are added here for active columns.
         log_det = factor.diagonal(dim1=1, dim2=2).log().sum(1)
@@ -186,7 +185,7 @@ class ActiveSets:
         sign = torch.where(self.gates, 1.0, -1.0)
         # Rounding can leave a gate that explains all with a share beyond 1.
         share = (sign * quadratic / self.rate[:, None]).clamp_(min=-1.0 + 1e-12)
-        gain: Tensor = share.log1p_().mul_(sign).mul_(self.gram.degrees)
+        gain: Tensor = share.log1p_().mul_(sign).mul_(self.degrees)
         return gain
 
     def conditional_moments(self) -> tuple[Tensor, Tensor]:
@@ -211,7 +210,7 @@ class ActiveSets:
         if self.conjugate is None:
             return torch.ones_like(quadratic)
         rate = self.rate[:, None] - torch.where(self.gates, 0.0, quadratic)
-        scale: Tensor = rate.clamp(min=1e-300) / (self.gram.degrees - 1.0)
+        scale: Tensor = rate.clamp(min=1e-300) / (self.degrees - 1.0)
         return scale
 
     # ---- flips -----------------------------------------------------------------------------------
@@ -224,67 +223,102 @@ class ActiveSets:
         """
         first = self.fixed + group * self.width
         opening = ~self.gates[self.chains, group]
-        if int(self.held.sum(1).max()) + self.width > self.held.shape[1]:
-            self._more_slots()
+        needed = int(self.held.sum(1).max()) + self.width
+        if needed > self.held.shape[1]:
+            self._reserve(max(needed, math.ceil(1.5 * self.held.shape[1])))
         for member in range(self.width):
             self._flip_column(first + member, opening)
         self.gates[self.chains, group] = opening
+        self._put_active()
         if self.width > 1:
             self._own_block(group, first, opening)
 
     def _flip_column(self, column: Tensor, opening: Tensor) -> None:
+        """All but the active entries of ``pivot`` and ``residual``, which come from the slots."""
         chains = self.chains
         scale = self.variances[:, None]
-        at = torch.where(self.held, self.place, 0)
-        # Opening: u = V a with a the column's products with the active ones; shutting: a column of V.
-        products = self.moments[at, column[:, None]] / scale
-        products = torch.where(self.held, products, 0.0)
+        own_slot = ((self.place == column[:, None]) & self.held).to(torch.int8).argmax(1)
+        # Opening: u = V a with a the column's products with the active ones; shutting: a column of V. Rows of
+        # V that no column holds are zero.
+        products = self.moments[self.place, column[:, None]] / scale
         opened = torch.bmm(self.inverse, products[:, :, None])[:, :, 0]
-        is_it = (self.place == column[:, None]) & self.held
-        own = is_it.to(torch.int8).argmax(1)
-        shut = self.inverse[chains, :, own]
-        u = torch.where(opening[:, None], opened, shut)
-        # Products of the column with what is not active, all else swept out; the sign as in the sweep. In
-        # place and without a copy of the rows of the moments: this is where large problems spend their time.
-        f = embedding_bag(at, self.moments, per_sample_weights=-u, mode="sum")
-        f += self.moments[column] * opening[:, None]
-        f /= scale
-        chain, slot = self.held.nonzero(as_tuple=True)
-        f[chain, self.place[chain, slot]] = u[chain, slot]
-        pivot = self.pivot[chains, column]
-        residual = self.residual[chains, column]
-        delta = pivot
-        step = f / delta[:, None]
-        self.residual.addcmul_(step, residual[:, None], value=-1.0)
-        # Outward for what leaves the side it is on, inward for the rest.
-        step.mul_(f).mul_((opening[:, None] ^ self.active).to(step.dtype).mul_(2.0).sub_(1.0))
-        self.pivot -= step
-        if self.width > 1:
-            gated = f[:, self.fixed :].reshape(len(chains), self.groups, self.width)
-            status = (opening[:, None] ^ self.active)[:, self.fixed :].reshape(gated.shape)[:, :, :1]
-            signs = torch.where(status, 1.0, -1.0) / delta[:, None, None]
-            self.blocks = self.blocks - (signs * gated)[..., None] * gated[:, :, None, :]
+        u = torch.where(opening[:, None], opened, self.inverse[chains, :, own_slot])
+        f = self._products_left(column, u, opening).div_(scale)
+        # Active entries of pivot and residual may be stale within a group; slots never are.
+        delta = torch.where(opening, self.pivot[chains, column], self.inverse[chains, own_slot, own_slot])
+        left = torch.where(opening, self.residual[chains, column], self.mean[chains, own_slot])
+        coefficient = left / delta
         sign = torch.where(opening, 1.0, -1.0) / delta
+        self.residual.addcmul_(f, coefficient[:, None], value=-1.0)
+        if self.width > 1:
+            self._update_blocks(f, u, delta, opening)
+        self.pivot.addcmul_(f * sign[:, None], f, value=-1.0)
         self.inverse.baddbmm_((sign[:, None] * u)[:, :, None], u[:, None, :])
+        self.mean.addcmul_(u, coefficient[:, None], value=-1.0)
         # The column's own row: a free slot where it opens, nothing where it shuts.
-        free = (~self.held).to(torch.int8).argmax(1)
-        slot = torch.where(opening, free, own)
+        slot = torch.where(opening, (~self.held).to(torch.int8).argmax(1), own_slot)
         row = torch.where(opening[:, None], -u / delta[:, None], 0.0)
         self.inverse[chains, slot] = row
         self.inverse[chains, :, slot] = row
         self.inverse[chains, slot, slot] = torch.where(opening, 1.0 / delta, 0.0)
+        self.mean[chains, slot] = torch.where(opening, coefficient, 0.0)
         self.place[chains, slot] = column
         self.held[chains, slot] = opening
         self.active[chains, column] = opening
         self.pivot[chains, column] = 1.0 / delta
-        self.residual[chains, column] = residual / delta
-        tau = self.log_tau[chains, column]
-        change = 0.5 * tau - 0.5 * torch.log(delta) + 0.5 * residual.square() / delta
-        other = 0.5 * tau + 0.5 * torch.log(delta) + 0.5 * residual.square() / delta
-        self.log_likelihood = self.log_likelihood + torch.where(opening, change, -other)
+        self.residual[chains, column] = coefficient
+        gained = 0.5 * coefficient.square() * delta
+        tau = 0.5 * self.log_tau[chains, column]
+        half_log = 0.5 * torch.log(delta)
+        self.log_likelihood = self.log_likelihood + torch.where(
+            opening, tau - half_log + gained, -(tau + half_log + gained)
+        )
         if self.conjugate is not None:
-            gained = 0.5 * residual.square() / delta
             self.rate = self.rate - torch.where(opening, gained, -gained)
+
+    def _products_left(self, column: Tensor, u: Tensor, opening: Tensor) -> Tensor:
+        """Products of the column (where it opens) with all others, less what u says of the active ones.
+
+        A sparse matrix times the moments: this is where large problems spend their time.
+        """
+        entries = torch.cat([-u, opening.to(u.dtype)[:, None]], 1)
+        columns = torch.cat([self.place, column[:, None]], 1)
+        rows = self.chains[:, None].expand_as(columns)
+        size = (len(u), len(self.moments))
+        sparse = torch.sparse_coo_tensor(
+            torch.stack([rows.flatten(), columns.flatten()]), entries.flatten(), size, check_invariants=False
+        )
+        product: Tensor = torch.sparse.mm(sparse, self.moments)
+        return product
+
+    def _update_blocks(self, f: Tensor, u: Tensor, delta: Tensor, opening: Tensor) -> None:
+        """Outward for what leaves the side it is on, inward for the rest."""
+        chain, slot = self.held.nonzero(as_tuple=True)
+        f = f.clone()
+        f[chain, self.place[chain, slot]] = u[chain, slot]
+        gated = f[:, self.fixed :].reshape(len(f), self.groups, self.width)
+        status = (opening[:, None] ^ self.active)[:, self.fixed :].reshape(gated.shape)[:, :, :1]
+        signs = torch.where(status, 1.0, -1.0) / delta[:, None, None]
+        self.blocks = self.blocks - (signs * gated)[..., None] * gated[:, :, None, :]
+
+    def _put_active(self) -> None:
+        """Active entries of ``pivot`` and ``residual``, from the slots."""
+        chain, slot = self.held.nonzero(as_tuple=True)
+        place = self.place[chain, slot]
+        self.holders = chain, slot, place
+        self.pivot[chain, place] = self.inverse[chain, slot, slot]
+        self.residual[chain, place] = self.mean[chain, slot]
+
+    def at(self, variances: Tensor) -> ActiveSets:
+        """The same models at other noise variances.
+
+        Args:
+            variances: Shape ``(C,)``.
+        """
+        other = copy(self)
+        other.variances = variances
+        other.rebuild()
+        return other
 
     def take(self, other: ActiveSets, chosen: Tensor) -> None:
         """The state of another in some chains; its gates are the same.
@@ -293,21 +327,17 @@ class ActiveSets:
             other: From where.
             chosen: Which chains, shape ``(C,)``.
         """
-        while other.held.shape[1] < self.held.shape[1]:
-            other._more_slots()
-        while self.held.shape[1] < other.held.shape[1]:
-            self._more_slots()
-        slots = min(self.held.shape[1], other.held.shape[1])
-        names = ["pivot", "residual", "log_likelihood", "variances", "log_tau", "place", "held", "inverse"]
+        slots = max(self.held.shape[1], other.held.shape[1])
+        self._reserve(slots)
+        other._reserve(slots)
+        names = ["pivot", "residual", "log_likelihood", "variances", "log_tau"]
+        names += ["place", "held", "inverse", "mean"]
         names += ["blocks"] if self.width > 1 else []
         for name in names:
             mine, theirs = getattr(self, name), getattr(other, name)
-            if name in ("place", "held"):
-                mine, theirs = mine[:, :slots], theirs[:, :slots]
-            if name == "inverse":
-                mine, theirs = mine[:, :slots, :slots], theirs[:, :slots, :slots]
             where = chosen.reshape(-1, *(1 for _ in mine.shape[1:]))
             setattr(self, name, torch.where(where, theirs, mine))
+        self._put_active()
 
     def _own_block(self, group: Tensor, first: Tensor, opening: Tensor) -> None:
         chains, w = self.chains, self.width
@@ -322,8 +352,11 @@ class ActiveSets:
         opened = self.inverse[chains[:, None, None], slot[:, :, None], slot[:, None, :]]
         self.blocks[chains, group] = torch.where(opening[:, None, None], opened, shut)
 
-    def _more_slots(self) -> None:
-        more = max(self.width + 2, math.ceil(0.5 * self.held.shape[1]))
-        self.inverse = torch.nn.functional.pad(self.inverse, (0, more, 0, more))
-        self.place = torch.nn.functional.pad(self.place, (0, more))
-        self.held = torch.nn.functional.pad(self.held, (0, more))
+    def _reserve(self, slots: int) -> None:
+        """Room for so many active columns, where there is less."""
+        more = slots - self.held.shape[1]
+        if more > 0:
+            self.inverse = torch.nn.functional.pad(self.inverse, (0, more, 0, more))
+            self.mean = torch.nn.functional.pad(self.mean, (0, more))
+            self.place = torch.nn.functional.pad(self.place, (0, more))
+            self.held = torch.nn.functional.pad(self.held, (0, more))

@@ -63,7 +63,7 @@ def _log_evidences(posterior: SelectionPosterior, models: Tensor) -> Tensor:
         log_likelihood: Tensor = ActiveSets(gram, models, variance.expand(len(models))).log_likelihood
         return log_likelihood + prior
 
-    nodes, log_weights = noise_rule(Gram.of(problem), lambda variance: torch.logsumexp(at(variance), 0))
-    values = torch.stack([at(node) + weight for node, weight in zip(nodes, log_weights, strict=True)])
+    rule = noise_rule(Gram.of(problem), lambda variance: torch.logsumexp(at(variance), 0))
+    values = torch.stack([at(variance) for variance in rule.variances]) + rule.log_weights[:, None]
     total: Tensor = torch.logsumexp(values, 0)
     return total

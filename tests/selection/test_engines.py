@@ -18,10 +18,10 @@ from tests.selection.problems import problem
         (12, {}, "exact"),
         (20, {}, "exact"),
         (21, {}, "gibbs"),
-        (17, {"noise": InverseGamma()}, "exact"),
-        (18, {"noise": InverseGamma()}, "gibbs"),
+        (20, {"noise": InverseGamma()}, "exact"),
         (20, {"noise": InverseGamma(), "slab_scaled_by_noise": True}, "exact"),
         (30, {"groups": torch.arange(30) // 3}, "exact"),
+        (51, {"groups": torch.arange(51) // 3}, "gibbs"),  # 17 gates, and nine times the work of columns
     ],
 )
 def test_auto_takes_all_models_where_that_is_quick(
