@@ -9,6 +9,7 @@ from torch import Tensor
 
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.gram import Gram
+from l0bayes.selection.group_sweep import active_sets
 from l0bayes.selection.problem import LinearProblem
 from l0bayes.selection.result import ModelDraws, SelectionPosterior
 from l0bayes.selection.sweep import ActiveSets
@@ -85,7 +86,7 @@ def _distinct(draws: ModelDraws) -> tuple[ModelDraws, Tensor]:
 
 
 def _conditionals(gram: Gram, problem: LinearProblem, gates: Tensor, variances: Tensor) -> _Part:
-    sets = ActiveSets(gram, gates.bool(), variances)
+    sets = active_sets(gram, gates.bool(), variances)
     odds = sets.log_odds() + problem.prior.conditional_log_odds(gates)
     columns = sets.columns - sets.fixed
     mean, variance = sets.conditional_moments()

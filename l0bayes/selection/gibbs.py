@@ -12,6 +12,7 @@ from torch import Tensor
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.conditionals import Conditionals
 from l0bayes.selection.gram import Gram
+from l0bayes.selection.group_sweep import active_sets
 from l0bayes.selection.noise_moves import NoiseMoves
 from l0bayes.selection.problem import InverseGamma, LinearProblem, default_draws
 from l0bayes.selection.resampling import systematic_indices
@@ -156,13 +157,13 @@ def _begin(gram: Gram, start: Tensor | None, chains: int) -> ActiveSets:
     variances = guess.expand(chains).clone()
     nothing = torch.zeros(chains, count, dtype=torch.bool)
     if start is None:
-        sets = ActiveSets(gram, nothing[:1], variances[:1])
+        sets = active_sets(gram, nothing[:1], variances[:1])
         alone = sets.log_odds() + problem.prior.conditional_log_odds(nothing[:1].double())
         start = torch.sigmoid(alone)[0]
         # Many columns that are alike all look good alone: no more than a few of them at once.
         start = start * min(1.0, 10.0 / max(float(start.sum()), 1e-300))
     gates = torch.rand(chains, count, dtype=torch.float64) < start.to(torch.float64).expand(chains, count)
-    return ActiveSets(gram, gates, variances)
+    return active_sets(gram, gates, variances)
 
 
 def _empty(sets: ActiveSets) -> _Sums:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from l0bayes.selection.gram import Gram
+from l0bayes.selection.group_sweep import active_sets
 from l0bayes.selection.result import SelectionPosterior
-from l0bayes.selection.sweep import ActiveSets
 
 __all__ = ["joint_moments"]
 
@@ -42,7 +42,7 @@ def joint_moments(posterior: SelectionPosterior) -> tuple[Tensor, Tensor]:
     second = gram.vector.new_zeros((k + p) * (k + p))
     size = max(1, _CHUNK_ELEMENTS // (p * 24))
     for some, share in zip(rows.split(size), weights.split(size), strict=True):
-        sets = ActiveSets(gram, some[:, :-1].bool(), some[:, -1])
+        sets = active_sets(gram, some[:, :-1].bool(), some[:, -1])
         # What fills up groups of unequal size is no column of the problem; it is held, and 0.
         place = sets.order[sets.place]
         held = sets.held & (place < k + p)

@@ -31,17 +31,22 @@ class ActiveSets:
     .. math:: \tfrac12\log\tau_j - \tfrac12\log d_j + \tfrac12 r_j^2/d_j \quad\text{(out)}, \qquad
         \tfrac12\log\tau_j + \tfrac12\log d_j + \tfrac12 r_j^2/d_j \quad\text{(in)}
 
-    and for a group the same with its block D in the place of d. Where an unknown noise can be integrated
+    Where an unknown noise can be integrated
     out (:attr:`Gram.conjugate`) all is at :math:`\sigma^2 = 1`, and with
     :math:`Q = b + \tfrac12 y'Wy - \tfrac12 b_S'm` the last term becomes
-    :math:`\mp\alpha\log(1 \mp \tfrac12 r_j^2/(d_j Q))`. Columns without a gate are always active. Groups of
-    unequal size are filled up with columns of zeros, which change nothing.
+    :math:`\mp\alpha\log(1 \mp \tfrac12 r_j^2/(d_j Q))`. Columns without a gate are always active. Gates
+    of several columns are :class:`~l0bayes.selection.group_sweep.ActiveGroups`.
 
     Args:
         gram: Second moments of the problem.
         gates: The models to begin with, zeros and ones of shape ``(C, G)``.
         variances: Noise variance of every chain, shape ``(C,)``.
     """
+
+    _by_chain: tuple[str, ...] = (
+        *("pivot", "residual", "log_likelihood", "variances", "log_tau"),
+        *("place", "held", "inverse", "mean"),
+    )
 
     def __init__(self, gram: Gram, gates: Tensor, variances: Tensor) -> None:
         problem = gram.problem
@@ -131,52 +136,19 @@ class ActiveSets:
         self.log_likelihood = self.gram.log_constant(self.variances) + prior - log_det + quadratic
         if self.conjugate is not None:
             self.rate = self.conjugate.rate + 0.5 * self.gram.square - quadratic
-        if self.width > 1:
-            self.blocks = self._all_blocks(half, tau)
+        self._rebuilt(half, tau)
 
-    def _all_blocks(self, half: Tensor, tau: Tensor) -> Tensor:
-        count, w = len(self.gates), self.width
-        gated = self.moments[self.fixed :, self.fixed :].reshape(self.groups, w, self.groups, w)
-        own = gated.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
-        blocks = own / self.variances[:, None, None, None]
-        blocks = blocks + torch.diag_embed(tau[:, self.fixed :].reshape(count, self.groups, w))
-        part = half[:, :, self.fixed :].reshape(count, -1, self.groups, w)
-        blocks = blocks - torch.einsum("ckga,ckgb->cgab", part, part)
-        return self._put_inverse(blocks, self.gates)
-
-    def _put_inverse(self, blocks: Tensor, gates: Tensor) -> Tensor:
-        """Blocks of V in the place of those of open groups."""
-        chain, group = gates.nonzero(as_tuple=True)
-        if len(chain):
-            first = self.fixed + group * self.width
-            columns = first[:, None] + torch.arange(self.width)
-            slot = self._slots(chain, columns)
-            blocks[chain, group] = self.inverse[chain[:, None, None], slot[:, :, None], slot[:, None, :]]
-        return blocks
-
-    def _slots(self, chain: Tensor, columns: Tensor) -> Tensor:
-        """Slots of active columns, shape of ``columns``."""
-        here = (self.place[chain][:, None, :] == columns[:, :, None]) & self.held[chain][:, None, :]
-        return here.to(torch.int8).argmax(-1)
+    def _rebuilt(self, half: Tensor, tau: Tensor) -> None:
+        """What else is kept, from scratch."""
 
     # ---- what the gates would do -----------------------------------------------------------------
 
     def log_odds(self) -> Tensor:
         """Log Bayes factor of every gate given the others, without the prior's odds; shape ``(C, G)``."""
-        tau = self.log_tau[:, self.fixed :]
         residual, pivot = self.residual[:, self.fixed :], self.pivot[:, self.fixed :]
         sign = torch.where(self.gates, 0.5, -0.5)
-        if self.width == 1:
-            single: Tensor = 0.5 * tau + sign * torch.log(pivot)
-            return single + self._gain(0.5 * residual.square() / pivot)
-        count = len(self.gates)
-        residual = residual.reshape(count, self.groups, self.width, 1)
-        factor = torch.linalg.cholesky(self.blocks)
-        half = torch.linalg.solve_triangular(factor, residual, upper=False)
-        log_det = 2.0 * factor.diagonal(dim1=2, dim2=3).log().sum(-1)
-        prior = 0.5 * tau.reshape(count, self.groups, self.width).sum(-1)
-        odds: Tensor = prior + sign * log_det
-        return odds + self._gain(0.5 * half.square().sum((-1, -2)))
+        odds: Tensor = 0.5 * self.log_tau[:, self.fixed :] + sign * torch.log(pivot)
+        return odds + self._gain(0.5 * residual.square() / pivot)
 
     def _gain(self, quadratic: Tensor) -> Tensor:
         """What the fit of a group adds to the log likelihood, from its quadratic form; shape ``(C, G)``."""
@@ -191,19 +163,9 @@ class ActiveSets:
     def conditional_moments(self) -> tuple[Tensor, Tensor]:
         """Mean and variance of every gated coefficient if its gate were open, each ``(C, G * width)``."""
         residual, pivot = self.residual[:, self.fixed :], self.pivot[:, self.fixed :]
-        if self.width == 1:
-            mean = torch.where(self.gates, residual, residual / pivot)
-            variance = torch.where(self.gates, pivot, 1.0 / pivot)
-            return mean, variance * self._scale(0.5 * residual.square() / pivot)
-        count = len(self.gates)
-        inverse = torch.linalg.inv(self.blocks)
-        stacked = residual.reshape(count, self.groups, self.width)
-        solved = (inverse @ stacked[..., None])[..., 0]
-        gates = self.gates[:, :, None]
-        mean = torch.where(gates, stacked, solved)
-        variance = torch.where(gates, self.blocks.diagonal(dim1=2, dim2=3), inverse.diagonal(dim1=2, dim2=3))
-        scale = self._scale(0.5 * (residual.reshape(stacked.shape) * solved).sum(-1))
-        return mean.flatten(1), (variance * scale[..., None]).flatten(1)
+        mean = torch.where(self.gates, residual, residual / pivot)
+        variance = torch.where(self.gates, pivot, 1.0 / pivot)
+        return mean, variance * self._scale(0.5 * residual.square() / pivot)
 
     def _scale(self, quadratic: Tensor) -> Tensor:
         """Posterior mean of the noise variance with each gate open; 1 where it is not integrated out."""
@@ -230,8 +192,13 @@ class ActiveSets:
             self._flip_column(first + member, opening)
         self.gates[self.chains, group] = opening
         self._put_active()
-        if self.width > 1:
-            self._own_block(group, first, opening)
+        self._flipped(group, opening)
+
+    def _changing(self, f: Tensor, u: Tensor, delta: Tensor, opening: Tensor) -> None:
+        """What else is kept, before a column changes sides."""
+
+    def _flipped(self, group: Tensor, opening: Tensor) -> None:
+        """What else is kept, after a group has changed sides."""
 
     def _flip_column(self, column: Tensor, opening: Tensor) -> None:
         """All but the active entries of ``pivot`` and ``residual``, which come from the slots."""
@@ -250,8 +217,7 @@ class ActiveSets:
         coefficient = left / delta
         sign = torch.where(opening, 1.0, -1.0) / delta
         self.residual.addcmul_(f, coefficient[:, None], value=-1.0)
-        if self.width > 1:
-            self._update_blocks(f, u, delta, opening)
+        self._changing(f, u, delta, opening)
         self.pivot.addcmul_(f * sign[:, None], f, value=-1.0)
         self.inverse.baddbmm_((sign[:, None] * u)[:, :, None], u[:, None, :])
         self.mean.addcmul_(u, coefficient[:, None], value=-1.0)
@@ -291,16 +257,6 @@ class ActiveSets:
         product: Tensor = torch.sparse.mm(sparse, self.moments)
         return product
 
-    def _update_blocks(self, f: Tensor, u: Tensor, delta: Tensor, opening: Tensor) -> None:
-        """Outward for what leaves the side it is on, inward for the rest."""
-        chain, slot = self.held.nonzero(as_tuple=True)
-        f = f.clone()
-        f[chain, self.place[chain, slot]] = u[chain, slot]
-        gated = f[:, self.fixed :].reshape(len(f), self.groups, self.width)
-        status = (opening[:, None] ^ self.active)[:, self.fixed :].reshape(gated.shape)[:, :, :1]
-        signs = torch.where(status, 1.0, -1.0) / delta[:, None, None]
-        self.blocks = self.blocks - (signs * gated)[..., None] * gated[:, :, None, :]
-
     def _put_active(self) -> None:
         """Active entries of ``pivot`` and ``residual``, from the slots."""
         chain, slot = self.held.nonzero(as_tuple=True)
@@ -330,27 +286,11 @@ class ActiveSets:
         slots = max(self.held.shape[1], other.held.shape[1])
         self._reserve(slots)
         other._reserve(slots)
-        names = ["pivot", "residual", "log_likelihood", "variances", "log_tau"]
-        names += ["place", "held", "inverse", "mean"]
-        names += ["blocks"] if self.width > 1 else []
-        for name in names:
+        for name in self._by_chain:
             mine, theirs = getattr(self, name), getattr(other, name)
             where = chosen.reshape(-1, *(1 for _ in mine.shape[1:]))
             setattr(self, name, torch.where(where, theirs, mine))
         self._put_active()
-
-    def _own_block(self, group: Tensor, first: Tensor, opening: Tensor) -> None:
-        chains, w = self.chains, self.width
-        columns = first[:, None] + torch.arange(w)
-        at = torch.where(self.held, self.place, 0)
-        cross = self.moments[at[:, :, None], columns[:, None, :]] / self.variances[:, None, None]
-        cross = torch.where(self.held[:, :, None], cross, 0.0)
-        own = self.moments[columns[:, :, None], columns[:, None, :]] / self.variances[:, None, None]
-        own = own + torch.diag_embed(torch.exp(self.log_tau.gather(1, columns)))
-        shut = own - cross.mT @ (self.inverse @ cross)
-        slot = self._slots(chains, columns)
-        opened = self.inverse[chains[:, None, None], slot[:, :, None], slot[:, None, :]]
-        self.blocks[chains, group] = torch.where(opening[:, None, None], opened, shut)
 
     def _reserve(self, slots: int) -> None:
         """Room for so many active columns, where there is less."""

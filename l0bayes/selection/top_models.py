@@ -7,9 +7,9 @@ from torch import Tensor
 
 from l0bayes.selection.glm_problem import GLMProblem
 from l0bayes.selection.gram import Gram
+from l0bayes.selection.group_sweep import active_sets
 from l0bayes.selection.noise import noise_rule
 from l0bayes.selection.result import SelectionPosterior
-from l0bayes.selection.sweep import ActiveSets
 
 __all__ = ["top_models"]
 
@@ -60,7 +60,7 @@ def _log_evidences(posterior: SelectionPosterior, models: Tensor) -> Tensor:
     prior = problem.prior.log_prob(models.double())
 
     def at(variance: Tensor) -> Tensor:
-        log_likelihood: Tensor = ActiveSets(gram, models, variance.expand(len(models))).log_likelihood
+        log_likelihood: Tensor = active_sets(gram, models, variance.expand(len(models))).log_likelihood
         return log_likelihood + prior
 
     rule = noise_rule(Gram.of(problem), lambda variance: torch.logsumexp(at(variance), 0))

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.gram import Gram
+from l0bayes.selection.group_sweep import active_sets
 from l0bayes.selection.problem import LinearProblem
 from l0bayes.selection.result import SelectionPosterior
-from l0bayes.selection.sweep import ActiveSets
 
 __all__ = ["Trust", "TrustWarning", "Verdict", "rao_blackwell", "trust_of"]
 
@@ -179,7 +179,7 @@ def rao_blackwell(
     with private_randomness(seed):
         gates = torch.rand(num_draws, problem.num_groups, dtype=torch.float64) < pip.to(torch.float64)
     variances = torch.full((num_draws,), variance, dtype=torch.float64)
-    sets = ActiveSets(Gram.of(problem), gates, variances)
+    sets = active_sets(Gram.of(problem), gates, variances)
     odds = sets.log_odds() + problem.prior.conditional_log_odds(gates.double())
     return torch.sigmoid(odds).mean(0)
 

@@ -11,6 +11,7 @@ from l0bayes.selection import InclusionPrior, InverseGamma
 from l0bayes.selection.conditionals import Conditionals
 from l0bayes.selection.glm_sampler import TiltedPrior
 from l0bayes.selection.gram import Gram
+from l0bayes.selection.group_sweep import active_sets
 from l0bayes.selection.sweep import ActiveSets
 from tests.selection.problems import DOUBLE, everything, problem
 
@@ -38,7 +39,7 @@ def sets_of(name: str, prior: InclusionPrior) -> ActiveSets:
     gates = torch.rand(CHAINS, given.num_groups) < 0.4
     gates[0] = False
     gates[1] = True
-    return ActiveSets(Gram.of(given), gates, 0.3 + torch.rand(CHAINS, dtype=DOUBLE))
+    return active_sets(Gram.of(given), gates, 0.3 + torch.rand(CHAINS, dtype=DOUBLE))
 
 
 @pytest.mark.parametrize("prior", PRIORS)
@@ -84,7 +85,7 @@ def test_a_certain_gate_leaves_finite_numbers(slab_scaled_by_noise: bool) -> Non
     x = torch.linalg.qr(given.x).Q  # the others say nothing
     given = given.replace(x=x, y=100.0 * x[:, 0], slab_scale=torch.full((5,), 1e3))
     variances = torch.full((2,), 1e-4, dtype=DOUBLE)
-    sets = ActiveSets(Gram.of(given), torch.tensor([[False] * 5, [True] + [False] * 4]), variances)
+    sets = active_sets(Gram.of(given), torch.tensor([[False] * 5, [True] + [False] * 4]), variances)
     state = Conditionals(sets, exploration=1.0)
     state.update(sets, given.prior)
     for value in (state.open_, state.cumulative, state.mean, state.variance):

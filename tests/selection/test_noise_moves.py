@@ -10,6 +10,7 @@ import torch
 from l0bayes.selection import GibbsOptions, InverseGamma
 from l0bayes.selection.conditionals import Conditionals
 from l0bayes.selection.gram import Gram
+from l0bayes.selection.group_sweep import active_sets
 from l0bayes.selection.noise_moves import NoiseMoves
 from l0bayes.selection.sweep import ActiveSets
 from tests.selection.problems import DOUBLE, everything, problem
@@ -33,13 +34,13 @@ def chains_of(name: str, chains: int, gates: torch.Tensor | None = None) -> Acti
         gates = torch.arange(given.num_groups) % 2 == 0
     gates = gates.bool().expand(chains, -1)
     torch.manual_seed(4)
-    return ActiveSets(Gram.of(given), gates, 0.5 + torch.rand(chains, dtype=DOUBLE))
+    return active_sets(Gram.of(given), gates, 0.5 + torch.rand(chains, dtype=DOUBLE))
 
 
 def log_law(sets: ActiveSets, t: torch.Tensor, *, times_phi: bool) -> torch.Tensor:
     """Of log σ² given the gates of the first chain, but for a constant."""
     given = sets.gram.problem
-    at = ActiveSets(sets.gram, sets.gates[:1].expand(len(t), -1), t.exp())
+    at = active_sets(sets.gram, sets.gates[:1].expand(len(t), -1), t.exp())
     law = at.log_likelihood + NOISE.log_density_of_log(t)
     if not times_phi:
         return law
@@ -82,7 +83,7 @@ def test_moves_lead_to_the_law_and_keep_it(name: str) -> None:
     assert abs(float(t.mean() - mean)) < 5.0 * float((variance / 4000).sqrt())
     spread = float(((fourth - variance.square()) / 4000).sqrt())
     assert abs(float((t - mean).square().mean() - variance)) < 5.0 * spread
-    fresh = ActiveSets(sets.gram, sets.gates, sets.variances)
+    fresh = active_sets(sets.gram, sets.gates, sets.variances)
     torch.testing.assert_close(sets.residual, fresh.residual, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(sets.log_likelihood, fresh.log_likelihood, rtol=1e-10, atol=1e-10)
     state_of_fresh = Conditionals(fresh, 1.0)
@@ -104,7 +105,7 @@ def test_chains_of_different_sizes_keep_their_room() -> None:
     given = problem("independent", 60, 30, noise=NOISE)
     gates = torch.zeros(4, 30, dtype=torch.bool)
     gates[0, :25] = True
-    sets = ActiveSets(Gram.of(given), gates, torch.ones(4, dtype=DOUBLE))
+    sets = active_sets(Gram.of(given), gates, torch.ones(4, dtype=DOUBLE))
     state = Conditionals(sets, 1.0)
     moves = NoiseMoves(sets, 1.0)
     for group in range(25):  # the first chain empties: what is computed anew needs less room

@@ -9,6 +9,7 @@ import torch
 
 from l0bayes.selection import InverseGamma
 from l0bayes.selection.gram import Gram
+from l0bayes.selection.group_sweep import active_sets
 from l0bayes.selection.sweep import ActiveSets
 from tests.selection.problems import DOUBLE, everything, problem
 
@@ -27,7 +28,7 @@ def sets_of(name: str, extras: bool) -> ActiveSets:
     )
     torch.manual_seed(1)
     gates = torch.rand(CHAINS, given.num_groups) < 0.3
-    return ActiveSets(Gram.of(given), gates, 0.3 + torch.rand(CHAINS, dtype=DOUBLE))
+    return active_sets(Gram.of(given), gates, 0.3 + torch.rand(CHAINS, dtype=DOUBLE))
 
 
 @pytest.mark.parametrize("extras", [False, True])
@@ -37,7 +38,7 @@ def test_flips_are_what_a_fresh_start_gives(name: str, extras: bool) -> None:
     sets = sets_of(name, extras)
     for _ in range(60):
         sets.flip(torch.randint(0, sets.groups, (CHAINS,)))
-        fresh = ActiveSets(sets.gram, sets.gates, sets.variances)
+        fresh = active_sets(sets.gram, sets.gates, sets.variances)
         for attribute in ("pivot", "residual", "log_likelihood"):
             torch.testing.assert_close(
                 getattr(sets, attribute), getattr(fresh, attribute), rtol=1e-9, atol=1e-9
@@ -64,7 +65,7 @@ def test_the_odds_of_a_gate_are_a_ratio_of_likelihoods(name: str, extras: bool) 
         for value in (True, False):
             gates = sets.gates.clone()
             gates[:, group] = value
-            both.append(marginal(ActiveSets(sets.gram, gates, sets.variances)))
+            both.append(marginal(active_sets(sets.gram, gates, sets.variances)))
         torch.testing.assert_close(odds[:, group], both[0] - both[1], rtol=1e-10, atol=1e-9)
 
 
@@ -85,8 +86,8 @@ def test_the_likelihood_is_that_of_the_dense_normal(name: str, extras: bool) -> 
 
 def test_many_open_gates_find_room() -> None:
     given = problem("independent", 60, 40)
-    sets = ActiveSets(Gram.of(given), torch.zeros(2, 40, dtype=torch.bool), torch.ones(2, dtype=DOUBLE))
+    sets = active_sets(Gram.of(given), torch.zeros(2, 40, dtype=torch.bool), torch.ones(2, dtype=DOUBLE))
     for group in range(40):
         sets.flip(torch.tensor([group, 39 - group]))
-    fresh = ActiveSets(sets.gram, torch.ones(2, 40, dtype=torch.bool), sets.variances)
+    fresh = active_sets(sets.gram, torch.ones(2, 40, dtype=torch.bool), sets.variances)
     torch.testing.assert_close(sets.log_odds(), fresh.log_odds(), rtol=1e-8, atol=1e-8)
