@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l0bayes.guides.families import FAMILIES
 from l0bayes.models.terms import column_groups, term_names
 from l0bayes.selection.engines import Engine
 from l0bayes.selection.problem import InclusionPrior
+from l0bayes.selection.relaxations import RELAXATIONS
 
 __all__ = ["check_choices", "gate_groups", "inclusion_prior", "positive", "slab_scales"]
 
@@ -32,8 +32,8 @@ def check_choices(engine: Any, guide: Any, restarts: Any) -> None:
     """
     if engine not in get_args(Engine):
         raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}; got {engine!r}")
-    if guide not in FAMILIES:
-        raise ValueError(f"guide must be one of {', '.join(FAMILIES)}; got {guide!r}")
+    if guide not in RELAXATIONS:
+        raise ValueError(f"guide must be one of {', '.join(RELAXATIONS)}; got {guide!r}")
     if not isinstance(restarts, Integral) or isinstance(restarts, bool) or restarts < 1:
         raise ValueError(f"restarts must be a whole number of at least 1, got {restarts!r}")
 

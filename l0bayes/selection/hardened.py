@@ -13,7 +13,7 @@ from l0bayes.selection.glm_problem import GLMProblem
 from l0bayes.selection.gram import Gram
 from l0bayes.selection.problem import InclusionPrior, InverseGamma, LinearProblem
 
-__all__ = ["Drawn", "Factors", "Hardened", "gate_kl", "hardened_elbos", "log_joint"]
+__all__ = ["Drawn", "Factors", "Hardened", "expected_squares", "gate_kl", "hardened_elbos", "log_joint"]
 
 _DRAWS = 500
 
@@ -97,7 +97,7 @@ def hardened_elbos(problem: LinearProblem, gram: Gram, factors: Factors) -> Hard
     if isinstance(problem, GLMProblem):
         likelihood, error = _expected_log_likelihood(problem, factors, q)
         return Hardened(likelihood - kl - quadratic, error)
-    squares = _expected_squares(problem, gram, factors, q)
+    squares = expected_squares(problem, gram, factors)
     likelihood, noise = _over_noise(problem, squares, quadratic, q.sum(1))
     return Hardened(likelihood - kl, torch.zeros_like(kl), noise)
 
@@ -146,16 +146,27 @@ def _always_kl(problem: LinearProblem, factors: Factors) -> Tensor:
     return (log_scale - factors.always_sd.log() - 0.5 + 0.5 * square).sum(1)
 
 
-def _expected_squares(problem: LinearProblem, gram: Gram, factors: Factors, q: Tensor) -> Tensor:
+def expected_squares(problem: LinearProblem, gram: Gram, factors: Factors) -> Tensor:
+    r"""Expected weighted residual sum of squares :math:`E_q \sum_i w_i (y_i - \eta_i)^2`, shape ``(R,)``.
+
+    Args:
+        problem: The problem.
+        gram: Its second moments.
+        factors: The posteriors.
+    """
+    q = torch.sigmoid(factors.logits)[:, problem.groups]
     k = problem.always.shape[1]
     mean = torch.cat([factors.always_mean, q * factors.mean], 1)
     variance = torch.cat([factors.always_sd.square(), q * factors.sd.square()], 1)
     fitted = gram.square - 2.0 * mean @ gram.vector + ((mean @ gram.matrix) * mean).sum(1)
-    # A gate is shared: its own spread moves all columns of its group together.
+    diagonal = gram.matrix.diagonal()
     spread = torch.sqrt(q * (1.0 - q)) * factors.mean
-    together = problem.groups[:, None] == problem.groups
-    inner = torch.where(together, gram.matrix[k:, k:], 0.0)
-    return fitted + variance @ gram.matrix.diagonal() + ((spread @ inner) * spread).sum(1)
+    if factors.logits.shape[1] == factors.mean.shape[1]:
+        moved = spread.square() @ diagonal[k:]
+    else:  # a shared gate's own spread moves all columns of its group together
+        together = problem.groups[:, None] == problem.groups
+        moved = ((spread @ torch.where(together, gram.matrix[k:, k:], 0.0)) * spread).sum(1)
+    return fitted + variance @ diagonal + moved
 
 
 def _expected_log_likelihood(problem: GLMProblem, factors: Factors, q: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,10 +17,10 @@ from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.glm import expand_at_ridge
 from l0bayes.selection.glm_problem import GLMProblem
 from l0bayes.selection.gram import Gram
-from l0bayes.selection.hardened import Factors, gate_kl, hardened_elbos
+from l0bayes.selection.hardened import Factors, expected_squares, gate_kl, hardened_elbos
 from l0bayes.selection.modes import mixture_of_modes
 from l0bayes.selection.problem import InverseGamma, LinearProblem
-from l0bayes.selection.relaxations import RELAXATIONS, Relaxation
+from l0bayes.selection.relaxations import RELAXATIONS, Relaxation, binary_log_likelihood
 from l0bayes.selection.result import SelectionPosterior
 
 __all__ = ["SVIOptions", "fit_gates"]
@@ -36,7 +36,7 @@ class SVIOptions:
         steps: Steps of Adam.
         particles: Draws a step, of every run.
         lr: Learning rate of slabs, in units in which the response has the size of one.
-        gate_lr: Learning rate of gates, in logits.
+        gate_lr: Learning rate of gates, in logits, and of scales and noise, in logarithms.
         temperature: Temperature of the gates at the start and at the end, between which it falls
             geometrically.
 
@@ -79,13 +79,16 @@ def fit_gates(
         - \sum_j q(z_{g(j)} \ne 0)\,\mathrm{KL}(q(\theta_j)\,\|\,p(\theta_j)) - \dots,
 
     over gates of a family, Normal slabs, Normal coefficients without a gate and a log-normal noise variance;
-    gates and coefficients are drawn, each run its own. π ~ Beta(a, b) is integrated out under its optimal
-    law. Afterwards gates count as Bernoulli with the same activity, each mode found counts once, and modes
-    k are mixed with weights :math:`\propto e^{\mathrm{ELBO}_k}`.
+    gates and coefficients are drawn, each run its own. Gates of the family ``"bernoulli"`` are not relaxed:
+    the objective is the ELBO itself, for a Gaussian problem in closed form, otherwise estimated without bias
+    by :func:`~l0bayes.selection.relaxations.binary_log_likelihood`. π ~ Beta(a, b) is integrated out under
+    its optimal law. Afterwards gates count as Bernoulli with the same activity, each mode found counts once,
+    and modes k are mixed with weights :math:`\propto e^{\mathrm{ELBO}_k}`.
 
     Args:
         problem: The problem, Gaussian or generalised.
-        family: ``"hard_concrete"``, ``"concrete"``, ``"hard_kumaraswamy"`` or ``"rectified_normal"``.
+        family: ``"hard_concrete"``, ``"concrete"``, ``"hard_kumaraswamy"``, ``"rectified_normal"`` or
+            ``"bernoulli"``.
         options: Length and width.
         num_draws: Size of the sample of models that is handed on.
         seed: Seed.
@@ -97,7 +100,7 @@ def fit_gates(
         :func:`~l0bayes.selection.modes.mixture_of_modes`).
 
     Raises:
-        ValueError: If the family is unknown or cannot be differentiated through its draws.
+        ValueError: If the family is unknown, or has no probability of its own for each gate.
     """
     options = options or SVIOptions()
     if family not in RELAXATIONS:
@@ -137,7 +140,7 @@ class _Run:
             slab = slab * math.sqrt(self._first_noise())
         self.prior_scale = torch.cat([problem.always_scale, slab])
         variance = 1.0 if self.glm is not None else self._first_noise()
-        gates, means, alone, noise = self._starts(variance)
+        gates, means, alone = self._starts(variance)
         # A step of Adam is to move every coefficient by about as much of the response.
         size = 1.0 if self.glm is not None else float(working.square)
         rows = float(working.problem.weights.sum()) if self.glm is not None else 1.0
@@ -149,9 +152,9 @@ class _Run:
             "gates": relaxation.start(gates),
             "loc": torch.zeros_like(means),
             "log_scale": alone.log().expand(count, -1),
-            "noise": torch.stack(
-                [noise.log(), torch.full_like(noise, 0.5 * math.log(2.0 / problem.num_observations))], 1
-            ),
+            "noise": torch.tensor(
+                [[math.log(variance), 0.5 * math.log(2.0 / problem.num_observations)]], dtype=torch.float64
+            ).expand(count, -1),
         }
         self.sizes = {name: value.shape[1] for name, value in parts.items()}
         self.parameters = torch.cat(list(parts.values()), 1).clone()
@@ -159,21 +162,22 @@ class _Run:
             "gates": options.gate_lr,
             "loc": options.lr,
             "log_scale": options.gate_lr,
-            "noise": options.lr,
+            "noise": options.gate_lr,
         }
         self.rates = torch.cat(
             [torch.full((n,), rates[name], dtype=torch.float64) for name, n in self.sizes.items()]
         )
 
     def _first_noise(self) -> float:
+        """With half of the response unexplained; what the ridge leaves unexplained is nothing where p > n."""
         noise = self.problem.noise
         if not isinstance(noise, InverseGamma):
             return float(noise) ** 2
         left = float(Gram.of(self.problem).square)
         return (noise.rate + 0.25 * left) / (noise.shape + 0.5 * self.rows)
 
-    def _starts(self, variance: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Gate logits, ridge means under them, spread of each coefficient alone, noise variances."""
+    def _starts(self, variance: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Gate logits, ridge means under them, spread of each coefficient alone."""
         problem, gram, count = self.problem, self.gram, self.options.restarts
         logits = 2.0 * torch.randn(count, problem.num_groups, dtype=torch.float64)
         logits[0] = 0.0
@@ -198,11 +202,7 @@ class _Run:
             ]
         diagonal = gram.matrix.diagonal() / variance
         alone = (diagonal + self.prior_scale.square().reciprocal()).rsqrt()
-        noise = torch.full((count,), variance, dtype=torch.float64)
-        if isinstance(problem.noise, InverseGamma) and self.glm is None:
-            left = gram.square - 2.0 * means @ gram.vector + ((means @ gram.matrix) * means).sum(1)
-            noise = (problem.noise.rate + 0.5 * left.clamp(min=0.0)) / (problem.noise.shape + 0.5 * self.rows)
-        return logits, means, alone, noise
+        return logits, means, alone
 
     def optimise(self) -> Factors:
         """Adam with the learning rate falling over the second half."""
@@ -251,12 +251,19 @@ class _Run:
         """Negative relaxed ELBO of every restart, without what is constant."""
         problem, k, particles = self.problem, self.k, self.options.particles
         law, loc, scale, noise_loc, noise_scale = self._read(parameters, temperature)
-        z = law.rsample((particles,))[..., self.groups]
-        theta = loc + scale * torch.randn(particles, *loc.shape, dtype=loc.dtype)
-        beta = torch.cat([theta[..., :k], z * theta[..., k:]], -1)
         precision, log_variance, penalty = self._noise(noise_loc, noise_scale)
-        likelihood = self._log_likelihood(beta, precision, log_variance).mean(0)
         logits = law.activity_logits
+        factors = Factors(logits, loc[:, k:], scale[:, k:], loc[:, :k], scale[:, :k])
+        if law.has_rsample:
+            z = law.rsample((particles,))[..., self.groups]
+            theta = loc + scale * torch.randn(particles, *loc.shape, dtype=loc.dtype)
+            beta = torch.cat([theta[..., :k], z * theta[..., k:]], -1)
+            likelihood = self._log_likelihood(beta, precision, log_variance).mean(0)
+        elif self.glm is None:
+            squares = expected_squares(problem, self.gram, factors)
+            likelihood = -0.5 * precision * squares - 0.5 * self.rows * log_variance
+        else:
+            likelihood = binary_log_likelihood(self.glm, factors, particles)
         active = torch.sigmoid(logits)[:, self.groups]
         square = loc.square() + scale.square()
         slab = square[:, k:] / problem.slab_scale.square()
