@@ -87,7 +87,7 @@ class Conditionals:
     def _of_columns(self, sets: ActiveSets, prior: InclusionPrior) -> None:
         count = sets.groups
         residual, pivot = sets.residual[:, sets.fixed :], sets.pivot[:, sets.fixed :]
-        size = (sets.held.sum(1, keepdim=True) - sets.fixed).to(torch.float64)
+        size = sets.sizes[:, None].to(torch.float64)
         half_log = 0.5 * (sets.log_tau if sets.gram.problem.slab_scaled_by_noise else sets.log_tau[:1])
         half_log = half_log[:, sets.fixed :]
         constant = half_log + prior.log_odds_beside(size, count)

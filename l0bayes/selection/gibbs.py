@@ -75,6 +75,7 @@ class _Sums:
     mean: Tensor
     second: Tensor
     gates: list[Tensor] = field(default_factory=list)
+    sizes: list[Tensor] = field(default_factory=list)
     variances: list[Tensor] = field(default_factory=list)
     weights: list[Tensor] = field(default_factory=list)
 
@@ -181,7 +182,8 @@ def _record(sums: _Sums, sets: ActiveSets, state: Conditionals) -> None:
     sums.pip += share
     sums.mean.addcmul_(by_column, state.mean)
     sums.second.addcmul_(by_column, state.variance.addcmul_(state.mean, state.mean))
-    sums.gates.append(sets.gates.to(torch.uint8))
+    sums.gates.append(sets.gates.clone())
+    sums.sizes.append(sets.sizes)
     sums.variances.append(sets.variances.clone() if sets.conjugate is None else sets.rate.clone())
     sums.weights.append(weight)
 
@@ -203,7 +205,7 @@ def _result(
     variances, weights = torch.stack(sums.variances), torch.stack(sums.weights) / total
     flat = weights.flatten()
     sizes = torch.zeros(problem.num_groups + 1, dtype=torch.float64)
-    sizes.index_add_(0, gates.sum(-1, dtype=torch.long).flatten(), flat)
+    sizes.index_add_(0, torch.cat(sums.sizes), flat)
     if sets.conjugate is not None:  # what was kept is the rate of its posterior
         variances = variances / torch._standard_gamma(torch.full_like(variances, sets.gram.degrees))
     error = _standard_errors(sums, sums.pip)

@@ -76,6 +76,11 @@ class ActiveSets:
         self.rebuild()
 
     @property
+    def sizes(self) -> Tensor:
+        """Number of open gates of every chain, shape ``(C,)``."""
+        return (self.held.sum(1) - self.fixed) // self.width
+
+    @property
     def columns(self) -> Tensor:
         """Place of every gated column of the problem among those kept here, shape ``(p,)``."""
         place = torch.empty_like(self.order)
