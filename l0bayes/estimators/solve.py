@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
-import torch
-
 from l0bayes.selection.engines import Engine, infer_gates
-from l0bayes.selection.glm_problem import GLMProblem, working_problem
+from l0bayes.selection.glm_problem import GLMProblem
 from l0bayes.selection.problem import LinearProblem
 from l0bayes.selection.result import SelectionPosterior
 from l0bayes.selection.svi import SVIOptions, fit_gates
-from l0bayes.selection.trust import Trust, judge_variational, rao_blackwell, trust_of
+from l0bayes.selection.trust import Trust, trust_of
 
 __all__ = ["solve"]
 
@@ -36,7 +34,7 @@ def solve(
     """
     if engine == "svi":
         posterior = fit_gates(problem, family=guide, options=SVIOptions(restarts=restarts), seed=seed)
-        return posterior, _variational(posterior, seed)
+        return posterior, trust_of(posterior, seed=seed)
     posterior = infer_gates(problem, cast(Engine, engine), seed=seed)
     if posterior.engine == "exact" and isinstance(problem, GLMProblem):
         return posterior, _laplace(posterior)
@@ -56,27 +54,3 @@ def _laplace(posterior: SelectionPosterior) -> Trust:
     if correction > _LARGE_CORRECTION:
         reasons.append("That is large: there is little data for the number of coefficients.")
     return Trust("doubtful" if doubtful else "exact", tuple(reasons))
-
-
-def _variational(posterior: SelectionPosterior, seed: int) -> Trust:
-    problem, found = posterior.problem, posterior.diagnostics
-    if not isinstance(problem, GLMProblem):
-        return trust_of(posterior, seed=seed)
-    # Exact conditionals of the Gaussian problem that has the same slope and curvature at the mean; where
-    # there are columns without a gate, these are found anew for each mean of the others.
-    eta = problem.offset + problem.x @ posterior.mean
-    for _ in range(20 if problem.always.shape[1] else 0):
-        near = working_problem(problem, eta)
-        rest = near.y - problem.offset - problem.x @ posterior.mean
-        weighted = problem.always * near.weights[:, None]
-        precision = torch.diag(problem.always_scale.square().reciprocal())
-        alpha = torch.linalg.solve(weighted.T @ problem.always + precision, weighted.T @ rest)
-        eta = problem.offset + problem.x @ posterior.mean + problem.always @ alpha
-    again = rao_blackwell(working_problem(problem, eta), posterior.pip, 1.0, seed=seed)
-    gaps = (again - posterior.pip).abs()
-    return judge_variational(
-        float(gaps.max()),
-        k_hat=found["k_hat"],
-        disagreement=found["disagreement"],
-        worst=int(gaps.argmax()),
-    )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.glm_problem import GLMProblem, working_problem
 from l0bayes.selection.gram import Gram
 from l0bayes.selection.group_sweep import active_sets
 from l0bayes.selection.problem import LinearProblem
@@ -93,7 +94,10 @@ def trust_of(posterior: SelectionPosterior, *, seed: int = 0) -> Trust:
     if posterior.engine == "exact":
         return Trust("exact")
     if posterior.engine == "svi":
-        again = rao_blackwell(posterior.problem, posterior.pip, _variance(posterior), seed=seed)
+        problem = posterior.problem
+        if isinstance(problem, GLMProblem):
+            problem = _working(problem, posterior.mean)
+        again = rao_blackwell(problem, posterior.pip, _variance(posterior), seed=seed)
         gaps = (again - posterior.pip).abs()
         return judge_variational(
             float(gaps.max()),
@@ -182,6 +186,23 @@ def rao_blackwell(
     sets = active_sets(Gram.of(problem), gates, variances)
     odds = sets.log_odds() + problem.prior.conditional_log_odds(gates.double())
     return torch.sigmoid(odds).mean(0)
+
+
+def _working(problem: GLMProblem, mean: Tensor) -> LinearProblem:
+    """The Gaussian problem with the same slope and curvature at the mean.
+
+    Coefficients without a gate are found anew, given the mean of the others.
+    """
+    fixed = problem.offset + problem.x @ mean
+    eta = fixed
+    for _ in range(20 if problem.always.shape[1] else 0):
+        near = working_problem(problem, eta)
+        weighted = problem.always * near.weights[:, None]
+        precision = torch.diag(problem.always_scale.square().reciprocal())
+        eta = fixed + problem.always @ torch.linalg.solve(
+            weighted.T @ problem.always + precision, weighted.T @ (near.y - fixed)
+        )
+    return working_problem(problem, eta)
 
 
 def _variance(posterior: SelectionPosterior) -> float:

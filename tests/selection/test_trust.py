@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from l0bayes.selection import GibbsOptions, enumerate_models, sample_models
+from l0bayes.selection.glm import enumerate_glm
 from l0bayes.selection.trust import TrustWarning, judge_variational, rao_blackwell, trust_of
+from tests.selection.glm_problems import make_problem
 from tests.selection.problems import problem
 
 
@@ -53,6 +55,27 @@ def test_a_variational_result_that_is_wrong_is_called_so() -> None:
     assert trust.residual is not None
     assert trust.residual > 0.05
     assert trust.worst["gate"] in (0, 1)
+
+
+@pytest.mark.parametrize("kind", ["bernoulli", "poisson"])
+def test_a_generalised_linear_model_is_judged_by_its_own_curvature(kind: str) -> None:
+    """A right posterior is left alone; columns without a gate are among what is conditioned on."""
+    exact = enumerate_glm(make_problem(kind, 200, 5, correlation=0.0))
+    right = trust_of(replace(exact, engine="svi"))
+    assert right.residual is not None
+    assert right.residual < 0.03
+    wrong = exact.pip.clone()
+    wrong[0], wrong[4] = 0.3, 0.9
+    residual = trust_of(replace(exact, engine="svi", pip=wrong)).residual
+    assert residual == pytest.approx(float((wrong - exact.pip).abs().max()), abs=0.05)
+
+
+def test_signs_that_a_fit_left_are_in_its_verdict() -> None:
+    exact = enumerate_models(problem("independent", 300, 6))
+    trust = trust_of(replace(exact, engine="svi", diagnostics={"k_hat": 0.8, "disagreement": 0.02}))
+    assert (trust.k_hat, trust.disagreement) == (0.8, 0.02)
+    assert trust.verdict == "doubtful"
+    assert "k-hat of the hardened guide is 0.80" in str(trust)
 
 
 @pytest.mark.parametrize(
