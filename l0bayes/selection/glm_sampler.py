@@ -151,15 +151,15 @@ def _expand_again(problem: GLMProblem, models: _Weighted) -> _Proposal:
     expansion = average_expansion(problem, models.modes, models.weight)
     gram = Gram.of(working_problem(problem, *expansion))
     ratio = models.log_evidence - quadratic_modes(gram, models.gates)[0].log_evidence
-    # Intercept, number of open gates, and every gate; a gate's own slope is pulled to 0 as one draw would.
-    weight = 0.5 * (models.weight + models.share) * _ROUND_DRAWS
-    size = models.gates.sum(1, keepdim=True)
-    columns = torch.cat([torch.ones_like(size), size, models.gates], 1)
-    ridge = columns.new_ones(columns.shape[1])
-    ridge[:2] = 1e-3
-    weighted = columns * weight[:, None]
-    slopes = torch.linalg.solve(columns.T @ weighted + torch.diag(ridge), weighted.T @ ratio)
-    return _Proposal(gram, slopes[1] + slopes[2:])
+    # On the number of open gates and on every gate, all centred: the ratio holds a constant of any size. Slopes
+    # are pulled to 0 as one draw would, so that what hardly varies in the sample says nothing.
+    weight = 0.5 * (models.weight + models.share)
+    columns = torch.cat([models.gates.sum(1, keepdim=True), models.gates], 1)
+    columns = columns - weight @ columns
+    weighted = _ROUND_DRAWS * weight[:, None] * columns
+    ridge = torch.eye(columns.shape[1], dtype=torch.float64)
+    slopes = torch.linalg.solve(columns.T @ weighted + ridge, weighted.T @ (ratio - weight @ ratio))
+    return _Proposal(gram, slopes[0] + slopes[1:])
 
 
 def _put_right(
