@@ -41,7 +41,9 @@ def all_evidences(
     for group in reversed(members):
         eliminated, change = system, determinant
         for column in group:
-            pivot, row = eliminated[:, 0, 0], eliminated[:, 0, 1:]
+            # Positive, but for rounding.
+            pivot = eliminated[:, 0, 0].clamp(min=2e-16 * float(matrix[column, column].detach()))
+            row = eliminated[:, 0, 1:]
             scaled = row / pivot[:, None]
             eliminated = eliminated[:, 1:, 1:] - row[:, :, None] * scaled[:, None, :]
             change = change + log_slab[column] - 0.5 * torch.log(pivot)

@@ -13,6 +13,8 @@ from l0bayes.selection.gram import Gram
 __all__ = ["ActiveSets"]
 
 _FIRST_SLOTS = 8
+# What the others leave of a column, as a share of it, below which an update loses too many digits.
+_WORN = 1e-6
 
 
 class ActiveSets:
@@ -119,7 +121,7 @@ class ActiveSets:
         inner = torch.where(both, inner, 0.0)
         diagonal = torch.where(held, tau.gather(1, place), 1.0)
         inner = inner + torch.diag_embed(diagonal)
-        factor = torch.linalg.cholesky(inner)
+        factor = _factor(inner)
         rows = torch.where(held[:, :, None], self.moments[place], 0.0) / scale[:, :, None]
         half = torch.linalg.solve_triangular(factor, rows, upper=False)
         target = torch.where(held, self.vector[place], 0.0) / scale
@@ -127,7 +129,8 @@ class ActiveSets:
         inverse = torch.cholesky_inverse(factor)
         self.inverse = torch.where(both, inverse, 0.0)
         self.mean = torch.linalg.solve_triangular(factor.mT, mean_half, upper=True)[:, :, 0]
-        self.pivot = self.moments.diagonal() / scale + tau - half.square().sum(1)
+        # Never below the prior precision, but for rounding.
+        self.pivot = torch.maximum(self.moments.diagonal() / scale + tau - half.square().sum(1), tau)
         self.residual = self.vector / scale - torch.bmm(mean_half.mT, half)[:, 0]
         self._put_active()
         # Log density of the data given the model, but for the prior precisions' half logarithms, which
@@ -193,9 +196,13 @@ class ActiveSets:
         needed = int(self.held.sum(1).max()) + self.width
         if needed > self.held.shape[1]:
             self._reserve(max(needed, math.ceil(1.5 * self.held.shape[1])))
+        self.worn = False
         for member in range(self.width):
             self._flip_column(first + member, opening)
         self.gates[self.chains, group] = opening
+        if self.worn:
+            self.rebuild()
+            return
         self._put_active()
         self._flipped(group, opening)
 
@@ -218,6 +225,8 @@ class ActiveSets:
         f = self._products_left(column, u, opening).div_(scale)
         # Active entries of pivot and residual may be stale within a group; slots never are.
         delta = torch.where(opening, self.pivot[chains, column], self.inverse[chains, own_slot, own_slot])
+        alone = torch.where(opening, delta, 1.0 / delta) * self.variances / self.moments[column, column]
+        self.worn |= bool((alone < _WORN).any())
         left = torch.where(opening, self.residual[chains, column], self.mean[chains, own_slot])
         coefficient = left / delta
         sign = torch.where(opening, 1.0, -1.0) / delta
@@ -305,3 +314,15 @@ class ActiveSets:
             self.mean = torch.nn.functional.pad(self.mean, (0, more))
             self.place = torch.nn.functional.pad(self.place, (0, more))
             self.held = torch.nn.functional.pad(self.held, (0, more))
+
+
+def _factor(matrices: Tensor) -> Tensor:
+    """Cholesky factors; of what rounding has made singular, with a ridge of the size of rounding."""
+    factor, failed = torch.linalg.cholesky_ex(matrices)
+    if bool(failed.any()):
+        ridge = 1e-13 * matrices.diagonal(dim1=-2, dim2=-1).amax(-1)[..., None, None]
+        identity = torch.eye(matrices.shape[-1], dtype=matrices.dtype)
+        factor = torch.where(
+            (failed > 0)[..., None, None], torch.linalg.cholesky(matrices + ridge * identity), factor
+        )
+    return factor

@@ -118,3 +118,18 @@ def test_wide_data_with_more_columns_than_rows() -> None:
     error = (one.pip_mcse.square() + two.pip_mcse.square()).sqrt()
     assert (gap < 5.0 * error + 1e-3).all()
     assert one.pip[[7, 300]].min() > 0.9
+
+
+@pytest.mark.parametrize("slab", [1e4, 1e6])
+@pytest.mark.parametrize("noise", [1.0, InverseGamma()])
+def test_a_column_twice_under_a_slab_far_wider_than_the_data_say(slab: float, noise: Any) -> None:
+    """What one of the two leaves of the other is 1e-10 and less of it, where updates lose their digits."""
+    given = problem("independent", 50, 5, noise=noise, slab_scale=torch.full((5,), slab))
+    x = given.x.clone()
+    x[:, 1] = x[:, 0]
+    given = given.replace(x=x)
+    exact, found = enumerate_models(given), sample_models(given, options=QUICK)
+    assert torch.isfinite(found.pip).all()
+    assert (exact.pip[0] - exact.pip[1]).abs() < 1e-4  # the same column
+    gap = (found.pip - exact.pip).abs()
+    assert (gap < 4.5 * found.pip_mcse + 1e-3).all(), gap / found.pip_mcse
