@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from l0bayes.infer.draws import draw_latents
 from l0bayes.infer.gate_parts import gate_laws
 from l0bayes.infer.result import Fit
 from l0bayes.posterior.importance import importance_weighted
@@ -25,8 +26,8 @@ def trust(fit: Fit, *, data: tuple[Any, ...] | None = None, num_draws: int = 200
     Three signs are looked for, as far as the fit shows them:
 
     * the *Rao-Blackwell residual*, where the gated weights enter through a linear predictor: by how much a
-      PIP differs from the mean of its exact conditional given the other gates, with coefficients integrated
-      out (a generalised linear model is expanded to second order first);
+      PIP differs from the mean of its exact conditional given the other gates, these drawn from the guide,
+      with coefficients integrated out (a generalised linear model is expanded to second order first);
     * *Pareto k-hat* of the hardened guide's importance ratios, where slabs have a law;
     * the *disagreement of restarts*, where there were several.
 
@@ -36,7 +37,7 @@ def trust(fit: Fit, *, data: tuple[Any, ...] | None = None, num_draws: int = 200
     Args:
         fit: What :func:`l0bayes.fit` returned.
         data: The model's arguments, all data; default: what was fitted, which must then be a tuple.
-        num_draws: Draws for k-hat.
+        num_draws: Draws of the guide, for the residual and for k-hat.
         seed: Seed of all draws.
 
     Returns:
@@ -53,7 +54,7 @@ def trust(fit: Fit, *, data: tuple[Any, ...] | None = None, num_draws: int = 200
     laws = gate_laws(fit.guide)
     if not laws:
         raise ValueError(f"fit must be of a guide with gates; {type(fit.guide).__name__} has none")
-    residual, worst = _residual(fit, arguments, seed)
+    residual, worst = _residual(fit, arguments, num_draws, seed)
     return judge_variational(
         residual, k_hat=_k_hat(fit, arguments, num_draws, seed), disagreement=_disagreement(fit), worst=worst
     )
@@ -67,39 +68,43 @@ def _k_hat(fit: Fit, data: tuple[Any, ...], num_draws: int, seed: int) -> float 
 
 
 @torch.no_grad()
-def _residual(fit: Fit, data: tuple[Any, ...], seed: int) -> tuple[float | None, int | None]:
+def _residual(fit: Fit, data: tuple[Any, ...], num_draws: int, seed: int) -> tuple[float | None, int | None]:
     try:
         linear = read_linear_model(fit.model, data, seed)
     except NotLinearError:
         return None, None
     laws = gate_laws(fit.guide)
+    if not all(site in laws for site in linear.gates):
+        return None, None
+    # Draws of the guide as it is: its gates may depend on one another.
+    draws = draw_latents(fit.guide, data, num_draws, seed)
     pip = torch.zeros(linear.problem.num_groups, dtype=torch.float64)
+    gates = torch.zeros(num_draws, linear.problem.num_groups, dtype=torch.float64)
     for site, groups in linear.gates.items():
-        if site not in laws:
-            return None, None
         pip[groups.flatten()] = laws[site].prob_active.double().flatten().cpu()
+        gates[:, groups.flatten()] = draws[site].double().flatten(1).cpu()
+    is_open = torch.zeros_like(gates)
+    for site, groups in linear.gates.items():
+        is_open[:, groups.flatten()] = (gates[:, groups.flatten()] > laws[site].activity_threshold).double()
     problem = linear.problem
     if isinstance(problem, GLMProblem):
         problem = expand_at_ridge(problem, problem.slab_scale).problem
-    gaps = (rao_blackwell(problem, pip, _variance(problem, linear, fit), seed=seed) - pip).abs()
+    variance = _variance(problem, linear, draws, gates)
+    gaps = (rao_blackwell(problem, pip, variance, gates=is_open) - pip).abs()
     return float(gaps.max()), int(gaps.argmax())
 
 
-def _variance(problem: LinearProblem, linear: LinearModel, fit: Fit) -> float:
-    """The noise variance to condition on: the one that the guide's mean leaves, where it is unknown."""
+def _variance(problem: LinearProblem, linear: LinearModel, draws: dict[str, Tensor], gates: Tensor) -> float:
+    """The noise variance to condition on: the one that the mean weights leave, where it is unknown."""
     if not isinstance(problem.noise, InverseGamma):
         return float(problem.noise) ** 2
-    laws = fit.guide.laws()
     mean = torch.zeros(problem.num_columns, dtype=torch.float64)
-    gates = torch.cat([law.prob_active.double().flatten().cpu() for law in gate_laws(fit.guide).values()])
-    order = torch.cat([groups.flatten() for groups in linear.gates.values()])
-    pip = torch.empty_like(gates)
-    pip[order] = gates
     for weight, columns in linear.weights.items():
-        slab = laws.get(f"{weight}.slab")
-        if slab is not None:
-            mean[columns.flatten()] = slab.mean.double().flatten().cpu()
-    residual = problem.y - problem.offset - problem.x @ (pip[problem.groups] * mean)
+        slabs = draws.get(f"{weight}.slab")
+        if slabs is not None:
+            own = columns.flatten()
+            mean[own] = (gates[:, problem.groups[own]] * slabs.double().flatten(1).cpu()).mean(0)
+    residual = problem.y - problem.offset - problem.x @ mean
     if problem.always.shape[1]:
         residual = (
             residual - problem.always @ torch.linalg.lstsq(problem.always, residual[:, None]).solution[:, 0]

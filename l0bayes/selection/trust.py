@@ -28,6 +28,8 @@ _AGREEMENT = 0.1
 # Monte Carlo standard errors of a PIP: of what is called reliable, and of what still says something.
 _ERRORS = (0.01, 0.03)
 _FEWEST_EFFECTIVE = 200.0
+# Models whose conditionals are computed at a time.
+_CHUNK = 256
 _WORDS: dict[Verdict, str] = {
     "exact": "All models were enumerated.",
     "reliable": "Sampled, with errors that are known and small.",
@@ -164,28 +166,48 @@ def judge_variational(
 
 @torch.no_grad()
 def rao_blackwell(
-    problem: LinearProblem, pip: Tensor, variance: float, *, num_draws: int = 256, seed: int = 0
+    problem: LinearProblem,
+    pip: Tensor,
+    variance: float,
+    *,
+    num_draws: int = 256,
+    gates: Tensor | None = None,
+    seed: int = 0,
 ) -> Tensor:
-    r"""One pass of exact conditionals over a factorised posterior of the gates.
+    r"""One pass of exact conditionals over a posterior q of the gates.
 
-    .. math:: E_{\gamma_{-g} \sim \prod q}\bigl[p(\gamma_g = 1 \mid \gamma_{-g}, D)\bigr]
+    .. math:: E_{\gamma_{-g} \sim q}\bigl[p(\gamma_g = 1 \mid \gamma_{-g}, D)\bigr]
 
-    with coefficients integrated out. Where q is the posterior and gates are independent it gives q back;
-    the difference is a cheap alarm, and the result usually the better estimate.
+    with coefficients integrated out. Where q is the posterior it gives :math:`q(\gamma_g = 1)` back; the
+    difference is a cheap alarm, and the result usually the better estimate. The draws must come from q as it
+    is: probabilities of correlated gates that are right do not come back from independent draws.
 
     Args:
         problem: The problem.
         pip: :math:`q(\gamma_g = 1)`, shape ``(G,)``.
         variance: Noise variance to condition on.
-        num_draws: Draws of the gates.
-        seed: Seed of the draws.
+        num_draws: Draws of independent gates, where ``gates`` are not given.
+        gates: Draws of q, zeros and ones of shape ``(S, G)``; that their mean is ``pip`` takes
+            part of the Monte Carlo error out. By default gates are independent under q.
+        seed: Seed of the draws of independent gates.
     """
-    with private_randomness(seed):
-        gates = torch.rand(num_draws, problem.num_groups, dtype=torch.float64) < pip.to(torch.float64)
-    variances = torch.full((num_draws,), variance, dtype=torch.float64)
-    sets = active_sets(Gram.of(problem), gates, variances)
-    odds = sets.log_odds() + problem.prior.conditional_log_odds(gates.double())
-    return torch.sigmoid(odds).mean(0)
+    joint = gates is not None
+    if gates is None:
+        with private_randomness(seed):
+            gates = torch.rand(num_draws, problem.num_groups, dtype=torch.float64) < pip.to(torch.float64)
+    gram, parts = Gram.of(problem), []
+    for some in gates.bool().split(_CHUNK):
+        variances = torch.full((len(some),), variance, dtype=torch.float64)
+        odds = active_sets(gram, some, variances).log_odds()
+        parts.append(torch.sigmoid(odds + problem.prior.conditional_log_odds(some.double())))
+    conditional, drawn = torch.cat(parts), gates.double()
+    mean = conditional.mean(0)
+    if not joint:
+        return mean
+    # The gate itself is the control variate: where the others decide it, its mean errs as theirs does.
+    off = drawn - drawn.mean(0)
+    share = (off * (conditional - mean)).sum(0) / off.square().sum(0).clamp(min=1e-300)
+    return mean - share * (drawn.mean(0) - pip)
 
 
 def _working(problem: GLMProblem, mean: Tensor) -> LinearProblem:

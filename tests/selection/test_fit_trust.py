@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,6 +13,8 @@ from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Minibatches
 from l0bayes.models import SparseNetwork, SparseRegression
 from l0bayes.selection import TrustWarning
+from l0bayes.selection.trust import rao_blackwell
+from tests.guides.correlated import NOISE, exact, exact_slabs, joint_guide, model
 
 
 def data(kind: str, family: str = "gaussian") -> tuple[Tensor, Tensor]:
@@ -50,6 +54,44 @@ def test_independent_columns_leave_no_residual() -> None:
     assert verdict.residual == pytest.approx(exact, abs=0.02)
     assert verdict.residual is not None
     assert verdict.residual < 0.05
+
+
+def test_dependent_gates_that_are_right_are_left_alone() -> None:
+    """Four columns of one block: independent draws at the exact PIPs would give 0.17."""
+    generator = torch.Generator().manual_seed(4)
+    shared, own = (torch.randn(40, k, generator=generator, dtype=torch.float64) for k in (1, 4))
+    x = 0.9**0.5 * shared + 0.1**0.5 * own
+    noise = torch.randn(40, generator=generator, dtype=torch.float64)
+    y = 0.5 * x[:, 0] + 0.3 * x[:, 2] + NOISE * noise
+    posterior = exact(x, y)
+    guide = exact_slabs(joint_guide(x, y), x, y)
+    drawn = posterior.draws
+    _match_gates(guide, drawn.gates.double(), drawn.weights)
+    assert (guide.gates()["beta.gate"].prob_active - posterior.pip).abs().max() < 0.02
+    independent = rao_blackwell(posterior.problem, posterior.pip, NOISE**2, num_draws=4000)
+    assert (independent - posterior.pip).abs().max() > 0.1
+    verdict = l0bayes.trust(l0bayes.Fit.of(model, guide, (x, y)))
+    assert verdict.residual is not None
+    assert verdict.residual < 0.025, str(verdict)
+    with torch.no_grad():  # and gates that are not, are found out
+        guide.coupling.get_parameter("beta/gate_unconstrained").zero_()
+    verdict = l0bayes.trust(l0bayes.Fit.of(model, guide, (x, y)))
+    assert verdict.verdict == "wrong"
+
+
+@torch.no_grad()
+def _match_gates(guide: Any, gates: Tensor, weights: Tensor) -> None:
+    """The autoregressive gates nearest to weighted models: a logistic regression on those before, each."""
+    for j in range(gates.shape[1]):
+        before = torch.cat([torch.ones_like(gates[:, :1]), gates[:, :j]], 1)
+        found = torch.zeros(j + 1, dtype=gates.dtype)
+        for _ in range(30):
+            q = torch.sigmoid(before @ found)
+            curvature = (before * (weights * q * (1 - q))[:, None]).T @ before
+            slope = before.T @ (weights * (gates[:, j] - q))
+            found += torch.linalg.solve(curvature + 1e-9 * torch.eye(j + 1), slope)
+        guide.logits.get_parameter("beta/gate_unconstrained")[j] = found[0]
+        guide.coupling.get_parameter("beta/gate_unconstrained")[j, :j] = found[1:]
 
 
 def test_restarts_are_compared_and_points_have_no_k_hat() -> None:
