@@ -151,8 +151,8 @@ def _expand_again(problem: GLMProblem, models: _Weighted) -> _Proposal:
     expansion = average_expansion(problem, models.modes, models.weight)
     gram = Gram.of(working_problem(problem, *expansion))
     ratio = models.log_evidence - quadratic_modes(gram, models.gates)[0].log_evidence
-    # On the number of open gates and on every gate, all centred: the ratio holds a constant of any size. Slopes
-    # are pulled to 0 as one draw would, so that what hardly varies in the sample says nothing.
+    # On the number of open gates and on every gate, all centred: the ratio holds a constant of any size.
+    # Slopes are pulled to 0 as one draw would, so that what hardly varies in the sample says nothing.
     weight = 0.5 * (models.weight + models.share)
     columns = torch.cat([models.gates.sum(1, keepdim=True), models.gates], 1)
     columns = columns - weight @ columns

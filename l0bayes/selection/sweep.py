@@ -318,6 +318,7 @@ class ActiveSets:
 
 def _factor(matrices: Tensor) -> Tensor:
     """Cholesky factors; of what rounding has made singular, with a ridge of the size of rounding."""
+    factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(matrices)
     if bool(failed.any()):
         ridge = 1e-13 * matrices.diagonal(dim1=-2, dim2=-1).amax(-1)[..., None, None]

@@ -76,3 +76,15 @@ def test_a_tilted_prior() -> None:
     torch.testing.assert_close(
         tilted.conditional_log_odds(gates)[:, 0], tilted.log_prob(opened) - tilted.log_prob(shut)
     )
+
+
+@pytest.mark.parametrize(("rows", "level", "columns"), [(300, 3.0, 8), (100, 6.0, 4), (2000, 1.0, 4)])
+def test_one_model_that_has_it_all(rows: int, level: float, columns: int) -> None:
+    """Large counts leave no doubt: hardly anything varies in the sample, beside evidences of any size."""
+    problem = make_problem("poisson", rows, columns, seed=2)
+    generator = torch.Generator().manual_seed(5)
+    y = torch.poisson(torch.exp(level + 0.5 * problem.x[:, 0]), generator=generator)
+    problem = problem.replace(y=y)
+    exact, found = enumerate_glm(problem), sample_glm(problem, options=SHORT)
+    assert exact.pip[0] > 0.99
+    assert bool(((found.pip - exact.pip).abs() < 5.0 * found.pip_mcse + 1e-3).all())
