@@ -153,15 +153,20 @@ class Binomial(RegressionLikelihood):
             return dist.Bernoulli(logits=predictor)
         if trials is None:
             raise ValueError("trials must be given for the binomial family, shape (n,); got None")
-        return dist.Binomial(total_count=trials.to(predictor), logits=predictor)
+        # Of the predictor's batch too, without which torch's draws warn under vmap.
+        trials = trials.to(predictor) + torch.zeros_like(predictor)
+        return dist.Binomial(total_count=trials, logits=predictor)
 
     def check(self, y: Tensor, trials: Tensor | None) -> None:
         if self.labels:
-            _refuse(y, (y < 0) | (y > 1), "y", "values between 0 and 1 for the bernoulli family")
+            _refuse(y, (y != 0) & (y != 1), "y", "zeros and ones for the bernoulli family")
             return
         if trials is None:
             raise ValueError("trials must be given for the binomial family, shape (n,); got None")
-        _refuse(trials, (trials < 0) | (trials != trials.round()), "trials", "whole numbers, not negative")
+        wrong = ~(trials >= 0) | (trials != trials.round()) | (trials == math.inf)
+        _refuse(trials, wrong, "trials", "whole numbers, not negative")
+        if not bool((trials > 0).any()):
+            raise ValueError("trials must be at least 1 in a row: without any nothing can be learned")
         _refuse(
             y, (y < 0) | (y > trials) | (y != y.round()), "y", "counts between 0 and the number of trials"
         )

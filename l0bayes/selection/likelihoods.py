@@ -61,16 +61,21 @@ class Binomial(Likelihood):
     .. math:: \log p(y \mid \eta) = \log\binom{N}{y} + y \log\sigma(\eta) + (N - y) \log\sigma(-\eta)
 
     Args:
-        trials: N, a whole number of at least 1, or one for each row, shape ``(n,)``.
+        trials: N, a whole number, not negative, or one for each row, shape ``(n,)``. A row of 0 trials says
+            nothing.
 
     Raises:
-        ValueError: If a number of trials is not a whole number of at least 1.
+        ValueError: If a number of trials is negative or not whole, or all are 0.
     """
 
     def __init__(self, trials: Tensor | int) -> None:
         self.trials = torch.as_tensor(trials, dtype=torch.float64)
-        if not bool(((self.trials >= 1) & (self.trials == self.trials.round())).all()):
-            raise ValueError(f"trials must be whole numbers of at least 1, got {trials!r}")
+        right = (self.trials >= 0) & (self.trials == self.trials.round()) & self.trials.isfinite()
+        if not bool(right.all()):
+            wrong = self.trials[~right].flatten()[0]
+            raise ValueError(f"trials must be whole numbers, not negative; got {wrong:g}")
+        if not bool((self.trials > 0).any()):
+            raise ValueError("trials must be at least 1 in a row: without any nothing can be learned")
 
     def derivatives(self, y: Tensor, eta: Tensor, order: int) -> tuple[Tensor, ...]:
         constant = torch.lgamma(self.trials + 1) - torch.lgamma(y + 1) - torch.lgamma(self.trials - y + 1)

@@ -10,10 +10,12 @@ from pyro import poutine
 from scipy import stats
 
 import l0bayes
-from l0bayes.guides import AutoHardConcrete
+from l0bayes.guides import AutoBernoulliGates, AutoHardConcrete, AutoJointGates
 from l0bayes.infer import MeanFieldELBO, Minibatches
 from l0bayes.infer.draws import Given
 from l0bayes.models import SparseRegression
+from l0bayes.models.survival import CoxPartialLikelihood
+from l0bayes.posterior import gate_table, to_arviz
 
 GENERATOR = torch.Generator().manual_seed(5)
 X = torch.randn(20, 3, generator=GENERATOR, dtype=torch.float64)
@@ -269,8 +271,12 @@ def test_wrong_options(family, options, match):
         (
             "bernoulli",
             (X, LABELS * 2),
-            "y must hold values between 0 and 1 for the bernoulli family; got 2.0",
+            "y must hold zeros and ones for the bernoulli family; got 2.0",
         ),
+        ("bernoulli", (X, LABELS / 2), "y must hold zeros and ones for the bernoulli family; got 0.5"),
+        ("bernoulli", (X, LABELS * math.nan), "y must hold zeros and ones for the bernoulli family; got nan"),
+        ("binomial", (X, COUNTS, None, None, 0 * COUNTS), "trials must be at least 1 in a row"),
+        ("binomial", (X, COUNTS, None, None, COUNTS * math.nan), "trials must hold whole numbers"),
         (
             "binomial",
             (X, COUNTS, None, None, COUNTS - 1),
@@ -300,3 +306,43 @@ def test_fit_checks_the_data():
 def test_cox_draws_no_times():
     with pytest.raises(NotImplementedError, match="times cannot be drawn"):
         SparseRegression(3, "cox")(X)
+
+
+# ---- what is read off a fit ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", [AutoHardConcrete, AutoJointGates])
+def test_a_fit_of_cox_is_judged_and_read_without_new_times(family):
+    model = SparseRegression(["a", "b", "c"], "cox", inclusion=0.3)
+    data = (X, (SURVIVAL[:, 0], LABELS), OFFSET, WEIGHTS)
+    fit = l0bayes.fit(model, family(model, data), data, steps=50, compile="eager", progress=False)
+    verdict = l0bayes.trust(fit, num_draws=200)
+    assert verdict.residual is None
+    assert verdict.k_hat is not None
+    table = gate_table(fit)
+    assert sorted(table.index) == ["a", "b", "c"]
+    posterior = to_arviz(fit, num_draws=20)
+    assert "posterior_predictive" not in posterior
+    assert posterior["observed_data"]["y"].to_numpy() == pytest.approx(SURVIVAL.numpy())
+    drawn = torch.as_tensor(posterior["posterior"]["beta"].to_numpy()[0])
+    for beta, value in zip(drawn, posterior["log_likelihood"]["y"].to_numpy()[0], strict=True):
+        law = CoxPartialLikelihood(X @ beta.to(X) + OFFSET, WEIGHTS)
+        assert value == pytest.approx(float(law.log_prob(SURVIVAL)), rel=1e-6)
+
+
+def test_a_row_without_trials_says_nothing():
+    def judged(x, y, trials):
+        model = SparseRegression(3, "binomial", inclusion=0.3)
+        data = (x, y, None, None, trials)
+        guide = AutoBernoulliGates(model, data)
+        fit = l0bayes.fit(model, guide, data, steps=50, compile="eager", progress=False)
+        return l0bayes.refine(fit), l0bayes.trust(fit, num_draws=100)
+
+    rows = torch.tensor([[40.0, 2.0, -3.0], [1.0, -9.0, 0.0]], dtype=torch.float64)
+    zeros = torch.zeros(2, dtype=torch.float64)
+    y = (TRIALS / 2).floor()
+    without, _ = judged(X, y, TRIALS)
+    refined, verdict = judged(torch.cat([X, rows]), torch.cat([y, zeros]), torch.cat([TRIALS, zeros]))
+    torch.testing.assert_close(refined.pip("beta"), without.pip("beta"), rtol=0, atol=1e-8)
+    torch.testing.assert_close(refined.mean("beta"), without.mean("beta"), rtol=0, atol=1e-8)
+    assert verdict.residual is not None

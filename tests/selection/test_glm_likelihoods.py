@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from l0bayes.selection.glm import enumerate_glm
 from l0bayes.selection.glm_problem import GLMProblem, working_problem
 from l0bayes.selection.likelihoods import (
     Bernoulli,
@@ -102,9 +103,28 @@ def test_impossible_parameters() -> None:
         Binomial(0)
     with pytest.raises(ValueError, match="trials"):
         Binomial(torch.tensor([1.5]))
+    with pytest.raises(ValueError, match="trials must be whole numbers, not negative; got nan"):
+        Binomial(torch.tensor([1.0, math.nan, 2.0]))
     for dispersion in (0.0, -1.0, math.inf):
         with pytest.raises(ValueError, match="dispersion"):
             NegativeBinomial(dispersion)
+
+
+def test_a_row_without_trials_says_nothing() -> None:
+    given = make_problem("binomial", 40, 4)
+    trials = given.likelihood.trials  # type: ignore[attr-defined]
+    row = torch.full((1, 4), 30.0, dtype=torch.float64)
+    more = given.replace(
+        x=torch.cat([given.x, row]),
+        y=torch.cat([given.y, row[:, 0] * 0]),
+        always=torch.ones(41, 1),
+        offset=torch.zeros(41),
+        weights=torch.ones(41),
+        likelihood=Binomial(torch.cat([trials, row[:, 0] * 0])),
+    )
+    with_row, without = enumerate_glm(more), enumerate_glm(given)
+    torch.testing.assert_close(with_row.pip, without.pip, rtol=0, atol=1e-8)
+    assert with_row.log_evidence == pytest.approx(without.log_evidence, abs=1e-6)
 
 
 def test_problems_say_what_they_cannot() -> None:
