@@ -2,6 +2,7 @@ r"""Draws from a guide, pushed through its model."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +33,7 @@ class Draws:
         log_q: Log density of the hardened draw under the hardened guide, in nats.
         latent: Gates, slabs and other latent sites.
         weight: Effective weights and other deterministic sites.
-        predictive: New data of every observed site.
+        predictive: New data of every observed site whose law can be drawn from.
         log_likelihood: Elementwise log likelihood of every observed site.
     """
 
@@ -85,7 +86,8 @@ def draw_posterior(
                     found[f"weight:{name}"] = site["value"]
             elif site["is_observed"]:
                 found[f"log_likelihood:{name}"] = site["fn"].log_prob(site["value"])
-                found[f"predictive:{name}"] = site["fn"].sample()
+                with suppress(NotImplementedError):  # a partial likelihood has no draws
+                    found[f"predictive:{name}"] = site["fn"].sample()
         hard = {name: (values[name] > at).to(values[name].dtype) for name, at in thresholds.items()}
         with Given({**values, **hard}), StrictPriors():
             strict_trace = prune_subsample_sites(poutine.trace(model).get_trace(*data))

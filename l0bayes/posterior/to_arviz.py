@@ -45,7 +45,7 @@ def to_arviz(
     group                     content
     ========================  ======================================================================
     ``posterior``             gates (with exact zeros), slabs, effective weights, other latents
-    ``posterior_predictive``  new data
+    ``posterior_predictive``  new data, where the likelihood can be drawn from (Cox's cannot)
     ``log_likelihood``        of every observation, for ``az.loo``
     ``observed_data``         the data
     ``constant_data``         analytic PIP, P(z = 1) and prior inclusion of every gate, ELBO a chain
