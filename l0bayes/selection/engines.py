@@ -24,6 +24,8 @@ Engine = Literal["auto", "svi", "exact", "gibbs"]
 # Up to here all models are taken, in seconds; the more columns a gate has, the sooner it ends.
 _EXACT_GATES = 20
 _FEW_GATES = 64
+# Up to here a step costs the same for more chains, nearly.
+_NARROW = 500
 # Each model has a mode of its own to be found.
 _EXACT_GATES_GLM = 12
 
@@ -49,9 +51,11 @@ def sampler_options(problem: LinearProblem) -> GibbsOptions:
     Args:
         problem: The problem.
     """
-    if problem.num_groups <= _FEW_GATES:
-        return GibbsOptions(steps=4000, target_mcse=0.003)
-    return GibbsOptions(steps=1500, burn_in=60, check_every=50, target_mcse=0.007)
+    count = problem.num_groups
+    chains = 128 if count <= _NARROW else 64
+    if count <= _FEW_GATES:
+        return GibbsOptions(chains=chains, steps=3000, target_mcse=0.003)
+    return GibbsOptions(chains=chains, steps=1500, burn_in=60, check_every=50, target_mcse=0.008)
 
 
 def infer_gates(

@@ -22,9 +22,9 @@ __all__ = ["TiltedPrior", "sample_glm"]
 _FEWEST_ROUNDS, _MOST_ROUNDS = 2, 6
 # Share of the draws that the weights of a round must be worth for it to be the last of its kind.
 _GOOD_ENOUGH = 0.8
-_ROUND = GibbsOptions(chains=32, steps=100, burn_in=30, target_mcse=0.0)
+_ROUND = GibbsOptions(chains=64, steps=60, burn_in=30, target_mcse=0.0)
 _ROUND_DRAWS = 300
-_FINAL = GibbsOptions(chains=64, steps=800, burn_in=50, target_mcse=0.005)
+_FINAL = GibbsOptions(chains=128, steps=800, burn_in=50, check_every=50, target_mcse=0.005)
 # Draws of the last run whose evidence is computed; more while they leave an error above the other's.
 _CHECKED, _MOST_CHECKED = 600, 2400
 
