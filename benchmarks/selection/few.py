@@ -1,7 +1,7 @@
 """Few columns, where every model can be looked at: both engines against a dense enumeration.
 
-On one core of a Xeon, a chunk of 32,768 models of 20 columns takes 0.2 seconds and all of them 7 a noise.
-Part small so takes about 20 seconds a seed, and part twenty 2 minutes a seed and, whatever the seeds, 5 more
+On one core, a chunk of 32,768 models of 20 columns takes 0.2 seconds and all of them 7 a noise.
+Part small takes about a minute a seed, and part twenty 2 minutes a seed and, whatever the seeds, 5 more
 for the one data set of twenty columns with 31 noises. Memory stays below a gigabyte.
 """
 

@@ -1,8 +1,8 @@
 """Logistic and Poisson regressions: few columns against every model, 200 against long chains.
 
-The long chains stop where no standard error is above 0.003: about a minute of logistic regression a seed and
-four of Poisson regression, of at most three and eight. Without ``polyagamma`` the logistic one is left out,
-and the results say so.
+The long chains stop where no standard error is above 0.003: about two minutes of logistic regression a seed
+and four of Poisson regression, of at most four and eight. Without ``polyagamma`` the logistic one is left
+out, and the results say so.
 """
 
 from __future__ import annotations
