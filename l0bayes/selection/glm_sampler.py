@@ -14,6 +14,7 @@ from l0bayes.selection.glm import expand_at_ridge, gated_average
 from l0bayes.selection.glm_problem import GLMProblem, working_problem
 from l0bayes.selection.gram import Gram
 from l0bayes.selection.laplace import Modes, average_expansion, find_modes, quadratic_modes, refine_modes
+from l0bayes.selection.neighbours import missed_probability
 from l0bayes.selection.problem import InclusionPrior
 from l0bayes.selection.result import ModelDraws, SelectionPosterior
 
@@ -118,7 +119,8 @@ def sample_glm(
     Returns:
         The posterior, of the engine ``"gibbs"``. Its ``diagnostics`` hold what the last run says of itself
         and ``efficiency``, the share of the draws that reweighted ones are worth; ``spread``, the standard
-        deviation of log r; ``rounds``; ``correction``, the largest second-order term; ``not_converged``.
+        deviation of log r; ``rounds``; ``correction``, the largest second-order term; ``not_converged``;
+        ``missed``, the odds of the most probable neighbour of the best model that was not drawn.
     """
     options = options or _FINAL
     slab = problem.slab_scale * problem.prior.inclusion(problem.num_groups)[problem.groups].sqrt()
@@ -216,6 +218,7 @@ def _put_right(
             "spread": float((models.share @ centred.square()).sqrt()),
             "correction": float(refined.correction.abs().max()),
             "not_converged": int((~models.modes.converged).sum()),
+            "missed": missed_probability(problem, proposal.gram, models.gates, models.modes),
         },
     )
 
