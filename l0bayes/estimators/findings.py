@@ -145,17 +145,28 @@ class Findings:
     @cached_property
     def intercept(self) -> Tensor:
         """Posterior mean of the intercept; 0 where there is none."""
-        problem = self.posterior.problem
-        mean = self.mean
+        problem, mean = self.posterior.problem, self.mean
         if not problem.always.shape[1]:
-            return self.scaling.intercept(torch.zeros((), dtype=torch.float64), mean)
-        sampled = self.moments[0]
-        alpha = sampled[0]
-        if self.gaussian:
-            # The sample's mean of β is a little off where the exact one is known, and α moves with it.
-            weights = problem.weights / problem.weights.sum()
-            alpha = alpha + (weights @ problem.x) @ (sampled[1:] - self.posterior.mean)
+            alpha = torch.zeros((), dtype=torch.float64)
+        elif self.posterior.always_mean is not None:
+            alpha = self.posterior.always_mean[0]
+        elif self.gaussian:
+            alpha = self._gaussian_intercept
+        else:
+            alpha = self.coefficients.always[:, 0].mean()
         return self.scaling.intercept(alpha, mean)
+
+    @property
+    def _gaussian_intercept(self) -> Tensor:
+        r"""That of a column of ones at the mean of β: with weights w and prior scale t,
+
+        .. math:: E[\alpha \mid \beta, \sigma^2] =
+            \sum_i w_i (y_i - o_i - x_i'\beta) \Big/ \Bigl(\sum_i w_i + \sigma^2/t^2\Bigr).
+        """
+        problem, draws = self.posterior.problem, self.posterior.draws
+        left = problem.weights @ (problem.y - problem.offset - problem.x @ self.posterior.mean)
+        shrunk = 1.0 / (problem.weights.sum() + draws.variances / problem.always_scale[0].square())
+        return left * (draws.weights @ shrunk) / draws.weights.sum()
 
     @cached_property
     def draws(self) -> Draws:

@@ -67,13 +67,16 @@ def enumerate_glm(
     shares = weights[kept] / weights[kept].sum()
     with private_randomness(seed):
         chosen = independent_indices(weights, num_draws)
+    k = problem.always.shape[1]
+    mean = average_coefficients(problem, top, refined.mean, shares)
+    second = average_coefficients(problem, top, refined.mean.square() + refined.variance, shares)
     return SelectionPosterior(
         engine="exact",
         problem=problem,
         pip=weights @ gates,
         pip_mcse=torch.zeros(count, dtype=torch.float64),
-        mean=gated_average(problem, top, refined.mean, shares),
-        second_moment=gated_average(problem, top, refined.mean.square() + refined.variance, shares),
+        mean=mean[k:],
+        second_moment=second[k:],
         log_evidence=float(total),
         size_probabilities=torch.zeros(count + 1, dtype=torch.float64).index_add_(0, models.sum(1), weights),
         draws=ModelDraws(
@@ -83,6 +86,7 @@ def enumerate_glm(
             torch.zeros(num_draws, dtype=torch.long),
         ),
         exact_joint=gates.T @ (gates * weights[:, None]),
+        always_mean=mean[:k],
         diagnostics={
             "evidence": "laplace",
             "models": len(models),
@@ -109,8 +113,8 @@ def expand_at_ridge(problem: GLMProblem, scale: Tensor) -> Gram:
     return Gram.of(working_problem(problem, problem.offset + columns @ mode.coefficients[0]))
 
 
-def gated_average(problem: GLMProblem, modes: Modes, values: Tensor, shares: Tensor) -> Tensor:
-    """Average over models of something of every coefficient, 0 where its gate is shut; shape ``(p,)``.
+def average_coefficients(problem: GLMProblem, modes: Modes, values: Tensor, shares: Tensor) -> Tensor:
+    """Average over models of something of every coefficient, 0 where its gate is shut; shape ``(k + p,)``.
 
     Args:
         problem: The problem.
@@ -118,7 +122,6 @@ def gated_average(problem: GLMProblem, modes: Modes, values: Tensor, shares: Ten
         values: Values, shape ``(M, s)``.
         shares: Weights of the models, shape ``(M,)``.
     """
-    k = problem.always.shape[1]
-    total = values.new_zeros(k + problem.num_columns)
+    total = values.new_zeros(problem.always.shape[1] + problem.num_columns)
     weighted = torch.where(modes.held, values, 0.0) * shares[:, None]
-    return total.index_add_(0, modes.place.flatten(), weighted.flatten())[k:]
+    return total.index_add_(0, modes.place.flatten(), weighted.flatten())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.selection.gibbs import GibbsOptions, sample_models
-from l0bayes.selection.glm import expand_at_ridge, gated_average
+from l0bayes.selection.glm import average_coefficients, expand_at_ridge
 from l0bayes.selection.glm_problem import GLMProblem, working_problem
 from l0bayes.selection.gram import Gram
 from l0bayes.selection.laplace import Modes, average_expansion, find_modes, quadratic_modes, refine_modes
@@ -182,13 +182,15 @@ def _put_right(
             break
         checked *= 2
     quadratic, variance = quadratic_modes(proposal.gram, models.gates)
+    k = problem.always.shape[1]
+    always_mean = average_coefficients(problem, models.modes, refined.mean, models.weight)[:k]
     moments = []
     for own, other in (
         (refined.mean, quadratic.coefficients),
         (refined.mean.square() + refined.variance, quadratic.coefficients.square() + variance),
     ):
-        here = gated_average(problem, models.modes, own, models.weight)
-        moments.append(here - gated_average(problem, quadratic, other, models.share))
+        here = average_coefficients(problem, models.modes, own, models.weight)
+        moments.append((here - average_coefficients(problem, quadratic, other, models.share))[k:])
     sizes = sample.size_probabilities.index_add(0, models.gates.sum(1).long(), excess).clamp(min=0.0)
     mcse = (sample.pip_mcse.square() + error.square()).sqrt()
     centred = models.log_ratio - models.share @ models.log_ratio
@@ -209,6 +211,7 @@ def _put_right(
             _weights_of(draws.gates[:num_draws], models),
             draws.chains[:num_draws],
         ),
+        always_mean=always_mean,
         diagnostics={
             **sample.diagnostics,
             "evidence": "laplace",

@@ -44,6 +44,8 @@ class SelectionPosterior:
         size_probabilities: Posterior of the number of open gates, shape ``(G + 1,)``.
         draws: A sample of models.
         exact_joint: :math:`P(\gamma_g = \gamma_h = 1 \mid D)`, shape ``(G, G)``, where it is known exactly.
+        always_mean: Posterior mean of the coefficients without a gate, shape ``(k,)``, where the engine gives
+            it.
         diagnostics: What is known of the engine's error.
     """
 
@@ -57,6 +59,7 @@ class SelectionPosterior:
     size_probabilities: Tensor
     draws: ModelDraws
     exact_joint: Tensor | None = None
+    always_mean: Tensor | None = None
     diagnostics: dict[str, Any] = field(default_factory=dict)
 
     @property
