@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l0bayes.selection.plots import shorten
+from l0bayes.selection.plots import legend_below, refuse_no_count, shorten
 from l0bayes.selection.problem import InclusionPrior
 from l0bayes.selection.result import SelectionPosterior
 from l0bayes.selection.top_models import top_models
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["plot_joint_inclusion", "plot_model_size", "plot_top_models", "prior_sizes"]
+
+# More bars than these have neither gaps between them nor a dot of the prior on each.
+_FEW_SIZES = 40
 
 _IN, _OUT, _INK, _ACCENT, _GROUP = "#1f5f8b", "#b9c4cc", "#333333", "#c2573f", "#5d6b74"
 
@@ -35,20 +38,18 @@ def prior_sizes(prior: InclusionPrior, count: int) -> Tensor:
             padded = torch.nn.functional.pad(sizes, (0, 1))
             sizes = padded * (1.0 - probability) + padded.roll(1) * probability
         return sizes
-    k = torch.arange(count + 1, dtype=torch.float64)
-    a, b = (torch.tensor(value, dtype=torch.float64) for value in prior.beta)
-    log_choose = (
-        torch.lgamma(torch.tensor(count + 1.0, dtype=torch.float64))
-        - torch.lgamma(k + 1)
-        - torch.lgamma(count - k + 1)
-    )
-    return (log_choose + _log_beta(a + k, b + count - k) - _log_beta(a, b)).exp()
+    k = torch.arange(count, dtype=torch.float64)
+    a, b = prior.beta
+    # Ratios of neighbours; a quotient of gamma functions loses every digit where a or b is large.
+    steps = (count - k).log() + (a + k).log() - (k + 1).log() - (b + count - 1 - k).log()
+    return torch.nn.functional.pad(steps.cumsum(0), (1, 0)).softmax(0)
 
 
 def plot_model_size(posterior: SelectionPosterior, *, ax: Axes | None = None) -> Axes:
     """Number of variables in the model, after the data and before.
 
-    A factor or another group of columns behind one gate counts as one variable.
+    A factor or another group of columns behind one gate counts as one variable. Shown are the sizes that
+    hold the posterior, and those that hold the bulk of the prior where these are not many more.
 
     Args:
         posterior: What an engine found.
@@ -63,18 +64,49 @@ def plot_model_size(posterior: SelectionPosterior, *, ax: Axes | None = None) ->
     count = posterior.problem.num_groups
     after = posterior.size_probabilities.double().numpy()
     before = prior_sizes(posterior.problem.prior, count).numpy()
-    sizes = np.arange(count + 1)
-    means = [float(mass @ sizes) for mass in (after, before)]
-    ax.bar(sizes, after, color=_IN, width=0.8, label=f"posterior, mean {means[0]:.1f}")
-    ax.plot(sizes, before, color=_ACCENT, marker="o", ms=3.5, lw=1.2, label=f"prior, mean {means[1]:.1f}")
-    seen = np.nonzero((after > 2e-3) | (before > 2e-2 * before.max()))[0]
-    low, high = (int(seen.min()), int(seen.max())) if len(seen) else (0, count)
-    ax.set_xlim(max(low - 1, 0) - 0.6, min(max(high + 1, low + 4), count) + 0.6)
+    means = [float(mass @ np.arange(count + 1)) for mass in (after, before)]
+    low, high = _sizes_to_show(after, before)
+    sizes = np.arange(low, high + 1)
+    few = len(sizes) <= _FEW_SIZES
+    ax.bar(
+        sizes,
+        after[sizes],
+        color=_IN,
+        width=0.8 if few else 1.0,
+        label=f"posterior, mean {means[0]:.1f}",
+    )
+    beyond = "" if before[sizes].sum() > 0.5 else ", most of it beyond the picture"
+    ax.plot(
+        sizes,
+        before[sizes],
+        color=_ACCENT,
+        marker="o" if few else "",
+        ms=3.5,
+        lw=1.2,
+        label=f"prior, mean {means[1]:.1f}{beyond}",
+    )
+    ax.set_xlim(low - 0.6, high + 0.6)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100.0 * value:g}%"))
     ax.set(xlabel=f"variables in the model, of {count}", ylabel="probability", title="Model size")
-    ax.legend(frameon=False)
+    legend_below(ax)
     return ax
+
+
+def _sizes_to_show(after: np.ndarray, before: np.ndarray) -> tuple[int, int]:
+    low, high = _bulk(after, 1e-3)
+    prior_low, prior_high = _bulk(before, 0.02)
+    if max(high, prior_high) - min(low, prior_low) <= max(_FEW_SIZES, 4 * (high - low)):
+        low, high = min(low, prior_low), max(high, prior_high)
+    low = max(low - 1, 0)
+    return low, min(max(high + 1, low + 5), len(after) - 1)
+
+
+def _bulk(mass: np.ndarray, tail: float) -> tuple[int, int]:
+    """First and last size between tails of this probability."""
+    below = np.cumsum(mass) / mass.sum()
+    low, high = np.searchsorted(below, [tail, 1.0 - tail])
+    return int(low), int(min(high, len(mass) - 1))
 
 
 def plot_top_models(
@@ -107,7 +139,7 @@ def plot_top_models(
     from matplotlib.patches import Patch
 
     labels = _names(posterior, names)
-    _positive(max_models=max_models, max_rows=max_rows)
+    refuse_no_count(max_models=max_models, max_rows=max_rows)
     gates, probabilities, total = _top(posterior, max_models)
     weight = probabilities @ gates
     inside = np.nonzero(weight > 0.0)[0]
@@ -167,7 +199,7 @@ def plot_joint_inclusion(
         ValueError: If there is not a name for every gate, or ``max_rows`` is not positive.
     """
     labels = _names(posterior, names)
-    _positive(max_rows=max_rows)
+    refuse_no_count(max_rows=max_rows)
     pip = posterior.pip.double().numpy()
     chosen = np.argsort(-pip, kind="stable")[:max_rows]
     joint = posterior.joint.double().numpy()[np.ix_(chosen, chosen)].copy()
@@ -231,19 +263,9 @@ def _names(posterior: SelectionPosterior, names: Sequence[str] | None) -> list[s
     return labels
 
 
-def _positive(**numbers: int) -> None:
-    for name, value in numbers.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value!r}")
-
-
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     import matplotlib.pyplot as plt
 
     if ax is None:
         _, ax = plt.subplots(figsize=size, layout="constrained")
     return ax
-
-
-def _log_beta(a: Tensor, b: Tensor) -> Tensor:
-    return torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)

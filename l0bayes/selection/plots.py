@@ -2,6 +2,7 @@ r"""Pictures of a table of variables: inclusion, effects where they are not zero
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def plot_inclusion(summary: pd.DataFrame, *, max_rows: int = 30, ax: Axes | None
     _label_rows(ax, shown)
     ax.set_xlim(0.0, 1.0)
     ax.set(xlabel="posterior inclusion probability", title=_title("Inclusion", shown, gates))
-    _legend_below(ax)
+    legend_below(ax)
     return ax
 
 
@@ -78,8 +79,8 @@ def plot_conditional_effects(
         The axes.
 
     Raises:
-        ValueError: If the table is empty or lacks a column, ``scale`` lacks a row, or ``max_rows`` is not
-            positive.
+        ValueError: If the table is empty or lacks a column, ``scale`` is no series of numbers or lacks a
+            row, or ``max_rows`` is not positive.
     """
     _needs(summary, "pip", "cond_mean", "cond_hdi_low", "cond_hdi_high")
     shown, ax = _rows(summary, max_rows, ax, width=6.8)
@@ -87,9 +88,7 @@ def plot_conditional_effects(
     pip = shown["pip"].to_numpy(float).clip(0.0, 1.0)
     values = shown[["cond_mean", "cond_hdi_low", "cond_hdi_high"]].to_numpy(float)
     if scale is not None:
-        if left := [str(label) for label in shown.index if label not in scale.index]:
-            raise ValueError(f"scale must have an entry for each column of summary, lacks {left}")
-        values = values * scale[shown.index].to_numpy(float)[:, None]
+        values = values * _of_rows(scale, shown.index)[:, None]
     finite = values[np.isfinite(values)]
     span = max(float(np.ptp(np.append(finite, 0.0))), 1e-12)
     # A spike stands on the lower edge of its row.
@@ -130,7 +129,7 @@ def plot_conditional_effects(
     _label_rows(ax, shown)
     what = "effect" if scale is None else "effect of one standard deviation"
     ax.set(xlabel=f"{what}, given that it is not 0", title=_title("Effects", shown, summary))
-    _legend_below(ax)
+    legend_below(ax)
     return ax
 
 
@@ -162,8 +161,8 @@ def plot_fdr(
 
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie strictly between 0 and 1, got {level!r}")
-    if max_selected is not None and max_selected < 1:
-        raise ValueError(f"max_selected must be at least 1, got {max_selected!r}")
+    if max_selected is not None:
+        refuse_no_count(max_selected=max_selected)
     pip = np.sort(_gates(summary)["pip"].to_numpy(float))[::-1]
     false = np.concatenate([[0.0], np.cumsum(1.0 - pip)])
     number = np.arange(len(false))
@@ -229,8 +228,7 @@ def _needs(summary: pd.DataFrame, *columns: str) -> None:
 def _rows(table: pd.DataFrame, max_rows: int, ax: Axes | None, width: float) -> tuple[pd.DataFrame, Axes]:
     import matplotlib.pyplot as plt
 
-    if max_rows < 1:
-        raise ValueError(f"max_rows must be at least 1, got {max_rows!r}")
+    refuse_no_count(max_rows=max_rows)
     shown = table.sort_values("pip", ascending=False, kind="stable").head(max_rows)
     if ax is None:
         letters = max(len(shorten(str(label))) for label in shown.index)
@@ -239,27 +237,63 @@ def _rows(table: pd.DataFrame, max_rows: int, ax: Axes | None, width: float) -> 
     return shown, ax
 
 
+def _of_rows(scale: Any, rows: pd.Index[Any]) -> Any:
+    import pandas as pd
+
+    if not isinstance(scale, pd.Series):
+        raise ValueError(
+            "scale must be a Series with an entry for each column of summary, such as X.std(); got "
+            f"{type(scale).__name__}"
+        )
+    if left := [str(label) for label in rows if label not in scale.index]:
+        raise ValueError(f"scale must have an entry for each column of summary, lacks {left}")
+    if scale.index.has_duplicates or not pd.api.types.is_numeric_dtype(scale):
+        raise ValueError("scale must hold one number for each column of summary")
+    return scale[rows].to_numpy(float)
+
+
+def refuse_no_count(**numbers: Any) -> None:
+    """Refuse what is no whole number of at least 1.
+
+    Args:
+        **numbers: Values by the name of their argument.
+
+    Raises:
+        ValueError: By argument.
+    """
+    for name, value in numbers.items():
+        if not isinstance(value, Integral):
+            raise ValueError(f"{name} must be a whole number, got {value!r}")
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value!r}")
+
+
 def _label_rows(ax: Axes, shown: pd.DataFrame) -> None:
     ax.set_yticks(np.arange(len(shown)), [shorten(str(label)) for label in shown.index])
     ax.set_ylim(len(shown) - 0.4, -0.6)
 
 
 def shorten(name: str, length: int = 32) -> str:
-    """A name short enough for an axis.
+    """A name short enough for an axis, in which no part is a formula.
 
     Args:
         name: The name.
         length: Most letters.
     """
-    return name if len(name) <= length else f"{name[: length // 2]}…{name[-(length // 2 - 1) :]}"
+    short = name if len(name) <= length else f"{name[: length // 2]}…{name[-(length // 2 - 1) :]}"
+    return short.replace("$", r"\$")  # what stands between two of them Matplotlib would typeset
 
 
 def _title(word: str, shown: pd.DataFrame, table: pd.DataFrame) -> str:
     return word if len(shown) == len(table) else f"{word}: {len(shown)} most probable of {len(table)}"
 
 
-def _legend_below(ax: Axes) -> None:
-    """Under the axes, where no bar can lie beneath it."""
+def legend_below(ax: Axes) -> None:
+    """A legend under the axes, where no bar can lie beneath it.
+
+    Args:
+        ax: The axes.
+    """
     ax.legend(
         loc="upper right",
         bbox_to_anchor=(1.0, 0.0),

@@ -1,5 +1,7 @@
 """Pictures of a selection show the numbers they are given."""
 
+import dataclasses
+
 import matplotlib as mpl
 
 mpl.use("Agg")
@@ -152,6 +154,21 @@ def test_effects_in_standard_deviations():
         plot_conditional_effects(summary(), scale=scale.drop("b"))
 
 
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        ({"a": 1.0}, "scale must be a Series .* got dict"),
+        (np.ones(5), "scale must be a Series .* got ndarray"),
+        (2.0, "scale must be a Series .* got float"),
+        (pd.Series(["1"] * 5, index=summary().index), "scale must hold one number for each column"),
+        (pd.Series(1.0, index=[*summary().index, "a"]), "scale must hold one number for each column"),
+    ],
+)
+def test_scales_that_will_not_do(scale, message):
+    with pytest.raises(ValueError, match=message):
+        plot_conditional_effects(summary(), scale=scale)
+
+
 def test_a_forest_of_many():
     axes = plot_conditional_effects(large(), max_rows=7)
     assert len(ticks(axes)) == 7
@@ -193,6 +210,40 @@ def test_sizes_before_and_after():
     (prior,) = axes.lines
     assert list(prior.get_ydata()) == pytest.approx([1 / 8, 3 / 8, 3 / 8, 1 / 8])
     assert legend(axes) == ["prior, mean 1.5", "posterior, mean 1.8"]
+
+
+def sized(count, mean, spread, prior):
+    """A posterior of so many gates whose size is nearly normal."""
+    found = posterior([[1] * count], [1.0], prior=prior)
+    sizes = torch.arange(count + 1, dtype=torch.float64)
+    mass = (-0.5 * ((sizes - mean) / spread) ** 2).softmax(0)
+    return dataclasses.replace(found, size_probabilities=mass)
+
+
+@pytest.mark.parametrize(("count", "mean", "spread"), [(30, 6, 2), (200, 17, 4), (2000, 40, 15)])
+def test_sizes_are_shown_where_the_posterior_is(count, mean, spread):
+    axes = plot_model_size(sized(count, mean, spread, InclusionPrior(beta=(1.0, 1.0))))
+    low, high = axes.get_xlim()
+    assert low < mean - 2 * spread
+    assert mean + 3 * spread < high < mean + max(25, 5 * spread)
+    assert len(axes.patches) < 100
+    (prior,) = axes.lines
+    assert (prior.get_marker() == "o") == (len(axes.patches) <= 40)
+    assert axes.get_ylim()[1] < 0.5
+    beyond = "prior, mean 1000.0, most of it beyond the picture"
+    assert (beyond in legend(axes)) == (count == 2000)
+
+
+def test_a_prior_that_is_near_is_shown():
+    log_odds = torch.full((200,), -2.2, dtype=torch.float64)
+    axes = plot_model_size(sized(200, 10, 3, InclusionPrior(log_odds=log_odds)))
+    assert axes.get_xlim()[1] > 25
+    assert "prior, mean 20.0" in legend(axes)
+
+
+def test_prior_sizes_of_nearly_certain_priors():
+    sizes = prior_sizes(InclusionPrior(beta=(1e300, 1.0)), 5)
+    torch.testing.assert_close(sizes, torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 1.0], dtype=torch.float64))
 
 
 @pytest.mark.parametrize(
@@ -309,3 +360,21 @@ def test_numbers_that_will_not_do():
         plot_top_models(found, max_models=-1)
     with pytest.raises(ValueError, match="names must hold one name for each of 2 gates, got 1"):
         plot_joint_inclusion(found, ["a"])
+    for draw in (plot_inclusion, plot_conditional_effects):
+        with pytest.raises(ValueError, match=r"max_rows must be a whole number, got 1\.5"):
+            draw(summary(), max_rows=1.5)
+    with pytest.raises(ValueError, match=r"max_rows must be a whole number, got 1\.5"):
+        plot_top_models(found, max_rows=1.5)
+
+
+@pytest.mark.parametrize("name", ["rev ($) per 100% ($)", "w $^$", r"back\$lash $"])
+def test_dollars_in_names_are_no_formulas(name):
+    table = summary().rename(index={"b": name}).assign(group=["a", name, "C(r)", "C(r)", "d"])
+    found = posterior([[1, 0], [1, 1]], [0.5, 0.5])
+    for axes in (
+        plot_inclusion(table),
+        plot_conditional_effects(table),
+        plot_top_models(found, [name, "b"]),
+        plot_joint_inclusion(found, [name, "b"]),
+    ):
+        axes.figure.canvas.draw()
