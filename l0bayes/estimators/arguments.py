@@ -18,6 +18,9 @@ from l0bayes.selection.relaxations import RELAXATIONS
 
 __all__ = ["check_choices", "gate_groups", "inclusion_prior", "positive", "slab_scales"]
 
+# Beyond these the square of a slab scale, which everything computes with, comes near 0 or infinity.
+_SMALLEST_SCALE, _LARGEST_SCALE = 1e-100, 1e100
+
 
 def check_choices(engine: Any, guide: Any, restarts: Any) -> None:
     """Refuse unknown engines and guides, and a number of restarts that is none.
@@ -64,11 +67,12 @@ def slab_scales(value: Any, count: int) -> Tensor:
         count: Number of columns.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If it is neither, or too small or large to compute with.
     """
     if isinstance(value, Real):
-        return torch.full((count,), positive("slab_scale", value), dtype=torch.float64)
-    scales = _numbers("slab_scale", value)
+        scales = np.full(count, positive("slab_scale", value))
+    else:
+        scales = _numbers("slab_scale", value)
     if scales.shape != (count,):
         raise ValueError(
             f"slab_scale must be a number or one for each of {count} columns, got shape {scales.shape}"
@@ -77,6 +81,12 @@ def slab_scales(value: Any, count: int) -> Tensor:
     if wrong.any():
         index = int(wrong.argmax())
         raise ValueError(f"slab_scale must be positive, got {scales[index]} for column {index}")
+    wrong = (scales < _SMALLEST_SCALE) | (scales > _LARGEST_SCALE)
+    if wrong.any():
+        raise ValueError(
+            f"slab_scale must lie between {_SMALLEST_SCALE:g} and {_LARGEST_SCALE:g}, got "
+            f"{scales[int(wrong.argmax())]:g}"
+        )
     return torch.from_numpy(scales)
 
 

@@ -63,6 +63,8 @@ ARGUMENTS = {
     ),
     "slab": ({"slab_scale": 0.0}, r"slab_scale must be a positive number, got 0.0"),
     "slab length": ({"slab_scale": [1.0]}, r"slab_scale must be a number or one for each of 3 columns"),
+    "slab too small": ({"slab_scale": 1e-300}, r"slab_scale must lie between 1e-100 and 1e\+100, got 1e-300"),
+    "slab too large": ({"slab_scale": [1.0, 1e200, 1.0]}, r"slab_scale must lie between .* got 1e\+200"),
     "slab sign": ({"slab_scale": [1.0, -1.0, 1.0]}, r"slab_scale must be positive, got -1.0 for column 1"),
     "noise": ({"noise_scale": -1.0}, r"noise_scale must be a positive number, got -1.0"),
     "noise text": ({"noise_scale": "big"}, r"noise_scale must be a positive number, got 'big'"),
