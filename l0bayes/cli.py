@@ -29,6 +29,7 @@ _ROWS_SHOWN = 20
 
 Out = Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder for results.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of torch.")]
 
 
 @app.command()
@@ -37,17 +38,15 @@ def demo(out: Out = Path("demo-output"), seed: Seed = 0) -> None:
     started = time.perf_counter()
     diabetes(out / "diabetes", seed)
     digits(out / "digits", seed)
-    console = _console()
-    console.print(f"\nDone in {time.perf_counter() - started:.0f} s. Everything is in {out}/")
-    console.print("What to try next:")
-    console.print(
-        f"  l0bayes table {out / 'diabetes' / 'posterior.nc'}      the whole gate table", highlight=False
-    )
-    console.print(
-        "  l0bayes diabetes --seed 1           another seed: what is stable, what is not", highlight=False
-    )
-    console.print(
-        "  README.md                           the 15-line Pyro example to start from", highlight=False
+    _print(
+        _console(),
+        [
+            f"\nDone in {time.perf_counter() - started:.0f} s. Everything is in {out}/",
+            "What to try next:",
+            f"  l0bayes table {out / 'diabetes' / 'posterior.nc'}      the whole gate table",
+            "  l0bayes diabetes --seed 1           another seed: what is stable, what is not",
+            "  README.md                           the 15-line Pyro example to start from",
+        ],
     )
 
 
@@ -93,6 +92,8 @@ def table(
     from l0bayes.posterior import gate_table
 
     with _told():
+        if file.is_dir():
+            raise IsADirectoryError(f"{str(file)!r} is a folder; its posterior.nc is meant")
         if not file.is_file():
             raise FileNotFoundError(f"there is no file {str(file)!r}")
         rows = gate_table(az.from_netcdf(str(file)), name)
@@ -135,7 +136,7 @@ def train(
     ] = None,
     train_size: Annotated[int | None, typer.Option(help="Number of training examples to use.")] = None,
     seed: Seed = 0,
-    threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
+    threads: Threads = 1,
     out: Out = Path("run"),
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")
@@ -199,7 +200,7 @@ def select(
     engine: Annotated[str, typer.Option(help="auto, exact, gibbs or svi.")] = "auto",
     hdi: Annotated[float, typer.Option(help="Share of the posterior that intervals hold.")] = 0.94,
     seed: Seed = 0,
-    threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
+    threads: Threads = 1,
     drop_missing: Annotated[
         bool, typer.Option("--drop-missing", help="Leave out rows in which a value is missing.")
     ] = False,
@@ -209,12 +210,12 @@ def select(
     ] = False,
 ) -> None:
     """Which variables of a table matter? Tables, pictures, the posterior and a report in a folder."""
-    import torch
-
-    from l0bayes import selection_report
-
-    torch.set_num_threads(threads)
     try:
+        import torch
+
+        from l0bayes import selection_report
+
+        torch.set_num_threads(threads)
         with _told(), _steps() as on_step:
             settings = selection_report.SelectSettings(
                 family=family,
@@ -235,8 +236,8 @@ def select(
                 command=_command_line(),
                 on_step=on_step,
             )
-    except KeyboardInterrupt:
-        typer.echo(f"stopped: {_what_is_left(out)}", err=True)
+    except KeyboardInterrupt as stop:
+        typer.echo(f"stopped: {_what_is_left(getattr(stop, 'files', []), out)}", err=True)
         raise typer.Exit(130) from None
     if as_json:
         _print_json(found.to_json())
@@ -282,15 +283,9 @@ def _command_line() -> str:
     return shlex.join(["l0bayes", *sys.argv[1:]])
 
 
-def _what_is_left(out: Path) -> str:
-    from l0bayes.selection_report import FILES
-
-    left = [name for name in FILES if (out / name).is_file()]
-    return (
-        f"{', '.join(left)} in {out} {'is' if len(left) == 1 else 'are'} whole"
-        if left
-        else "nothing was written"
-    )
+def _what_is_left(files: list[Path], out: Path) -> str:
+    left = ", ".join(file.name for file in files)
+    return f"{left} in {out} {'is' if len(files) == 1 else 'are'} whole" if left else "nothing was written"
 
 
 @contextmanager
@@ -300,7 +295,7 @@ def _steps() -> Iterator[Callable[[str], None]]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda words: console.print(words, highlight=False, markup=False, soft_wrap=True)
+        yield lambda words: console.print(words, highlight=False, markup=False, emoji=False, soft_wrap=True)
         return
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -360,24 +355,30 @@ def _console() -> Any:
     return Console(width=None if sys.stdout.isatty() else 120)
 
 
+# Names come from data and files. As plain strings rich would take [cm] for markup and :b: for a picture.
 def _print(console: Any, lines: Iterable[str]) -> None:
+    from rich.text import Text
+
     for line in lines:
-        console.print(line, highlight=False)
+        console.print(Text(line))
 
 
 def _print_files(console: Any, files: Iterable[Path]) -> None:
-    console.print("Files: " + ", ".join(str(file) for file in files), highlight=False, soft_wrap=True)
+    from rich.text import Text
+
+    console.print(Text("Files: " + ", ".join(str(file) for file in files)), soft_wrap=True)
 
 
 def _print_table(console: Any, frame: pd.DataFrame, title: str) -> None:
     from rich.table import Table
+    from rich.text import Text
 
-    view = Table(title=title, title_justify="left")
-    view.add_column(str(frame.index.name or ""))
+    view = Table(title=Text(title, style="table.title"), title_justify="left")
+    view.add_column(Text(str(frame.index.name or "")))
     for column in frame.columns:
-        view.add_column(column.replace("_", " "), justify="right")
+        view.add_column(Text(str(column).replace("_", " ")), justify="right")
     for label, row in zip(frame.index, frame.itertuples(index=False), strict=True):
-        view.add_row(str(label), *(_cell(value) for value in row))
+        view.add_row(Text(str(label)), *(Text(_cell(value)) for value in row))
     if not console.is_terminal:  # in a file nothing need be cut
         whole = console.measure(view, options=console.options.update(width=10_000)).maximum
         console.width = max(console.width, whole)

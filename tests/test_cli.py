@@ -116,7 +116,7 @@ def test_no_such_file(tmp_path):
 
 
 def test_a_folder(tmp_path):
-    assert "error: there is no file" in failed("table", tmp_path)
+    assert "is a folder" in failed("table", tmp_path)
 
 
 def test_an_unknown_name(posterior):

@@ -304,6 +304,90 @@ def test_an_interruption_while_fitting(data, tmp_path, monkeypatch):
     assert not out.exists()
 
 
+def test_an_interruption_before_anything_is_written_leaves_the_earlier_files(
+    data, tmp_path, monkeypatch, quick
+):
+    from l0bayes.estimators import SpikeSlabRegressor
+
+    out = tmp_path / "report"
+    assert run(data, "y ~ bmi", "--out", out).exit_code == 0
+    earlier = {path.name: path.read_bytes() for path in out.iterdir()}
+    stopped(monkeypatch, SpikeSlabRegressor, "fit")
+    result = run(data, "y ~ bmi + s5", "--out", out, "--force")
+    assert result.exit_code == 130
+    assert "stopped: nothing was written" in result.stderr
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == earlier
+
+
+def test_an_interruption_leaves_nothing_of_an_earlier_selection_beside_its_files(data, tmp_path, monkeypatch):
+    out = tmp_path / "report"
+    assert run(data, "y ~ bmi", "--out", out).exit_code == 0
+    stopped(monkeypatch, pictures, "plot_inclusion")
+    result = run(data, "y ~ bmi + s5", "--out", out, "--force")
+    assert result.exit_code == 130
+    assert sorted(path.name for path in out.iterdir()) == ["posterior.nc", "summary.csv"]
+    assert f"stopped: summary.csv, posterior.nc in {out} are whole" in result.stderr
+
+
+def test_an_error_leaves_the_folder_as_it_was(data, tmp_path, monkeypatch, quick):
+    out = tmp_path / "new" / "report"
+    assert run(data, "y ~ bmi", "--out", out).exit_code == 0
+    earlier = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def fail(*args, **kwargs):
+        raise ValueError("no page")
+
+    monkeypatch.setattr("l0bayes.selection_report.report.render_page", fail)
+    assert "no page" in failed(data, "y ~ bmi + s5", "--out", out, "--force")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == earlier
+    assert "no page" in failed(data, "y ~ bmi", "--out", tmp_path / "other" / "report")
+    assert not (tmp_path / "other").exists()
+
+
+# ---- names as they come ----------------------------------------------------------------------------------
+
+ODD = ["rev ($) per 100% ($)", "w $^$", "x [cm]", "w[/b]", ":b: :smile:", "收入", "1", "C(a)"]
+
+
+def test_names_that_mean_something_elsewhere(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(60, len(ODD) + 1)), columns=[*ODD, "y"])
+    out = tmp_path / "out[b]"
+    result = run(written(tmp_path, table), "y ~ .", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    for name in (*ODD, str(out)):
+        assert name in result.stdout
+    assert "Glyph" not in result.stderr
+    assert set(pd.read_csv(out / "summary.csv", dtype={"feature": str})["feature"]) == set(ODD)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "binomial"])
+def test_the_table_of_what_select_wrote(data, tmp_path, quick, family):
+    out = tmp_path / "report"
+    formula = f"{'y' if family == 'gaussian' else 'high'} ~ bmi + s5 + C(region)"
+    assert run(data, formula, "--family", family, "--engine", "gibbs", "--out", out).exit_code == 0
+    summary = pd.read_csv(out / "summary.csv", index_col="feature")
+    posterior = az.from_netcdf(str(out / "posterior.nc"))
+    table = l0bayes.gate_table(posterior)
+    gates = l0bayes.gate_table(posterior, "gate")
+    first = l0bayes.gate_table(posterior, chain=0)
+    with pytest.raises(ValueError, match="name must be one of"):
+        l0bayes.gate_table(posterior, "gamma")
+    posterior.close()
+    assert set(table.index) == set(summary.index)
+    assert table["pip"].to_numpy() == pytest.approx(summary.loc[table.index, "pip"].to_numpy())
+    wanted = summary.loc[table.index]
+    assert ((table["mean"] - wanted["mean"]).abs() < 0.1 * wanted["sd"] + 1e-3).all()
+    assert table["prior"].to_numpy() == pytest.approx(0.5)
+    assert set(gates.index) == {"bmi", "s5", "C(region)"}
+    assert gates["mean"].to_numpy() == pytest.approx(gates["pip"].to_numpy(), abs=0.05)
+    assert first["mean"].to_numpy() != pytest.approx(table.loc[first.index, "mean"].to_numpy(), rel=1e-6)
+    shown = CliRunner().invoke(app, ["table", str(out / "posterior.nc")])
+    assert shown.exit_code == 0, shown.output
+    assert "C(region)[T.south]" in shown.output
+
+
 # ---- bad input -------------------------------------------------------------------------------------------
 
 
@@ -437,10 +521,34 @@ def test_files_that_will_not_do(tmp_path, name, content, message):
         (["--slab-scale", "0"], "slab-scale must be positive, got 0"),
         (["--hdi", "94"], "hdi must lie strictly between 0 and 1, got 94"),
         (["--seed", "-1"], "seed must not be negative, got -1"),
+        (["--seed", "4294967296"], "seed must be at most 4294967295, got 4294967296"),
+        (["--slab-scale", "1e-300"], "slab_scale must lie between 1e-100 and 1e+100, got 1e-300"),
     ],
 )
 def test_options_that_will_not_do(data, tmp_path, arguments, message):
-    assert message in failed(data, "y ~ bmi + s5", *arguments, "--out", tmp_path / "out")
+    assert message in failed(data, "y ~ bmi + s5", *arguments, "--out", tmp_path / "parent" / "out")
+    assert not (tmp_path / "parent").exists()
+
+
+@pytest.mark.parametrize("threads", ["0", "-1"])
+@pytest.mark.parametrize("command", ["select", "train"])
+def test_threads_that_are_none(command, threads):
+    arguments = ["one.csv", "y ~ ."] if command == "select" else ["lenet-300-100"]
+    result = CliRunner().invoke(app, [command, *arguments, "--threads", threads])
+    assert result.exit_code == 2
+    assert "--threads" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_prior_that_is_nearly_certain(data, tmp_path, quick):
+    out = tmp_path / "out"
+    result = run(data, "y ~ bmi + s5", "--inclusion", "1e300,1", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "2 of 2 variables are expected to matter" in " ".join(page(out)[0].text.split())
+
+
+def test_a_folder_in_the_place_of_the_table(tmp_path):
+    assert "is a folder" in failed(tmp_path, "y ~ bmi", "--out", tmp_path / "out")
 
 
 def test_a_file_in_the_place_of_the_folder(data, tmp_path):

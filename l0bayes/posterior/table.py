@@ -44,10 +44,12 @@ def gate_table(
     ======================  ==========================================================================
 
     Args:
-        posterior: ArviZ data from :func:`l0bayes.to_arviz`, from memory or a file, or a ``Fit``.
+        posterior: ArviZ data from :func:`l0bayes.to_arviz` or from ``inference_data_`` of an estimator, from
+            memory or a file, or a ``Fit``.
         name: An effective weight or a gate site; default: the only weight with gates, or all gates.
         hdi_prob: Probability of the interval, in (0, 1).
-        chain: The restart to read, by default the one with the highest ELBO.
+        chain: The restart to read, by default the one with the highest ELBO. Of an estimator's posterior
+            the chain, by default all of them together.
         sort: Whether to put the largest PIP first.
 
     Returns:
@@ -64,17 +66,23 @@ def gate_table(
     if isinstance(posterior, Fit):
         posterior = to_arviz(posterior)
     constants, draws = _dataset(posterior, "constant_data"), _dataset(posterior, "posterior")
-    if "gates_of_weights" not in constants.attrs:
+    if "gates_of_weights" in constants.attrs:
+        index = _chain(chain, constants["elbo"].to_numpy())
+        links: dict[str, list[str]] = json.loads(constants.attrs["gates_of_weights"])
+        chosen = _choose(name, links, constants, draws)
+        frames = [_frame(target, links, constants, draws, index, hdi_prob) for target in chosen]
+        table = pd.concat(frames)
+    elif {"pip", "prior_inclusion", "group_of_feature"} <= set(constants) and {"beta", "gate"} <= set(draws):
+        table = _frame_of_selection(name, constants, draws, chain, hdi_prob)
+    else:
         raise ValueError(_NOT_OURS.format("constant_data"))
-    index = _chain(chain, constants["elbo"].to_numpy())
-    links: dict[str, list[str]] = json.loads(constants.attrs["gates_of_weights"])
-    chosen = _choose(name, links, constants, draws)
-    frames = [_frame(target, links, constants, draws, index, hdi_prob) for target in chosen]
-    table = pd.concat(frames)
     return table.sort_values("pip", ascending=False, kind="stable") if sort else table
 
 
-_NOT_OURS = "posterior has no group {!r} with gates; a gate table is read from what l0bayes.to_arviz gives"
+_NOT_OURS = (
+    "posterior has no group {!r} with gates; a gate table is read from what l0bayes.to_arviz gives, or an "
+    "estimator's inference_data_"
+)
 
 
 def _chain(chain: int | Literal["best"], elbos: NDArray[np.float64]) -> int:
@@ -83,6 +91,25 @@ def _chain(chain: int | Literal["best"], elbos: NDArray[np.float64]) -> int:
     if chain not in range(-len(elbos), len(elbos)):
         raise ValueError(f"chain must be 'best' or one of the {len(elbos)} restarts, got {chain!r}")
     return int(chain)
+
+
+def _frame_of_selection(
+    name: str | None, constants: xr.Dataset, draws: xr.Dataset, chain: int | Literal["best"], hdi_prob: float
+) -> pd.DataFrame:
+    """Rows of what an estimator found: its gates are binary, and their probabilities of all its chains."""
+    target = "beta" if name is None else name
+    if target not in ("beta", "gate"):
+        raise ValueError(f"name must be one of ['beta', 'gate']; got {name!r}")
+    if chain != "best":
+        index = _chain(chain, np.zeros(draws.sizes["chain"]))
+        draws = draws.isel(chain=[index])
+    pick: Any = constants["group_of_feature"].to_numpy() if target == "beta" else slice(None)
+    values, gates = (
+        draws[one].to_numpy().reshape(-1, draws[one].shape[-1]).astype(np.float64) for one in (target, "gate")
+    )
+    pip = constants["pip"].to_numpy()[pick]
+    prior = constants["prior_inclusion"].to_numpy()[pick]
+    return _table(_labels(target, draws), values, gates[:, pick] > 0, pip[None], 0, pip, prior, hdi_prob)
 
 
 def _dataset(posterior: Any, group: str) -> xr.Dataset:
@@ -125,8 +152,6 @@ def _frame(
     chain: int,
     hdi_prob: float,
 ) -> pd.DataFrame:
-    import pandas as pd
-
     if target not in draws:
         raise ValueError(f"{target!r} is not among the draws; name it in var_names of to_arviz")
     gate = target
@@ -147,15 +172,38 @@ def _frame(
         picked: NDArray[np.float64] = flat[..., pick]
         return picked
 
-    pips, prior = of("pip"), of("prior")
-    pip = pips[chain]
-    low, high = _hdi(values, hdi_prob)
-    mean = values.mean(0)
     is_open = values != 0
     threshold = json.loads(constants.attrs.get("activity_thresholds", "{}")).get(gate, 0.0)
     if threshold and gate in draws:  # gates that never shut are open above a threshold
         gates = draws[gate].to_numpy()[chain].reshape(draws.sizes["draw"], -1)
         is_open = gates[:, pick] > threshold
+    return _table(
+        _labels(target, draws),
+        values,
+        is_open,
+        of("pip"),
+        chain,
+        of("prob_one")[chain],
+        of("prior"),
+        hdi_prob,
+    )
+
+
+def _table(
+    labels: list[str],
+    values: NDArray[np.float64],
+    is_open: NDArray[np.bool_],
+    pips: NDArray[np.float64],
+    chain: int,
+    prob_one: NDArray[np.float64],
+    prior: NDArray[np.float64],
+    hdi_prob: float,
+) -> pd.DataFrame:
+    """The columns; ``values`` and ``is_open`` have a row for each draw, ``pips`` one for each restart."""
+    import pandas as pd
+
+    pip = pips[chain]
+    low, high = _hdi(values, hdi_prob)
     open_draws = is_open.sum(0)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean_active = np.where(open_draws > 0, (values * is_open).sum(0) / open_draws, np.nan)
@@ -164,8 +212,8 @@ def _frame(
     if len(pips) > 1:
         columns |= {"pip_low": pips.min(0), "pip_high": pips.max(0)}
     columns |= {
-        "prob_one": of("prob_one")[chain],
-        "mean": mean,
+        "prob_one": prob_one,
+        "mean": values.mean(0),
         "sd": values.std(0),
         "hdi_low": low,
         "hdi_high": high,
@@ -174,7 +222,7 @@ def _frame(
         "bayes_factor": factor,
         "in_median_model": pip > 0.5,
     }
-    return pd.DataFrame(columns, index=pd.Index(_labels(target, draws), name="weight"))
+    return pd.DataFrame(columns, index=pd.Index(labels, name="weight"))
 
 
 def _labels(target: str, draws: xr.Dataset) -> list[str]:

@@ -3,6 +3,8 @@ r"""What a table must be for a selection: clear words where it is not."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,15 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_predictors", "check_response", "leave_out_missing", "rows_of"]
+__all__ = [
+    "check_predictors",
+    "check_response",
+    "data_row",
+    "leave_out_missing",
+    "plain_columns",
+    "quoted",
+    "rows_of",
+]
 
 # Text with more levels than this, and than a third of the rows, is a name and no factor.
 _FEW_LEVELS = 20
@@ -23,6 +33,26 @@ def rows_of(count: int) -> str:
         count: How many.
     """
     return f"{count} row" if count == 1 else f"{count} rows"
+
+
+def data_row(index: Any, position: Any) -> str:
+    """``"data row 7"``: which row of the file stands at a position of what is left of it.
+
+    Args:
+        index: Index of the table, which numbers the rows of the file.
+        position: Where in it.
+    """
+    label = index[int(position)]
+    return f"data row {label + 1 if isinstance(label, int | np.integer) else label}"
+
+
+def quoted(name: str) -> str:
+    """A column as one would type it in a formula.
+
+    Args:
+        name: Its name.
+    """
+    return name if name.isidentifier() else f"`{name}`"
 
 
 def leave_out_missing(table: pd.DataFrame, names: Sequence[str], drop: bool) -> pd.DataFrame:
@@ -55,39 +85,84 @@ def leave_out_missing(table: pd.DataFrame, names: Sequence[str], drop: bool) -> 
     return table[~rows]
 
 
-def check_predictors(table: pd.DataFrame, factors: Sequence[tuple[str, Sequence[str]]]) -> None:
-    """Raise where a column that a formula uses will not do.
+def plain_columns(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The table with numbers as numbers, truth values as such, and text as objects, whatever held them.
 
     Args:
         table: The table, without missing values.
-        factors: Expressions of the formula and the columns that each uses.
+        names: The columns that count.
 
     Raises:
-        ValueError: If a column holds text among numbers, or too many levels, infinite values, or dates.
+        ValueError: If one of them holds dates, times or lists.
+    """
+    changed = {}
+    for name in dict.fromkeys(names):
+        values = table[name]
+        plain = _plain(name, values)
+        if plain is not values:
+            changed[name] = plain
+    return table.assign(**changed)
+
+
+def _plain(name: str, values: pd.Series[Any]) -> pd.Series[Any]:
+    import pandas as pd
+
+    kinds = pd.api.types
+    dtype = values.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return values.cat.remove_unused_categories()
+    kind = kinds.infer_dtype(values, skipna=True)
+    if kind.rstrip("s") in ("date", "datetime", "datetime64", "time", "timedelta", "timedelta64", "period"):
+        raise ValueError(
+            f"column {name!r} holds dates or times: turn them into numbers first, or leave it out"
+        )
+    if kinds.is_bool_dtype(dtype) or kind == "boolean":
+        return values.astype(bool)
+    if kind in ("string", "bytes"):
+        return values.astype(object)
+    if kinds.is_numeric_dtype(dtype):
+        if kinds.is_extension_array_dtype(dtype):
+            return values.astype("int64" if kinds.is_integer_dtype(dtype) else float)
+        return values
+    if all(isinstance(value, Number | Decimal) for value in values):
+        return values.astype(float)
+    odd = [value for value in values if not isinstance(value, str | Number | Decimal)]
+    if odd:
+        raise ValueError(
+            f"column {name!r} holds values of the kind {type(odd[0]).__name__}: neither numbers nor text. "
+            "Leave it out"
+        )
+    return values
+
+
+def check_predictors(table: pd.DataFrame, factors: Sequence[tuple[str | None, Sequence[str]]]) -> None:
+    """Raise where a column that a formula uses will not do.
+
+    Args:
+        table: The table, without missing values, its columns plain.
+        factors: Expressions of the formula, ``None`` for a column as it stands, and the columns that each
+            uses.
+
+    Raises:
+        ValueError: If a column holds text among numbers, or too many levels, or infinite values.
     """
     import pandas as pd
 
     for expression, names in factors:
         for name in names:
-            if name not in table:
-                continue
             values = table[name]
-            if pd.api.types.is_datetime64_any_dtype(values) or pd.api.types.is_timedelta64_dtype(values):
-                raise ValueError(
-                    f"column {name!r} holds dates: turn them into numbers first, or leave it out"
-                )
             if pd.api.types.is_numeric_dtype(values):
                 _check_finite(name, values)
-            elif not expression.startswith("C("):
-                _check_text(name, values, plain=expression == name)
+            elif expression is None or not expression.startswith("C("):
+                _check_text(name, values, plain=expression is None)
 
 
 def _check_finite(name: str, values: Any) -> None:
     bad = np.nonzero(~np.isfinite(values.to_numpy(float)))[0]
     if len(bad):
         raise ValueError(
-            f"column {name!r} is infinite in {rows_of(len(bad))}, the first of them data row "
-            f"{values.index[bad[0]] + 1}"
+            f"column {name!r} is infinite in {rows_of(len(bad))}, the first of them "
+            f"{data_row(values.index, bad[0])}"
         )
 
 
@@ -101,8 +176,8 @@ def _check_text(name: str, values: Any, *, plain: bool) -> None:
     if numbers.mean() >= 0.5 and len(wrong):
         raise ValueError(
             f"column {name!r} holds text among numbers in {rows_of(len(wrong))}, the first of them "
-            f"{wrong.iloc[0]!r} in data row {wrong.index[0] + 1}. Leave such cells empty, or write C({name}) "
-            "if it is a factor"
+            f"{wrong.iloc[0]!r} in {data_row(wrong.index, 0)}. Leave such cells empty, or write "
+            f"C({quoted(name)}) if it is a factor"
         )
     if not plain:
         raise ValueError(f"column {name!r} holds text, such as {values.iloc[0]!r}, where numbers are needed")
@@ -110,7 +185,8 @@ def _check_text(name: str, values: Any, *, plain: bool) -> None:
     if levels > max(_FEW_LEVELS, len(values) // 3):
         raise ValueError(
             f"column {name!r} holds text with {levels} different values in {rows_of(len(values))}: too many "
-            f"for a factor. Leave it out, as in '. - {name}', or write C({name}) if you mean it"
+            f"for a factor. Leave it out, as in '. - {quoted(name)}', or write C({quoted(name)}) if you mean "
+            "it"
         )
 
 
@@ -139,7 +215,13 @@ def check_response(values: pd.Series[Any], name: str, family: str) -> pd.Series[
                 f"response {name!r} must have two classes for --family binomial, got {len(classes)}: "
                 f"{', '.join(map(_short, classes[:4]))}, ..."
             )
-        return values
+        if pd.api.types.is_float_dtype(values) and any(value % 1 != 0 for value in classes):
+            raise ValueError(
+                f"response {name!r} holds {_short(classes[0])} and {_short(classes[1])}: classes for "
+                "--family binomial must be whole numbers, such as 0 and 1, or words"
+            )
+        # Words and numbers in one column have no order.
+        return values.map(str) if len({type(value) for value in classes}) > 1 else values
     if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
         held = (
             f"text, such as {values.iloc[0]!r}" if not pd.api.types.is_bool_dtype(values) else "truth values"
@@ -152,8 +234,8 @@ def check_response(values: pd.Series[Any], name: str, family: str) -> pd.Series[
             if wrong.any():
                 first = values[wrong]
                 raise ValueError(
-                    f"response {name!r} must {word} for --family poisson: {first.iloc[0]:g} in data row "
-                    f"{first.index[0] + 1}, and so in {rows_of(len(first))}"
+                    f"response {name!r} must {word} for --family poisson: {first.iloc[0]:g} in "
+                    f"{data_row(first.index, 0)}, and so in {rows_of(len(first))}"
                 )
     if values.nunique() == 1:
         raise ValueError(f"response {name!r} is constant: {values.iloc[0]:g} in all {rows_of(len(values))}")

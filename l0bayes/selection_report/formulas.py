@@ -8,14 +8,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from l0bayes.selection_report.checks import (
     check_predictors,
     check_response,
     leave_out_missing,
-    rows_of,
+    plain_columns,
 )
+from l0bayes.selection_report.matrix import first_line, gated_columns, response_values
+from l0bayes.selection_report.names import ColumnNames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,32 +77,56 @@ def apply_formula(
         ValueError: If the formula cannot be read or names what the table does not have, or a column
             will not do: missing or infinite values, text among numbers, a constant, two of one name.
     """
+    table = table.rename(columns=str)
+    names = list(table.columns)
+    if len(set(names)) < len(names):
+        raise ValueError(f"columns have the same name: {sorted({n for n in names if names.count(n) > 1})}")
     left, right = _split(formula)
-    names = [str(name) for name in table.columns]
     _check_known(_named(formula), names)
     response_variables = _named(left)
-    variables = [name for name in names if name not in response_variables]
-    parsed = _parse(f"{left} ~ {right}", variables)
+    known = ColumnNames(names, formula)
+    free = [known.hide(name) for name in names if name not in response_variables]
+    parsed = _parse(formula, f"{known.hide_in(left)} ~ {known.hide_in(right)}", free)
     if len(list(parsed.lhs)) != 1:
         raise ValueError(f"formula must have one response on the left of '~', got {left!r}")
+    (answer,) = parsed.lhs
+    response = known.show_in(str(answer))
     terms = _without_repeats(parsed, right)
-    used = sorted({name for term in terms for factor in term.factors for name in _needs(factor)})
-    response = str(next(iter(parsed.lhs)))
+    factors = [factor for term in terms for factor in term.factors]
+    needs = [
+        (_expression(factor, known), [known.find(name) for name in _needs(factor)]) for factor in factors
+    ]
+    used = sorted({name for _, of_factor in needs for name in of_factor})
+    _check_response_is_apart(response, response_variables, used)
     rows_read = len(table)
     table = leave_out_missing(table, [*response_variables, *used], drop_missing)
-    for name in table.select_dtypes("category"):
-        table = table.assign(**{str(name): table[name].cat.remove_unused_categories()})
-    factors = [factor for term in terms for factor in term.factors]
-    check_predictors(table, [(factor.expr, _needs(factor)) for factor in factors])
-    y = check_response(_response(table, parsed.lhs, response), response, family)
-    x, groups, reference = _columns(table, terms)
-    if not x.shape[1]:
+    table = plain_columns(table, [*response_variables, *used])
+    check_predictors(table, needs)
+    hidden = table.rename(columns=known.hide)
+    y = check_response(response_values(hidden, answer, known), response, family)
+    if not any(term.degree for term in terms):
         raise ValueError(f"formula {formula!r} leaves no variable to select")
-    intercept = any(term.degree == 0 and str(term) == "1" for term in terms)
-    written = f"{_tick(next(iter(parsed.lhs)))} ~ {' + '.join(_written(terms, intercept))}"
+    x, groups, reference = gated_columns(hidden, terms, known)
+    intercept = any(term.degree == 0 for term in terms)
+    gated = [known.type_in(_tick(term)) for term in terms if term.degree]
+    written = f"{known.type_in(_tick(answer))} ~ {' + '.join(gated if intercept else ['0', *gated])}"
     return FormulaData(
         written, response, y, x, groups, intercept, rows_read, rows_read - len(table), reference
     )
+
+
+def _check_response_is_apart(response: str, variables: set[str], used: list[str]) -> None:
+    """A change such as ``I(after - before)`` may be explained by one of its parts, but by no more."""
+    if variables and variables <= set(used):
+        told = ", ".join(map(repr, sorted(variables)))
+        raise ValueError(
+            f"response {response!r} is made of {told}, which formula has on the right of '~' too: it would "
+            "explain itself. Leave it out there"
+        )
+
+
+def _expression(factor: Any, known: ColumnNames) -> str | None:
+    return None if factor.eval_method.value == "lookup" else known.type_in(factor.expr)
 
 
 def _split(formula: str) -> tuple[str, str]:
@@ -112,14 +136,14 @@ def _split(formula: str) -> tuple[str, str]:
     return left.strip(), right.strip()
 
 
-def _parse(formula: str, variables: list[str]) -> Any:
+def _parse(formula: str, hidden: str, variables: list[str]) -> Any:
     from formulaic import Formula
     from formulaic.errors import FormulaicError
 
     try:
-        parsed = Formula.from_spec(formula, context={"__formulaic_variables_available__": variables})
+        parsed = Formula.from_spec(hidden, context={"__formulaic_variables_available__": variables})
     except FormulaicError as error:
-        raise ValueError(f"formula {formula!r} cannot be read: {_line(error)}") from None
+        raise ValueError(f"formula {formula!r} cannot be read: {first_line(error)}") from None
     if not hasattr(parsed.rhs, "get_model_matrix") or hasattr(parsed.rhs, "_structure"):
         raise ValueError(f"formula {formula!r} must have one part on each side of '~'")
     return parsed
@@ -143,7 +167,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
     try:
         return [(str(getattr(token.kind, "value", "")), str(token.token)) for token in tokenize(text)]
     except FormulaicError as error:
-        raise ValueError(f"formula {text!r} cannot be read: {_line(error)}") from None
+        raise ValueError(f"formula {text!r} cannot be read: {first_line(error)}") from None
 
 
 def _needs(factor: Any) -> list[str]:
@@ -192,7 +216,9 @@ def _without_repeats(parsed: Any, right: str) -> list[Any]:
     held = {
         name
         for term in terms
-        if len(term.factors) == 1 and term.factors[0].expr.startswith(_HOLDING)
+        if len(term.factors) == 1
+        and term.factors[0].eval_method.value == "python"
+        and term.factors[0].expr.startswith(_HOLDING)
         for name in _needs(term.factors[0])
     }
     return [
@@ -206,102 +232,12 @@ def _without_repeats(parsed: Any, right: str) -> list[Any]:
     ]
 
 
-def _response(table: pd.DataFrame, terms: Any, name: str) -> Any:
-    if name in table.columns:
-        return table[name]
-    matrix = _evaluate(table, list(terms), intercept=False)
-    if matrix.shape[1] != 1:
-        raise ValueError(f"response {name!r} must be one column, got {list(matrix.columns)}")
-    values = matrix.iloc[:, 0]
-    _check_finite(name, values.to_numpy(float))
-    return values
-
-
-def _columns(table: pd.DataFrame, terms: list[Any]) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
-    matrix = _evaluate(table, terms)
-    spec = matrix.model_spec
-    groups: list[str] = [""] * matrix.shape[1]
-    for term, indices in spec.term_indices.items():
-        for index in indices:
-            groups[index] = str(term)
-    gated = [index for index, group in enumerate(groups) if group != "1"]
-    x = matrix.iloc[:, gated]
-    groups = [groups[index] for index in gated]
-    for term in terms:
-        if str(term) not in groups and str(term) != "1":
-            raise ValueError(f"term {str(term)!r} is constant, and says nothing: leave it out")
-    twice = x.columns[x.columns.duplicated()].tolist()
-    if twice:
-        raise ValueError(f"formula makes several columns of one name: {twice}")
-    for name, group in zip(x.columns, groups, strict=True):
-        values = x[name].to_numpy(float)
-        _check_finite(str(name), values)
-        if np.ptp(values) <= 1e-12 * max(1e-300, float(np.abs(values).max())):
-            part = "" if name == group else f" (of the term {group!r})"
-            raise ValueError(
-                f"column {str(name)!r}{part} is constant: {values[0]:g} in all {len(values)} rows. Leave it "
-                f"out"
-            )
-    return x.astype(float), groups, _references(spec, groups)
-
-
-def _check_finite(name: str, values: Any) -> None:
-    bad = np.nonzero(~np.isfinite(values))[0]
-    if len(bad):
-        raise ValueError(
-            f"column {name!r} is not finite in {rows_of(len(bad))}, the first of them data row {bad[0] + 1}"
-        )
-
-
-def _evaluate(table: pd.DataFrame, terms: list[Any], *, intercept: bool = True) -> Any:
-    from formulaic import ModelSpec, SimpleFormula
-    from formulaic.errors import FormulaicError
-
-    try:
-        with np.errstate(all="ignore"):
-            return ModelSpec(
-                SimpleFormula(terms), ensure_full_rank=intercept, output="pandas", na_action="ignore"
-            ).get_model_matrix(table, context={})
-    except (FormulaicError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"formula cannot be evaluated: {_line(error)}") from None
-
-
-def _references(spec: Any, groups: list[str]) -> dict[str, str]:
-    """Of every factor that is a term by itself, the level without a dummy."""
-    found = {}
-    for group in dict.fromkeys(groups):
-        state = spec.encoder_state.get(group)
-        levels = state[1].get("categories") if state else None
-        if levels is not None and groups.count(group) == len(levels) - 1:
-            columns = [
-                name
-                for name, of in zip(spec.column_names[-len(groups) :], groups, strict=True)
-                if of == group
-            ]
-            rest = [
-                level for level in map(str, levels) if not any(f"[T.{level}]" in name for name in columns)
-            ]
-            if len(rest) == 1:
-                found[group] = rest[0]
-    return found
-
-
-def _written(terms: list[Any], intercept: bool) -> list[str]:
-    named = [_tick(term) for term in terms if str(term) != "1"]
-    return named if intercept else ["0", *named]
-
-
 def _tick(term: Any) -> str:
     """A term as one would type it."""
 
     def typed(factor: Any) -> str:
         if factor.eval_method.value == "lookup":
-            return str(factor.expr) if factor.expr.isidentifier() else f"`{factor.expr}`"
+            return str(factor.expr)
         return str(factor.expr) if re.fullmatch(r"[\w.]+\(.*\)", factor.expr) else f"{{{factor.expr}}}"
 
     return ":".join(typed(factor) for factor in term.factors)
-
-
-def _line(error: Exception) -> str:
-    text = re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error)).strip()
-    return text.splitlines()[0].strip() if text else type(error).__name__

@@ -8,7 +8,6 @@ import shlex
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from l0bayes.selection_report.pictures import PICTURES, pictures
 from l0bayes.selection_report.settings import SelectSettings
 from l0bayes.selection_report.tables import read_table
 from l0bayes.selection_report.words import advice_on, describe_model, describe_sets, engine_in_words
-from l0bayes.selection_report.writing import write_whole
+from l0bayes.selection_report.writing import folder_for, staged, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,10 +105,10 @@ def select(
     command: str | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> Selection:
-    """Read a table, fit, and write :data:`FILES` into a folder, each when it is whole.
+    """Read a table, fit, and write :data:`FILES` into a folder, where they appear together.
 
     Everything that can be wrong with data, formula and settings is found before the folder is made. An
-    interruption leaves the files that were finished.
+    interruption leaves the files that were finished; an error leaves the folder as it was.
 
     Args:
         path: A CSV, Parquet or Feather file.
@@ -126,9 +125,11 @@ def select(
 
     Raises:
         FileNotFoundError: If there is no such table.
+        IsADirectoryError: If it is a folder.
         FileExistsError: If the folder is not empty and ``force`` is not given.
         ModuleNotFoundError: If the file needs the extra ``tables``.
         ValueError: If the table, the formula, or a setting will not do.
+        Stopped: At an interruption while files are written, with those that are left.
     """
     settings, out = settings or SelectSettings(), Path(out)
     tell = on_step or (lambda words: None)
@@ -140,9 +141,7 @@ def select(
     tell(f"Reading {path}")
     data = apply_formula(read_table(path), formula, settings.family, drop_missing=drop_missing)
     estimator = _estimator(settings, data)
-    made = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
-    try:
+    with folder_for(out):
         rows, gates = len(data.x), len(data.gates)
         tell(f"Fitting {gates} {'variable' if gates == 1 else 'variables'} to {rows} rows")
         started = time.perf_counter()
@@ -153,13 +152,9 @@ def select(
         told = list(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning)))
         summary = estimator.summary(settings.hdi)
         found = Selection(out, settings, data, estimator, summary, seconds, told)
-        for name in FILES:  # of an earlier selection: nothing in the folder shall be of another
-            (out / name).unlink(missing_ok=True)
-        _write(found, path, command, tell)
-    finally:
-        if made:
-            with suppress(OSError):
-                out.rmdir()  # only where it is empty
+        with staged(out, FILES) as folder:
+            names = _write(found, folder, path, command, tell)
+        found.files += [out / name for name in names]
     return found
 
 
@@ -183,13 +178,16 @@ def _estimator(settings: SelectSettings, data: FormulaData) -> Any:
     )
 
 
-def _write(found: Selection, path: str | Path, command: str | None, tell: Callable[[str], None]) -> None:
-    out, fit = found.folder, found.estimator
+def _write(
+    found: Selection, folder: Path, path: str | Path, command: str | None, tell: Callable[[str], None]
+) -> list[str]:
+    """Names of the files that were written, in their order."""
+    fit, names = found.estimator, []
 
     def keep(name: str, write: Callable[[Path], Any]) -> Path:
         tell(f"Writing {name}")
-        found.files.append(write_whole(out / name, write))
-        return found.files[-1]
+        names.append(name)
+        return write_whole(folder / name, write)
 
     keep("summary.csv", found.summary.to_csv)
     keep("posterior.nc", lambda file: fit.inference_data_.to_netcdf(str(file)))
@@ -199,16 +197,21 @@ def _write(found: Selection, path: str | Path, command: str | None, tell: Callab
         images.append(keep(name, partial(_save, draw)))
     page = _page(found, images, path, command)
     keep("report.html", lambda file: file.write_text(page, "utf-8"))
+    return names
 
 
 def _save(draw: Callable[[], Any], file: Path) -> None:
     import matplotlib.pyplot as plt
 
-    figure = draw().figure
-    try:
-        figure.savefig(file, format="png", dpi=130)
-    finally:
-        plt.close(figure)
+    before = plt.get_fignums()
+    with warnings.catch_warnings():
+        # Letters that no font here has are boxes; the table and the page have them all the same.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        try:
+            draw().figure.savefig(file, format="png", dpi=130)
+        finally:
+            for number in set(plt.get_fignums()) - set(before):  # also of a drawing that failed
+                plt.close(number)
 
 
 def _page(found: Selection, images: list[Path], path: str | Path, command: str | None) -> str:

@@ -11,6 +11,8 @@ from l0bayes.selection.engines import Engine
 __all__ = ["FAMILIES", "SelectSettings", "parse_inclusion"]
 
 FAMILIES = ("gaussian", "binomial", "poisson")
+# The largest that numpy takes.
+_LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,16 @@ class SelectSettings:
             raise ValueError(f"inclusion must be two positive numbers for a Beta law, got {self.inclusion}")
         if self.slab_scale is not None and not 0.0 < self.slab_scale < math.inf:
             raise ValueError(f"slab-scale must be positive, got {self.slab_scale:g}")
+        if self.slab_scale is not None:
+            from l0bayes.estimators.arguments import slab_scales
+
+            slab_scales(self.slab_scale, 1)
         if not 0.0 < self.hdi < 1.0:
             raise ValueError(f"hdi must lie strictly between 0 and 1, got {self.hdi:g}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
+        if self.seed > _LARGEST_SEED:
+            raise ValueError(f"seed must be at most {_LARGEST_SEED}, got {self.seed}")
 
     def prior_of(self, count: int) -> dict[str, Any]:
         """The argument ``inclusion`` of an estimator, where one was asked for.

@@ -2,9 +2,16 @@ r"""Tables from files: CSV, Parquet, Feather."""
 
 from __future__ import annotations
 
+import lzma
+import tarfile
+import zipfile
+import zlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,6 +20,18 @@ __all__ = ["read_table"]
 
 _CSV = {".csv": ",", ".tsv": "\t"}
 _ARROW = {".parquet": "Parquet", ".pq": "Parquet", ".feather": "Feather", ".arrow": "Feather"}
+# What reading may raise besides pandas' own errors: each kind of compression has its own. UnicodeError and
+# "several files in the archive" are ValueErrors; a missing library of a compression is an ImportError.
+_UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    ImportError,
+    zlib.error,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -22,15 +41,19 @@ def read_table(path: str | Path) -> pd.DataFrame:
         path: A ``.csv`` (also ``.csv.gz`` and the like), ``.tsv``, ``.parquet`` or ``.feather`` file.
 
     Returns:
-        The table, with the names of its columns as they stand in the file.
+        The table, with the names of its columns as they stand in the file. An index with a name that pandas
+        wrote to a Parquet or Feather file is a column like the others.
 
     Raises:
         FileNotFoundError: If there is no such file.
+        IsADirectoryError: If it is a folder.
         ValueError: If the kind of file is unknown, the file cannot be read as one, it has no rows, two of
-            its columns have one name, or a column has none.
+            its columns have one name, a column has none, or rows are longer than the header.
         ModuleNotFoundError: If the file needs the extra ``tables``.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder, and no table")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     endings = [ending.lower() for ending in path.suffixes]
@@ -46,16 +69,59 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def _read_csv(path: Path, separator: str) -> pd.DataFrame:
+    # Header and first row by themselves: of a whole table, pandas renames the second of two columns of one
+    # name, and takes the first fields of rows that are too long for names of the rows, which shifts the rest.
+    long: list[list[str]] = []
+    head = _parse_csv(
+        path,
+        separator,
+        header=None,
+        nrows=2,
+        dtype=str,
+        keep_default_na=False,
+        engine="python",
+        on_bad_lines=long.append,
+    )
+    names = head.iloc[0].tolist()
+    _check_names(path, names)
+    if long:
+        raise ValueError(_of_long_rows(path, names, long[0]))
+    table = _parse_csv(path, separator, low_memory=False, index_col=False)
+    for index, name in enumerate(names):
+        if not name.strip():
+            raise ValueError(_of_a_nameless_column(path, index, table.iloc[:, index]))
+    return table
+
+
+def _parse_csv(path: Path, separator: str, **options: Any) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        # Read by itself: read_csv renames the second of two columns of one name.
-        header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False)
-        _check_names(path, header.iloc[0].tolist())
-        table: pd.DataFrame = pd.read_csv(path, sep=separator, low_memory=False)
-        return table
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        table: pd.DataFrame = pd.read_csv(path, sep=separator, **options)
+    except _UNREADABLE as error:
         raise ValueError(f"{str(path)!r} cannot be read as CSV: {_line(error)}") from None
+    return table
+
+
+def _of_long_rows(path: Path, names: list[str], row: list[str]) -> str:
+    told = f"{str(path)!r} has {len(names)} names in its header and {len(row)} fields in data row 1"
+    if any(field.strip() for field in row[len(names) :]):
+        return f"{told}: which field belongs to which name cannot be known"
+    return f"{told}, the last of them empty: rows end in a separator. Take it away, or end the header in one"
+
+
+def _of_a_nameless_column(path: Path, index: int, values: pd.Series[Any]) -> str:
+    told = f"column {index + 1} of {str(path)!r} has no name"
+    if values.isna().all():
+        return f"{told}, and is empty: rows end in a separator. Take it away"
+    numbers = np.arange(len(values))
+    if any(values.equals(values.__class__(numbers + first, name=values.name)) for first in (0, 1)):
+        return (
+            f"{told}: it numbers the rows. Write the table without them (to_csv(..., index=False) in pandas, "
+            "row.names = FALSE in R), or give the column a name in the header and leave it out, as in "
+            "'. - row'"
+        )
+    return f"{told}: give it one in the header"
 
 
 def _read_arrow(path: Path, kind: str) -> pd.DataFrame:
@@ -68,18 +134,28 @@ def _read_arrow(path: Path, kind: str) -> pd.DataFrame:
             f"{kind} files need pyarrow, which is not installed: pip install 'l0bayes[tables]'"
         ) from None
     try:
-        table = pyarrow.parquet.read_table(path) if kind == "Parquet" else pyarrow.feather.read_table(path)
+        if kind == "Parquet":
+            # By itself: the whole table cannot be read where two columns have one name.
+            _check_names(path, pyarrow.parquet.read_schema(path).names)
+            table = pyarrow.parquet.read_table(path)
+        else:
+            table = pyarrow.feather.read_table(path)
+            _check_names(path, table.column_names)
+        frame: pd.DataFrame = table.to_pandas()
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{str(path)!r} cannot be read as {kind}: {_line(error)}") from None
-    _check_names(path, table.column_names)
-    frame: pd.DataFrame = table.to_pandas()
+    named = [name for name in frame.index.names if name is not None]
+    if named:
+        frame = frame.reset_index(level=named)
+    if nameless := [index for index, name in enumerate(frame.columns) if not str(name).strip()]:
+        raise ValueError(f"column {nameless[0] + 1} of {str(path)!r} has no name")
     return frame
 
 
-def _check_names(path: Path, names: list[str]) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice and twice != [""]:
-        raise ValueError(f"columns of {str(path)!r} have the same name: {[name for name in twice if name]}")
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1 and name.strip()]
+    if twice:
+        raise ValueError(f"columns of {str(path)!r} have the same name: {twice}")
 
 
 def _line(error: Exception) -> str:

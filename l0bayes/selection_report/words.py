@@ -2,6 +2,7 @@ r"""The model, its priors and its trustworthiness, in words."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +96,9 @@ def describe_model(
     else:
         a, b = prior.beta
         gate = f"z<sub>g</sub> ~ Bernoulli(π), π ~ Beta({a:g}, {b:g})"
-        expects = f"{count * a / (a + b):.3g} of {count} variables are expected to matter, give or take"
+        expects = (
+            f"{count * _mean_of_beta(a, b):.3g} of {count} variables are expected to matter, give or take"
+        )
         expects += f" {_beta_binomial_sd(a, b, count):.2g}"
     scale = sorted({round(float(value), 10) for value in posterior.problem.slab_scale})
     slab = f"{scale[0]:.4g}²" if len(scale) == 1 else "s<sub>j</sub>²"
@@ -152,9 +155,18 @@ def _standardised(family: str, data: FormulaData, parameters: dict[str, Any]) ->
     )
 
 
+def _mean_of_beta(a: float, b: float) -> float:
+    """Also where the sum of both would be infinite."""
+    largest = max(a, b)
+    return (a / largest) / (a / largest + b / largest)
+
+
 def _beta_binomial_sd(a: float, b: float, count: int) -> float:
-    total = a + b
-    return float(np.sqrt(count * a * b * (total + count) / (total**2 * (total + 1))))
+    mean = _mean_of_beta(a, b)
+    rest = _mean_of_beta(b, a)  # 1 - mean, to all its digits
+    # (a + b + count) / (a + b + 1), without a square of the sum
+    spread = 1.0 + (count - 1) / (a + b + 1.0)
+    return math.sqrt(count * mean * rest * spread)
 
 
 def _classes(data: FormulaData) -> list[str]:

@@ -2,11 +2,26 @@ r"""Files that are whole or not there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["write_whole"]
+__all__ = ["Stopped", "folder_for", "staged", "write_whole"]
+
+
+class Stopped(KeyboardInterrupt):
+    """An interruption while files were written.
+
+    Args:
+        files: Those that were whole, and are left.
+    """
+
+    def __init__(self, files: list[Path]) -> None:
+        super().__init__()
+        self.files = files
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> Path:
@@ -26,3 +41,57 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+@contextmanager
+def folder_for(out: Path) -> Iterator[None]:
+    """A folder that is there; what had to be made for it goes again if it is left empty.
+
+    Args:
+        out: The folder.
+    """
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        with suppress(OSError):  # the first that is not empty
+            for folder in made:
+                folder.rmdir()
+
+
+@contextmanager
+def staged(out: Path, names: Sequence[str]) -> Iterator[Path]:
+    """A folder to write to, from which files are moved to their place when all are done.
+
+    Files of these names that were in the folder before are taken away then: nothing in it shall be of
+    another run. An error leaves them as they were, and nothing new beside them.
+
+    Args:
+        out: The folder in which the files shall be.
+        names: Names that they may have.
+
+    Raises:
+        Stopped: At an interruption; what was whole by then has been moved.
+    """
+    # Within the folder, as only there it is sure to be on the same disk.
+    folder = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=out))
+    whole: list[str] = []
+
+    def move() -> list[Path]:
+        """What is to be moved is settled once, so that an interruption of this can go on with it."""
+        whole[:] = whole or [name for name in names if (folder / name).is_file()]
+        for name in names if whole else ():
+            if name not in whole:
+                (out / name).unlink(missing_ok=True)
+            elif (folder / name).is_file():
+                (folder / name).replace(out / name)
+        return [out / name for name in whole]
+
+    try:
+        yield folder
+        move()
+    except KeyboardInterrupt:
+        raise Stopped(move()) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
