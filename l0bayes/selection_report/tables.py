@@ -107,7 +107,7 @@ def _of_long_rows(path: Path, names: list[str], row: list[str]) -> str:
     told = f"{str(path)!r} has {len(names)} names in its header and {len(row)} fields in data row 1"
     if any(field.strip() for field in row[len(names) :]):
         return f"{told}: which field belongs to which name cannot be known"
-    return f"{told}, the last of them empty: rows end in a separator. Take it away, or end the header in one"
+    return f"{told}, the last of them empty: rows end in a separator. Take it away"
 
 
 def _of_a_nameless_column(path: Path, index: int, values: pd.Series[Any]) -> str:
