@@ -207,6 +207,9 @@ class _Run:
     def optimise(self) -> Factors:
         """Adam with the learning rate falling over the second half."""
         options = self.options
+        # Where rows say much, as large counts do, gates that are nearly sure have slopes that fall
+        # exponentially; a longer memory of what they were would hold them where they are.
+        memory = 0.99 if self.glm is None else 0.95
         value = self.parameters
         first, second = torch.zeros_like(value), torch.zeros_like(value)
         hot, cold = options.temperature
@@ -217,9 +220,9 @@ class _Run:
             temperature.fill_(hot * (cold / hot) ** min(1.0, 1.5 * progress))
             gradient = gradient_of(value, temperature)
             first.lerp_(gradient, 0.1)
-            second.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
+            second.mul_(memory).addcmul_(gradient, gradient, value=1.0 - memory)
             fade = min(1.0, 2.0 * (1.0 - progress) + 0.02) / (1.0 - 0.9 ** (step + 1))
-            root = (second / (1.0 - 0.99 ** (step + 1))).sqrt_().add_(1e-12)
+            root = (second / (1.0 - memory ** (step + 1))).sqrt_().add_(1e-12)
             value.addcdiv_(first * self.rates, root, value=-fade)
         law, loc, scale, _, _ = self._read(value, temperature)
         k = self.k

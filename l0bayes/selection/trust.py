@@ -30,6 +30,10 @@ _ERRORS = (0.01, 0.03)
 _FEWEST_EFFECTIVE = 200.0
 # Models whose conditionals are computed at a time.
 _CHUNK = 256
+_NO_CONDITIONALS = (
+    "At the mean that was found the likelihood has no finite curvature, so that there are no exact "
+    "conditionals to compare with."
+)
 _WORDS: dict[Verdict, str] = {
     "exact": "All models were enumerated.",
     "reliable": "Sampled, with errors that are known and small.",
@@ -96,18 +100,22 @@ def trust_of(posterior: SelectionPosterior, *, seed: int = 0) -> Trust:
     if posterior.engine == "exact":
         return Trust("exact")
     if posterior.engine == "svi":
-        problem = posterior.problem
-        if isinstance(problem, GLMProblem):
-            problem = _working(problem, posterior.mean)
-        again = rao_blackwell(problem, posterior.pip, _variance(posterior), seed=seed)
-        gaps = (again - posterior.pip).abs()
-        return judge_variational(
-            float(gaps.max()),
-            k_hat=posterior.diagnostics.get("k_hat"),
-            disagreement=posterior.diagnostics.get("disagreement"),
-            worst=int(gaps.argmax()),
-        )
+        return _variational(posterior, seed)
     return _sampled(posterior)
+
+
+def _variational(posterior: SelectionPosterior, seed: int) -> Trust:
+    problem, pip = posterior.problem, posterior.pip
+    k_hat, disagreement = (posterior.diagnostics.get(name) for name in ("k_hat", "disagreement"))
+    if isinstance(problem, GLMProblem):
+        try:
+            problem = _working(problem, posterior.mean)
+        except (ValueError, torch._C._LinAlgError):  # the mean is none of such responses
+            return judge_variational(None, k_hat=k_hat, disagreement=disagreement, doubts=(_NO_CONDITIONALS,))
+    gaps = (rao_blackwell(problem, pip, _variance(posterior), seed=seed) - pip).abs()
+    return judge_variational(
+        float(gaps.max()), k_hat=k_hat, disagreement=disagreement, worst=int(gaps.argmax())
+    )
 
 
 def _sampled(posterior: SelectionPosterior) -> Trust:
@@ -130,6 +138,7 @@ def judge_variational(
     k_hat: float | None = None,
     disagreement: float | None = None,
     worst: int | None = None,
+    doubts: tuple[str, ...] = (),
 ) -> Trust:
     """The verdict on a variational fit, from its signs of error.
 
@@ -138,8 +147,9 @@ def judge_variational(
         k_hat: Pareto k-hat of the hardened guide; ``None`` where it is not defined.
         disagreement: Largest difference of a PIP between restarts; ``None`` for one run.
         worst: Gate of the largest residual.
+        doubts: What else speaks against the fit, one sentence each.
     """
-    level, reasons = 0, []
+    level, reasons = int(bool(doubts)), [*doubts]
     if residual is not None:
         reasons.append(
             f"A PIP differs from the mean of its exact conditional by up to {residual:.3f} "
@@ -216,8 +226,11 @@ def _working(problem: GLMProblem, mean: Tensor) -> LinearProblem:
     Coefficients without a gate are found anew, given the mean of the others.
     """
     fixed = problem.offset + problem.x @ mean
-    eta = fixed
-    for _ in range(20 if problem.always.shape[1] else 0):
+    if not problem.always.shape[1]:
+        return working_problem(problem, fixed)
+    # From where each response alone would be: Newton's method overshoots from far below a large count.
+    eta = problem.likelihood.starting_predictor(problem.y).expand(problem.num_rows)
+    for _ in range(20):
         near = working_problem(problem, eta)
         weighted = problem.always * near.weights[:, None]
         precision = torch.diag(problem.always_scale.square().reciprocal())

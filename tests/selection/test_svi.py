@@ -159,6 +159,19 @@ def test_generalised_linear_models(kind):
     torch.testing.assert_close(found.pip, exact.pip, atol=0.25, rtol=0.0)
 
 
+@pytest.mark.parametrize("level", [3.0, 8.0, 12.0])
+def test_large_counts(level):
+    """Gates of what says much are to become sure in the steps that there are, and not to hold others up."""
+    given = make_problem("poisson", 100, 3, correlation=0.0)
+    generator = torch.Generator().manual_seed(1)
+    eta = level + given.x @ torch.tensor([0.3, 0.05 * math.exp((3.0 - level) / 2.0), 0.0], dtype=DOUBLE)
+    given = given.replace(
+        y=torch.poisson(torch.exp(eta), generator=generator), always_scale=torch.tensor([10.0])
+    )
+    found = fit_gates(given, family="bernoulli", options=SVIOptions(restarts=4))
+    torch.testing.assert_close(found.pip, enumerate_glm(given).pip, rtol=0, atol=0.04)
+
+
 def test_more_columns_than_rows():
     given = problem(n=30, p=50)
     found = fit_gates(given, options=SHORT)

@@ -70,6 +70,25 @@ def test_a_generalised_linear_model_is_judged_by_its_own_curvature(kind: str) ->
     assert residual == pytest.approx(float((wrong - exact.pip).abs().max()), abs=0.05)
 
 
+@pytest.mark.parametrize("level", [3.0, 8.0, 12.0])
+def test_large_counts_are_judged(level: float) -> None:
+    """From no intercept at all Newton's method would leave the numbers that there are."""
+    given = make_problem("poisson", 100, 3, correlation=0.0)
+    generator = torch.Generator().manual_seed(2)
+    y = torch.poisson(torch.exp(level + 0.3 * given.x[:, 0]), generator=generator)
+    exact = enumerate_glm(given.replace(y=y, always_scale=torch.tensor([20.0])))
+    right = trust_of(replace(exact, engine="svi"))
+    assert right.residual is not None
+    assert right.residual < 0.02
+
+
+def test_a_mean_without_curvature_is_doubtful() -> None:
+    exact = enumerate_glm(make_problem("poisson", 100, 3))
+    trust = trust_of(replace(exact, engine="svi", mean=torch.full((3,), 1e4, dtype=torch.float64)))
+    assert trust.verdict == "doubtful"
+    assert "no finite curvature" in str(trust)
+
+
 def test_signs_that_a_fit_left_are_in_its_verdict() -> None:
     exact = enumerate_models(problem("independent", 300, 6))
     trust = trust_of(replace(exact, engine="svi", diagnostics={"k_hat": 0.8, "disagreement": 0.02}))
