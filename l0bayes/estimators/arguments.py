@@ -16,7 +16,7 @@ from l0bayes.selection.engines import Engine
 from l0bayes.selection.problem import InclusionPrior
 from l0bayes.selection.relaxations import RELAXATIONS
 
-__all__ = ["check_choices", "gate_groups", "inclusion_prior", "positive", "slab_scales"]
+__all__ = ["check_choices", "check_switches", "gate_groups", "inclusion_prior", "positive", "slab_scales"]
 
 # Beyond these the square of a slab scale, which everything computes with, comes near 0 or infinity.
 _SMALLEST_SCALE, _LARGEST_SCALE = 1e-100, 1e100
@@ -39,6 +39,20 @@ def check_choices(engine: Any, guide: Any, restarts: Any) -> None:
         raise ValueError(f"guide must be one of {', '.join(RELAXATIONS)}; got {guide!r}")
     if not isinstance(restarts, Integral) or isinstance(restarts, bool) or restarts < 1:
         raise ValueError(f"restarts must be a whole number of at least 1, got {restarts!r}")
+
+
+def check_switches(**switches: Any) -> None:
+    """Refuse what is neither true nor false: a word such as ``"no"`` would count as true.
+
+    Args:
+        **switches: Values by the name of their argument.
+
+    Raises:
+        ValueError: By argument.
+    """
+    for name, value in switches.items():
+        if not isinstance(value, bool | np.bool_):
+            raise ValueError(f"{name} must be True or False, got {value!r}")
 
 
 def positive(name: str, value: Any, *, infinite: bool = False) -> float:

@@ -13,7 +13,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from l0bayes.estimators.arguments import check_choices, gate_groups, inclusion_prior, positive, slab_scales
+from l0bayes.estimators.arguments import (
+    check_choices,
+    check_switches,
+    gate_groups,
+    inclusion_prior,
+    positive,
+    slab_scales,
+)
 from l0bayes.estimators.correlation import warn_of_correlation
 from l0bayes.estimators.findings import Findings
 from l0bayes.estimators.inference_data import inference_data
@@ -118,6 +125,7 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
             ValueError: If an argument, a column or the response is not what it must be, by name.
         """
         check_choices(self.engine, self.guide, self.restarts)
+        check_switches(fit_intercept=self.fit_intercept, standardize=self.standardize)
         self._check_own()
         intercept_scale = positive("intercept_scale", self.intercept_scale, infinite=True)
         refuse_table(X)
