@@ -119,14 +119,17 @@ def refine(
 ) -> Refinement:
     r"""Put the gate posteriors of a fit right, for any model with a linear predictor.
 
-    The model is run at a few points to find the regression that it is: columns, offset, likelihood, priors.
+    The model is run at a few points, drawn from its prior, to find the regression that it is: columns,
+    offset, likelihood, priors; and to see that nothing else moves with anything, as a prior that depends on
+    other gates or weights would. ``pyro.param`` gives what the parameter store holds, as after training.
     The engines then answer for its gates with the coefficients integrated out; the fit's own
     probabilities are where a sampler starts.
 
     It takes gated weights with one gate each and Normal slabs around 0, of fixed scale or in units of the
     noise; Normal latents without a gate, such as an intercept; gates of fixed inclusion probabilities or one
     Beta latent for all; and a Normal likelihood of known noise or with an InverseGamma prior on its variance
-    (Gamma on the precision), or Bernoulli, Binomial, Poisson and NegativeBinomial.
+    (Gamma on the precision), or Bernoulli, Binomial, Poisson and NegativeBinomial. Rows that are masked are
+    left out.
 
     Args:
         fit: What :func:`l0bayes.fit` returned, or ``Fit.of(model, guide, data)``.
