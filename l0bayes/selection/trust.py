@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -28,6 +28,10 @@ _AGREEMENT = 0.1
 # Monte Carlo standard errors of a PIP: of what is called reliable, and of what still says something.
 _ERRORS = (0.01, 0.03)
 _FEWEST_EFFECTIVE = 200.0
+# Second-order terms of Laplace's method from here on leave an error that shows in a PIP.
+_LARGE_CORRECTION = 0.2
+# Odds of a model beside the best one that some hundreds of draws should have met.
+_MISSED = 0.03
 # Models whose conditionals are computed at a time.
 _CHUNK = 256
 _NO_CONDITIONALS = (
@@ -97,11 +101,26 @@ def trust_of(posterior: SelectionPosterior, *, seed: int = 0) -> Trust:
             ``disagreement``.
         seed: Seed of the Rao-Blackwell pass.
     """
-    if posterior.engine == "exact":
-        return Trust("exact")
     if posterior.engine == "svi":
         return _variational(posterior, seed)
-    return _sampled(posterior)
+    trust = Trust("exact") if posterior.engine == "exact" else _sampled(posterior)
+    return _of_laplace(trust, posterior) if posterior.diagnostics.get("evidence") == "laplace" else trust
+
+
+def _of_laplace(trust: Trust, posterior: SelectionPosterior) -> Trust:
+    """The verdict on models whose evidences are by Laplace's method, and may all be off."""
+    found = posterior.diagnostics
+    correction, failed, missed = found["correction"], found["not_converged"], found.get("missed", 0.0)
+    told = f"Evidences are by Laplace's method of second order, its largest correction is {correction:.2g}."
+    doubts = []
+    if correction > _LARGE_CORRECTION:
+        doubts.append("That is large: there is little data for the number of coefficients.")
+    if failed:
+        doubts.append(f"{failed} modes were not found.")
+    if missed > _MISSED:
+        doubts.append(f"A model with {missed:.2g} times the probability of the best one was never drawn.")
+    verdict = "doubtful" if doubts and trust else trust.verdict
+    return replace(trust, verdict=verdict, reasons=(*trust.reasons, told, *doubts))
 
 
 def _variational(posterior: SelectionPosterior, seed: int) -> Trust:
@@ -110,7 +129,7 @@ def _variational(posterior: SelectionPosterior, seed: int) -> Trust:
     if isinstance(problem, GLMProblem):
         try:
             problem = _working(problem, posterior.mean)
-        except (ValueError, torch._C._LinAlgError):  # the mean is none of such responses
+        except (ValueError, RuntimeError):  # not finite, or singular: no mean of such responses
             return judge_variational(None, k_hat=k_hat, disagreement=disagreement, doubts=(_NO_CONDITIONALS,))
     gaps = (rao_blackwell(problem, pip, _variance(posterior), seed=seed) - pip).abs()
     return judge_variational(
@@ -123,6 +142,10 @@ def _sampled(posterior: SelectionPosterior) -> Trust:
     ess = float(posterior.diagnostics.get("ess", math.nan))
     reasons = [f"The largest Monte Carlo standard error of a PIP is {error:.4f}."]
     verdict: Verdict = "reliable"
+    if not math.isfinite(error):
+        return Trust(
+            "wrong", ("The sampler left the numbers that a computer can hold.",), mcse=error, ess=ess
+        )
     if error > _ERRORS[0]:
         verdict = "doubtful" if error <= _ERRORS[1] else "wrong"
         reasons.append("Run longer: the chains have not agreed.")

@@ -120,3 +120,28 @@ def test_restarts_do_not_change_the_global_generator() -> None:
     before = torch.get_rng_state()
     rao_blackwell(given, torch.full((6,), 0.3), 1.0)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("change", "word", "reason"),
+    [
+        ({}, "exact", "largest correction is 0.05"),
+        ({"correction": 0.6}, "doubtful", "That is large"),
+        ({"not_converged": 2}, "doubtful", "2 modes were not found"),
+        ({"missed": 0.4}, "doubtful", "0.4 times the probability of the best one was never drawn"),
+    ],
+)
+def test_evidences_by_laplace_are_judged_too(change: dict[str, float], word: str, reason: str) -> None:
+    told = {"evidence": "laplace", "correction": 0.05, "not_converged": 0, **change}
+    for engine in ("exact", "gibbs"):
+        found = enumerate_models(problem())
+        found = replace(found, engine=engine, diagnostics={**told, "ess": 1e4})
+        trust = trust_of(found)
+        assert trust.verdict == ("reliable" if (engine, word) == ("gibbs", "exact") else word)
+        assert any(reason in one for one in trust.reasons)
+
+
+def test_a_sampler_that_left_the_numbers_is_wrong() -> None:
+    found = enumerate_models(problem())
+    lost = replace(found, engine="gibbs", pip_mcse=torch.full_like(found.pip, float("nan")))
+    assert trust_of(lost).verdict == "wrong"
