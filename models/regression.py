@@ -2,6 +2,7 @@ r"""Spike-and-slab regression."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -9,6 +10,7 @@ import pyro
 import pyro.distributions as dist
 import torch
 from pyro import poutine
+from pyro.poutine.util import is_validation_enabled
 from torch import Tensor
 
 from l0bayes.models.regression_likelihoods import (
@@ -80,7 +82,7 @@ class SparseRegression:
         ties: How ``cox`` counts events at one time, ``"efron"`` or ``"breslow"``.
         intercept_scale: Prior standard deviation of the intercept, which has no gate; ``None`` for no
             intercept. ``cox`` has none, since its baseline takes up any.
-        groups: Columns that enter together: index of each column's gate (``torch.long``, shape (p,)), or a
+        groups: Columns that enter together: index of each column's gate (p whole numbers), or a
             dictionary of terms, see :func:`~l0bayes.models.terms.column_groups`.
         num_data: Number of rows of the data that minibatches come from; scales their log likelihood.
 
@@ -112,7 +114,7 @@ class SparseRegression:
         dispersion: float | Literal["learned"] = "learned",
         ties: Ties = "efron",
         intercept_scale: float | None = 10.0,
-        groups: Tensor | Mapping[str, Sequence[str | int]] | None = None,
+        groups: Tensor | Sequence[int] | Mapping[str, Sequence[str | int]] | None = None,
         num_data: int | None = None,
     ) -> None:
         names = (
@@ -157,8 +159,8 @@ class SparseRegression:
         self.noise_scale = noise_scale
         self.intercept_scale = intercept_scale if family != "cox" else None
         self.num_data = num_data
-        self.term_names = None if groups is None or isinstance(groups, Tensor) else term_names(names, groups)
-        self.groups = column_groups(names, groups) if isinstance(groups, Mapping) else groups
+        self.term_names = term_names(names, groups) if isinstance(groups, Mapping) else None
+        self.groups = _gate_of_column(names, groups)
 
     @property
     def coords(self) -> dict[str, Any]:
@@ -200,6 +202,8 @@ class SparseRegression:
         """
         y = _as_one(y)
         self._check_shapes(x, y, offset, weights, trials)
+        if is_validation_enabled():
+            _check_finite(x=x, y=y, offset=offset, weights=weights, trials=trials)
         inclusion = self.inclusion
         if isinstance(inclusion, tuple):
             inclusion = pyro.sample("inclusion", dist.Beta(float(inclusion[0]), float(inclusion[1])))
@@ -261,6 +265,7 @@ class SparseRegression:
             raise ValueError(f"weights must be positive, got {weights[~(weights > 0)][0].item()!r}")
         if y is not None:
             self.response.check(y, trials)
+        _check_finite(x=x, y=y, offset=offset, weights=weights, trials=trials)
 
     def _check_shapes(self, x: Tensor, y: Tensor | None, *others: Tensor | None) -> None:
         p = len(self.feature_names)
@@ -298,6 +303,22 @@ def _as_one(y: Tensor | tuple[Tensor, Tensor] | None) -> Tensor | None:
     return y
 
 
+def _gate_of_column(
+    names: list[str], groups: Tensor | Sequence[int] | Mapping[str, Sequence[str | int]] | None
+) -> Tensor | None:
+    if groups is None or isinstance(groups, Tensor):
+        return groups
+    if isinstance(groups, Mapping):
+        return column_groups(names, groups)
+    try:
+        return torch.as_tensor(groups)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            "groups must be the index of each column's gate, whole numbers, or a dictionary of terms; "
+            f"got {groups!r}"
+        ) from None
+
+
 def _likelihood(
     family: RegressionFamily,
     noise_scale: float | None,
@@ -317,6 +338,16 @@ def _likelihood(
     return Cox(ties) if family == "cox" else NegativeBinomial(dispersion)
 
 
+def _check_finite(**values: Tensor | None) -> None:
+    for name, value in values.items():
+        if value is not None and not bool(value.isfinite().all()):
+            where = tuple((~value.isfinite()).nonzero()[0].tolist())
+            raise ValueError(
+                f"{name} must hold finite numbers; got {value[where].item()!r} in row {where[0]}"
+                + (f", column {where[1]}" if len(where) > 1 else "")
+            )
+
+
 def _check_choice(name: str, value: str, choices: Any) -> None:
     if value not in get_args(choices):
         raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}; got {value!r}")
@@ -326,6 +357,8 @@ def _check_positive(**values: float | None) -> None:
     for name, value in values.items():
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be positive, got {value!r}")
+        if value == math.inf:
+            raise ValueError(f"{name} must be finite, got {value!r}")
 
 
 def _check_learnable(**values: float | Tensor | str) -> None:
@@ -335,8 +368,10 @@ def _check_learnable(**values: float | Tensor | str) -> None:
                 raise ValueError(f"{name} must be positive or 'learned', got {value!r}")
         elif not bool((torch.as_tensor(value) > 0).all()):
             raise ValueError(f"{name} must be positive, got {value!r}")
+        elif bool((torch.as_tensor(value) == math.inf).any()):
+            raise ValueError(f"{name} must be finite, got {value!r}")
 
 
 def _check_pair(name: str, value: tuple[float, float]) -> None:
-    if not (len(value) == 2 and all(v > 0 for v in value)):
+    if not (len(value) == 2 and all(0 < v < math.inf for v in value)):
         raise ValueError(f"{name} as a pair must be two positive numbers (a, b), got {value!r}")

@@ -88,5 +88,10 @@ class Scaling:
 
 def _moments(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     share = weights / weights.sum()
+    # Near the largest value as the unit, squares are numbers however large or small values are; a power of
+    # two leaves every digit as it is.
+    largest = values.abs().amax(0)
+    unit = torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent - 1)
+    values = values / unit
     mean = share @ values
-    return mean, (share @ (values - mean).square()).sqrt()
+    return unit * mean, unit * (share @ (values - mean).square()).sqrt()

@@ -129,3 +129,13 @@ def test_sampling_agrees_with_enumeration(data):
     again = SpikeSlabRegressor(noise_scale=0.7, engine="gibbs", random_state=0).fit(x, y)
     np.testing.assert_array_equal(gibbs.pip_, again.pip_)
     assert gibbs.inference_data_.posterior.sizes["chain"] == 4
+
+
+@pytest.mark.parametrize("factor", [1e200, 1e-200])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_units_whose_squares_are_no_numbers(data, factor, fit_intercept):
+    x, y = data
+    given = SpikeSlabRegressor(fit_intercept=fit_intercept).fit(x, y)
+    other = SpikeSlabRegressor(fit_intercept=fit_intercept).fit(x * [factor, 1.0, 1.0], y)
+    np.testing.assert_allclose(other.pip_, given.pip_, rtol=1e-9)
+    np.testing.assert_allclose(other.coef_ * [factor, 1.0, 1.0], given.coef_, rtol=1e-9)

@@ -236,7 +236,51 @@ def test_scales(name, value):
         SparseRegression(3, **{name: value})
 
 
-@pytest.mark.parametrize("pair", [(1.0,), (1.0, 2.0, 3.0), (0.0, 1.0), (1.0, -1.0)])
+@pytest.mark.parametrize(
+    "name", ["slab_scale", "noise_scale", "intercept_scale", "df", "slab_df", "dispersion"]
+)
+def test_scales_are_finite(name):
+    with pytest.raises(ValueError, match=f"{name} must be finite, got inf"):
+        SparseRegression(3, **{name: math.inf})
+
+
+def test_one_scale_of_several_is_not_finite():
+    with pytest.raises(ValueError, match="slab_scale must be finite, got tensor"):
+        SparseRegression(3, slab_scale=torch.tensor([1.0, math.inf, 1.0]))
+
+
+@pytest.mark.parametrize("groups", [[0, 0, 1], (0, 0, 1)])
+def test_groups_may_be_a_list(groups):
+    x = torch.ones(4, 3)
+    trace = poutine.trace(SparseRegression(3, groups=groups)).get_trace(x, torch.ones(4))
+    assert trace.nodes["beta.gate"]["value"].shape == (2,)
+
+
+def test_groups_of_something_else():
+    with pytest.raises(
+        TypeError, match=r"groups must be the index of each column's gate.*got \['a', 'a', 'b'"
+    ):
+        SparseRegression(3, groups=["a", "a", "b"])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_values_that_are_not_finite(bad):
+    x, y = X.clone(), Y.clone()
+    x[4, 1] = bad
+    with pytest.raises(ValueError, match=f"x must hold finite numbers; got {bad} in row 4, column 1"):
+        SparseRegression(3)(x, Y)
+    with pytest.raises(ValueError, match="x must hold finite numbers"):
+        SparseRegression(3).check_data(x, Y)
+    with pytest.raises(ValueError, match="x must hold finite numbers"):
+        AutoHardConcrete(SparseRegression(3), (x, Y))
+    y[2] = bad
+    with pytest.raises(ValueError, match=f"y must hold finite numbers; got {bad} in row 2"):
+        SparseRegression(3)(X, y)
+    with pytest.raises(ValueError, match="offset must hold finite numbers"):
+        SparseRegression(3)(X, Y, y)
+
+
+@pytest.mark.parametrize("pair", [(1.0,), (1.0, 2.0, 3.0), (0.0, 1.0), (1.0, -1.0), (math.inf, 1.0)])
 def test_an_inclusion_pair(pair):
     with pytest.raises(ValueError, match="inclusion as a pair must be two positive numbers"):
         SparseRegression(3, inclusion=pair)
