@@ -102,7 +102,7 @@ class _Differentiation:
 
         def predictor(vector: Tensor) -> Tensor:
             parts = zip(self.names, vector.split(self.sizes), self.shapes, strict=True)
-            moved = values | {name: part.reshape(shape) for name, part, shape in parts}
+            moved = values | {name: part.reshape(shape).to(values[name]) for name, part, shape in parts}
             return self.response.predictor(Run(moved, self.runs.trace(moved)))
 
         return predictor

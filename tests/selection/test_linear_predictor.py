@@ -168,6 +168,16 @@ def test_a_model_that_reads_values_and_one_that_leaves_the_graph():
         read_linear_model(bent, (X, Y))
 
 
+def test_latents_of_two_precisions():
+    def model(x, y):
+        a = pyro.sample("a", dist.Normal(torch.zeros((), dtype=DOUBLE), 2.0))
+        observe(X @ weights() + a, 0.6, y)
+
+    problem = read_linear_model(model, (X, Y)).problem
+    torch.testing.assert_close(problem.x, X.double())
+    assert torch.equal(problem.always, torch.ones(N, 1, dtype=DOUBLE))
+
+
 # ---- probabilities and rates -------------------------------------------------------------------------
 
 WIDE = torch.randn(200, 60, generator=GENERATOR)
