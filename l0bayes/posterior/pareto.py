@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["pareto_k", "smoothed_log_weights"]
+__all__ = ["effective_share", "pareto_k", "smoothed_log_weights"]
 
 _FEWEST_IN_TAIL = 5
 
@@ -33,6 +33,16 @@ def pareto_k(log_ratios: Tensor) -> float:
         ValueError: If a ratio is NaN or plus infinity.
     """
     return _fit(log_ratios)[0]
+
+
+def effective_share(log_ratios: Tensor) -> float:
+    r"""Effective over actual number of draws, :math:`(\sum r)^2 / (S \sum r^2)`, 1 where all are equal.
+
+    Args:
+        log_ratios: :math:`\log r` up to a constant, shape ``(S,)``.
+    """
+    weights = torch.softmax(log_ratios.to(torch.float64), 0)
+    return float(1.0 / (len(weights) * weights.square().sum()))
 
 
 def smoothed_log_weights(log_ratios: Tensor) -> tuple[Tensor, float]:

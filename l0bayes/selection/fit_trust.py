@@ -55,16 +55,19 @@ def trust(fit: Fit, *, data: tuple[Any, ...] | None = None, num_draws: int = 200
     if not laws:
         raise ValueError(f"fit must be of a guide with gates; {type(fit.guide).__name__} has none")
     residual, worst = _residual(fit, arguments, num_draws, seed)
+    k_hat, share = _ratios(fit, arguments, num_draws, seed)
     return judge_variational(
-        residual, k_hat=_k_hat(fit, arguments, num_draws, seed), disagreement=_disagreement(fit), worst=worst
+        residual, k_hat=k_hat, effective_share=share, disagreement=_disagreement(fit), worst=worst
     )
 
 
-def _k_hat(fit: Fit, data: tuple[Any, ...], num_draws: int, seed: int) -> float | None:
+def _ratios(fit: Fit, data: tuple[Any, ...], num_draws: int, seed: int) -> tuple[float | None, float | None]:
+    """k-hat and effective share of the draws, by importance ratios of the hardened guide."""
     try:
-        return importance_weighted(fit, data=data, num_draws=num_draws, seed=seed).k_hat
+        found = importance_weighted(fit, data=data, num_draws=num_draws, seed=seed)
     except ValueError:  # points have no density to divide by
-        return None
+        return None, None
+    return found.k_hat, found.ess / num_draws
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from l0bayes.posterior.pareto import pareto_k
+from l0bayes.posterior.pareto import effective_share, pareto_k
 from l0bayes.selection.gram import Gram
 from l0bayes.selection.hardened import Drawn, Factors, Hardened, log_joint
 from l0bayes.selection.problem import LinearProblem
@@ -76,6 +76,7 @@ def mixture_of_modes(
     joint = torch.einsum("k,kg,kh->gh", weights, q, q)
     total = weights @ q
     counted = weights > 0.01
+    log_ratios = _log_ratios(problem, gram, best, weights, gates, chosen)
     return SelectionPosterior(
         engine="svi",
         problem=problem,
@@ -101,7 +102,8 @@ def mixture_of_modes(
             "modes": len(kept),
             "mode_weights": weights,
             "mode_factors": best,
-            "k_hat": pareto_k(_log_ratios(problem, gram, best, weights, gates, chosen)),
+            "k_hat": pareto_k(log_ratios),
+            "effective_share": effective_share(log_ratios),
             "disagreement": float((q[counted].amax(0) - q[counted].amin(0)).max()),
         },
     )

@@ -219,7 +219,7 @@ class ActiveSets:
         own_slot = ((self.place == column[:, None]) & self.held).to(torch.int8).argmax(1)
         # Opening: u = V a with a the column's products with the active ones; shutting: a column of V. Rows of
         # V that no column holds are zero.
-        products = self.moments[self.place, column[:, None]] / scale
+        products = self.moments[column[:, None], self.place] / scale
         opened = torch.bmm(self.inverse, products[:, :, None])[:, :, 0]
         u = torch.where(opening[:, None], opened, self.inverse[chains, :, own_slot])
         f = self._products_left(column, u, opening).div_(scale)

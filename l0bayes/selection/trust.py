@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ Verdict = Literal["exact", "reliable", "plausible", "doubtful", "wrong"]
 # Residuals up to the first were seen where fits were right, from the second on where they were wrong.
 _RESIDUALS = (0.03, 0.05)
 _K_HATS = (0.7, 1.0)
+_ALL_EFFECTIVE = 0.99
 _AGREEMENT = 0.1
 # Monte Carlo standard errors of a PIP: of what is called reliable, and of what still says something.
 _ERRORS = (0.01, 0.03)
@@ -125,16 +126,15 @@ def _of_laplace(trust: Trust, posterior: SelectionPosterior) -> Trust:
 
 def _variational(posterior: SelectionPosterior, seed: int) -> Trust:
     problem, pip = posterior.problem, posterior.pip
-    k_hat, disagreement = (posterior.diagnostics.get(name) for name in ("k_hat", "disagreement"))
+    names = ("k_hat", "effective_share", "disagreement")
+    signs: dict[str, Any] = {name: posterior.diagnostics.get(name) for name in names}
     if isinstance(problem, GLMProblem):
         try:
             problem = _working(problem, posterior.mean)
         except (ValueError, RuntimeError):  # not finite, or singular: no mean of such responses
-            return judge_variational(None, k_hat=k_hat, disagreement=disagreement, doubts=(_NO_CONDITIONALS,))
+            return judge_variational(None, **signs, doubts=(_NO_CONDITIONALS,))
     gaps = (rao_blackwell(problem, pip, _variance(posterior), seed=seed) - pip).abs()
-    return judge_variational(
-        float(gaps.max()), k_hat=k_hat, disagreement=disagreement, worst=int(gaps.argmax())
-    )
+    return judge_variational(float(gaps.max()), **signs, worst=int(gaps.argmax()))
 
 
 def _sampled(posterior: SelectionPosterior) -> Trust:
@@ -159,6 +159,7 @@ def judge_variational(
     residual: float | None,
     *,
     k_hat: float | None = None,
+    effective_share: float | None = None,
     disagreement: float | None = None,
     worst: int | None = None,
     doubts: tuple[str, ...] = (),
@@ -168,6 +169,8 @@ def judge_variational(
     Args:
         residual: Largest Rao-Blackwell residual; ``None`` where there is no exact conditional.
         k_hat: Pareto k-hat of the hardened guide; ``None`` where it is not defined.
+        effective_share: What share of the draws that k-hat is from its ratios leave effective. Where that is
+            nearly all, the ratios hardly vary, and the tail of what is left of them says nothing.
         disagreement: Largest difference of a PIP between restarts; ``None`` for one run.
         worst: Gate of the largest residual.
         doubts: What else speaks against the fit, one sentence each.
@@ -182,7 +185,7 @@ def judge_variational(
     if k_hat is not None:
         reasons.append(f"Pareto k-hat of the hardened guide is {k_hat:.2f} (usable below {_K_HATS[0]}).")
         # It speaks of weights and gates together, and so of more than PIPs: alone it only raises doubt.
-        level = max(level, int(k_hat > _K_HATS[0]))
+        level = max(level, int(k_hat > _K_HATS[0] and (effective_share or 0.0) < _ALL_EFFECTIVE))
     if disagreement is not None:
         reasons.append(f"Restarts differ by up to {disagreement:.2f} in a PIP.")
         level = max(level, int(disagreement > _AGREEMENT))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from l0bayes.posterior.pareto import pareto_k, smoothed_log_weights
+from l0bayes.posterior.pareto import effective_share, pareto_k, smoothed_log_weights
 
 # The sign of psislw's argument: log weights up to 0.x, log likelihoods of left-out points from 1.0 on.
 SIGN = 1.0 if int(az.__version__.split(".")[0]) < 1 else -1.0
@@ -55,3 +55,13 @@ def test_draws_outside_of_the_posterior_are_allowed() -> None:
     ratios = torch.randn(1000, dtype=torch.float64)
     ratios[:100] = -math.inf
     assert math.isfinite(pareto_k(ratios))
+
+
+def test_the_effective_share_of_the_draws() -> None:
+    assert effective_share(torch.full((100,), -3e4)) == pytest.approx(1.0)
+    one = torch.full((100,), -math.inf)
+    one[7] = 0.0
+    assert effective_share(one) == pytest.approx(0.01)
+    # For ratios log-normal with standard deviation s the share is exp(-s²).
+    ratios = 0.4 * torch.randn(400_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert effective_share(ratios + 500.0) == pytest.approx(math.exp(-0.16), rel=5e-3)

@@ -104,6 +104,8 @@ def test_signs_that_a_fit_left_are_in_its_verdict() -> None:
         ({"residual": 0.04}, "doubtful"),
         ({"residual": 0.2}, "wrong"),
         ({"residual": 0.01, "k_hat": 0.9}, "doubtful"),
+        ({"residual": 0.01, "k_hat": 0.9, "effective_share": 0.8}, "doubtful"),
+        ({"residual": 0.01, "k_hat": 0.9, "effective_share": 0.999}, "plausible"),
         ({"residual": None, "disagreement": 0.4}, "doubtful"),
         ({"residual": None, "k_hat": 0.1, "disagreement": 0.01}, "plausible"),
     ],
