@@ -56,7 +56,7 @@ def _enumerated(part: Part) -> list[list[str]]:
         evidence = [r["evidence_error"] for r in own if r["evidence_error"] is not None]
         lines.append(
             [
-                f"Gaussian, noise {known}, {len(own)} fits",
+                f"Gaussian, noise {known}, {_fits(own)}",
                 str(p),
                 f"`{engine}` ({', '.join(sorted({r['used'] for r in own}))})",
                 _small(max(r["pip_error"] for r in own)),
@@ -77,7 +77,7 @@ def _counts(part: Part) -> list[list[str]]:
         if known:
             error += f" (reference ± {max(known):.4f})"
         engines = ", ".join(sorted({r["engine"] for r in own}))
-        about = f"{kind}, {own[0]['n']} rows, {len(own)} fits"
+        about = f"{kind}, {own[0]['n']} rows, {_fits(own)}"
         lines.append([about, str(p), f"`auto` ({engines})", error, "", "", _seconds(own)])
     return lines
 
@@ -152,6 +152,10 @@ def _huge(part: Part | None) -> str:
 
 def _kinds(rows: list[Part], names: tuple[str, ...]) -> list[tuple[Any, ...]]:
     return list(dict.fromkeys(tuple(row[name] for name in names) for row in rows))
+
+
+def _fits(rows: list[Part]) -> str:
+    return "1 fit" if len(rows) == 1 else f"{len(rows)} fits"
 
 
 def _small(value: float) -> str:

@@ -56,7 +56,7 @@ def test_the_worst_of_every_kind_is_told(tmp_path):
     exact = "| Gaussian, noise known, 2 fits | 10 | `auto` (exact) | 2e-09 | 4e-09 | 3e-08 | 0.3 (0.3) |"
     assert lines[2] == exact
     assert "| 0.0041 | 0.0082 | — | 2.0 (2.0) |" in lines[3]
-    assert lines[4].startswith("| Gaussian, noise unknown, 1 fits |")
+    assert lines[4].startswith("| Gaussian, noise unknown, 1 fit |")
     assert "| 0.0200 (reference ± 0.0030) |" in lines[5]
     assert found["about"].count("a processor") == 2
     assert found["huge"] == found["wide"] == found["calibration"] == "not measured"
