@@ -65,13 +65,14 @@ class ActiveSets:
         for group in members:
             order += [self.fixed + column for column in group]
             order += range(spare, spare := spare + self.width - len(group))
-        matrix = gram.matrix.new_zeros(size, size)
-        matrix[: size - pads, : size - pads] = gram.matrix
-        vector = torch.cat([gram.vector, gram.vector.new_zeros(pads)])
         self.order = torch.tensor(order)
-        self.moments = matrix[self.order][:, self.order].contiguous()
-        self.vector = vector[self.order]
-        self.padded = self.order >= size - pads
+        self.moments, self.vector = gram.matrix, gram.vector
+        if pads:
+            self.moments = torch.nn.functional.pad(self.moments, (0, pads, 0, pads))
+            self.vector = torch.nn.functional.pad(self.vector, (0, pads))
+        if not torch.equal(self.order, torch.arange(size)):  # a copy, of the largest thing there is
+            self.moments = self.moments[self.order][:, self.order].contiguous()
+            self.vector = self.vector[self.order]
         self.chains = torch.arange(len(gates))
         self.gates = gates.bool().clone()
         self.variances = variances.clone() if self.conjugate is None else torch.ones_like(variances)
