@@ -52,10 +52,11 @@ def sampler_options(problem: LinearProblem) -> GibbsOptions:
         problem: The problem.
     """
     count = problem.num_groups
-    chains = 128 if count <= _NARROW else 64
     if count <= _FEW_GATES:
-        return GibbsOptions(chains=chains, steps=3000, target_mcse=0.003)
-    return GibbsOptions(chains=chains, steps=1500, burn_in=60, check_every=50, target_mcse=0.008)
+        return GibbsOptions(chains=128, steps=3000, target_mcse=0.003)
+    if count <= _NARROW:
+        return GibbsOptions(chains=128, steps=1500, burn_in=60, check_every=50, target_mcse=0.0065)
+    return GibbsOptions(chains=64, steps=1500, burn_in=60, check_every=50, target_mcse=0.0095)
 
 
 def infer_gates(
