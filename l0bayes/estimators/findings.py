@@ -130,12 +130,11 @@ class Findings:
         return glm_coefficients(self.posterior, seed=self.seed)
 
     @cached_property
-    def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and covariance of intercept (if any) and coefficients, in the engine's units."""
-        if self.posterior.problem.num_columns <= _MOST_COLUMNS_FOR_COVARIANCE and self.gaussian:
-            return joint_moments(self.posterior)
-        drawn = torch.cat([self.coefficients.always, self.coefficients.beta], 1)
-        return drawn.mean(0), torch.empty(0)
+    def covariance(self) -> Tensor | None:
+        """Covariance of intercept (if any) and coefficients, in the engine's units, where it is computed."""
+        if self.posterior.problem.num_columns > _MOST_COLUMNS_FOR_COVARIANCE or not self.gaussian:
+            return None
+        return joint_moments(self.posterior)[1]
 
     @property
     def gaussian(self) -> bool:
@@ -212,8 +211,8 @@ class Findings:
         Args:
             x: Columns on the user's scale, shape ``(n, p)``.
         """
-        covariance = self.moments[1]
-        if not covariance.numel():
+        covariance = self.covariance
+        if covariance is None:
             return torch.cat([part.var(1) for part in self.predictor_draws(x)])
         columns = self.scaling.columns(x)
         if self.posterior.problem.always.shape[1]:

@@ -75,8 +75,9 @@ def noise_rule(gram: Gram, log_evidence: Callable[[Tensor], Tensor]) -> NoiseRul
             values[index] = float(noise.log_density_of_log(t) + log_evidence(t.exp())) + math.log(step)
         return values[index]
 
-    width = _first_width(math.ceil((high - low) / step))
-    cells = list(range(0, math.ceil((high - low) / step) + width, width))
+    span = math.ceil((high - low) / step)
+    width = _first_width(span)
+    cells = list(range(0, span + width, width))
     last = cells[-1] + width
     while width > 1:
         best = max(max(value(cell), value(cell + width)) for cell in cells)
@@ -90,7 +91,8 @@ def noise_rule(gram: Gram, log_evidence: Callable[[Tensor], Tensor]) -> NoiseRul
             for half in (cell, cell + width)
         ]
     for cell in cells:
-        value(cell), value(cell + 1)
+        value(cell)
+        value(cell + 1)
     for index, direction in ((-1, -1), (last + 1, 1)):
         while value(index) > max(values.values()) - _DROP and len(values) < _MOST_NODES:
             index += direction
