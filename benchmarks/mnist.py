@@ -19,7 +19,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.environment import describe
-from l0bayes.runs import RunConfig, load_run, score_test, train_network
+from l0bayes.apps.train import RunConfig, load_run, score_test, train_network
 
 __all__ = ["RECIPES", "run_row", "summarise"]
 
@@ -137,11 +137,11 @@ def _train_dense(job: Job) -> dict[str, Any]:
     """
     import torch
 
+    from l0bayes.apps.train.architectures import build_network
+    from l0bayes.apps.train.training_job import run_data, training_batches
     from l0bayes.infer import Linear
     from l0bayes.infer.randomness import private_randomness
     from l0bayes.posterior import prediction_scores
-    from l0bayes.runs.architectures import build_network
-    from l0bayes.runs.train import run_data, training_batches
 
     config, test, _ = job
     torch.set_num_threads(1)
@@ -183,7 +183,7 @@ def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean and spread over seeds.
 
     Args:
-        runs: Results of :func:`l0bayes.runs.train_network`, one a seed.
+        runs: Results of :func:`l0bayes.apps.train.train_network`, one a seed.
     """
     columns = {
         "macs_factor": [run["dense_macs"] / run["deployed_macs"] for run in runs],

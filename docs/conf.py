@@ -68,7 +68,7 @@ html_show_sphinx = False
 
 
 def resolve_alias(app, env, node, contnode):
-    """Link ``l0bayes.fit`` to ``l0bayes.infer.fit``: a name is documented in its room."""
+    """Link ``l0bayes.fit`` to ``l0bayes.infer.loop.fit``: a name is documented in its room."""
     package, _, name = node.get("reftarget", "").rpartition(".")
     if node.get("refdomain") != "py" or package != "l0bayes":
         return None

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import torch
 
-from l0bayes.demo import run_diabetes, run_digits
+from l0bayes.apps.demo import run_diabetes, run_digits
 
 STATIC = Path(__file__).parent / "_static"
 

@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from l0bayes.guides.base import AutoGateGuide
-from l0bayes.guides.bernoulli import AutoBernoulliGates
-from l0bayes.guides.concrete import AutoConcrete
-from l0bayes.guides.concrete_dropout import AutoConcreteDropout
-from l0bayes.guides.hard_concrete import AutoHardConcrete
-from l0bayes.guides.hard_kumaraswamy import AutoHardKumaraswamy
-from l0bayes.guides.rectified_normal import AutoRectifiedNormal
+from l0bayes.guides.auto_bernoulli_gates import AutoBernoulliGates
+from l0bayes.guides.auto_concrete import AutoConcrete
+from l0bayes.guides.auto_concrete_dropout import AutoConcreteDropout
+from l0bayes.guides.auto_hard_concrete import AutoHardConcrete
+from l0bayes.guides.auto_hard_kumaraswamy import AutoHardKumaraswamy
+from l0bayes.guides.auto_rectified_normal import AutoRectifiedNormal
+from l0bayes.guides.gate_guide import AutoGateGuide
 
 __all__ = ["FAMILIES", "gate_guide"]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.distributions import biject_to, constraints
 
 from l0bayes.distributions import L2Penalty
-from l0bayes.infer.modes import evaluating
+from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.sites import GateLink, gate_record, slab_record
 
 __all__ = ["Family", "Latent", "Role", "find_latents"]

@@ -14,13 +14,23 @@ from l0bayes.infer import Fit, MeanFieldELBO, Minibatches, Target, fit, hardened
 from l0bayes.sites import gate, slab, spike_and_slab
 
 if TYPE_CHECKING:
-    from l0bayes import datasets, estimators, gradients, network, posterior
+    from l0bayes import (
+        datasets,
+        estimators,
+        gradients,
+        likelihoods,
+        network,
+        plots,
+        posterior,
+        runs,
+        selection,
+    )
     from l0bayes.estimators import SpikeSlabClassifier, SpikeSlabPoissonRegressor, SpikeSlabRegressor
     from l0bayes.gradients import gradient_report
     from l0bayes.posterior import gate_table
     from l0bayes.posterior.to_arviz import to_arviz
-    from l0bayes.selection.fit_trust import trust
     from l0bayes.selection.refine import refine
+    from l0bayes.selection.trust.fit_trust import trust
 
 __version__ = "0.1.0"
 
@@ -43,18 +53,32 @@ __all__ = [
     "guides",
     "hardened_elbo",
     "infer",
+    "likelihoods",
     "models",
     "network",
+    "plots",
     "posterior",
     "pruning_forecast",
     "refine",
+    "runs",
+    "selection",
     "slab",
     "spike_and_slab",
     "to_arviz",
     "trust",
 ]
 
-_LAZY_MODULES = ("datasets", "estimators", "gradients", "network", "posterior")
+_LAZY_MODULES = (
+    "datasets",
+    "estimators",
+    "gradients",
+    "likelihoods",
+    "network",
+    "plots",
+    "posterior",
+    "runs",
+    "selection",
+)
 _LAZY_NAMES = {
     "SpikeSlabClassifier": "l0bayes.estimators",
     "SpikeSlabPoissonRegressor": "l0bayes.estimators",
@@ -63,7 +87,7 @@ _LAZY_NAMES = {
     "gradient_report": "l0bayes.gradients",
     "refine": "l0bayes.selection.refine",
     "to_arviz": "l0bayes.posterior",
-    "trust": "l0bayes.selection.fit_trust",
+    "trust": "l0bayes.selection.trust.fit_trust",
 }
 
 

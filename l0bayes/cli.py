@@ -53,7 +53,7 @@ def demo(out: Out = Path("demo-output"), seed: Seed = 0) -> None:
 @app.command()
 def diabetes(out: Out = Path("demo-output/diabetes"), seed: Seed = 0) -> None:
     """Variable selection: 64 linear, square and interaction terms."""
-    from l0bayes.demo import run_diabetes
+    from l0bayes.apps.demo import run_diabetes
 
     _use_one_thread()
     console = _console()
@@ -68,7 +68,7 @@ def diabetes(out: Out = Path("demo-output/diabetes"), seed: Seed = 0) -> None:
 @app.command()
 def digits(out: Out = Path("demo-output/digits"), seed: Seed = 0) -> None:
     """A sparse network: 64-300-100-10 with gates on every unit."""
-    from l0bayes.demo import run_digits
+    from l0bayes.apps.demo import run_digits
 
     _use_one_thread()
     console = _console()
@@ -147,7 +147,7 @@ def train(
     """Train a sparse network to a size, and leave tables, pictures and weights in a folder."""
     import torch
 
-    from l0bayes.runs import RunConfig, train_network
+    from l0bayes.apps.train import RunConfig, train_network
 
     torch.set_num_threads(threads)
     with _told():
@@ -213,20 +213,20 @@ def select(
     try:
         import torch
 
-        from l0bayes import selection_report
+        from l0bayes.apps import select as selecting
 
         torch.set_num_threads(threads)
         with _told(), _steps() as on_step:
-            settings = selection_report.SelectSettings(
+            settings = selecting.SelectSettings(
                 family=family,
-                inclusion=selection_report.parse_inclusion(inclusion),
+                inclusion=selecting.parse_inclusion(inclusion),
                 expected_active=expected_active,
                 slab_scale=slab_scale,
                 engine=engine,
                 seed=seed,
                 hdi=hdi,
             )
-            found = selection_report.select(
+            found = selecting.select(
                 data,
                 formula,
                 out,
@@ -248,7 +248,7 @@ def select(
 @app.command()
 def show(folder: Annotated[Path, typer.Argument(help="A folder that l0bayes train wrote.")]) -> None:
     """Print a run again."""
-    from l0bayes.runs import load_run
+    from l0bayes.apps.train import load_run
 
     with _told():
         _show(load_run(folder))

@@ -15,9 +15,9 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, nn
 
 from l0bayes.distributions import DeploymentRule, Gate, L0Penalty, deployed_gates
-from l0bayes.infer.elbo import MeanFieldELBO
-from l0bayes.infer.modes import evaluating
-from l0bayes.models.likelihoods import Likelihood, Observation
+from l0bayes.infer.evaluation_mode import evaluating
+from l0bayes.infer.objectives.elbo import MeanFieldELBO
+from l0bayes.models.network_likelihoods import Likelihood, Observation
 from l0bayes.network import (
     Gates,
     NetworkCost,

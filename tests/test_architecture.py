@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,25 +19,66 @@ FOLDERS = {"l0bayes": ROOT / "l0bayes", "l0bayes.models": ROOT / "models", "l0ba
 
 # A room imports rooms of lower floors, and of its own floor where that makes no circle.
 FLOOR = {
+    "validate": 0,
     "distributions": 0,
+    "likelihoods": 1,
+    "gate_families": 1,
     "sites": 1,
-    "infer": 1,
-    "guides": 2,
-    "network": 2,
-    "posterior": 2,
-    "selection": 2,
-    "models": 3,
-    "gradients": 3,
-    "estimators": 4,
-    "runs": 4,
-    "selection_report": 4,
-    "demo": 4,
-    "cli": 5,
-    "l0bayes": 6,
+    "infer": 2,
+    "guides": 3,
+    "network": 3,
+    "posterior": 3,
+    "gradients": 4,
+    "selection": 4,
+    "models": 4,
+    "estimators": 5,
+    "plots": 5,
+    "apps": 6,
+    "runs": 7,
+    "cli": 7,
+    "l0bayes": 8,
 }
+# Inside a room the same rule holds. A file beside the subrooms is a subroom of one file, by its name.
+SUBROOM_FLOOR = {
+    "selection": {
+        "problem": 0,
+        "kernels": 1,
+        "recognise": 1,
+        "engines": 2,
+        "summaries": 2,
+        "trust": 3,
+        "refine": 4,
+    },
+    "infer": {
+        "randomness": 0,
+        "evaluation_mode": 0,
+        "schedules": 0,
+        "objectives": 1,
+        "targets": 2,
+        "loop": 3,
+    },
+    "apps": {"demo": 0, "train": 0, "select": 0},
+}
+# Files that are still to be split, and files that import what others keep to themselves.
+STILL_LONG = {
+    *("active_sets.py", "cli.py", "cost.py", "elbo.py", "estimator_base.py", "fit.py", "forecast.py"),
+    *("gate_guide.py", "gating.py", "inclusion.py", "network.py", "plan.py", "regression.py"),
+    *("svi_gates.py", "target.py", "to_arviz.py"),
+}
+STILL_INTIMATE = {"auto_joint_gates", "score_elbo", "importance"}
 # Beside the floors: data is read by models and whatever stands above them, and knows none of the rooms.
 DATASETS = "datasets"
-FORBIDDEN = {("posterior", "guides"): "posterior knows no guide class, only the gate-law interface"}
+FORBIDDEN = {
+    ("posterior", "guides"): "posterior knows no guide class, only the gate-law interface",
+    ("guides", "models"): "guides know no model",
+    ("estimators", "plots"): "pictures are drawn by applications",
+}
+FORBIDDEN_INSIDE = {
+    ("selection", "summaries", "engines"): "summaries see problem, kernels and result, never engines",
+    ("selection", "trust", "engines"): "trust sees problem, kernels and result, never engines",
+    ("selection", "recognise", "kernels"): "recognition knows problems and likelihoods only",
+    ("selection", "recognise", "engines"): "refine alone joins recognition and engines",
+}
 
 
 def source_files() -> Iterator[tuple[str, Path]]:
@@ -54,7 +96,7 @@ MODULES = dict(source_files())
 
 
 def room_of(module: str) -> str:
-    """``l0bayes.infer.elbo`` is in the room ``infer``; the package itself is one too."""
+    """``l0bayes.infer.objectives.elbo`` is in the room ``infer``; the package itself is one too."""
     return [*module.split("."), "l0bayes"][1]
 
 
@@ -94,6 +136,107 @@ def test_nothing_is_imported_upward() -> None:
         if DATASETS not in (room, target) and FLOOR[target] > FLOOR[room]
     ]
     assert not wrong
+
+
+def subroom_of(module: str) -> str | None:
+    """``l0bayes.infer.loop.fit`` is in the subroom ``loop``; the face of a room is in none."""
+    return [*module.split("."), None, None][2]
+
+
+def subroom_imports() -> Iterator[tuple[str, str, str, str, str]]:
+    """Importing module, room, subroom, imported module and its subroom; imports that stay in the room."""
+    for module, path in MODULES.items():
+        room, subroom = room_of(module), subroom_of(module)
+        for name in imports_of(module, path):
+            target = subroom_of(name)
+            if (
+                name in MODULES
+                and room in SUBROOM_FLOOR
+                and room_of(name) == room
+                and subroom
+                and target
+                and subroom != target
+            ):
+                yield module, room, subroom, name, target
+
+
+def test_every_subroom_is_in_the_plan() -> None:
+    found = {(room_of(m), subroom_of(m)) for m in MODULES if room_of(m) in SUBROOM_FLOOR and subroom_of(m)}
+    assert found == {(room, subroom) for room, inside in SUBROOM_FLOOR.items() for subroom in inside}
+
+
+def test_nothing_inside_a_room_is_imported_upward() -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module, room, subroom, name, target in subroom_imports()
+        if SUBROOM_FLOOR[room][target] >= SUBROOM_FLOOR[room][subroom]
+    ]
+    assert not wrong
+
+
+def test_forbidden_acquaintances_inside_rooms() -> None:
+    wrong = [
+        f"{module} imports {name}: {FORBIDDEN_INSIDE[room, subroom, target]}"
+        for module, room, subroom, name, target in subroom_imports()
+        if (room, subroom, target) in FORBIDDEN_INSIDE
+    ]
+    assert not wrong
+
+
+def test_rooms_do_not_import_the_faces_of_their_own_room() -> None:
+    """A face hands names on to others; a file that imports its own one depends on all of the room."""
+    wrong = [
+        f"{module} imports {name}"
+        for module, path in MODULES.items()
+        for name in imports_of(module, path)
+        if path.name != "__init__.py" and name == f"l0bayes.{room_of(module)}" and room_of(module) in FLOOR
+    ]
+    assert not wrong
+
+
+def test_file_names_are_unique() -> None:
+    """Whoever reads a traceback or an import knows the room from the name of the file."""
+    names: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        if path.name != "__init__.py":
+            names.setdefault(path.name, []).append(module)
+    assert not [modules for modules in names.values() if len(modules) > 1]
+
+
+def test_rooms_are_small() -> None:
+    """A module of at most 300 lines, a folder of at most a tenth of all."""
+    lines = {path: len(path.read_text().splitlines()) for path in MODULES.values()}
+    folders: dict[Path, int] = {}
+    for path, count in lines.items():
+        folders[path.parent] = folders.get(path.parent, 0) + count
+    assert {path.name for path, count in lines.items() if count > 300} == STILL_LONG
+    assert max(folders.values()) <= sum(lines.values()) / 10
+
+
+def test_no_underscored_name_is_imported_from_another_file() -> None:
+    wrong = {
+        module.rpartition(".")[2]
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("l0bayes")
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    }
+    assert wrong == STILL_INTIMATE
+
+
+def test_the_wheel_lists_every_package() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert sorted(listed) == sorted(m for m, path in MODULES.items() if path.name == "__init__.py")
+
+
+def test_rooms_are_reachable_after_import_l0bayes() -> None:
+    """All but applications and the command line, which are for the terminal."""
+    rooms = sorted({room_of(m) for m in MODULES} - {"apps", "cli", "l0bayes"})
+    code = f"import l0bayes; print([room for room in {rooms} if not hasattr(l0bayes, room)])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
 
 
 def test_datasets_stand_apart() -> None:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import l0bayes
-from l0bayes import demo
+from l0bayes.apps import demo
 from l0bayes.cli import app, main
 from tests.posterior import fits
 

@@ -57,7 +57,7 @@ def test_every_module_is_in_the_wheel_exactly_once(wheel: Path) -> None:
 def test_the_wheel_is_typed_and_licensed(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert names.count("l0bayes/py.typed") == 1
-    assert names.count("l0bayes/selection_report/report.html.jinja") == 1
+    assert names.count("l0bayes/apps/select/report.html.jinja") == 1
     assert sum(name.endswith("licenses/LICENSE") for name in names) == 1
 
 

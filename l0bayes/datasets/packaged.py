@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l0bayes.datasets.records import Split, Table
+from l0bayes.datasets.splits import Split, Table
 
 __all__ = ["diabetes", "digits"]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.datasets.folder import check_md5, data_folder, shuffled
-from l0bayes.datasets.records import ImageSplit
+from l0bayes.datasets.splits import ImageSplit
 
 __all__ = ["cifar10"]
 

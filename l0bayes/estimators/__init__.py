@@ -1,11 +1,11 @@
 """Spike-and-slab regression with scikit-learn's habits: which columns matter, how sure is that."""
 
-from l0bayes.estimators.base import SpikeSlabEstimator
 from l0bayes.estimators.classifier import SpikeSlabClassifier
+from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.findings import Findings
 from l0bayes.estimators.poisson import SpikeSlabPoissonRegressor
 from l0bayes.estimators.regressor import SpikeSlabRegressor
-from l0bayes.estimators.separation import SeparationWarning
+from l0bayes.estimators.separating_columns import SeparationWarning
 
 __all__ = [
     "Findings",

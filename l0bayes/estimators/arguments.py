@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from l0bayes.models.terms import column_groups, term_names
-from l0bayes.selection.engines import Engine
-from l0bayes.selection.problem import InclusionPrior
-from l0bayes.selection.relaxations import RELAXATIONS
+from l0bayes.selection.engines.choose_engine import Engine
+from l0bayes.selection.kernels.relaxations import RELAXATIONS
+from l0bayes.selection.problem.linear_problem import InclusionPrior
 
 __all__ = ["check_choices", "check_switches", "gate_groups", "inclusion_prior", "positive", "slab_scales"]
 

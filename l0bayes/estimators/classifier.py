@@ -10,13 +10,13 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from torch import Tensor
 
-from l0bayes.estimators.base import SpikeSlabEstimator
+from l0bayes.estimators.estimator_base import SpikeSlabEstimator
+from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.scaling import Scaling
-from l0bayes.estimators.separation import warn_of_separation
-from l0bayes.estimators.tables import Array
-from l0bayes.selection.glm_problem import GLMProblem
-from l0bayes.selection.likelihoods import Bernoulli
-from l0bayes.selection.problem import LinearProblem
+from l0bayes.estimators.separating_columns import warn_of_separation
+from l0bayes.likelihoods.derivatives import Bernoulli
+from l0bayes.selection.problem.glm_problem import GLMProblem
+from l0bayes.selection.problem.linear_problem import LinearProblem
 
 __all__ = ["SpikeSlabClassifier"]
 
@@ -65,7 +65,7 @@ class SpikeSlabClassifier(ClassifierMixin, SpikeSlabEstimator):  # type: ignore[
         coef_conditional_: The same given that the gate is open, shape ``(p,)``.
         intercept_: Posterior mean of the intercept.
         log_evidence_: :math:`\log P(y)` under the model; NaN where the engine does not give it.
-        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.trust.Trust`.
+        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.trust.posterior_trust.Trust`.
         inference_data_: Draws for ArviZ.
         engine_: The engine that was used.
         posterior_: What it found, in standardised units.

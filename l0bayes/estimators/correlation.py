@@ -6,8 +6,8 @@ import warnings
 
 import torch
 
-from l0bayes.selection.result import SelectionPosterior
-from l0bayes.selection.trust import TrustWarning
+from l0bayes.selection.problem.selection_posterior import SelectionPosterior
+from l0bayes.selection.trust.posterior_trust import TrustWarning
 
 __all__ = ["warn_of_correlation"]
 

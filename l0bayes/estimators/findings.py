@@ -11,13 +11,13 @@ from torch import Tensor
 
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.infer.randomness import private_randomness
-from l0bayes.selection.coefficients import Coefficients, coefficients_of
-from l0bayes.selection.credible_sets import CredibleSet, credible_sets
-from l0bayes.selection.glm_coefficients import glm_coefficients
-from l0bayes.selection.glm_problem import GLMProblem
-from l0bayes.selection.moments import joint_moments
-from l0bayes.selection.resampling import systematic_indices
-from l0bayes.selection.result import ModelDraws, SelectionPosterior
+from l0bayes.selection.kernels.resampling import systematic_indices
+from l0bayes.selection.problem.glm_problem import GLMProblem
+from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
+from l0bayes.selection.summaries.coefficients import Coefficients, coefficients_of
+from l0bayes.selection.summaries.credible_sets import CredibleSet, credible_sets
+from l0bayes.selection.summaries.glm_coefficients import glm_coefficients
+from l0bayes.selection.summaries.moments import joint_moments
 
 __all__ = ["Draws", "Findings"]
 

@@ -9,10 +9,10 @@ from sklearn.base import RegressorMixin
 from torch import Tensor
 
 from l0bayes.estimators.arguments import positive
-from l0bayes.estimators.base import SpikeSlabEstimator
+from l0bayes.estimators.estimator_base import SpikeSlabEstimator
+from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.scaling import Scaling
-from l0bayes.estimators.tables import Array
-from l0bayes.selection.problem import InverseGamma, LinearProblem
+from l0bayes.selection.problem.linear_problem import InverseGamma, LinearProblem
 
 __all__ = ["SpikeSlabRegressor"]
 
@@ -70,7 +70,7 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
         coef_conditional_: The same given that the gate is open, shape ``(p,)``.
         intercept_: Posterior mean of the intercept.
         log_evidence_: :math:`\log p(y)` under the model; NaN where the engine does not give it.
-        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.trust.Trust`.
+        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.trust.posterior_trust.Trust`.
         inference_data_: Draws for ArviZ.
         engine_: The engine that was used.
         posterior_: What it found, in standardised units.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import cast
 
-from l0bayes.selection.engines import Engine, infer_gates
-from l0bayes.selection.problem import LinearProblem
-from l0bayes.selection.result import SelectionPosterior
-from l0bayes.selection.svi import SVIOptions, fit_gates
-from l0bayes.selection.trust import Trust, trust_of
+from l0bayes.selection.engines.choose_engine import Engine, infer_gates
+from l0bayes.selection.engines.svi_gates import SVIOptions, fit_gates
+from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.problem.selection_posterior import SelectionPosterior
+from l0bayes.selection.trust.posterior_trust import Trust, trust_of
 
 __all__ = ["solve"]
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from l0bayes.distributions import BernoulliGate, GateLaw, StraightThroughGate
-from l0bayes.gradients.draws import BinaryDraws, GradientDraws, PathwiseDraws, Piece
-from l0bayes.gradients.problem import GateProblem
+from l0bayes.gradients.gate_problem import GateProblem
+from l0bayes.gradients.gradient_draws import BinaryDraws, GradientDraws, PathwiseDraws, Piece
 from l0bayes.guides import FAMILIES, AutoGateGuide
-from l0bayes.infer.gate_gradients import RLOO, DisARM, GateGradient
+from l0bayes.infer.objectives.gate_gradients import RLOO, DisARM, GateGradient
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.sites import gate
 

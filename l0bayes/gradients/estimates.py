@@ -9,7 +9,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from l0bayes.gradients.draws import GradientDraws
+from l0bayes.gradients.gradient_draws import GradientDraws
 
 __all__ = ["GateEstimate", "Moments", "Reference", "draw_moments", "judge"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l0bayes.infer.modes import evaluating
+from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.network.attention import HeadAttention
 from l0bayes.network.plan import GatePlan
 from l0bayes.network.select import SelectiveLinear, resized

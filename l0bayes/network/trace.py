@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l0bayes.infer.modes import evaluating
+from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.network.tracker import Tracker
 from l0bayes.network.units import TracedBlock, TracedLayer, UnitTrace, layers_of, rows_of
 

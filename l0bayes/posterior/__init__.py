@@ -1,4 +1,4 @@
-"""From draws to ArviZ, predictions with their scores, tables and plots."""
+"""From draws to ArviZ, predictions with their scores, tables."""
 
 from l0bayes.posterior.calibration import (
     PredictionScores,
@@ -11,9 +11,7 @@ from l0bayes.posterior.calibration import (
     predictive_entropy,
     reliability_table,
 )
-from l0bayes.posterior.calibration_plots import plot_entropy, plot_reliability
 from l0bayes.posterior.importance import ImportanceWeighted, importance_weighted
-from l0bayes.posterior.plots import plot_effects, plot_gate_map, plot_pips, plot_training
 from l0bayes.posterior.predict import predict, predict_probabilities
 from l0bayes.posterior.table import gate_table
 from l0bayes.posterior.to_arviz import to_arviz
@@ -28,12 +26,6 @@ __all__ = [
     "gate_table",
     "importance_weighted",
     "negative_log_likelihood",
-    "plot_effects",
-    "plot_entropy",
-    "plot_gate_map",
-    "plot_pips",
-    "plot_reliability",
-    "plot_training",
     "predict",
     "predict_probabilities",
     "prediction_scores",

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from l0bayes.infer.gate_parts import gate_laws
-from l0bayes.infer.result import Fit
+from l0bayes.infer.loop.fit_result import Fit
+from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.posterior.pareto import smoothed_log_weights
 from l0bayes.posterior.sampling import draw_posterior
 from l0bayes.posterior.to_arviz import _one_trace, _site_shapes

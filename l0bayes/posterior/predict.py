@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from l0bayes.distributions import DeploymentRule
-from l0bayes.infer.draws import Given, draw_latents, map_draws
-from l0bayes.infer.modes import evaluating
+from l0bayes.infer.evaluation_mode import evaluating
+from l0bayes.infer.loop.fit_result import Fit
+from l0bayes.infer.objectives.latent_draws import Given, draw_latents, map_draws
 from l0bayes.infer.randomness import private_randomness
-from l0bayes.infer.result import Fit
 
 __all__ = ["PredictionKind", "predict", "predict_probabilities"]
 

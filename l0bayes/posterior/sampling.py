@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from l0bayes.distributions import ConditionalSlab, GateLaw, GatePrior
-from l0bayes.infer.draws import Given, draw_latents, map_draws
-from l0bayes.infer.gate_parts import gate_laws
-from l0bayes.infer.hardened import StrictPriors
+from l0bayes.infer.objectives.gate_parts import gate_laws
+from l0bayes.infer.objectives.hardened_elbo import StrictPriors
+from l0bayes.infer.objectives.latent_draws import Given, draw_latents, map_draws
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.sites import gate_record, slab_record
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from l0bayes.infer.result import Fit
+from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.posterior.to_arviz import to_arviz
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from pyro import poutine
 from torch import Tensor
 
 import l0bayes.posterior.sampling as sampling
-from l0bayes.infer.draws import Given
-from l0bayes.infer.gate_parts import gate_laws
+from l0bayes.infer.loop.fit_result import Fit, Restart
+from l0bayes.infer.objectives.gate_parts import gate_laws
+from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.infer.randomness import private_randomness
-from l0bayes.infer.result import Fit, Restart
 from l0bayes.sites import slab_record
 
 if TYPE_CHECKING:

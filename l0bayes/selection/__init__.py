@@ -1,14 +1,12 @@
 """Variable selection: posteriors of gates in a linear predictor, exact and sampled. Knows no guide."""
 
-from l0bayes.selection.coefficients import Coefficients, coefficients_of, narrowest_interval
-from l0bayes.selection.engines import Engine, infer_gates
-from l0bayes.selection.exact import enumerate_models
-from l0bayes.selection.gibbs import GibbsOptions, sample_models
-from l0bayes.selection.model_plots import plot_joint_inclusion, plot_model_size, plot_top_models
-from l0bayes.selection.plots import plot_conditional_effects, plot_fdr, plot_inclusion
-from l0bayes.selection.problem import InclusionPrior, InverseGamma, LinearProblem
-from l0bayes.selection.result import ModelDraws, SelectionPosterior
-from l0bayes.selection.trust import Trust, TrustWarning
+from l0bayes.selection.engines.choose_engine import Engine, infer_gates
+from l0bayes.selection.engines.exact_gaussian import enumerate_models
+from l0bayes.selection.engines.gibbs_gaussian import GibbsOptions, sample_models
+from l0bayes.selection.problem.linear_problem import InclusionPrior, InverseGamma, LinearProblem
+from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
+from l0bayes.selection.summaries.coefficients import Coefficients, coefficients_of, narrowest_interval
+from l0bayes.selection.trust.posterior_trust import Trust, TrustWarning
 
 __all__ = [
     "Coefficients",
@@ -25,11 +23,5 @@ __all__ = [
     "enumerate_models",
     "infer_gates",
     "narrowest_interval",
-    "plot_conditional_effects",
-    "plot_fdr",
-    "plot_inclusion",
-    "plot_joint_inclusion",
-    "plot_model_size",
-    "plot_top_models",
     "sample_models",
 ]

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from l0bayes.infer.gate_parts import gate_laws
-from l0bayes.infer.result import Fit
-from l0bayes.selection.engines import Engine, infer_gates
-from l0bayes.selection.gibbs import GibbsOptions
-from l0bayes.selection.linear_model import LinearModel, read_linear_model
-from l0bayes.selection.problem import LinearProblem
-from l0bayes.selection.result import SelectionPosterior
+from l0bayes.infer.loop.fit_result import Fit
+from l0bayes.infer.objectives.gate_parts import gate_laws
+from l0bayes.selection.engines.choose_engine import Engine, infer_gates
+from l0bayes.selection.engines.gibbs_gaussian import GibbsOptions
+from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.problem.selection_posterior import SelectionPosterior
+from l0bayes.selection.recognise.linear_model import LinearModel, read_linear_model
 
 __all__ = ["Refinement", "refine"]
 

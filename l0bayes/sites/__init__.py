@@ -1,7 +1,7 @@
 """How a gate enters a Pyro model: the primitives, and the records they leave for guides."""
 
 from l0bayes.sites.primitives import Inclusion, gate, slab, spike_and_slab
-from l0bayes.sites.records import GateLink, GateSite, SampledGate, SlabSite, gate_record, slab_record
+from l0bayes.sites.site_records import GateLink, GateSite, SampledGate, SlabSite, gate_record, slab_record
 
 __all__ = [
     "GateLink",

@@ -12,7 +12,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from l0bayes.distributions import Gate, GatePrior, HardConcrete
-from l0bayes.sites.records import GateLink, GateSite, SampledGate, SlabSite, broadcasts_to, mark
+from l0bayes.sites.site_records import GateLink, GateSite, SampledGate, SlabSite, broadcasts_to, mark
 
 __all__ = ["Inclusion", "gate", "slab", "spike_and_slab"]
 

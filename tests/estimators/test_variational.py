@@ -7,7 +7,7 @@ import pytest
 
 from l0bayes import SpikeSlabClassifier, SpikeSlabPoissonRegressor, SpikeSlabRegressor
 from l0bayes.guides import FAMILIES
-from l0bayes.selection.trust import TrustWarning
+from l0bayes.selection.trust.posterior_trust import TrustWarning
 
 KINDS = [SpikeSlabRegressor, SpikeSlabClassifier, SpikeSlabPoissonRegressor]
 GUIDES = ["hard_concrete", "concrete", "rectified_normal", "hard_kumaraswamy", "bernoulli"]
@@ -31,7 +31,7 @@ def exact():
     }
 
 
-@pytest.mark.filterwarnings("ignore::l0bayes.selection.trust.TrustWarning")
+@pytest.mark.filterwarnings("ignore::l0bayes.selection.trust.posterior_trust.TrustWarning")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("guide", GUIDES)
 def test_every_guide_end_to_end(exact, kind, guide):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from l0bayes.gradients.draws import GradientDraws
 from l0bayes.gradients.estimates import Reference, draw_moments, judge
+from l0bayes.gradients.gradient_draws import GradientDraws
 
 G = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
 ROOT = torch.tensor([[1.0, 0.0, 0.0], [0.8, 0.5, 0.0], [0.0, -0.4, 2.0]], dtype=torch.float64)

@@ -9,7 +9,7 @@ from pyro import poutine
 import l0bayes
 from l0bayes.distributions import HardConcrete, L0Penalty
 from l0bayes.gradients import GateProblem, enumerated_gradient
-from l0bayes.gradients.exact import exact_gradient
+from l0bayes.gradients.exact_gradient import exact_gradient
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import MeanFieldELBO
 from l0bayes.sites import gate, slab, spike_and_slab

@@ -13,6 +13,7 @@ import torch
 import l0bayes
 from l0bayes.gradients import Candidate, GradientReport, gradient_report
 from l0bayes.guides import FAMILIES, AutoHardConcrete
+from l0bayes.plots import plot_gradients
 from l0bayes.sites import spike_and_slab
 from tests.gradients.problems import delta_guide, factor_model
 from tests.guides.toy_models import same_state, state_of
@@ -126,7 +127,7 @@ def test_it_is_a_name_of_the_package():
 
 
 def test_the_picture(report):
-    left, right = report.plot()
+    left, right = plot_gradients(report)
     assert left.get_xscale() == left.get_yscale() == "log"
     assert [text.get_text() for text in right.get_legend().get_texts()] == list(report.estimates)
     order = report.reference.argsort().tolist()
@@ -143,19 +144,19 @@ def test_the_picture(report):
 
 def test_the_picture_on_given_axes(report):
     _, axes = plt.subplots(1, 2)
-    left, _ = report.plot(axes)
+    left, _ = plot_gradients(report, axes=axes)
     assert left is axes[0]
     with pytest.raises(ValueError, match="axes must be two, got 1"):
-        report.plot(axes[:1])
+        plot_gradients(report, axes=axes[:1])
 
 
 def test_the_picture_of_many_gates(report):
-    _, right = report.plot(max_gates=3)
+    _, right = plot_gradients(report, max_gates=3)
     order = report.reference.argsort()[[0, 2, 3]].tolist()
     assert [label.get_text() for label in right.get_xticklabels()] == [report.gates[i] for i in order]
     assert right.get_title() == "3 of 4 gates (exact gradient: line)"
     with pytest.raises(ValueError, match="max_gates must be at least 1, got 0"):
-        report.plot(max_gates=0)
+        plot_gradients(report, max_gates=0)
 
 
 def test_the_picture_without_noise():
@@ -163,7 +164,7 @@ def test_the_picture_without_noise():
     model = factor_model(lambda weights: 0.0 * weights.sum(), 4)
     report = gradient_report(model, delta_guide(model), (X, Y), families=["guide", "bernoulli"], num_draws=20)
     torch.testing.assert_close(report.reference, report.kl_gradient)
-    left, _ = report.plot()
+    left, _ = plot_gradients(report)
     left.figure.draw_without_rendering()
     assert not left.containers
 

@@ -19,7 +19,7 @@ import l0bayes
 from l0bayes.distributions import Gate, L2Penalty
 from l0bayes.guides import AutoConcreteDropout
 from l0bayes.infer import MeanFieldELBO, describe_objective
-from l0bayes.infer.collapse import most_open, reopen_collapsed
+from l0bayes.infer.loop.collapse import most_open, reopen_collapsed
 from l0bayes.models import SparseNetwork
 from l0bayes.network import GateGroup
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from l0bayes.infer import MeanFieldELBO
-from l0bayes.infer.checks import check_data, first_batch, preflight
+from l0bayes.infer.loop.preflight import check_data, first_batch, preflight
 from l0bayes.sites import spike_and_slab
 from tests.infer.fitting import X, Y, guide_of, loader, regression, same_state, state_of
 

@@ -6,7 +6,7 @@ import torch
 import l0bayes
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import CollapseWarning
-from l0bayes.infer.collapse import most_open, reopen_collapsed
+from l0bayes.infer.loop.collapse import most_open, reopen_collapsed
 from l0bayes.sites import gate
 from tests.infer.costed import Costed, X, Y, guide_of
 from tests.infer.fitting import short

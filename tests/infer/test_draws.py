@@ -8,7 +8,7 @@ from pyro import poutine
 from pyro.infer.autoguide import AutoNormal
 from scipy.stats import kstest
 
-from l0bayes.infer.draws import Given, draw_latents, map_draws
+from l0bayes.infer.objectives.latent_draws import Given, draw_latents, map_draws
 from tests.infer.fitting import X, Y, dense, guide_of, regression
 
 # ---- fixed values ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pyro.infer.autoguide import AutoNormal
 from l0bayes.distributions import BernoulliGate, Gate, HardConcrete, L0Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import hardened_elbo
-from l0bayes.infer.hardened import StrictPriors
+from l0bayes.infer.objectives.hardened_elbo import StrictPriors
 from l0bayes.sites import spike_and_slab
 from tests.infer import exact
 from tests.infer.fitting import same_state, short, state_of

@@ -11,7 +11,7 @@ import l0bayes
 from l0bayes.distributions import L0Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Constant, Linear, MeanFieldELBO, Minibatches, Target, TargetELBO, TargetWarning
-from l0bayes.infer.target import count_observations
+from l0bayes.infer.targets.target import count_observations
 from l0bayes.sites import spike_and_slab
 from tests.infer.costed import WIDTH, Costed, X, Y, guide_of
 from tests.infer.fitting import same_state, state_of

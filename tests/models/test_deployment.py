@@ -9,7 +9,7 @@ from torch import nn
 from l0bayes.distributions import L0Penalty, deployed_gates
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import MeanFieldELBO
-from l0bayes.infer.draws import Given
+from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.models import SparseNetwork
 from l0bayes.network import SelectiveLinear
 from tests.models.networks import PLACEMENTS, X, data_for, dense, set_gates

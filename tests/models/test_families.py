@@ -11,7 +11,7 @@ import l0bayes
 from l0bayes.distributions import HardConcrete, L0Penalty, L2Penalty, deployed_gates
 from l0bayes.guides import gate_guide
 from l0bayes.infer import describe_objective
-from l0bayes.infer.draws import Given
+from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.models import SparseNetwork, SparseRegression
 from l0bayes.posterior import gate_table, predict, predict_probabilities, to_arviz
 from tests.guides.families import ALL, TIED, guide_of

@@ -13,7 +13,7 @@ import l0bayes
 from l0bayes.distributions import Gate, L0Penalty, L2Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import MeanFieldELBO
-from l0bayes.infer.draws import Given
+from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.models import SparseNetwork
 from l0bayes.network import GateGroup
 from tests.models.networks import PLACEMENTS, X, data_for, dense, set_gates, state_of, values_of

@@ -12,9 +12,9 @@ from torch.nn import functional
 from l0bayes.distributions import Gate, L2Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import MeanFieldELBO
-from l0bayes.infer.draws import Given
+from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.models import SparseNetwork
-from l0bayes.models.likelihoods import Observation
+from l0bayes.models.network_likelihoods import Observation
 from tests.models.networks import X, data_for, dense, values_of
 from tests.network.zoo import DIGITS, IMAGES, ROWS, SETS, VECTORS, Blocks, Tokens, lenet, mlp, seeded
 

@@ -12,7 +12,7 @@ import l0bayes
 from l0bayes.distributions import deployed_gates
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import GradientStep, MeanFieldELBO, Minibatches
-from l0bayes.infer.draws import Given
+from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.models import LeNet5Caffe, SparseNetwork, VisionTransformer, WideResNet
 from l0bayes.network import count_macs
 from tests.network.zoo import DIGITS, IMAGES, SETS, ZOO, Residual, Tokens, lenet, seeded

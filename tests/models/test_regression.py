@@ -11,7 +11,7 @@ from pyro import poutine
 import l0bayes
 from l0bayes.distributions import Gate, L0Penalty
 from l0bayes.guides import AutoHardConcrete
-from l0bayes.infer.draws import Given
+from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.models import SparseRegression
 
 GENERATOR = torch.Generator().manual_seed(21)

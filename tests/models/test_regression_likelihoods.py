@@ -12,7 +12,7 @@ from scipy import stats
 import l0bayes
 from l0bayes.guides import AutoBernoulliGates, AutoHardConcrete, AutoJointGates
 from l0bayes.infer import MeanFieldELBO, Minibatches
-from l0bayes.infer.draws import Given
+from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.models import SparseRegression
 from l0bayes.models.survival import CoxPartialLikelihood
 from l0bayes.posterior import gate_table, to_arviz

@@ -10,7 +10,7 @@ from pyro.infer.autoguide import AutoNormal
 
 from l0bayes.distributions import deployed_gates
 from l0bayes.guides import AutoHardConcrete
-from l0bayes.infer.draws import draw_latents
+from l0bayes.infer.objectives.latent_draws import draw_latents
 from l0bayes.models import SparseNetwork, SparseRegression
 from l0bayes.posterior import predict, predict_probabilities, prediction_scores
 from l0bayes.sites import spike_and_slab

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from l0bayes.guides import AutoHardConcrete
-from l0bayes.infer.draws import Given, draw_latents
+from l0bayes.infer.objectives.latent_draws import Given, draw_latents
 from l0bayes.models import LeNet5Caffe, LeNet300100, SparseNetwork, VisionTransformer, WideResNet
 from l0bayes.posterior import predict, predict_probabilities, prediction_scores
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import l0bayes
 from l0bayes.guides import AutoHardConcrete
-from l0bayes.infer.draws import draw_latents
+from l0bayes.infer.objectives.latent_draws import draw_latents
 from l0bayes.models import SparseNetwork
 from l0bayes.sites import spike_and_slab
 from tests.posterior import fits

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from l0bayes.selection.elimination import all_models
-from l0bayes.selection.glm_problem import GLMProblem
-from l0bayes.selection.likelihoods import Bernoulli, Binomial, Likelihood, NegativeBinomial, Poisson
-from l0bayes.selection.problem import InclusionPrior
+from l0bayes.likelihoods.derivatives import Bernoulli, Binomial, Likelihood, NegativeBinomial, Poisson
+from l0bayes.selection.kernels.elimination import all_models
+from l0bayes.selection.problem.glm_problem import GLMProblem
+from l0bayes.selection.problem.linear_problem import InclusionPrior
 
 KINDS = ("bernoulli", "binomial", "poisson", "negative_binomial")
 

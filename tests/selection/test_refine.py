@@ -14,10 +14,10 @@ from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Fit, Minibatches
 from l0bayes.models import SparseNetwork, SparseRegression
 from l0bayes.selection import InclusionPrior, InverseGamma, LinearProblem, enumerate_models
-from l0bayes.selection.glm_problem import GLMProblem
-from l0bayes.selection.linear_model import NotLinearError, read_linear_model
+from l0bayes.selection.engines.svi_gates import fit_gates
+from l0bayes.selection.problem.glm_problem import GLMProblem
+from l0bayes.selection.recognise.linear_model import NotLinearError, read_linear_model
 from l0bayes.selection.refine import refine
-from l0bayes.selection.svi import fit_gates
 
 DOUBLE = torch.float64
 GENERATOR = torch.Generator().manual_seed(8)

@@ -1,0 +1,78 @@
+r"""The guide with binary gates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
+
+from torch import Tensor
+
+from l0bayes.distributions import BernoulliGate, GateLaw, StraightThroughGate
+from l0bayes.guides.gate_guide import AutoGateGuide
+from l0bayes.guides.starts import logit_of_start
+from l0bayes.infer.objectives.gate_gradients import RLOO, DisARM
+
+__all__ = ["AutoBernoulliGates", "Estimator"]
+
+Estimator = Literal["disarm", "rloo", "straight_through"]
+
+
+class AutoBernoulliGates(AutoGateGuide):
+    r"""Guide whose gates are exactly 0 or 1; see :class:`~l0bayes.distributions.BernoulliGate`.
+
+    With normal slabs and a prior on binary gates the objective is the ELBO of the strict spike and slab,
+    not a relaxation of it. What is paid is in the gradient:
+
+    ====================  ========  ==========================  =======================================
+    estimator             unbiased  evaluations of the model    what it is
+    ====================  ========  ==========================  =======================================
+    ``disarm``            yes       2 a step                    :class:`~l0bayes.infer.DisARM`
+    ``rloo``              yes       ``num_evaluations`` a step  :class:`~l0bayes.infer.RLOO`
+    ``straight_through``  no        1 a step                    draws count as their probability when
+                                                                differentiated
+    ====================  ========  ==========================  =======================================
+
+    The unbiased ones ask the likelihood as a whole what a gate is worth, so that their variance grows with
+    the number of gates; gates of each example (``fit(..., per_example_gates=True)``) are asked example by
+    example, which takes most of it away in networks.
+
+    Args:
+        model: A Pyro model.
+        args: Positional arguments to run the model with once, to learn its sites.
+        kwargs: Keyword arguments of that run.
+        estimator: One of the above.
+        num_evaluations: Evaluations of RLOO, at least 2; DisARM always takes two.
+        init_active: :math:`P(z = 1)` at the start, strictly between 0 and 1.
+        **options: ``slab``, ``tied``, ``init_scale``, ``init_loc_fn`` and ``create_plates`` of
+            :class:`~l0bayes.guides.AutoGateGuide`.
+
+    Raises:
+        ValueError: If the estimator is unknown, ``num_evaluations`` is given without ``"rloo"`` or too
+            small, or another argument is outside its range.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        estimator: Estimator = "disarm",
+        num_evaluations: int | None = None,
+        init_active: float = 0.5,
+        **options: Any,
+    ) -> None:
+        if estimator not in get_args(Estimator):
+            raise ValueError(f"estimator must be one of {', '.join(get_args(Estimator))}; got {estimator!r}")
+        if num_evaluations is not None and estimator != "rloo":
+            raise ValueError(f"num_evaluations is for the estimator 'rloo'; got it with {estimator!r}")
+        gradient = (
+            RLOO(2 if num_evaluations is None else num_evaluations) if estimator == "rloo" else DisARM()
+        )
+        start = {"logits": logit_of_start(init_active)}
+        super().__init__(model, args, kwargs, gate_start=start, gate_gradient=gradient, **options)
+        self.estimator: Estimator = estimator
+
+    def relaxed_law(self, **parameters: Tensor) -> GateLaw:
+        straight = self.estimator == "straight_through"
+        return (StraightThroughGate if straight else BernoulliGate)(parameters["logits"])

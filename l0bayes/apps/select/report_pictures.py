@@ -1,0 +1,57 @@
+r"""The pictures of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from l0bayes.plots import (
+    plot_conditional_effects,
+    plot_fdr,
+    plot_inclusion,
+    plot_joint_inclusion,
+    plot_model_size,
+    plot_top_models,
+)
+from l0bayes.selection import SelectionPosterior
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["PICTURES", "pictures"]
+
+# File, and what a reader should see in it.
+PICTURES = {
+    "inclusion.png": "Posterior inclusion probabilities. Dark bars are above ½; ticks are the prior.",
+    "effects.png": (
+        "Effects of one standard deviation of each column, given that they are not 0; the grey spike is the "
+        "probability that they are."
+    ),
+    "fdr.png": "How many false discoveries to expect among the variables selected.",
+    "sizes.png": "How many variables the model has, before and after the data.",
+    "models.png": "The most probable models: a column is a model, as wide as it is probable.",
+    "pairs.png": "How probable it is that two variables are in the model together.",
+}
+
+
+def pictures(
+    summary: pd.DataFrame, posterior: SelectionPosterior, names: list[str], spread: pd.Series[float]
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """File names, and what draws the axes of each.
+
+    Args:
+        summary: From ``summary()`` of an estimator.
+        posterior: What the engine found.
+        names: Names of the gates.
+        spread: Standard deviation of every column, by name.
+    """
+    draw: dict[str, Callable[[], Any]] = {
+        "inclusion.png": lambda: plot_inclusion(summary),
+        "effects.png": lambda: plot_conditional_effects(summary, scale=spread),
+        "fdr.png": lambda: plot_fdr(summary),
+        "sizes.png": lambda: plot_model_size(posterior),
+        "models.png": lambda: plot_top_models(posterior, names),
+        "pairs.png": lambda: plot_joint_inclusion(posterior, names),
+    }
+    for name in PICTURES:
+        yield name, draw[name]

@@ -1,0 +1,208 @@
+r"""The model, its priors and its trustworthiness, in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from l0bayes.apps.select.formulas import FormulaData
+from l0bayes.selection import SelectionPosterior
+from l0bayes.selection.summaries.credible_sets import credible_sets
+from l0bayes.selection.trust.posterior_trust import Trust
+
+__all__ = ["SetOfVariables", "advice_on", "describe_model", "describe_sets", "engine_in_words"]
+
+_LIKELIHOOD = {
+    "gaussian": ("y<sub>i</sub> ~ N(η<sub>i</sub>, σ²)", "a linear regression with Normal noise"),
+    "binomial": (
+        "P(y<sub>i</sub> = {second}) = 1 / (1 + exp(−η<sub>i</sub>))",
+        "a logistic regression",
+    ),
+    "poisson": (
+        "y<sub>i</sub> ~ Poisson(exp(η<sub>i</sub>))",
+        "a Poisson regression with the logarithm as link",
+    ),
+}
+_ADVICE = {
+    "exact": (
+        "Every possible model was computed, so there is no sampling error. What remains is whether the model "
+        "and its priors suit the question: try other priors (--inclusion, --slab-scale) and see what stays."
+    ),
+    "reliable": (
+        "The models were sampled, and the error of sampling is known and small beside any decision one would "
+        "take. Another --seed should give the same picture; other priors (--inclusion, --slab-scale) may not."
+    ),
+    "plausible": (
+        "This is a variational approximation in which no sign of an error was found. Before anything depends "
+        "on it, run it again with --engine auto, which samples the models themselves."
+    ),
+    "doubtful": (
+        "Do not build on single numbers yet. Run it again with --engine gibbs and another --seed, compare "
+        "the two reports, and read correlated variables as the sets below, not one by one."
+    ),
+    "wrong": (
+        "The numbers contradict one another and should not be used. Run it again with --engine auto or "
+        "gibbs; where that was the engine, take out variables that say nearly the same."
+    ),
+}
+_LAPLACE = "The evidence of each model is that of Laplace's method of second order, not a closed form. "
+_ENGINES = {
+    "exact": "all models were enumerated",
+    "gibbs": "models were sampled by weighted tempered Gibbs sampling",
+    "svi": "a variational fit of gates that are independent of one another",
+}
+
+
+@dataclass(frozen=True)
+class SetOfVariables:
+    """Variables that stand for one another.
+
+    Attributes:
+        number: As in the table.
+        members: Names, the most probable first.
+        probability: That at least one of them matters.
+        purity: Smallest absolute correlation between two of them.
+    """
+
+    number: int
+    members: list[str]
+    probability: float
+    purity: float
+
+
+def describe_model(
+    family: str, data: FormulaData, posterior: SelectionPosterior, parameters: dict[str, Any]
+) -> dict[str, Any]:
+    """Kind of regression, formulas (as HTML) and sentences on priors and scales.
+
+    Args:
+        family: ``"gaussian"``, ``"binomial"`` or ``"poisson"``.
+        data: What the formula made of the table.
+        posterior: What the engine found.
+        parameters: Arguments of the estimator.
+    """
+    from markupsafe import Markup, escape
+
+    likelihood, kind = _LIKELIHOOD[family]
+    prior = posterior.problem.prior
+    count = posterior.problem.num_groups
+    if prior.beta is None:
+        odds = prior.inclusion(count)
+        gate = f"z<sub>g</sub> ~ Bernoulli({float(odds[0]):.4g})"
+        expects = f"{float(odds.sum()):.3g} of {count} variables are expected to matter"
+    else:
+        a, b = prior.beta
+        gate = f"z<sub>g</sub> ~ Bernoulli(π), π ~ Beta({a:g}, {b:g})"
+        expects = (
+            f"{count * _mean_of_beta(a, b):.3g} of {count} variables are expected to matter, give or take"
+        )
+        expects += f" {_beta_binomial_sd(a, b, count):.2g}"
+    scale = sorted({round(float(value), 10) for value in posterior.problem.slab_scale})
+    slab = f"{scale[0]:.4g}²" if len(scale) == 1 else "s<sub>j</sub>²"
+    slab += " σ²" if posterior.problem.slab_scaled_by_noise else ""
+    alpha = "α + " if data.intercept else ""
+    second = escape(_classes(data)[1]) if family == "binomial" else ""
+    formulas = [
+        likelihood.format(second=second),
+        f"η<sub>i</sub> = {alpha}Σ<sub>j</sub> z<sub>g(j)</sub> θ<sub>j</sub> x<sub>ij</sub>",
+        gate,
+        f"θ<sub>j</sub> ~ N(0, {slab})",
+    ]
+    if family == "gaussian":
+        noise = posterior.problem.noise
+        formulas.append(
+            f"σ = {noise:g}"
+            if isinstance(noise, float | int)
+            else f"σ² ~ InverseGamma({noise.shape:g}, {noise.rate:g})"
+        )
+    sentences = [
+        "Every variable has a gate z: open, it is in the model with an effect of its own; shut, its effect "
+        "is exactly 0. The posterior inclusion probability (PIP) is the probability, given the data, that "
+        "the gate is open.",
+        f"Before the data are seen, {expects}.",
+    ]
+    shared = [name for name in data.gates if data.groups.count(name) > 1]
+    if shared:
+        sentences.append(
+            "All columns of a factor or spline share a gate, and are in or out together: "
+            + ", ".join(f"{name} ({data.groups.count(name)} columns)" for name in shared[:12])
+            + (", ..." if len(shared) > 12 else "")
+            + "."
+        )
+    for name, level in list(data.reference.items())[:12]:
+        sentences.append(f"Effects of {name} are differences from its level {level!r}.")
+    if data.intercept:
+        sentences.append("The intercept α has no gate: it is always in.")
+    sentences.append(_standardised(family, data, parameters))
+    return {"kind": kind, "formulas": [Markup(text) for text in formulas], "sentences": sentences}
+
+
+def _standardised(family: str, data: FormulaData, parameters: dict[str, Any]) -> str:
+    if not parameters.get("standardize", True):
+        return "Nothing was standardised: priors are in the units of the data."
+    how = "centred and divided by" if data.intercept else "divided by"
+    which = (
+        "Columns (dummies too) and the response were"
+        if family == "gaussian"
+        else "Columns (dummies too) were"
+    )
+    return (
+        f"{which} {how} their standard deviation before the fit, and the priors above are in those units; "
+        "every number in the tables is back in the units of the data."
+    )
+
+
+def _mean_of_beta(a: float, b: float) -> float:
+    """Also where the sum of both would be infinite."""
+    largest = max(a, b)
+    return (a / largest) / (a / largest + b / largest)
+
+
+def _beta_binomial_sd(a: float, b: float, count: int) -> float:
+    mean = _mean_of_beta(a, b)
+    rest = _mean_of_beta(b, a)  # 1 - mean, to all its digits
+    # (a + b + count) / (a + b + 1), without a square of the sum
+    spread = 1.0 + (count - 1) / (a + b + 1.0)
+    return math.sqrt(count * mean * rest * spread)
+
+
+def _classes(data: FormulaData) -> list[str]:
+    return [str(value) for value in np.unique(data.y.to_numpy())]
+
+
+def advice_on(trust: Trust, family: str) -> str:
+    """What to do about a verdict.
+
+    Args:
+        trust: The verdict.
+        family: ``"gaussian"``, ``"binomial"`` or ``"poisson"``.
+    """
+    if trust.verdict == "exact" and family != "gaussian":
+        return _LAPLACE + _ADVICE["exact"]
+    return _ADVICE[trust.verdict]
+
+
+def engine_in_words(engine: str) -> str:
+    """What an engine did.
+
+    Args:
+        engine: Its name.
+    """
+    return _ENGINES.get(engine, engine)
+
+
+def describe_sets(posterior: SelectionPosterior, names: list[str]) -> list[SetOfVariables]:
+    """Sets of several variables of which at least one matters, but of which the data do not tell which.
+
+    Args:
+        posterior: What the engine found.
+        names: Names of the gates.
+    """
+    return [
+        SetOfVariables(number, [names[gate] for gate in one.gates], one.probability, one.purity)
+        for number, one in enumerate(credible_sets(posterior), start=1)
+        if len(one.gates) > 1
+    ]

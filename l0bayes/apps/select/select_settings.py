@@ -1,0 +1,110 @@
+r"""What is asked of a selection."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from l0bayes.selection.engines.choose_engine import Engine
+
+__all__ = ["FAMILIES", "SelectSettings", "parse_inclusion"]
+
+FAMILIES = ("gaussian", "binomial", "poisson")
+# The largest that numpy takes.
+_LARGEST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class SelectSettings:
+    r"""Family, priors and engine of a selection; ``None`` leaves a choice to the estimator.
+
+    Args:
+        family: ``"gaussian"``, ``"binomial"`` or ``"poisson"``.
+        inclusion: Prior probability that a variable is in the model, or ``(a, b)`` of a Beta law.
+        expected_active: Number of variables expected in the model, in place of ``inclusion``.
+        slab_scale: Prior standard deviation of an effect that is not zero, for standardised columns.
+        engine: ``"auto"``, ``"exact"``, ``"gibbs"`` or ``"svi"``.
+        seed: Seed of every random number.
+        hdi: Share of the posterior that intervals hold.
+
+    Raises:
+        ValueError: If a name is unknown, a number is out of range, or both of ``inclusion`` and
+            ``expected_active`` are given.
+    """
+
+    family: str = "gaussian"
+    inclusion: float | tuple[float, float] | None = None
+    expected_active: float | None = None
+    slab_scale: float | None = None
+    engine: str = "auto"
+    seed: int = 0
+    hdi: float = 0.94
+
+    def __post_init__(self) -> None:
+        for name, value, accepted in (
+            ("family", self.family, FAMILIES),
+            ("engine", self.engine, get_args(Engine)),
+        ):
+            if value not in accepted:
+                raise ValueError(f"{name} must be one of {', '.join(accepted)}; got {value!r}")
+        if self.inclusion is not None and self.expected_active is not None:
+            raise ValueError("give inclusion or expected-active, not both: each sets the prior of the gates")
+        if isinstance(self.inclusion, float) and not 0.0 < self.inclusion < 1.0:
+            raise ValueError(f"inclusion must lie strictly between 0 and 1, got {self.inclusion:g}")
+        if isinstance(self.inclusion, tuple) and not all(0.0 < part < math.inf for part in self.inclusion):
+            raise ValueError(f"inclusion must be two positive numbers for a Beta law, got {self.inclusion}")
+        if self.slab_scale is not None and not 0.0 < self.slab_scale < math.inf:
+            raise ValueError(f"slab-scale must be positive, got {self.slab_scale:g}")
+        if self.slab_scale is not None:
+            from l0bayes.estimators.arguments import slab_scales
+
+            slab_scales(self.slab_scale, 1)
+        if not 0.0 < self.hdi < 1.0:
+            raise ValueError(f"hdi must lie strictly between 0 and 1, got {self.hdi:g}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+        if self.seed > _LARGEST_SEED:
+            raise ValueError(f"seed must be at most {_LARGEST_SEED}, got {self.seed}")
+
+    def prior_of(self, count: int) -> dict[str, Any]:
+        """The argument ``inclusion`` of an estimator, where one was asked for.
+
+        Args:
+            count: Number of gates.
+
+        Raises:
+            ValueError: If more variables are expected than there are.
+        """
+        if self.expected_active is None:
+            return {} if self.inclusion is None else {"inclusion": self.inclusion}
+        if not 0.0 < self.expected_active < count:
+            raise ValueError(
+                f"expected-active must lie strictly between 0 and {count}, the number of variables; got "
+                f"{self.expected_active:g}"
+            )
+        return {"inclusion": self.expected_active / count}
+
+
+def parse_inclusion(text: str | None) -> float | tuple[float, float] | None:
+    """An inclusion probability, or the two numbers of a Beta law, from text.
+
+    Args:
+        text: Such as ``"0.1"`` or ``"1,9"``.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if text is None:
+        return None
+    try:
+        parts = [float(part) for part in text.split(",")]
+    except ValueError:
+        parts = []
+    if len(parts) == 1:
+        return parts[0]
+    if len(parts) == 2:
+        return parts[0], parts[1]
+    raise ValueError(
+        f"inclusion must be a probability such as 0.1, or a,b of a Beta law such as 1,9; got {text!r}"
+    )

@@ -1,0 +1,286 @@
+r"""A selection from a file and a formula, with everything left in a folder."""
+
+from __future__ import annotations
+
+import math
+import platform
+import shlex
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from l0bayes.apps.select.formulas import FormulaData, apply_formula
+from l0bayes.apps.select.report_page import render_page
+from l0bayes.apps.select.report_pictures import PICTURES, pictures
+from l0bayes.apps.select.report_words import advice_on, describe_model, describe_sets, engine_in_words
+from l0bayes.apps.select.report_writing import folder_for, staged, write_whole
+from l0bayes.apps.select.select_settings import SelectSettings
+from l0bayes.apps.select.table_files import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FILES", "Selection", "select"]
+
+FILES = ("summary.csv", "posterior.nc", *PICTURES, "report.html")
+_TOP_MODELS = 10
+_FDR = 0.1
+
+
+@dataclass
+class Selection:
+    """What a selection found, and what it left.
+
+    Attributes:
+        folder: Where its files are.
+        settings: What was asked for.
+        data: What the formula made of the table.
+        estimator: The fitted estimator.
+        summary: Its summary, one row a column.
+        seconds: Wall-clock time of the fit.
+        warnings: What was warned of.
+        files: Files written.
+    """
+
+    folder: Path
+    settings: SelectSettings
+    data: FormulaData
+    estimator: Any
+    summary: pd.DataFrame
+    seconds: float
+    warnings: list[str]
+    files: list[Path] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary and what belongs to it, as plain values; what is not finite is ``None``."""
+        fit = self.estimator
+        sets = fit.credible_sets()
+        table = self.summary.reset_index()
+        return {
+            "formula": self.data.formula,
+            "family": self.settings.family,
+            "rows": len(self.data.x),
+            "rows_dropped": self.data.rows_dropped,
+            "engine": fit.engine_,
+            "seed": self.settings.seed,
+            "hdi": self.settings.hdi,
+            "seconds": round(self.seconds, 3),
+            "trust": {"verdict": fit.trust_.verdict, "reasons": list(fit.trust_.reasons)},
+            "log_evidence": _plain(fit.log_evidence_),
+            "expected_model_size": _plain(float(fit.findings_.pip.sum())),
+            "intercept": _plain(fit.intercept_),
+            "summary": [
+                {str(name): _plain(value) for name, value in row.items()} for row in table.to_dict("records")
+            ],
+            "credible_sets": [
+                {
+                    "number": number,
+                    "variables": [self.data.gates[gate] for gate in one.gates],
+                    "probability": _plain(one.probability),
+                    "purity": _plain(one.purity),
+                }
+                for number, one in enumerate(sets, start=1)
+            ],
+            "top_models": [
+                {"probability": _plain(row["probability"]), "variables": list(row["variables"])}
+                for row in fit.top_models(_TOP_MODELS).to_dict("records")
+            ],
+            "warnings": self.warnings,
+            "files": [str(path) for path in self.files],
+        }
+
+
+def select(
+    path: str | Path,
+    formula: str,
+    out: str | Path,
+    settings: SelectSettings | None = None,
+    *,
+    force: bool = False,
+    drop_missing: bool = False,
+    command: str | None = None,
+    on_step: Callable[[str], None] | None = None,
+) -> Selection:
+    """Read a table, fit, and write :data:`FILES` into a folder, where they appear together.
+
+    Everything that can be wrong with data, formula and settings is found before the folder is made. An
+    interruption leaves the files that were finished; an error leaves the folder as it was.
+
+    Args:
+        path: A CSV, Parquet or Feather file.
+        formula: Such as ``"y ~ . - id + C(region)"``.
+        out: Folder.
+        settings: Family, priors, engine; the defaults where not given.
+        force: Replace what a selection left in the folder; other files there are not touched.
+        drop_missing: Leave out rows in which something is missing.
+        command: The command line, for the report.
+        on_step: Called with what is being done.
+
+    Returns:
+        The selection.
+
+    Raises:
+        FileNotFoundError: If there is no such table.
+        IsADirectoryError: If it is a folder.
+        FileExistsError: If the folder is not empty and ``force`` is not given.
+        ModuleNotFoundError: If the file needs the extra ``tables``.
+        ValueError: If the table, the formula, or a setting will not do.
+        Stopped: At an interruption while files are written, with those that are left.
+    """
+    settings, out = settings or SelectSettings(), Path(out)
+    tell = on_step or (lambda words: None)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and (not force or not out.is_dir()):
+        raise FileExistsError(
+            f"out {str(out)!r} exists and is {'not empty; --force replaces' if out.is_dir() else 'no folder'}"
+            f"{' what a selection left in it' if out.is_dir() else ''}"
+        )
+    tell(f"Reading {path}")
+    data = apply_formula(read_table(path), formula, settings.family, drop_missing=drop_missing)
+    estimator = _estimator(settings, data)
+    with folder_for(out):
+        rows, gates = len(data.x), len(data.gates)
+        tell(f"Fitting {gates} {'variable' if gates == 1 else 'variables'} to {rows} rows")
+        started = time.perf_counter()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            estimator.fit(data.x, data.y.to_numpy())
+        seconds = time.perf_counter() - started
+        told = list(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning)))
+        summary = estimator.summary(settings.hdi)
+        found = Selection(out, settings, data, estimator, summary, seconds, told)
+        with staged(out, FILES) as folder:
+            names = _write(found, folder, path, command, tell)
+        found.files += [out / name for name in names]
+    return found
+
+
+def _estimator(settings: SelectSettings, data: FormulaData) -> Any:
+    from l0bayes.estimators import SpikeSlabClassifier, SpikeSlabPoissonRegressor, SpikeSlabRegressor
+
+    kinds = {
+        "gaussian": SpikeSlabRegressor,
+        "binomial": SpikeSlabClassifier,
+        "poisson": SpikeSlabPoissonRegressor,
+    }
+    chosen = settings.prior_of(len(data.gates))
+    if settings.slab_scale is not None:
+        chosen["slab_scale"] = settings.slab_scale
+    return kinds[settings.family](
+        engine=settings.engine,
+        fit_intercept=data.intercept,
+        groups=data.groups,
+        random_state=settings.seed,
+        **chosen,
+    )
+
+
+def _write(
+    found: Selection, folder: Path, path: str | Path, command: str | None, tell: Callable[[str], None]
+) -> list[str]:
+    """Names of the files that were written, in their order."""
+    fit, names = found.estimator, []
+
+    def keep(name: str, write: Callable[[Path], Any]) -> Path:
+        tell(f"Writing {name}")
+        names.append(name)
+        return write_whole(folder / name, write)
+
+    keep("summary.csv", found.summary.to_csv)
+    keep("posterior.nc", lambda file: fit.inference_data_.to_netcdf(str(file)))
+    images = []
+    spread = found.data.x.std(ddof=0)
+    for name, draw in pictures(found.summary, fit.posterior_, found.data.gates, spread):
+        images.append(keep(name, partial(_save, draw)))
+    page = _page(found, images, path, command)
+    keep("report.html", lambda file: file.write_text(page, "utf-8"))
+    return names
+
+
+def _save(draw: Callable[[], Any], file: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    with warnings.catch_warnings():
+        # Letters that no font here has are boxes; the table and the page have them all the same.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        try:
+            draw().figure.savefig(file, format="png", dpi=130)
+        finally:
+            for number in set(plt.get_fignums()) - set(before):  # also of a drawing that failed
+                plt.close(number)
+
+
+def _page(found: Selection, images: list[Path], path: str | Path, command: str | None) -> str:
+    fit, data, settings = found.estimator, found.data, found.settings
+    trust, posterior = fit.trust_, fit.posterior_
+    # One row a gate, most probable first.
+    gates = found.summary.drop_duplicates("group").set_index("group")
+    described = describe_model(settings.family, data, posterior, fit.get_params())
+    return render_page(
+        found.summary,
+        fit.top_models(_TOP_MODELS),
+        images,
+        response=data.response,
+        source=Path(path).name,
+        num_rows=len(data.x),
+        num_gates=len(data.gates),
+        num_columns=data.x.shape[1],
+        rows_read=data.rows_read,
+        rows_dropped=data.rows_dropped,
+        median=gates.index[gates["in_median_model"]].tolist(),
+        selected=gates.index[gates["bfdr_q"] <= _FDR].tolist(),
+        expected_size=float(gates["pip"].sum()),
+        prior_size=float(gates["prior"].sum()),
+        verdict=trust.verdict,
+        verdict_words=str(trust).removeprefix(f"{trust.verdict}: ").removesuffix(" ".join(trust.reasons)),
+        reasons=list(trust.reasons),
+        advice=advice_on(trust, settings.family),
+        warnings=found.warnings,
+        sets=describe_sets(posterior, data.gates),
+        hdi=f"{100.0 * settings.hdi:g} %",
+        model_kind=described["kind"],
+        formula=data.formula,
+        formulas=described["formulas"],
+        sentences=described["sentences"],
+        computed=_computed(found, path, command),
+    )
+
+
+def _computed(found: Selection, path: str | Path, command: str | None) -> dict[str, str]:
+    from importlib.metadata import version
+
+    fit, settings = found.estimator, found.settings
+    facts = {
+        "command": command
+        or f"l0bayes select {shlex.quote(Path(path).name)} {shlex.quote(found.data.formula)}",
+        "engine": f"{fit.engine_}: {engine_in_words(fit.engine_)}",
+    }
+    if math.isfinite(fit.log_evidence_):
+        facts["log evidence"] = f"{fit.log_evidence_:.4f}"
+    facts |= {
+        "seed": str(settings.seed),
+        "time of the fit": f"{found.seconds:.1f} s",
+        "finished": time.strftime("%Y-%m-%d %H:%M %z"),
+        "versions": ", ".join(
+            [
+                *(f"{name} {version(name)}" for name in ("l0bayes", "torch", "formulaic", "numpy", "pandas")),
+                f"Python {platform.python_version()}",
+            ]
+        ),
+    }
+    return facts
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON knows."""
+    import pandas as pd
+
+    if hasattr(value, "item"):
+        value = value.item()
+    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value

@@ -1,0 +1,304 @@
+r"""What all spike-and-slab estimators share: from a table to a posterior, and how it is read."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from l0bayes.estimators.arguments import (
+    check_choices,
+    check_switches,
+    gate_groups,
+    inclusion_prior,
+    positive,
+    slab_scales,
+)
+from l0bayes.estimators.correlation import warn_of_correlation
+from l0bayes.estimators.findings import Findings
+from l0bayes.estimators.inference_data import inference_data
+from l0bayes.estimators.input_tables import (
+    Array,
+    column_names,
+    refuse_constant,
+    refuse_not_finite,
+    refuse_table,
+    row_weights,
+)
+from l0bayes.estimators.scaling import Scaling
+from l0bayes.estimators.solve import solve
+from l0bayes.estimators.summary_tables import joint_table, models_table, size_table, summary_table
+from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.problem.selection_posterior import SelectionPosterior
+from l0bayes.selection.summaries.credible_sets import CredibleSet, credible_sets
+from l0bayes.selection.trust.posterior_trust import Trust
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SpikeSlabEstimator"]
+
+
+class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
+    """Base of the three estimators; not used by itself.
+
+    Args:
+        inclusion, slab_scale, intercept_scale, fit_intercept: As in each of them.
+        standardize, groups, guide, engine, restarts, random_state: As in each of them.
+    """
+
+    n_features_in_: int
+    pip_: Array
+    coef_: Array
+    intercept_: float
+    log_evidence_: float
+    engine_: str
+    trust_: Trust
+    posterior_: SelectionPosterior
+    findings_: Findings
+
+    def __init__(
+        self,
+        inclusion: Any = (1.0, 1.0),
+        slab_scale: Any = 1.0,
+        intercept_scale: float = 10.0,
+        fit_intercept: bool = True,
+        standardize: bool = True,
+        groups: Any = None,
+        guide: str = "hard_concrete",
+        engine: str = "auto",
+        restarts: int = 4,
+        random_state: Any = None,
+    ) -> None:
+        self.inclusion = inclusion
+        self.slab_scale = slab_scale
+        self.intercept_scale = intercept_scale
+        self.fit_intercept = fit_intercept
+        self.standardize = standardize
+        self.groups = groups
+        self.guide = guide
+        self.engine = engine
+        self.restarts = restarts
+        self.random_state = random_state
+
+    # ---- fitting ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _response(self, y: Any) -> Array:
+        """The response as numbers; what cannot be observed is refused."""
+
+    @abstractmethod
+    def _check_own(self) -> None:
+        """Refuse arguments that only this estimator has."""
+
+    @abstractmethod
+    def _scaling(self, x: Tensor, y: Tensor, weights: Tensor) -> Scaling:
+        """Units to compute in."""
+
+    @abstractmethod
+    def _problem(self, common: dict[str, Any], scaling: Scaling) -> LinearProblem:
+        """The problem, of the parts that all have in common."""
+
+    def _warn(self, x: Array, y: Array, names: list[str]) -> None:
+        """Warn of data that the model takes, but not as one might think."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+        """Find the posterior.
+
+        Args:
+            X: Columns, shape ``(n, p)``: an array or a data frame of numbers.
+            y: Response, shape ``(n,)``.
+            sample_weight: A weight for each row, shape ``(n,)``: a row of weight w counts as w rows like
+                it, and one of weight 0 not at all.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError: If an argument, a column or the response is not what it must be, by name.
+        """
+        check_choices(self.engine, self.guide, self.restarts)
+        check_switches(fit_intercept=self.fit_intercept, standardize=self.standardize)
+        self._check_own()
+        intercept_scale = positive("intercept_scale", self.intercept_scale, infinite=True)
+        refuse_table(X)
+        table, y = validate_data(
+            self, X, y, dtype=np.float64, ensure_all_finite=False, y_numeric=self._numeric_response
+        )
+        names = column_names(getattr(self, "feature_names_in_", None), table.shape[1])
+        refuse_not_finite(table, names)
+        counts = row_weights(sample_weight, len(table))
+        used = counts > 0
+        response = self._response(y[used])
+        table, counts = table[used], counts[used]
+        refuse_constant(table, names, constants_allowed=not (self.standardize or self.fit_intercept))
+        groups, gate_names = gate_groups(self.groups, names)
+        prior = inclusion_prior(self.inclusion, groups)
+        slab = slab_scales(self.slab_scale, table.shape[1])
+        self._warn(table, response, names)
+
+        x, target, weights = (
+            torch.tensor(values, dtype=torch.float64) for values in (table, response, counts)
+        )
+        scaling = self._scaling(x, target, weights) if self.standardize else Scaling.none(x.shape[1])
+        common: dict[str, Any] = {
+            "x": scaling.columns(x),
+            "y": scaling.response(target),
+            "prior": prior,
+            "slab_scale": slab,
+            "groups": groups,
+            "weights": weights,
+        }
+        if self.fit_intercept:
+            common["always"] = torch.ones(len(x), 1, dtype=torch.float64)
+            common["always_scale"] = torch.tensor([intercept_scale], dtype=torch.float64)
+        problem = self._problem(common, scaling)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        posterior, trust = solve(problem, self.engine, guide=self.guide, restarts=self.restarts, seed=seed)
+        self._keep(posterior, trust, Findings(posterior, scaling, names, gate_names, seed), target)
+        return self
+
+    _numeric_response = True
+
+    def _keep(self, posterior: SelectionPosterior, trust: Trust, findings: Findings, y: Tensor) -> None:
+        problem, scaling = posterior.problem, findings.scaling
+        self.posterior_ = posterior
+        self.trust_ = trust
+        self.findings_ = findings
+        self.engine_ = posterior.engine
+        self.pip_ = findings.pip[findings.groups].numpy()
+        self.coef_ = findings.mean.numpy()
+        self.intercept_ = float(findings.intercept) if self.fit_intercept else 0.0
+        change = float(problem.weights.sum()) * float(np.log(scaling.response_scale))
+        self.log_evidence_ = posterior.log_evidence - change
+        self._response_seen = y
+        self._data: Any = None
+        if posterior.engine == "svi":
+            if not warn_of_correlation(posterior, findings.names):
+                trust.warn("fit again with engine='auto'")
+        elif posterior.engine == "gibbs":
+            trust.warn("engine='exact' takes few gates; with more, drop columns that say the same")
+
+    # ---- what was found --------------------------------------------------------------------------
+
+    @property
+    def coef_conditional_(self) -> Array:
+        """Posterior mean of each coefficient given that its gate is open, shape ``(p,)``."""
+        check_is_fitted(self)
+        return self.findings_.conditional[0].numpy()
+
+    @property
+    def inference_data_(self) -> Any:
+        """Draws of the posterior as ArviZ data, made when first asked for.
+
+        See :func:`l0bayes.estimators.inference_data.inference_data`.
+        """
+        check_is_fitted(self)
+        if self._data is None:
+            self._data = inference_data(self.findings_, self._response_seen, self._attributes())
+        return self._data
+
+    def summary(
+        self, hdi_prob: float = 0.94, *, credible_set_prob: float = 0.95, min_correlation: float = 0.5
+    ) -> pd.DataFrame:
+        r"""What is known of every column, the most probable first, on the user's scale.
+
+        ====================  ======================================================================
+        column                content
+        ====================  ======================================================================
+        ``pip``               posterior inclusion probability; of a group for each of its columns
+        ``pip_mcse``          its Monte Carlo standard error, 0 where all models were taken
+        ``prior``             prior inclusion probability
+        ``log10_bf``          log10 of posterior odds over prior odds of inclusion
+        ``mean``, ``sd``      of the coefficient, zeros included
+        ``cond_mean``,        of the coefficient given that its gate is open
+        ``cond_sd``
+        ``cond_hdi_low``,     narrowest interval that holds ``hdi_prob`` of the posterior given that
+        ``cond_hdi_high``     the gate is open
+        ``p_positive``        probability that the coefficient is positive given that its gate is open
+        ``in_median_model``   whether ``pip`` is above one half
+        ``bfdr_q``            mean of 1 − PIP over the gates at least as probable: the Bayesian false
+                              discovery rate of a selection that goes down to this one
+        ``group``             name of the gate
+        ``credible_set``      number of the credible set, if it is in one; see
+                              :func:`~l0bayes.selection.summaries.credible_sets.credible_sets`
+        ====================  ======================================================================
+
+        ``attrs`` of the table hold ``engine``, ``trust``, ``trust_reasons``, ``expected_model_size``,
+        ``log_evidence``, ``num_gates``, ``hdi_prob``.
+
+        Args:
+            hdi_prob: Share of the conditional posterior that the interval holds.
+            credible_set_prob: Probability that one of a credible set is open.
+            min_correlation: Least absolute correlation between two columns of a credible set.
+
+        Returns:
+            A table with one row a column of X, indexed by its name.
+        """
+        check_is_fitted(self)
+        return summary_table(
+            self.findings_,
+            hdi_prob=hdi_prob,
+            set_prob=credible_set_prob,
+            min_correlation=min_correlation,
+            attributes={**self._attributes(), "hdi_prob": hdi_prob},
+        )
+
+    def top_models(self, k: int = 10) -> pd.DataFrame:
+        """The most probable models: probability, size, and the gates that are open.
+
+        Args:
+            k: How many at most.
+
+        Returns:
+            A table with the columns ``probability``, ``cumulative``, ``size`` and ``variables``.
+        """
+        check_is_fitted(self)
+        return models_table(self.findings_, k)
+
+    def model_size(self) -> pd.DataFrame:
+        """Probability of every number of open gates: columns ``posterior`` and ``prior``."""
+        check_is_fitted(self)
+        return size_table(self.findings_)
+
+    def joint_inclusion(self) -> pd.DataFrame:
+        """Probability that two gates are open together; of each by itself on the diagonal."""
+        check_is_fitted(self)
+        return joint_table(self.findings_)
+
+    def credible_sets(self, coverage: float = 0.95, *, min_correlation: float = 0.5) -> list[CredibleSet]:
+        """Sets of gates with one signal: :func:`~l0bayes.selection.summaries.credible_sets.credible_sets`.
+
+        Args:
+            coverage: Least probability that one of a set is open.
+            min_correlation: Least absolute correlation between two columns of a set.
+        """
+        check_is_fitted(self)
+        return credible_sets(self.posterior_, coverage=coverage, min_correlation=min_correlation)
+
+    def _attributes(self) -> dict[str, Any]:
+        return {
+            "created_by": f"l0bayes {version('l0bayes')}",
+            "estimator": type(self).__name__,
+            "engine": self.engine_,
+            "trust": self.trust_.verdict,
+            "trust_reasons": " ".join(self.trust_.reasons),
+            "expected_model_size": float(self.findings_.pip.sum()),
+            "log_evidence": self.log_evidence_,
+            "num_gates": len(self.findings_.gate_names),
+        }
+
+    def _columns(self, X: Any) -> Tensor:  # noqa: N803
+        """Columns to predict from."""
+        check_is_fitted(self)
+        refuse_table(X)
+        table = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite=False)
+        refuse_not_finite(table, self.findings_.names)
+        return torch.tensor(table)

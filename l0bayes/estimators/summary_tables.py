@@ -1,0 +1,145 @@
+r"""Tables of a selection: columns, models, sizes, pairs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from l0bayes.estimators.findings import Findings
+from l0bayes.selection.summaries.coefficients import narrowest_interval
+from l0bayes.selection.summaries.credible_sets import credible_sets
+from l0bayes.selection.summaries.top_models import top_models
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["fdr_q_values", "joint_table", "models_table", "size_table", "summary_table"]
+
+
+def fdr_q_values(pip: Tensor) -> Tensor:
+    r"""Bayesian false discovery rate of the smallest selection that holds each gate.
+
+    .. math:: q_g = \frac{\sum_h (1 - \mathrm{PIP}_h)\,1[\mathrm{PIP}_h \ge \mathrm{PIP}_g]}
+        {\sum_h 1[\mathrm{PIP}_h \ge \mathrm{PIP}_g]}
+
+    Args:
+        pip: Posterior inclusion probability of every gate, shape ``(G,)``.
+    """
+    order = torch.argsort(pip, descending=True)
+    ordered = pip[order]
+    # Gates of one probability are taken or left together: up to the last of them.
+    last = torch.searchsorted(-ordered.contiguous(), -ordered, right=True)
+    rates = (1.0 - ordered).cumsum(0)[last - 1] / last
+    return torch.empty_like(rates).index_copy_(0, order, rates)
+
+
+def summary_table(
+    findings: Findings,
+    *,
+    hdi_prob: float,
+    set_prob: float,
+    min_correlation: float,
+    attributes: dict[str, Any],
+) -> pd.DataFrame:
+    """One row a column of X, the most probable first.
+
+    Args:
+        findings: The posterior on the user's scale.
+        hdi_prob: Share of the conditional posterior that the interval holds.
+        set_prob: Coverage of the credible sets.
+        min_correlation: Least correlation within a credible set.
+        attributes: What goes into ``DataFrame.attrs``.
+    """
+    import pandas as pd
+
+    slope = findings.scaling.slope
+    interval = narrowest_interval(findings.coefficients.conditional_draws, hdi_prob) * slope[:, None]
+    gate = findings.groups
+    pip, prior = findings.pip, findings.prior
+    number = np.full(len(pip), np.nan)
+    sets = credible_sets(findings.posterior, coverage=set_prob, min_correlation=min_correlation)
+    for index, one in enumerate(sets, start=1):
+        number[list(one.gates)] = index
+    conditional_mean, conditional_sd = findings.conditional
+    bayes_factor = (torch.logit(pip) - torch.logit(prior)) / math.log(10.0)
+    table = pd.DataFrame(
+        {
+            "pip": pip[gate].numpy(),
+            "pip_mcse": findings.posterior.pip_mcse[gate].numpy(),
+            "prior": prior[gate].numpy(),
+            "log10_bf": bayes_factor[gate].numpy(),
+            "mean": findings.mean.numpy(),
+            "sd": findings.sd.numpy(),
+            "cond_mean": conditional_mean.numpy(),
+            "cond_sd": conditional_sd.numpy(),
+            "cond_hdi_low": interval[:, 0].numpy(),
+            "cond_hdi_high": interval[:, 1].numpy(),
+            "p_positive": findings.coefficients.positive.numpy(),
+            "in_median_model": (pip > 0.5)[gate].numpy(),
+            "bfdr_q": fdr_q_values(pip)[gate].numpy(),
+            "group": [findings.gate_names[index] for index in gate.tolist()],
+            "credible_set": pd.array(number[gate.numpy()], dtype="Int64"),
+        },
+        index=pd.Index(findings.names, name="feature"),
+    )
+    table = table.sort_values("pip", ascending=False, kind="stable")
+    table.attrs.update(attributes)
+    return table
+
+
+def models_table(findings: Findings, count: int) -> pd.DataFrame:
+    """The most probable models, one a row.
+
+    Args:
+        findings: The posterior on the user's scale.
+        count: How many at most.
+    """
+    import pandas as pd
+
+    models, probabilities = top_models(findings.posterior, count)
+    held = [[findings.gate_names[g] for g in model.nonzero()[:, 0].tolist()] for model in models]
+    return pd.DataFrame(
+        {
+            "probability": probabilities.numpy(),
+            "cumulative": probabilities.cumsum(0).numpy(),
+            "size": models.sum(1).long().numpy(),
+            "variables": [tuple(names) for names in held],
+        },
+        index=pd.RangeIndex(1, len(held) + 1, name="rank"),
+    )
+
+
+def size_table(findings: Findings) -> pd.DataFrame:
+    """Probability of every number of open gates, after the data and before.
+
+    Args:
+        findings: The posterior on the user's scale.
+    """
+    import pandas as pd
+
+    problem = findings.posterior.problem
+    return pd.DataFrame(
+        {
+            "posterior": findings.posterior.size_probabilities.numpy(),
+            "prior": problem.prior.size_probabilities(problem.num_groups).numpy(),
+        },
+        index=pd.RangeIndex(problem.num_groups + 1, name="size"),
+    )
+
+
+def joint_table(findings: Findings) -> pd.DataFrame:
+    """Probability that two gates are open together; of each alone on the diagonal.
+
+    Args:
+        findings: The posterior on the user's scale.
+    """
+    import pandas as pd
+
+    joint = findings.posterior.joint.clone()
+    joint.diagonal().copy_(findings.pip)
+    names = pd.Index(findings.gate_names, name="group")
+    return pd.DataFrame(joint.numpy(), index=names, columns=names)

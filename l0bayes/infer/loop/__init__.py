@@ -1,0 +1,3 @@
+"""The training loop: settings, batches, checkpoints, results."""
+
+__all__: list[str] = []

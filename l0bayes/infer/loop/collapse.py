@@ -1,0 +1,65 @@
+r"""The guard against a layer whose gates have all shut."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+
+from l0bayes.infer.objectives.gate_parts import gate_guide_of, gate_laws
+
+__all__ = ["CollapseWarning", "most_open", "reopen_collapsed"]
+
+# Gates that start near 0 are on both sides of it for a while.
+_FALL = 1.0
+
+
+class CollapseWarning(UserWarning):
+    """All gates of a site had shut, so that nothing passed; the most probable one was reopened."""
+
+
+@torch.no_grad()
+def most_open(guide: Any) -> dict[str, float]:
+    """The activity logit of the most probable gate of every site with several gates.
+
+    Args:
+        guide: Any guide.
+    """
+    laws = gate_laws(guide).items()
+    return {name: float(law.activity_logits.max()) for name, law in laws if law.batch_shape.numel() > 1}
+
+
+@torch.no_grad()
+def reopen_collapsed(guide: Any, start: dict[str, float], collapsed: dict[str, int], step: int) -> None:
+    """Reopen the most probable gate of every site that the median rule has shut altogether.
+
+    A site with one gate is left alone: a residual block may close. So is one whose gates are about as
+    undecided as they were at the start, and one whose gates share a probability and are never exactly 0,
+    as in Concrete Dropout, where something always passes.
+
+    Args:
+        guide: A guide whose gate guides have ``reopen``; others are left as they are.
+        start: What :func:`most_open` said at the start.
+        collapsed: Site to the step of its first collapse, added to in place.
+        step: Steps done.
+    """
+    for name, law in gate_laws(guide).items():
+        logits = law.activity_logits
+        if name not in start or float(logits.max()) > min(0.0, start[name] - _FALL):
+            continue
+        part = gate_guide_of(guide, name)
+        always_passes = getattr(part, "tied", False) and not law.has_atom_at_zero
+        if always_passes or not hasattr(part, "reopen"):
+            continue
+        index = tuple(int(i) for i in torch.unravel_index(logits.argmax(), logits.shape))
+        part.reopen(name, index)
+        if name not in collapsed:
+            collapsed[name] = step
+            warnings.warn(
+                f"all {logits.numel()} gates of {name!r} had shut by step {step}: nothing passed. The "
+                "most probable one was reopened, as it will be each time. Ask for a larger share or "
+                "a smaller penalty, or switch this off with guard_collapse=False",
+                CollapseWarning,
+                stacklevel=2,
+            )

@@ -1,0 +1,235 @@
+r"""One optimisation step's loss and gradients as a single captured graph."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import pyro
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from l0bayes.infer.objectives.elbo import BoundELBO
+from l0bayes.infer.randomness import private_randomness
+
+__all__ = ["CompilationWarning", "CompileMode", "GradientStep"]
+
+CompileMode = Literal["inductor", "graph", "eager"]
+
+_MAX_GRAPHS = 8
+
+_INDUCTOR_OPTIONS = {
+    # Draws of torch's own generators: the numbers of eager mode, and on a CPU a sixth of the time of the
+    # generator that Inductor would compile in.
+    "fallback_random": True,
+    # A graph is only run on the shapes and strides it was captured for.
+    "size_asserts": False,
+}
+
+
+class CompilationWarning(UserWarning):
+    """The objective runs in a slower form than was asked for; results are the same."""
+
+
+class _WithTerms(nn.Module):
+    def __init__(self, objective: BoundELBO) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, *args: Any) -> tuple[Tensor, Tensor, Tensor]:
+        return self.objective.with_terms(*args)
+
+
+class GradientStep:
+    r"""Compute loss and gradients of an ELBO for changing data of the same shape.
+
+    ====================  =========================================================================
+    mode                  how
+    ====================  =========================================================================
+    ``"inductor"``        loss, backward pass and random draws captured once a batch shape
+                          (``make_fx`` over ``torch.func.grad``) and compiled by TorchInductor
+    ``"graph"``           the captured graph, run operation by operation: no compiler, no Pyro overhead
+    ``"eager"``           Pyro and autograd at every step
+    ====================  =========================================================================
+
+    All three draw the same noise at equal seeds and give the same value and gradients. Parameters and
+    buffers (temperature, KL weight) are read at every step, so changing them in place acts at once. What
+    the model reads otherwise, Python numbers and tensors it closes over, is fixed when the graph is
+    captured.
+
+    Where a form is not available, the next slower one is used and a :class:`CompilationWarning` says
+    why, once: no C++ compiler or one that fails, or a model whose control flow depends on values.
+
+    Args:
+        objective: The ELBO of a model and guide.
+        mode: The form to use.
+
+    Raises:
+        ValueError: If the mode is unknown.
+    """
+
+    def __init__(self, objective: BoundELBO, mode: CompileMode = "inductor") -> None:
+        if mode not in get_args(CompileMode):
+            raise ValueError(f"mode must be one of {', '.join(get_args(CompileMode))}; got {mode!r}")
+        self.objective = objective
+        self.mode: CompileMode = mode
+        self._module = _WithTerms(objective)
+        self._graphs: dict[Any, Callable[..., Any]] = {}
+        if mode == "inductor" and not _has_cpp_compiler(objective):
+            self._downgrade("graph", "no C++ compiler was found (set CXX to name one)")
+
+    def __call__(self, data: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
+        """Set the gradients of all parameters and return loss, log likelihood and KL.
+
+        Args:
+            data: Positional arguments of the model. Tensors may change from step to step; any other
+                value is fixed in the graph, and a new one captures anew.
+
+        Returns:
+            Three scalars in nats: the loss, the log likelihood at the draw, the unweighted KL.
+
+        Raises:
+            TypeError: If the data hold a value that is neither a tensor nor hashable.
+        """
+        if self.mode == "eager":
+            return self._eager(data)
+        parameters = dict(self._module.named_parameters())
+        trained = [name for name, parameter in parameters.items() if parameter.requires_grad]
+        state = {name: parameter.detach() for name, parameter in parameters.items()}
+        state.update(self._module.named_buffers())
+        leaves, structure = pytree.tree_flatten(tuple(data))
+        inputs = [*state.values(), *(leaf for leaf in leaves if isinstance(leaf, Tensor))]
+        # Parameters may be frozen, and modules converted, between two steps.
+        key = (structure, *trained, *map(_signature, state.values()), *map(_signature, leaves))
+        run = self._graphs.get(key)
+        if run is None:
+            run = self._new_graph(_Layout(trained, [*state], leaves, structure), inputs)
+            if run is None:
+                return self._eager(data)
+            self._graphs[key] = run
+        for name in trained:
+            parameters[name].grad = None  # so that the new gradients take the place of the old in memory
+        with torch.no_grad():
+            loss, likelihood, kl, *gradients = run(*inputs)
+        for name, gradient in zip(trained, gradients, strict=True):
+            parameters[name].grad = gradient
+        return loss, likelihood, kl
+
+    def forget(self) -> None:
+        """Capture anew at the next step: what the model computes, and not only its values, has changed."""
+        self._graphs.clear()
+
+    def _eager(self, data: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
+        self._module.zero_grad(set_to_none=True)
+        loss, likelihood, kl = self._module(*data)
+        loss.backward()
+        return loss.detach(), likelihood.detach(), kl.detach()
+
+    def _new_graph(self, layout: _Layout, inputs: list[Tensor]) -> Callable[..., Any] | None:
+        """A graph for a new signature, in the fastest form there is; ``None`` where only eager works."""
+        if len(self._graphs) >= _MAX_GRAPHS:
+            self._downgrade("eager", f"batches came in more than {_MAX_GRAPHS} shapes")
+            return None
+        try:
+            graph = self._capture(layout, inputs)
+        except Exception as error:
+            self._downgrade("eager", f"capturing the model failed ({type(error).__name__}: {error})")
+            return None
+        if self.mode == "graph":
+            return graph
+        try:
+            return _compile(graph, inputs)
+        except Exception as error:
+            self._downgrade("graph", f"compiling the graph failed ({type(error).__name__}: {error})")
+            return self._capture(layout, inputs)  # the compiler owns the graph that it was given
+
+    def _capture(self, layout: _Layout, inputs: list[Tensor]) -> torch.fx.GraphModule:
+        def losses(values: dict[str, Tensor], fixed: dict[str, Tensor], data: Sequence[Tensor]) -> Any:
+            filled = iter(data)
+            leaves = [next(filled) if isinstance(leaf, Tensor) else leaf for leaf in layout.leaves]
+            args = tuple(pytree.tree_unflatten(leaves, layout.structure))
+            terms = torch.func.functional_call(self._module, values | fixed, args)
+            return terms[0], terms
+
+        def step(*tensors: Tensor) -> tuple[Tensor, ...]:
+            fixed, data = dict(zip(layout.state, tensors, strict=False)), tensors[len(layout.state) :]
+            values = {name: fixed.pop(name) for name in layout.trained}
+            gradients, terms = torch.func.grad(losses, has_aux=True)(values, fixed, data)
+            return (*terms, *(_laid_out_as(values[name], gradients[name]) for name in layout.trained))
+
+        decompositions = {torch.ops.aten.normal_.default: _normal_} if self.mode == "inductor" else None
+        # Capturing runs the model once, on copies, since it may update its buffers; validation would
+        # branch on values.
+        with private_randomness(), pyro.validation_enabled(False):
+            graph = torch.fx.experimental.proxy_tensor.make_fx(step, decompositions)(
+                *(tensor.clone() for tensor in inputs)
+            )
+        graph.graph.eliminate_dead_code()  # checks of constants, which may not be compilable, among it
+        graph.recompile()
+        return graph
+
+    def _downgrade(self, mode: CompileMode, reason: str) -> None:
+        warnings.warn(
+            f"the objective runs in mode {mode!r} instead of {self.mode!r}: {reason}",
+            CompilationWarning,
+            stacklevel=3,
+        )
+        self.mode = mode
+        self._graphs.clear()
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What the flat inputs of a graph are.
+
+    Attributes:
+        trained: Names of the parameters to take gradients of.
+        state: Names of all parameters and buffers, the first inputs.
+        leaves: The data, flat; the tensors among them are the other inputs.
+        structure: How the data were nested.
+    """
+
+    trained: list[str]
+    state: list[str]
+    leaves: list[Any]
+    structure: Any
+
+
+def _compile(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+    # Not torch.compile, which would check at every step, at length, what the key has settled.
+    with private_randomness(), torch.no_grad(), warnings.catch_warnings():
+        # torch deprecates parts of itself that its compiler imports.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        compiled: Callable[..., Any] = torch._inductor.compile(graph, inputs, _INDUCTOR_OPTIONS)
+    return compiled
+
+
+def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient with the strides of its parameter: fused optimisers walk through both in memory order."""
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
+
+
+def _normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
+    """``Tensor.normal_`` for a compiler that would copy, before it draws, what is to be overwritten."""
+    return self.copy_(torch.randn_like(self) * std + mean)
+
+
+def _signature(leaf: Any) -> Any:
+    if isinstance(leaf, Tensor):
+        return (leaf.shape, leaf.stride(), leaf.dtype, leaf.device)
+    if not isinstance(leaf, Hashable):
+        raise TypeError(f"data must hold tensors or hashable values, got {type(leaf).__name__}")
+    return leaf
+
+
+def _has_cpp_compiler(objective: nn.Module) -> bool:
+    on_cpu = all(p.device.type == "cpu" for p in objective.parameters())
+    names = [os.environ.get("CXX"), "g++", "clang++", "c++"]
+    return not on_cpu or any(name and shutil.which(name) for name in names)

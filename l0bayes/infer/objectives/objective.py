@@ -1,0 +1,167 @@
+r"""Which objective a (model, guide) pair is trained on, and whether it is a bound."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.distributions import Delta
+from torch.distributions import Independent
+
+from l0bayes.distributions import (
+    BernoulliGate,
+    ConditionalSlab,
+    GatedSlab,
+    GateLaw,
+    JointGateLaw,
+    L0Penalty,
+    StraightThroughGate,
+)
+from l0bayes.infer.objectives.score_elbo import elbo_of
+
+__all__ = ["Objective", "describe_objective"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """An objective by name.
+
+    Attributes:
+        name: What it is called.
+        is_bound: Whether it bounds the log evidence of the model as written.
+        note: What it bounds, or why it is no bound.
+        relaxation: The gates' variational law.
+        slab: The slabs' variational law.
+    """
+
+    name: str
+    is_bound: bool
+    note: str
+    relaxation: str
+    slab: str
+
+
+_POINT = "the slab is a point, so it bounds the joint density of data and weights, not the evidence"
+_THRESHOLD = "its gates have no atom at 0 and deployment needs a threshold"
+_BIASED = "the gradient of its straight-through gates is biased, so that training does not end at its maximum"
+_OBJECTIVES = {
+    "none": ("ELBO", True, "mean-field evidence lower bound of a model without gates"),
+    "exact": ("ELBO of the strict spike and slab", True, "binary gates: a bound on the log evidence"),
+    "mixed": (
+        "ELBO with a {prior} prior",
+        True,
+        "the KL is exact in the mixed measure: a bound for the spike-and-slab-style model as written",
+    ),
+    "activity": (
+        "spike-and-slab VI with relaxed gates (activity KL)",
+        False,
+        "a bound for the model whose open gates follow the guide's own amplitude; for the strict spike "
+        "and slab a surrogate, to be judged by the hardened ELBO",
+    ),
+    "straight": (
+        "ELBO of the strict spike and slab, straight-through gradient",
+        True,
+        "binary gates: a bound on the log evidence; its gradient is biased, so that training does not end "
+        "at its maximum",
+    ),
+    "surrogate": (
+        "VI with gates that never shut (activity KL)",
+        False,
+        "a surrogate: the gates have no atom at 0, their KL is that of the zero-temperature limit, and "
+        "deployment needs a threshold; judge it by the hardened ELBO",
+    ),
+    "penalty": (
+        "L0 objective (Eq. 18)",
+        False,
+        "the KL of the gates is left out, so it lies below the free energy and is not a bound; its gate "
+        "probabilities are not a posterior",
+    ),
+}
+
+
+def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objective:
+    """Name the objective that :class:`MeanFieldELBO` is for this pair, or the one that the guide asks for.
+
+    Args:
+        model: A Pyro model.
+        guide: Its guide.
+        data: Arguments to run both with once.
+
+    Raises:
+        ValueError: If the guide does not cover the model.
+    """
+    with torch.no_grad(), pyro.get_param_store().scope(), poutine.block():
+        model_trace, guide_trace = elbo_of(guide)._get_trace(model, guide, data, {})
+    kinds: set[str] = set()
+    laws: set[str] = set()
+    slabs: set[str] = set()
+    priors: set[str] = set()
+    points = False
+    further: set[str] = set()
+    for name, site in guide_trace.nodes.items():
+        if site["type"] != "sample" or name not in model_trace.nodes:
+            continue
+        q, p = _base(site["fn"]), _base(model_trace.nodes[name]["fn"])
+        if isinstance(q, GateLaw | JointGateLaw):
+            laws.add(type(q).__name__)
+            kind = _kind(q, p)
+            kinds.add(kind)
+            if kind != "surrogate" and not q.has_atom_at_zero:
+                further.add(_THRESHOLD)
+            if kind != "straight" and isinstance(q, StraightThroughGate):
+                further.add(_BIASED)
+            if kind == "mixed":
+                priors.add(_in_words(p))
+        elif isinstance(q, GatedSlab):
+            slabs.add(type(q.base).__name__)
+        elif isinstance(q, ConditionalSlab):
+            slabs.add(type(q).__name__)
+        elif isinstance(q, Delta) and not _is_pushed(name, guide_trace):
+            points = True
+    # The weakest claim of any gate is the claim of the whole.
+    order = ("penalty", "surrogate", "activity", "mixed", "straight", "exact")
+    kind = next((kind for kind in order if kind in kinds), "none")
+    name, is_bound, note = _OBJECTIVES[kind]
+    note = "; ".join([note, *sorted(further)])
+    name = name.format(prior=" and ".join(sorted(priors)))
+    if Delta.__name__ in slabs:
+        if kind in ("activity", "surrogate"):
+            name = "Eq. 17 (activity KL, point slab)"
+        is_bound, note = False, note if kind == "penalty" else f"{_POINT}; {note}"
+    elif points:
+        is_bound, note = False, f"some latents are points, so it bounds no evidence; {note}"
+    return Objective(
+        name, is_bound, note, "+".join(sorted(laws)) or "none", "+".join(sorted(slabs)) or "none"
+    )
+
+
+def _base(fn: Any) -> Any:
+    return fn.base_dist if isinstance(fn, Independent) else fn
+
+
+def _is_pushed(name: str, guide_trace: Any) -> bool:
+    """Whether a Delta is the image of an auxiliary draw, as in Pyro's continuous guides, and no point."""
+    auxiliary = [n for n, s in guide_trace.nodes.items() if s.get("infer", {}).get("is_auxiliary")]
+    # AutoNormal has an auxiliary site for each of its sites, the joint guides one for all.
+    return any(n == f"{name}_unconstrained" or not n.endswith("_unconstrained") for n in auxiliary)
+
+
+def _in_words(law: GateLaw) -> str:
+    """``HardConcrete`` as "hard concrete"."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", type(law).__name__).lower()
+
+
+def _kind(q: GateLaw, p: Any) -> str:
+    if isinstance(p, L0Penalty):
+        return "penalty"
+    if isinstance(p, GateLaw) and p.has_atom_at_zero and not isinstance(p, BernoulliGate):
+        return "mixed"
+    if isinstance(q, StraightThroughGate):
+        return "straight"
+    if isinstance(q, BernoulliGate | JointGateLaw):
+        return "exact"
+    return "activity" if q.has_atom_at_zero else "surrogate"

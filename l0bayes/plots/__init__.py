@@ -1,0 +1,26 @@
+"""Pictures, in one style, a file for each subject. Matplotlib is imported when something is drawn."""
+
+from l0bayes.plots.calibration_curves import plot_entropy, plot_reliability
+from l0bayes.plots.gate_posteriors import plot_effects, plot_gate_map, plot_pips, plot_training
+from l0bayes.plots.gradient_errors import plot_gradients
+from l0bayes.plots.inclusion import plot_conditional_effects, plot_fdr, plot_inclusion
+from l0bayes.plots.model_space import plot_joint_inclusion, plot_model_size, plot_top_models
+from l0bayes.plots.training_runs import plot_costs, plot_units
+
+__all__ = [
+    "plot_conditional_effects",
+    "plot_costs",
+    "plot_effects",
+    "plot_entropy",
+    "plot_fdr",
+    "plot_gate_map",
+    "plot_gradients",
+    "plot_inclusion",
+    "plot_joint_inclusion",
+    "plot_model_size",
+    "plot_pips",
+    "plot_reliability",
+    "plot_top_models",
+    "plot_training",
+    "plot_units",
+]

@@ -1,0 +1,171 @@
+r"""All models, for problems with few gates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.kernels.elimination import all_evidences, all_models
+from l0bayes.selection.kernels.gram import Gram, System
+from l0bayes.selection.kernels.noise_grid import noise_rule
+from l0bayes.selection.kernels.resampling import independent_indices, systematic_indices
+from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
+
+__all__ = ["enumerate_models"]
+
+# A node of the quadrature over the noise that has less of the posterior adds nothing to its moments.
+_NEGLIGIBLE = 1e-12
+
+
+@torch.no_grad()
+def enumerate_models(
+    problem: LinearProblem, *, max_groups: int = 16, num_draws: int = 4000, seed: int = 0
+) -> SelectionPosterior:
+    r"""The exact posterior of a Gaussian problem: every model, and a quadrature over an unknown noise.
+
+    .. math:: p(D) = \int p(\sigma^2) \sum_\gamma p(\gamma)\,p(D \mid \gamma, \sigma^2)\,d\sigma^2
+
+    Coefficients are integrated out in closed form. Their first two moments come from one backward pass:
+    with :math:`f_\gamma = \tfrac12 b'A^{-1}b - \tfrac12\log|A|` of each model,
+    :math:`E[\beta] = \partial \sum_\gamma w_\gamma f_\gamma / \partial b` and
+    :math:`E[\beta\beta'] = -2\,\partial \sum_\gamma w_\gamma f_\gamma / \partial A`.
+
+    Args:
+        problem: The problem.
+        max_groups: Largest number of gates; time and memory double with each.
+        num_draws: Size of the sample of models.
+        seed: Seed of the sample.
+
+    Raises:
+        ValueError: If there are more gates than ``max_groups``.
+    """
+    count = problem.num_groups
+    if count > max_groups:
+        raise ValueError(
+            f"exact enumeration of {count} gates means 2**{count} models; max_groups is {max_groups}. Raise "
+            "it (20 gates take seconds and about a gigabyte), or use the engine 'gibbs'"
+        )
+    gram = Gram.of(problem)
+    models = all_models(count)
+    log_prior = problem.prior.log_prob(models.double())
+    with private_randomness(seed):
+        integrate = _conjugate if gram.conjugate is not None else _by_quadrature
+        found = integrate(gram, models, log_prior, num_draws)
+    gates = models.double()
+    sizes = torch.zeros(count + 1, dtype=torch.float64).index_add_(0, models.sum(1), found.weights)
+    drawn = len(found.models)
+    return SelectionPosterior(
+        engine="exact",
+        problem=problem,
+        pip=found.weights @ gates,
+        pip_mcse=torch.zeros(count, dtype=torch.float64),
+        mean=found.mean,
+        second_moment=found.second_moment,
+        log_evidence=float(found.log_evidence),
+        size_probabilities=sizes,
+        draws=ModelDraws(
+            gates[found.models],
+            found.variances,
+            torch.full((drawn,), 1.0 / drawn, dtype=torch.float64),
+            torch.zeros(drawn, dtype=torch.long),
+        ),
+        exact_joint=gates.T @ (gates * found.weights[:, None]),
+        diagnostics={"models": len(models), "noise_nodes": found.nodes},
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Probabilities of all models, moments, and draws of a model and a noise variance each."""
+
+    log_evidence: Tensor
+    weights: Tensor
+    mean: Tensor
+    second_moment: Tensor
+    models: Tensor
+    variances: Tensor
+    nodes: int
+
+
+def _by_quadrature(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int) -> _Found:
+    problem = gram.problem
+    members = problem.group_columns
+
+    def scores(system: System) -> Tensor:
+        quadratic, determinant = all_evidences(system.matrix, system.vector, system.log_slab, members)
+        return quadratic + determinant
+
+    def log_evidence(variance: Tensor) -> Tensor:
+        system = gram.at(variance)
+        return system.constant + torch.logsumexp(scores(system) + log_prior, 0)
+
+    rule = noise_rule(gram, log_evidence)
+    at_node = rule.log_evidences + rule.log_weights
+    total = torch.logsumexp(at_node, 0)
+    node_mass = (at_node - total).exp()
+
+    weights = torch.zeros(len(models), dtype=torch.float64)
+    mean = problem.x.new_zeros(problem.num_columns)
+    second = problem.x.new_zeros(problem.num_columns)
+    drawn: list[Tensor] = []
+    drawn_variances: list[Tensor] = []
+    counts = torch.bincount(systematic_indices(node_mass, num_draws), minlength=len(node_mass))
+    for variance, mass, wanted in zip(rule.variances, node_mass, counts.tolist(), strict=True):
+        if mass < _NEGLIGIBLE:
+            continue
+        system = gram.at(variance)
+        matrix = system.matrix.requires_grad_()
+        vector = system.vector.requires_grad_()
+        with torch.enable_grad():
+            score = scores(replace(system, matrix=matrix, vector=vector))
+            probability = torch.softmax(score.detach() + log_prior, 0)
+            by_matrix, by_vector = torch.autograd.grad((score * probability).sum(), (matrix, vector))
+        weights += mass * probability
+        mean += mass * by_vector
+        second += mass * -2.0 * by_matrix.diagonal()
+        if wanted:
+            drawn.append(independent_indices(probability, wanted))
+            drawn_variances.append(variance.expand(wanted))
+    return _Found(total, weights, mean, second, torch.cat(drawn), torch.cat(drawn_variances), len(node_mass))
+
+
+def _conjugate(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int) -> _Found:
+    r"""The noise integrated out model by model.
+
+    With the system at :math:`\sigma^2 = 1` and :math:`Q_\gamma = b + \tfrac12 y'y - \tfrac12 b'A^{-1}b`,
+
+    .. math:: p(D \mid \gamma) \propto \frac{b^a\,\Gamma(\alpha)}{\Gamma(a)}\,|\cdot|\,Q_\gamma^{-\alpha},
+        \qquad \sigma^2 \mid \gamma \sim \mathrm{InverseGamma}(\alpha, Q_\gamma),
+        \qquad E[\beta\beta' \mid \gamma] = mm' + \frac{Q_\gamma}{\alpha - 1} A^{-1}.
+    """
+    noise, alpha = gram.conjugate, gram.square.new_tensor(gram.degrees)
+    assert noise is not None
+    system = gram.at(gram.square.new_ones(()))
+    matrix, vector = system.matrix.requires_grad_(), system.vector.requires_grad_()
+    shape, rate = gram.square.new_tensor(noise.shape), gram.square.new_tensor(noise.rate)
+    with torch.enable_grad():
+        quadratic, determinant = all_evidences(matrix, vector, system.log_slab, gram.problem.group_columns)
+        rates = (rate + 0.5 * system.square - quadratic).detach()
+        log_weight = determinant.detach() - alpha * rates.log() + log_prior
+        probability = torch.softmax(log_weight, 0)
+        variance = rates / (alpha - 1.0)  # its posterior mean, where it has one
+        (mean,) = torch.autograd.grad((quadratic * probability).sum(), vector, retain_graph=True)
+        scored = (probability * quadratic + probability * variance * determinant).sum()
+        (by_matrix,) = torch.autograd.grad(scored, matrix)
+    normaliser = system.constant + 0.5 * system.square
+    normaliser = normaliser + shape * rate.log() - shape.lgamma() + alpha.lgamma()
+    chosen = independent_indices(probability, num_draws)
+    variances = rates[chosen] / torch._standard_gamma(alpha.expand(num_draws))
+    return _Found(
+        normaliser + torch.logsumexp(log_weight, 0),
+        probability,
+        mean,
+        -2.0 * by_matrix.diagonal(),
+        chosen,
+        variances,
+        0,
+    )

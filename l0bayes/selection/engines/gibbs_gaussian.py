@@ -1,0 +1,234 @@
+r"""Weighted tempered Gibbs sampling of the gates, many chains in one batch."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.kernels.active_groups import active_sets
+from l0bayes.selection.kernels.active_sets import ActiveSets
+from l0bayes.selection.kernels.gate_conditionals import Conditionals
+from l0bayes.selection.kernels.gram import Gram
+from l0bayes.selection.kernels.noise_proposals import NoiseMoves
+from l0bayes.selection.kernels.resampling import systematic_indices
+from l0bayes.selection.problem.linear_problem import InverseGamma, LinearProblem, default_draws
+from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
+
+__all__ = ["GibbsOptions", "sample_models"]
+
+
+@dataclass(frozen=True)
+class GibbsOptions:
+    """How long and how wide the sampler runs.
+
+    Args:
+        chains: Number of chains, drawn in one batch; at least 2.
+        steps: Most flips a chain.
+        burn_in: Flips that are left out, at the start.
+        check_every: Flips between two looks at the error.
+        target_mcse: Largest Monte Carlo standard error of an inclusion probability at which it may stop
+            early; 0 to run all ``steps``.
+        exploration: ε: each gate is proposed at least as often as if its probability were ε / G.
+        rebuild_every: Flips between two computations from scratch, against rounding.
+        noise_every: Flips between two updates of an unknown noise variance; odd, since flips go in pairs.
+        max_seconds: Time after which it stops at the next look.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    chains: int = 64
+    steps: int = 2000
+    burn_in: int = 100
+    check_every: int = 100
+    target_mcse: float = 0.003
+    exploration: float = 1.0
+    rebuild_every: int = 100
+    noise_every: int = 15
+    max_seconds: float = math.inf
+
+    def __post_init__(self) -> None:
+        if self.chains < 2:
+            raise ValueError(f"chains must be at least 2, got {self.chains!r}")
+        for name in ("steps", "check_every", "rebuild_every", "noise_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        if not 0 <= self.burn_in < self.steps:
+            raise ValueError(
+                f"burn_in must be at least 0 and below steps = {self.steps}, got {self.burn_in!r}"
+            )
+        if not self.exploration > 0:
+            raise ValueError(f"exploration must be positive, got {self.exploration!r}")
+
+
+@dataclass
+class _Sums:
+    """Weighted sums of a chain, each with the chains in front."""
+
+    weight: Tensor
+    pip: Tensor
+    mean: Tensor
+    second: Tensor
+    gates: list[Tensor] = field(default_factory=list)
+    sizes: list[Tensor] = field(default_factory=list)
+    variances: list[Tensor] = field(default_factory=list)
+    weights: list[Tensor] = field(default_factory=list)
+
+
+@torch.no_grad()
+def sample_models(
+    problem: LinearProblem,
+    *,
+    start: Tensor | None = None,
+    options: GibbsOptions | None = None,
+    num_draws: int | None = None,
+    seed: int = 0,
+) -> SelectionPosterior:
+    r"""The posterior of a Gaussian problem by weighted tempered Gibbs sampling, coefficients integrated out.
+
+    From a state γ a gate is chosen with probability :math:`w_g(\gamma)/\phi(\gamma)` and flipped, where
+
+    .. math:: w_g = \frac{\tfrac12\,\eta_g}{p(\gamma_g \mid \gamma_{-g}, D)}, \qquad
+        \eta_g = p(\gamma_g = 1 \mid \gamma_{-g}, D) + \varepsilon / G, \qquad \phi = \sum_g w_g.
+
+    No proposal is refused. The chain's law is the posterior times φ, so that states count with weight
+    1/φ; inclusion probabilities and moments are averages of each gate's exact conditional given the
+    others, for every gate at every step. An unknown noise variance is moved by Metropolis steps on
+    :math:`\log\sigma^2` that leave the same law as it is.
+
+    Sources: Zanella and Roberts 2019 (tempered Gibbs sampling), Jankowiak 2022 (arXiv 2208.01180, the
+    weights for variable selection).
+
+    Args:
+        problem: The problem.
+        start: Inclusion probabilities to draw the first models from, shape ``(G,)`` or ``(C, G)``; by
+            default those of each gate alone.
+        options: Length and width.
+        num_draws: Size of the sample of models that is handed on; by default 4000, fewer where there are
+            many columns.
+        seed: Seed.
+
+    Returns:
+        The posterior; its ``diagnostics`` hold the number of flips, the effective sample size, and the
+        largest standard error.
+    """
+    options = options or GibbsOptions()
+    started = time.perf_counter()
+    gram = Gram.of(problem)
+    unknown = isinstance(problem.noise, InverseGamma) and gram.conjugate is None
+    with private_randomness(seed):
+        sets = _begin(gram, start, options.chains)
+        state = Conditionals(sets, options.exploration)
+        noise = NoiseMoves(sets, options.exploration) if unknown else None
+        sums = _empty(sets)
+        kept = 0
+        for step in range(options.steps):
+            if step and step % options.rebuild_every == 0:
+                sets.rebuild()
+            if noise is not None and step < options.burn_in and step % 5 == 0:
+                sets = noise.settle(sets)
+            state.update(sets, problem.prior)
+            if noise is not None and step >= options.burn_in and step % options.noise_every == 0:
+                noise.move(sets, state)
+            if step >= options.burn_in:
+                kept += 1
+                _record(sums, sets, state)
+            sets.flip(state.choose())
+            if kept and kept % options.check_every == 0:
+                error = _standard_errors(sums, sums.pip)
+                late = time.perf_counter() - started > options.max_seconds
+                if kept >= 2 * options.check_every and (error.max() <= options.target_mcse or late):
+                    break
+        return _result(problem, sets, sums, step + 1, num_draws or default_draws(problem))
+
+
+def _begin(gram: Gram, start: Tensor | None, chains: int) -> ActiveSets:
+    problem = gram.problem
+    count = problem.num_groups
+    if isinstance(problem.noise, InverseGamma):
+        shape = problem.noise.shape + 0.5 * problem.num_observations
+        guess = (problem.noise.rate + 0.5 * gram.square) / shape
+    else:
+        guess = gram.square.new_tensor(float(problem.noise) ** 2)
+    variances = guess.expand(chains).clone()
+    nothing = torch.zeros(chains, count, dtype=torch.bool)
+    if start is None:
+        sets = active_sets(gram, nothing[:1], variances[:1])
+        alone = sets.log_odds() + problem.prior.conditional_log_odds(nothing[:1].double())
+        start = torch.sigmoid(alone)[0]
+        # Many columns that are alike all look good alone: no more than a few of them at once.
+        start = start * min(1.0, 10.0 / max(float(start.sum()), 1e-300))
+    gates = torch.rand(chains, count, dtype=torch.float64) < start.to(torch.float64).expand(chains, count)
+    return active_sets(gram, gates, variances)
+
+
+def _empty(sets: ActiveSets) -> _Sums:
+    chains, count = sets.gates.shape
+    columns = count * sets.width
+    zeros = sets.residual.new_zeros
+    return _Sums(zeros(chains), zeros(chains, count), zeros(chains, columns), zeros(chains, columns))
+
+
+def _record(sums: _Sums, sets: ActiveSets, state: Conditionals) -> None:
+    weight = 1.0 / state.phi
+    share = state.open_ * weight[:, None]
+    by_column = share if sets.width == 1 else share.repeat_interleave(sets.width, 1)
+    sums.weight += weight
+    sums.pip += share
+    sums.mean.addcmul_(by_column, state.mean)
+    sums.second.addcmul_(by_column, state.variance.addcmul_(state.mean, state.mean))
+    sums.gates.append(sets.gates.clone())
+    sums.sizes.append(sets.sizes)
+    sums.variances.append(sets.variances.clone() if sets.conjugate is None else sets.rate.clone())
+    sums.weights.append(weight)
+
+
+def _standard_errors(sums: _Sums, totals: Tensor) -> Tensor:
+    """Of ratios of sums over independent chains, by the delta method."""
+    chains = len(sums.weight)
+    ratio = totals.sum(0) / sums.weight.sum()
+    spread = (totals - ratio * sums.weight[:, None]) / sums.weight.mean()
+    return spread.std(0) / math.sqrt(chains)
+
+
+def _result(
+    problem: LinearProblem, sets: ActiveSets, sums: _Sums, flips: int, num_draws: int
+) -> SelectionPosterior:
+    total = sums.weight.sum()
+    columns = sets.columns - sets.fixed
+    gates = torch.stack(sums.gates)  # steps, chains, groups
+    variances, weights = torch.stack(sums.variances), torch.stack(sums.weights) / total
+    flat = weights.flatten()
+    sizes = torch.zeros(problem.num_groups + 1, dtype=torch.float64)
+    sizes.index_add_(0, torch.cat(sums.sizes), flat)
+    if sets.conjugate is not None:  # what was kept is the rate of its posterior
+        variances = variances / torch._standard_gamma(torch.full_like(variances, sets.gram.degrees))
+    error = _standard_errors(sums, sums.pip)
+    chosen = systematic_indices(flat, num_draws)[torch.randperm(num_draws)]
+    return SelectionPosterior(
+        engine="gibbs",
+        problem=problem,
+        pip=sums.pip.sum(0) / total,
+        pip_mcse=error,
+        mean=(sums.mean.sum(0) / total)[columns],
+        second_moment=(sums.second.sum(0) / total)[columns],
+        log_evidence=math.nan,
+        size_probabilities=sizes,
+        draws=ModelDraws(
+            gates.flatten(0, 1)[chosen].double(),
+            variances.flatten()[chosen],
+            torch.full((len(chosen),), 1.0 / len(chosen), dtype=torch.float64),
+            torch.arange(gates.shape[1]).expand(gates.shape[:2]).flatten()[chosen],
+        ),
+        diagnostics={
+            "flips": flips,
+            "chains": gates.shape[1],
+            "largest_mcse": float(error.max()),
+            "ess": float(1.0 / flat.square().sum()),
+        },
+    )

@@ -1,0 +1,3 @@
+"""Numerical pieces that engines are made of."""
+
+__all__: list[str] = []

@@ -1,0 +1,132 @@
+r"""What every gate would do, given the others: for all chains of a sampler at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from l0bayes.selection.kernels.active_sets import ActiveSets
+from l0bayes.selection.problem.linear_problem import InclusionPrior
+
+__all__ = ["Conditionals"]
+
+# Beyond this a gate is certain: its weight is finite, and it is chosen at once.
+_LARGEST_ODDS = 600.0
+
+
+class Conditionals:
+    r"""Conditional probabilities, moments and flip weights of all gates, in memory that is used again.
+
+    With the log odds :math:`\ell_g` of gate g given the others, and
+    :math:`E_g = e^{\ell_g}` where it is shut and :math:`e^{-\ell_g}` where it is open, the probability to
+    leave the side it is on is :math:`E_g / (1 + E_g)`, and the weight of its flip in tempered Gibbs sampling
+
+    .. math:: w_g = \frac{\tfrac12\,\eta_g}{p(\gamma_g \mid \gamma_{-g}, D)}, \qquad
+        \eta_g = p(\gamma_g = 1 \mid \gamma_{-g}, D) + \varepsilon / G
+
+    is :math:`\tfrac12(f + fE_g + E_g)` where shut and :math:`\tfrac12(f + fE_g + 1)` where open, with
+    :math:`f = \varepsilon/G`. Few gates are open: all are taken as shut first, without a mask, and the open
+    ones are put right one by one.
+
+    Args:
+        sets: The chains, whose shapes these are.
+        exploration: ε.
+
+    Attributes:
+        open_: Probability of being open, shape ``(C, G)``.
+        cumulative: Sums of the weights up to each gate, shape ``(C, G)``.
+        mean, variance: Of every gated column's coefficient if its gate were open, ``(C, G * width)``.
+    """
+
+    def __init__(self, sets: ActiveSets, exploration: float) -> None:
+        shape = sets.gates.shape
+        self.floor = exploration / shape[1]
+        self.open_, self.cumulative, self._odds, self._spare = (
+            torch.empty(shape, dtype=torch.float64) for _ in range(4)
+        )
+        self.mean, self.variance = self._odds, self._odds
+        if sets.width == 1:
+            self.mean, self.variance = torch.empty_like(self.open_), torch.empty_like(self.open_)
+
+    @property
+    def phi(self) -> Tensor:
+        """Sum of the weights, shape ``(C,)``."""
+        return self.cumulative[:, -1]
+
+    def update(self, sets: ActiveSets, prior: InclusionPrior) -> None:
+        """Everything for the state that the chains are in.
+
+        Args:
+            sets: The chains.
+            prior: Prior of the gates.
+        """
+        if sets.width == 1:
+            self._of_columns(sets, prior)
+        else:
+            self._of_groups(sets, prior)
+        torch.cumsum(self._odds, 1, out=self.cumulative)
+
+    def choose(self) -> Tensor:
+        """A gate for each chain with probability in proportion to its weight, shape ``(C,)``.
+
+        By inversion, which takes one uniform number where ``multinomial`` takes many.
+        """
+        places = torch.rand(len(self.cumulative), 1, dtype=torch.float64) * self.cumulative[:, -1:]
+        chosen: Tensor = torch.searchsorted(self.cumulative, places)[:, 0]
+        return chosen.clamp_(max=self.cumulative.shape[1] - 1)
+
+    def _of_groups(self, sets: ActiveSets, prior: InclusionPrior) -> None:
+        odds = sets.log_odds() + prior.conditional_log_odds(sets.gates.double())
+        against = torch.where(sets.gates, -odds, odds).clamp_(max=_LARGEST_ODDS).exp_()
+        torch.add(torch.where(sets.gates, 1.0, against), against, alpha=self.floor, out=self._odds)
+        self._odds.add_(self.floor).mul_(0.5)
+        stay = (1.0 + against).reciprocal_()
+        self.open_ = torch.where(sets.gates, stay, 1.0 - stay)
+        self.mean, self.variance = sets.conditional_moments()
+
+    def _of_columns(self, sets: ActiveSets, prior: InclusionPrior) -> None:
+        count = sets.groups
+        residual, pivot = sets.residual[:, sets.fixed :], sets.pivot[:, sets.fixed :]
+        size = sets.sizes[:, None].to(torch.float64)
+        half_log = 0.5 * (sets.log_tau if sets.gram.problem.slab_scaled_by_noise else sets.log_tau[:1])
+        half_log = half_log[:, sets.fixed :]
+        constant = half_log + prior.log_odds_beside(size, count)
+        odds, root = self._odds, self._spare
+        torch.div(residual, pivot, out=self.mean)
+        torch.rsqrt(pivot, out=root)
+        torch.mul(root, root, out=self.variance)
+        if sets.conjugate is None:
+            torch.addcmul(constant, residual, self.mean, value=0.5, out=odds)
+        else:
+            left = self.open_  # used as memory; filled with what it is for further down
+            torch.mul(residual, self.mean, out=left).mul_(-0.5 / sets.rate[:, None]).add_(1.0)
+            # Rounding can leave a gate that explains all with less than nothing.
+            left.clamp_(min=1e-12)
+            self.variance.mul_(left).mul_((sets.rate / (sets.degrees - 1.0))[:, None])
+            torch.log(left, out=odds).mul_(-sets.degrees).add_(constant)
+        odds.clamp_(max=_LARGEST_ODDS).exp_().mul_(root)
+        torch.add(odds, 1.0, out=root)
+        torch.div(odds, root, out=self.open_)
+        odds.mul_(0.5 * (1.0 + self.floor)).add_(0.5 * self.floor)
+        self._of_open(sets, prior, size, half_log)
+
+    def _of_open(self, sets: ActiveSets, prior: InclusionPrior, size: Tensor, half_log: Tensor) -> None:
+        """The few gates that are open, put in the place of what they would be if they were shut."""
+        chain, slot, place = sets.holders
+        if sets.fixed:
+            gated = place >= sets.fixed
+            chain, slot, place = chain[gated], slot[gated], place[gated] - sets.fixed
+        shape = sets.gates.shape
+        others = prior.log_odds_beside((size - 1.0).clamp_(min=0.0), sets.groups).expand(shape)
+        mean, variance = sets.mean[chain, slot], sets.inverse[chain, slot, slot]
+        odds = others[chain, place] + half_log.expand(shape)[chain, place] + 0.5 * variance.log()
+        quadratic = 0.5 * mean.square() / variance
+        if sets.conjugate is not None:
+            rate = sets.rate[chain]
+            quadratic = (quadratic / rate).log1p() * sets.degrees
+            variance = variance * rate / (sets.degrees - 1.0)
+        against = (-(odds + quadratic)).clamp_(max=_LARGEST_ODDS).exp_()
+        self.mean[chain, place] = mean
+        self.variance[chain, place] = variance
+        self.open_[chain, place] = 1.0 / (1.0 + against)
+        self._odds[chain, place] = 0.5 * (self.floor + self.floor * against + 1.0)

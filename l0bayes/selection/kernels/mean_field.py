@@ -1,0 +1,250 @@
+r"""Factorised posteriors with binary gates: their ELBO, and the density they are to stand for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from l0bayes.distributions.numerics import bernoulli_entropy, bernoulli_kl
+from l0bayes.selection.kernels.gram import Gram
+from l0bayes.selection.problem.glm_problem import GLMProblem
+from l0bayes.selection.problem.linear_problem import InclusionPrior, InverseGamma, LinearProblem
+
+__all__ = ["Drawn", "Factors", "Hardened", "expected_squares", "gate_kl", "hardened_elbos", "log_joint"]
+
+_DRAWS = 500
+
+
+@dataclass(frozen=True)
+class Factors:
+    r"""Mean-field posteriors, one a row.
+
+    Attributes:
+        logits: Logit of the probability of an open gate, shape ``(R, G)``.
+        mean: Mean of every slab, shape ``(R, p)``.
+        sd: Its standard deviation.
+        always_mean: Mean of every coefficient without a gate, shape ``(R, k)``.
+        always_sd: Its standard deviation.
+    """
+
+    logits: Tensor
+    mean: Tensor
+    sd: Tensor
+    always_mean: Tensor
+    always_sd: Tensor
+
+    def rows(self, index: Tensor) -> Factors:
+        """Some of them.
+
+        Args:
+            index: Rows, in their order.
+        """
+        return Factors(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    r"""Draws of what a hardened posterior is a law of.
+
+    Attributes:
+        gates: Zeros and ones, shape ``(S, G)``.
+        beta: Coefficients, 0 behind shut gates, shape ``(S, p)``.
+        always: Coefficients without a gate, shape ``(S, k)``.
+    """
+
+    gates: Tensor
+    beta: Tensor
+    always: Tensor
+
+
+@dataclass(frozen=True)
+class Hardened:
+    r"""Bounds with what they were taken at.
+
+    Attributes:
+        elbo: Of every row of the factors, in nats, shape ``(R,)``.
+        standard_error: Its Monte Carlo error, 0 where it is exact, shape ``(R,)``.
+        noise: a' and b' of the optimal :math:`\sigma^2 \sim \mathrm{InverseGamma}(a', b')`, shape ``(R, 2)``;
+            ``None`` for a known noise.
+    """
+
+    elbo: Tensor
+    standard_error: Tensor
+    noise: Tensor | None = None
+
+
+def hardened_elbos(problem: LinearProblem, gram: Gram, factors: Factors) -> Hardened:
+    r"""Lower bounds on the log evidence of the strict spike and slab.
+
+    For a Gaussian problem in closed form, an unknown noise under its optimal law; otherwise the
+    likelihood is averaged over 500 draws.
+
+    Args:
+        problem: The problem.
+        gram: Its second moments; not needed for a generalised linear model.
+        factors: The posteriors.
+    """
+    q = torch.sigmoid(factors.logits)[:, problem.groups]
+    square = factors.mean.square() + factors.sd.square()
+    slab = square / problem.slab_scale.square()
+    cost = q * (problem.slab_scale.log() - factors.sd.log() - 0.5)
+    always = _always_kl(problem, factors)
+    kl = gate_kl(problem.prior, factors.logits) + cost.sum(1) + always
+    quadratic = 0.5 * (q * slab).sum(1)
+    if isinstance(problem, GLMProblem):
+        likelihood, error = _expected_log_likelihood(problem, factors, q)
+        return Hardened(likelihood - kl - quadratic, error)
+    squares = expected_squares(problem, gram, factors)
+    likelihood, noise = _over_noise(problem, squares, quadratic, q.sum(1))
+    return Hardened(likelihood - kl, torch.zeros_like(kl), noise)
+
+
+def _over_noise(
+    problem: LinearProblem, squares: Tensor, quadratic: Tensor, size: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    r"""Gaussian likelihood times the exponential of the slabs' prior, the noise integrated out.
+
+    .. math:: \log \int p(\sigma^2)\, (2\pi)^{-n/2} (\sigma^2)^{-n/2 - s/2}
+        e^{-(\mathrm{RSS}/2 + Q)/\sigma^2}\, d\sigma^2
+
+    with s and Q of slabs in units of the noise; others add -Q, and are otherwise left out. Expected squares
+    in the place of squares give the bound with σ² under its optimal law, which is returned too.
+
+    Args:
+        problem: The problem, Gaussian.
+        squares: RSS, the weighted residual sum of squares, any shape.
+        quadratic: Q, half the sum of squares of open slabs over those of their scales.
+        size: s, the number of columns behind open gates.
+    """
+    n = problem.num_observations
+    weights = 0.0 if problem.weights_are_counts else float(0.5 * torch.log(problem.weights).sum())
+    value = (weights - 0.5 * n * math.log(2.0 * math.pi)) * torch.ones_like(squares)
+    exponent, rate = 0.5 * n * torch.ones_like(squares), 0.5 * squares
+    if problem.slab_scaled_by_noise:
+        exponent, rate = exponent + 0.5 * size, rate + quadratic
+    else:
+        value = value - quadratic
+    if not isinstance(problem.noise, InverseGamma):
+        variance = float(problem.noise) ** 2
+        return value - exponent * math.log(variance) - rate / variance, None
+    a, b = problem.noise.shape, problem.noise.rate
+    shape, scale = a + exponent, b + rate
+    at_start = a * math.log(b) - math.lgamma(a)
+    value = value + at_start - shape * torch.log(scale) + torch.lgamma(shape)
+    return value, torch.stack([shape, scale], -1)
+
+
+def _always_kl(problem: LinearProblem, factors: Factors) -> Tensor:
+    """Of the coefficients without a gate; a flat prior counts as the density that evidences count it as."""
+    scale = problem.always_scale
+    flat = torch.isinf(scale)
+    log_scale = torch.where(flat, 0.0, torch.where(flat, 1.0, scale).log())
+    square = (factors.always_mean.square() + factors.always_sd.square()) / scale.square()
+    return (log_scale - factors.always_sd.log() - 0.5 + 0.5 * square).sum(1)
+
+
+def expected_squares(problem: LinearProblem, gram: Gram, factors: Factors) -> Tensor:
+    r"""Expected weighted residual sum of squares :math:`E_q \sum_i w_i (y_i - \eta_i)^2`, shape ``(R,)``.
+
+    Args:
+        problem: The problem.
+        gram: Its second moments.
+        factors: The posteriors.
+    """
+    q = torch.sigmoid(factors.logits)[:, problem.groups]
+    k = problem.always.shape[1]
+    mean = torch.cat([factors.always_mean, q * factors.mean], 1)
+    variance = torch.cat([factors.always_sd.square(), q * factors.sd.square()], 1)
+    fitted = gram.square - 2.0 * mean @ gram.vector + ((mean @ gram.matrix) * mean).sum(1)
+    diagonal = gram.matrix.diagonal()
+    spread = torch.sqrt(q * (1.0 - q)) * factors.mean
+    if factors.logits.shape[1] == factors.mean.shape[1]:
+        moved = spread.square() @ diagonal[k:]
+    else:  # a shared gate's own spread moves all columns of its group together
+        together = problem.groups[:, None] == problem.groups
+        moved = ((spread @ torch.where(together, gram.matrix[k:, k:], 0.0)) * spread).sum(1)
+    return fitted + variance @ diagonal + moved
+
+
+def _expected_log_likelihood(problem: GLMProblem, factors: Factors, q: Tensor) -> tuple[Tensor, Tensor]:
+    shape = (_DRAWS, *factors.logits.shape)
+    gates = (torch.rand(shape, dtype=q.dtype) < torch.sigmoid(factors.logits)).to(q.dtype)
+    slabs = factors.mean + factors.sd * torch.randn(_DRAWS, *factors.mean.shape, dtype=q.dtype)
+    always = factors.always_mean + factors.always_sd * torch.randn(
+        _DRAWS, *factors.always_mean.shape, dtype=q.dtype
+    )
+    values = []
+    for row in range(len(q)):
+        eta = problem.offset + always[:, row] @ problem.always.T
+        eta = eta + (gates[:, row, problem.groups] * slabs[:, row]) @ problem.x.T
+        values.append(problem.likelihood.log_density(problem.y, eta) @ problem.weights)
+    drawn = torch.stack(values)
+    return drawn.mean(1), drawn.std(1) / math.sqrt(_DRAWS)
+
+
+def gate_kl(prior: InclusionPrior, logits: Tensor) -> Tensor:
+    r"""KL of independent Bernoulli gates from their prior; under a Beta prior with π's law at its optimum.
+
+    The latter leaves :math:`-H(q) - \log B(a + S, b + G - S) + \log B(a, b)` with S the expected number of
+    open gates.
+
+    Args:
+        prior: The prior.
+        logits: Shape ``(..., G)``.
+    """
+    if prior.log_odds is not None:
+        return bernoulli_kl(logits, prior.log_odds.to(logits)).sum(-1)
+    assert prior.beta is not None
+    a, b = (logits.new_tensor(value) for value in prior.beta)
+    size, total = torch.sigmoid(logits).sum(-1), logits.shape[-1]
+    normaliser = torch.lgamma(a + size) + torch.lgamma(b + total - size) - torch.lgamma(a + b + total)
+    at_start = torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
+    return at_start - normaliser - bernoulli_entropy(logits).sum(-1)
+
+
+def log_joint(problem: LinearProblem, gram: Gram, drawn: Drawn) -> Tensor:
+    r"""Log density of the response with gates and coefficients; noise and π are integrated out.
+
+    .. math:: \log p(y, \gamma, \beta, \alpha) = \log p(\gamma) + \sum_k \log N(\alpha_k; 0, t_k^2)
+        + \log \int p(\sigma^2)\, p(y \mid \beta, \alpha, \sigma^2)
+        \prod_{j:\gamma_{g(j)} = 1} N(\beta_j; 0, s_j^2\;[\sigma^2])\, d\sigma^2
+
+    with respect to a point at 0 for coefficients behind shut gates and to Lebesgue's measure for others. A
+    flat prior of :math:`\alpha_k` counts as the density that evidences count it as; a generalised linear
+    model has no noise.
+
+    Args:
+        problem: The problem.
+        gram: Its second moments; not needed for a generalised linear model.
+        drawn: Where to take it, S points.
+
+    Returns:
+        Shape ``(S,)``.
+    """
+    opened = drawn.gates[:, problem.groups]
+    quadratic = 0.5 * (drawn.beta / problem.slab_scale).square().sum(1)
+    half = 0.5 * math.log(2.0 * math.pi)
+    flat = torch.isinf(problem.always_scale)
+    fixed = torch.where(flat, 1.0, problem.always_scale).log() + half
+    prior = problem.prior.log_prob(drawn.gates) - opened @ (problem.slab_scale.log() + half) - fixed.sum()
+    prior = prior - 0.5 * (drawn.always / problem.always_scale).square().sum(1)
+    if not isinstance(problem, GLMProblem):
+        squares = _residual_squares(problem, gram, drawn)
+        return prior + _over_noise(problem, squares, quadratic, opened.sum(1))[0]
+    likelihood = problem.likelihood.log_density(problem.y, _predictor(problem, drawn)) @ problem.weights
+    return prior - quadratic + likelihood
+
+
+def _predictor(problem: LinearProblem, drawn: Drawn) -> Tensor:
+    return problem.offset + drawn.always @ problem.always.T + drawn.beta @ problem.x.T
+
+
+def _residual_squares(problem: LinearProblem, gram: Gram, drawn: Drawn) -> Tensor:
+    if problem.num_rows < len(gram.matrix):
+        left = problem.y - _predictor(problem, drawn)
+        return left.square() @ problem.weights
+    both = torch.cat([drawn.always, drawn.beta], 1)
+    return gram.square - 2.0 * both @ gram.vector + ((both @ gram.matrix) * both).sum(1)

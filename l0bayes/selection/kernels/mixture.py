@@ -1,0 +1,174 @@
+r"""Several factorised posteriors as one mixture, each mode once."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from l0bayes.posterior.pareto import effective_share, pareto_k
+from l0bayes.selection.kernels.gram import Gram
+from l0bayes.selection.kernels.mean_field import Drawn, Factors, Hardened, log_joint
+from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
+
+__all__ = ["distinct_modes", "log_mixture", "mixture_of_modes"]
+
+# Runs of one mode differ by what is left of the optimiser's noise.
+_ALIKE = 0.25
+_CHUNK_ELEMENTS = 4_000_000
+
+
+def distinct_modes(pip: Tensor, elbo: Tensor, tolerance: float = _ALIKE) -> Tensor:
+    """The run that stands for each run's mode: the best of those no gate of which differs by more.
+
+    Args:
+        pip: Inclusion probabilities of every run, shape ``(R, G)``.
+        elbo: What the runs are worth, shape ``(R,)``.
+        tolerance: Largest difference within a mode.
+
+    Returns:
+        Index of a run for every run, ``torch.long``, shape ``(R,)``.
+    """
+    mode = torch.full((len(pip),), -1, dtype=torch.long)
+    for run in torch.argsort(elbo, descending=True).tolist():
+        if mode[run] < 0:
+            alike = ((pip - pip[run]).abs().amax(1) <= tolerance) & (mode < 0)
+            mode[alike] = run
+    return mode
+
+
+def mixture_of_modes(
+    problem: LinearProblem, gram: Gram, factors: Factors, hardened: Hardened, num_draws: int
+) -> SelectionPosterior:
+    r"""Mix the modes with weights :math:`\propto e^{\mathrm{ELBO}}`.
+
+    Where modes do not overlap these are the weights of the best mixture, which is then worth
+    :math:`\log\sum_k e^{\mathrm{ELBO}_k}`; what is a bound without that condition is the best run's ELBO, and
+    that is what ``diagnostics["elbo"]`` says.
+
+    ``diagnostics["k_hat"]`` is Pareto's k of the importance ratios
+
+    .. math:: r_s = \frac{p(y, \gamma_s, \beta_s, \alpha_s)}{\sum_k w_k\, q_k(\gamma_s, \beta_s, \alpha_s)}
+
+    of draws s of the mixture, with coefficients β behind shut gates left out of both densities: whether the
+    mixture covers the posterior of gates and coefficients. π and σ², which have optimal laws and no
+    parameters of their own, are integrated out of p in closed form (:func:`~.hardened.log_joint`), the
+    coefficients α without a gate, such as an intercept, are not.
+
+    Args:
+        problem: The problem.
+        gram: Its second moments; not needed for a generalised linear model.
+        factors: Posteriors of the runs.
+        hardened: What they are worth.
+        num_draws: Size of the sample of models.
+    """
+    pip = torch.sigmoid(factors.logits)
+    mode = distinct_modes(pip, hardened.elbo)
+    kept = torch.unique(mode)
+    weights = torch.softmax(hardened.elbo[kept], 0)
+    best, q = factors.rows(kept), pip[kept]
+    by_column = weights[:, None] * q[:, problem.groups]
+    chosen = torch.multinomial(weights, num_draws, replacement=True)
+    gates = (torch.rand(num_draws, q.shape[1], dtype=q.dtype) < q[chosen]).to(q.dtype)
+    joint = torch.einsum("k,kg,kh->gh", weights, q, q)
+    total = weights @ q
+    counted = weights > 0.01
+    log_ratios = _log_ratios(problem, gram, best, weights, gates, chosen)
+    return SelectionPosterior(
+        engine="svi",
+        problem=problem,
+        pip=total,
+        pip_mcse=torch.full_like(total, math.nan),
+        mean=(by_column * best.mean).sum(0),
+        second_moment=(by_column * (best.mean.square() + best.sd.square())).sum(0),
+        log_evidence=math.nan,
+        size_probabilities=weights @ _sizes(q),
+        draws=ModelDraws(
+            gates,
+            _variances(problem, hardened, kept[chosen]),
+            torch.full((num_draws,), 1.0 / num_draws, dtype=q.dtype),
+            kept[chosen],
+        ),
+        exact_joint=joint - joint.diagonal().diag() + total.diag(),
+        diagnostics={
+            "elbo": float(hardened.elbo.max()),
+            "elbo_error": float(hardened.standard_error[hardened.elbo.argmax()]),
+            "restart_elbo": hardened.elbo,
+            "restart_pip": pip,
+            "mode": mode,
+            "modes": len(kept),
+            "mode_weights": weights,
+            "mode_factors": best,
+            "k_hat": pareto_k(log_ratios),
+            "effective_share": effective_share(log_ratios),
+            "disagreement": float((q[counted].amax(0) - q[counted].amin(0)).max()),
+        },
+    )
+
+
+def log_mixture(problem: LinearProblem, factors: Factors, weights: Tensor, drawn: Drawn) -> Tensor:
+    r"""Log density of a mixture of hardened posteriors, by the measure of :func:`~.hardened.log_joint`.
+
+    .. math:: \sum_k w_k\, q_k(\gamma, \beta, \alpha), \qquad
+        q_k = \prod_g q_{kg}^{\gamma_g} (1 - q_{kg})^{1 - \gamma_g}
+        \prod_{j:\,\gamma_{g(j)} = 1} N(\beta_j; m_{kj}, v_{kj}^2) \prod_i N(\alpha_i; a_{ki}, c_{ki}^2)
+
+    Args:
+        problem: The problem.
+        factors: The posteriors.
+        weights: w, which sum to 1, shape ``(R,)``.
+        drawn: Where to take it, S points.
+
+    Returns:
+        Shape ``(S,)``.
+    """
+    opened = drawn.gates[:, problem.groups]
+    rows = []
+    for row in range(len(weights)):
+        one = factors.rows(torch.tensor(row))
+        gates = drawn.gates @ one.logits + logsigmoid(-one.logits).sum()
+        slabs = (opened * _log_normal(drawn.beta, one.mean, one.sd)).sum(1)
+        rows.append(gates + slabs + _log_normal(drawn.always, one.always_mean, one.always_sd).sum(1))
+    return torch.logsumexp(torch.stack(rows, 1) + weights.log(), 1)
+
+
+def _log_normal(value: Tensor, mean: Tensor, sd: Tensor) -> Tensor:
+    return -0.5 * ((value - mean) / sd).square() - sd.log() - 0.5 * math.log(2.0 * math.pi)
+
+
+def _log_ratios(
+    problem: LinearProblem, gram: Gram, factors: Factors, weights: Tensor, gates: Tensor, rows: Tensor
+) -> Tensor:
+    """Of gates that were drawn from the rows of the factors, with coefficients drawn here."""
+    ratios = []
+    size = max(1, _CHUNK_ELEMENTS // (problem.num_rows + problem.num_columns))
+    for some, row in zip(gates.split(size), rows.split(size), strict=True):
+        one = factors.rows(row)
+        slabs = one.mean + one.sd * torch.randn_like(one.mean)
+        always = one.always_mean + one.always_sd * torch.randn_like(one.always_mean)
+        drawn = Drawn(some, some[:, problem.groups] * slabs, always)
+        ratios.append(log_joint(problem, gram, drawn) - log_mixture(problem, factors, weights, drawn))
+    return torch.cat(ratios)
+
+
+def _variances(problem: LinearProblem, hardened: Hardened, runs: Tensor) -> Tensor:
+    if hardened.noise is None:
+        noise = problem.noise
+        assert isinstance(noise, float | int)
+        return torch.full((len(runs),), float(noise) ** 2, dtype=torch.float64)
+    shape, rate = hardened.noise[runs].unbind(1)
+    return rate / torch._standard_gamma(shape)
+
+
+def _sizes(pip: Tensor) -> Tensor:
+    """Law of the number of open gates, independent with these probabilities, row by row."""
+    law = pip.new_zeros(len(pip), pip.shape[1] + 1)
+    law[:, 0] = 1.0
+    for q in pip.T:
+        moved = law[:, :-1] * q[:, None]
+        law = law * (1.0 - q)[:, None]
+        law[:, 1:] += moved
+    return law

@@ -1,0 +1,62 @@
+r"""Whether a sampler of models has passed by a probable one: a look at what lies one gate away."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from l0bayes.selection.kernels.gram import Gram
+from l0bayes.selection.kernels.laplace import Modes, find_modes
+from l0bayes.selection.problem.glm_problem import GLMProblem
+
+__all__ = ["missed_probability"]
+
+# Gates to open whose evidence is computed, the most promising ones.
+_MOST_OPENED = 48
+
+
+def missed_probability(problem: GLMProblem, gram: Gram, gates: Tensor, modes: Modes) -> float:
+    r"""Odds of the most probable model one flip away that the sample lacks, against the best one it has.
+
+    Of gates to open those are taken whose score statistics at the best model's mode are largest,
+
+    .. math:: \sum_{j \in g} \frac{(x_j'\ell')^2}{x_j'Wx_j + \tau_j},
+
+    with the slope ℓ' and curvature W of the exact log likelihood; of gates to shut all.
+
+    Args:
+        problem: The problem.
+        gram: A quadratic to start from in looking for modes.
+        gates: Distinct models that were sampled, shape ``(M, G)``.
+        modes: Theirs.
+    """
+    scores = modes.log_evidence + problem.prior.log_prob(gates)
+    best = int(scores.argmax())
+    top = gates[best]
+    shut = (top == 0).nonzero()[:, 0]
+    statistic = _scores(problem, modes, best)[shut]
+    opened = shut[statistic.topk(min(_MOST_OPENED, len(shut))).indices]
+    flipped = torch.cat([opened, (top == 1).nonzero()[:, 0]])
+    distance = (gates - top).abs()
+    seen = torch.zeros(len(top), dtype=torch.bool)
+    seen[distance[distance.sum(1) == 1].argmax(1)] = True
+    flipped = flipped[~seen[flipped]]
+    if not len(flipped):
+        return 0.0
+    neighbours = top.repeat(len(flipped), 1)
+    rows = torch.arange(len(flipped))
+    neighbours[rows, flipped] = 1.0 - neighbours[rows, flipped]
+    found = find_modes(problem, neighbours, gram).log_evidence + problem.prior.log_prob(neighbours)
+    return float((found.max() - scores[best]).exp())
+
+
+def _scores(problem: GLMProblem, modes: Modes, model: int) -> Tensor:
+    """Score statistic of every gate at the mode of a model, shape ``(G,)``."""
+    held = modes.held[model]
+    columns = torch.cat([problem.always, problem.x], 1)[:, modes.place[model][held]]
+    eta = problem.offset + columns @ modes.coefficients[model][held]
+    _, first, second = problem.likelihood.derivatives(problem.y, eta, 2)
+    slope = problem.x.T @ (problem.weights * first)
+    curvature = problem.x.square().T @ (-problem.weights * second) + problem.slab_scale**-2
+    by_gate = slope.new_zeros(problem.num_groups)
+    return by_gate.index_add_(0, problem.groups, slope.square() / curvature)

@@ -1,0 +1,125 @@
+r"""Integration over an unknown noise variance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from l0bayes.selection.kernels.gram import Gram
+from l0bayes.selection.problem.linear_problem import InverseGamma
+
+__all__ = ["NoiseRule", "noise_rule"]
+
+# Nodes go out until the integrand has fallen by e^-28 from its peak, 7e-13.
+_DROP = 28.0
+_MOST_NODES = 600
+# Log of half the relative error of the trapezoid rule.
+_ERROR = math.log(0.5e-11)
+
+
+@dataclass(frozen=True)
+class NoiseRule:
+    r"""Nodes of a quadrature over the noise variance.
+
+    Attributes:
+        variances: :math:`\sigma^2_t`, shape ``(T,)``.
+        log_weights: Log weight of each node, the prior of σ² included, shape ``(T,)``.
+        log_evidences: What was integrated, at each node, shape ``(T,)``.
+    """
+
+    variances: Tensor
+    log_weights: Tensor
+    log_evidences: Tensor
+
+
+def noise_rule(gram: Gram, log_evidence: Callable[[Tensor], Tensor]) -> NoiseRule:
+    r"""Trapezoid rule in :math:`t = \log\sigma^2` for the integral over the noise variance.
+
+    The integrand, a sum over models of :math:`e^{-\alpha t - \beta_\gamma e^{-t}}` times what varies
+    slowly with :math:`\alpha = a + n/2`, is analytic and falls off fast on both sides, where the trapezoid
+    rule converges exponentially: its relative error is about
+    :math:`2\,|\Gamma(\alpha + 2\pi i/h)|/\Gamma(\alpha)`, and the step h is the one that makes it 1e-11.
+
+    Where there are many rows the peak is narrow beside the range in which it may lie, and is looked for by
+    halving cells. The log integrand of a model is concave with a curvature of at most
+    :math:`\alpha e^c` in a cell of length c about its peak, so that it rises within the cell by at most
+    :math:`\alpha e^c c^2/8` above both ends, and by c/2 a column for what varies slowly; cells that cannot
+    matter even so are left out.
+
+    Args:
+        gram: Second moments; its problem's ``noise`` says what is known.
+        log_evidence: From σ², a scalar, to the log evidence of all models together at that variance.
+
+    Returns:
+        The nodes. A known noise gives one of weight 1.
+    """
+    problem = gram.problem
+    noise = problem.noise
+    if not isinstance(noise, InverseGamma):
+        variance = gram.square.new_tensor(float(noise) ** 2)
+        return NoiseRule(variance[None], variance.new_zeros(1), log_evidence(variance)[None])
+    alpha = noise.shape + 0.5 * problem.num_observations
+    step = _step(alpha)
+    # Where the largest and the empty model have their modes, so that nothing between them is missed.
+    high = math.log((noise.rate + 0.5 * float(gram.square)) / alpha)
+    low = min(high, math.log((noise.rate + 0.5 * _least_squares(gram)) / alpha))
+    values: dict[int, float] = {}
+
+    def value(index: int) -> float:
+        if index not in values:
+            t = gram.square.new_tensor(low + index * step)
+            values[index] = float(noise.log_density_of_log(t) + log_evidence(t.exp())) + math.log(step)
+        return values[index]
+
+    span = math.ceil((high - low) / step)
+    width = _first_width(span)
+    cells = list(range(0, span + width, width))
+    last = cells[-1] + width
+    while width > 1:
+        best = max(max(value(cell), value(cell + width)) for cell in cells)
+        length = width * step
+        hidden = 0.125 * alpha * math.exp(length) * length**2 + 0.5 * problem.num_columns * length
+        width //= 2
+        cells = [
+            half
+            for cell in cells
+            if max(value(cell), value(cell + 2 * width)) > best - _DROP - hidden
+            for half in (cell, cell + width)
+        ]
+    for cell in cells:
+        value(cell)
+        value(cell + 1)
+    for index, direction in ((-1, -1), (last + 1, 1)):
+        while value(index) > max(values.values()) - _DROP and len(values) < _MOST_NODES:
+            index += direction
+    kept = sorted(index for index in values if values[index] > max(values.values()) - _DROP)
+    t = gram.square.new_tensor([low + index * step for index in kept])
+    log_weights = noise.log_density_of_log(t) + math.log(step)
+    return NoiseRule(t.exp(), log_weights, t.new_tensor([values[index] for index in kept]) - log_weights)
+
+
+def _first_width(count: int) -> int:
+    """The largest power of two that is at most an eighth of so many steps, or 1."""
+    return 1 << max(0, (count // 8).bit_length() - 1)
+
+
+def _step(alpha: float) -> float:
+    r"""The step whose error is :data:`_ERROR`, with Stirling's formula for
+    :math:`\log|\Gamma(\alpha + iy)| - \log\Gamma(\alpha) \approx
+    \tfrac12(\alpha - \tfrac12)\log(1 + y^2/\alpha^2) - y\arctan(y/\alpha)`, solved for y by bisection."""
+    low, high = 0.0, 100.0 * (1.0 + alpha)
+    for _ in range(60):
+        y = 0.5 * (low + high)
+        ratio = 0.5 * (alpha - 0.5) * math.log1p((y / alpha) ** 2) - y * math.atan(y / alpha)
+        low, high = (y, high) if ratio > _ERROR else (low, y)
+    return 2.0 * math.pi / high
+
+
+def _least_squares(gram: Gram) -> float:
+    """Residual sum of squares of all columns together."""
+    fitted = torch.linalg.lstsq(gram.matrix, gram.vector[:, None], driver="gelsd").solution[:, 0]
+    return max(0.0, float(gram.square - gram.vector @ fitted))

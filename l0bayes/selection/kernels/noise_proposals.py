@@ -1,0 +1,125 @@
+r"""Moves of an unknown noise variance within the sampler of the gates."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from l0bayes.selection.kernels.active_sets import ActiveSets
+from l0bayes.selection.kernels.gate_conditionals import Conditionals
+from l0bayes.selection.problem.linear_problem import InverseGamma
+
+__all__ = ["NoiseMoves"]
+
+_NEWTON_STEPS = 4
+_DEGREES = 5.0
+# The proposal is a little wider than the law it stands for, as an independence proposal must be.
+_WIDTH = 1.1
+
+
+class NoiseMoves:
+    r"""Independence Metropolis steps on :math:`t = \log\sigma^2`, under the posterior times φ.
+
+    With A, b, V and m of :class:`~l0bayes.selection.kernels.active_sets.ActiveSets`, :math:`G = A - T` the
+    part of A that is proportional to :math:`e^{-t}` (T the prior precisions that do not change with the
+    noise), R the residual sum of squares at m over σ², and :math:`\sigma^2 \sim \mathrm{InverseGamma}(a, c)`,
+
+    .. math:: \frac{d}{dt} \log p(y, t \mid \gamma) =
+        \tfrac12 R + c\,e^{-t} - \tfrac{n}{2} - a + \tfrac12\operatorname{tr}(VG) - \tfrac{k}{2}
+
+    with k the number of active columns whose slab is in units of the noise. Its root is found by a few
+    steps of Newton's method with the curvature :math:`-(\tfrac12 R + c\,e^{-t})`, always from the same
+    place, so that the proposal, a Student's t about the root, is a function of the gates alone. It is
+    nearly the conditional law itself, and so nearly always taken. Proposals of the chains are stratified:
+    each is as random as it must be by itself, and together they are spread evenly.
+
+    Args:
+        sets: The chains.
+        exploration: ε of the :class:`~l0bayes.selection.kernels.gate_conditionals.Conditionals`.
+    """
+
+    def __init__(self, sets: ActiveSets, exploration: float) -> None:
+        gram = sets.gram
+        assert isinstance(gram.problem.noise, InverseGamma)
+        self.prior = gram.problem.noise
+        self.scaled = gram.problem.slab_scaled_by_noise
+        self.other = Conditionals(sets, exploration)
+        self.centre = sets.variances.log().mean()
+
+    def settle(self, sets: ActiveSets) -> ActiveSets:
+        """The same models with a noise drawn for each, for the time in which nothing is kept.
+
+        Args:
+            sets: The chains.
+        """
+        proposal, _, _ = self._propose(sets)
+        settled = sets.at(proposal.exp())
+        self.centre = proposal.mean()
+        return settled
+
+    def move(self, sets: ActiveSets, state: Conditionals) -> None:
+        """One step of every chain.
+
+        Args:
+            sets: The chains, moved.
+            state: What their gates would do; up to date before and after.
+        """
+        gates_prior = sets.gram.problem.prior
+        proposal, mode, scale = self._propose(sets)
+        proposed = sets.at(proposal.exp())
+        self.other.update(proposed, gates_prior)
+        ratio = self._target(proposed, self.other) - self._target(sets, state)
+        ratio += _log_density(sets.variances.log(), mode, scale) - _log_density(proposal, mode, scale)
+        sets.take(proposed, torch.rand(len(ratio), dtype=torch.float64).log() < ratio)
+        state.update(sets, gates_prior)
+
+    def _target(self, sets: ActiveSets, state: Conditionals) -> Tensor:
+        log_prior = self.prior.log_density_of_log(sets.variances.log())
+        target: Tensor = sets.log_likelihood + log_prior + state.phi.log()
+        return target
+
+    def _propose(self, sets: ActiveSets) -> tuple[Tensor, Tensor, Tensor]:
+        """Proposed log variances, and place and scale of the law they are from."""
+        mode, scale = self._about(sets)
+        count = len(mode)
+        uniform = (torch.randperm(count) + torch.rand(count, dtype=torch.float64)) / count
+        normal = torch.special.ndtri(uniform.clamp(1e-12, 1.0 - 1e-12))
+        half = torch.full((count,), 0.5 * _DEGREES, dtype=torch.float64)
+        student = normal * (half / torch._standard_gamma(half)).sqrt()
+        return mode + scale * student, mode, scale
+
+    def _about(self, sets: ActiveSets) -> tuple[Tensor, Tensor]:
+        """Mode and scale of the noise given the gates, each ``(C,)``."""
+        gram, place, held = sets.gram, sets.place, sets.held
+        both = held[:, :, None] & held[:, None, :]
+        varying = torch.where(both, sets.moments[place[:, :, None], place[:, None, :]], 0.0)
+        vector = torch.where(held, sets.vector[place], 0.0)
+        precision = sets.precision(torch.ones(len(place), dtype=torch.float64)).gather(1, place)
+        precision = torch.where(held, precision, 0.0)
+        slabs = torch.zeros(len(place), dtype=torch.float64)
+        if self.scaled:
+            gated = held & (place >= sets.fixed)
+            varying = varying + torch.diag_embed(torch.where(gated, precision, 0.0))
+            precision = torch.where(gated, 0.0, precision)
+            slabs = gated.sum(1).to(torch.float64)
+        fixed = torch.diag_embed(torch.where(held, precision, 1.0))
+        n, a, c = gram.problem.num_observations, self.prior.shape, self.prior.rate
+        t = self.centre.expand(len(place)).clone()
+        for _ in range(_NEWTON_STEPS):
+            inverse_noise = torch.exp(-t)
+            part = varying * inverse_noise[:, None, None]
+            inverse = torch.cholesky_inverse(torch.linalg.cholesky(part + fixed))
+            b = vector * inverse_noise[:, None]
+            mean = (inverse @ b[:, :, None])[:, :, 0]
+            explained = (part @ mean[:, :, None])[:, :, 0]
+            left = gram.square * inverse_noise - 2.0 * (mean * b).sum(1) + (mean * explained).sum(1)
+            curvature = 0.5 * left.clamp(min=0.0) + c * inverse_noise
+            slope = curvature - 0.5 * n - a + 0.5 * (inverse * part).sum((1, 2)) - 0.5 * slabs
+            curvature = curvature.clamp(min=0.5)
+            t = t + (slope / curvature).clamp(-1.0, 1.0)
+        return t, _WIDTH / curvature.sqrt()
+
+
+def _log_density(t: Tensor, mode: Tensor, scale: Tensor) -> Tensor:
+    """Of the proposal, but for a constant that all places share."""
+    return -0.5 * (_DEGREES + 1.0) * torch.log1p(((t - mode) / scale).square() / _DEGREES)

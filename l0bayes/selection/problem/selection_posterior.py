@@ -1,0 +1,76 @@
+r"""What an engine finds: probabilities of gates, moments of coefficients, models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from l0bayes.selection.problem.linear_problem import LinearProblem
+
+__all__ = ["ModelDraws", "SelectionPosterior"]
+
+
+@dataclass(frozen=True)
+class ModelDraws:
+    r"""Models with their weights, as a sample of the posterior.
+
+    Attributes:
+        gates: Zeros and ones, shape ``(S, G)``.
+        variances: Noise variance of each, shape ``(S,)``.
+        weights: Weights that sum to 1, shape ``(S,)``.
+        chains: Chain of each, shape ``(S,)``; all 0 where draws are independent.
+    """
+
+    gates: Tensor
+    variances: Tensor
+    weights: Tensor
+    chains: Tensor
+
+
+@dataclass(frozen=True)
+class SelectionPosterior:
+    r"""Posterior of a :class:`LinearProblem`, as an engine gives it.
+
+    Attributes:
+        engine: ``"exact"``, ``"gibbs"``, ...
+        problem: The problem.
+        pip: :math:`P(\gamma_g = 1 \mid D)`, shape ``(G,)``.
+        pip_mcse: Monte Carlo standard error of each; 0 where all models were enumerated.
+        mean: :math:`E[\beta]` with zeros, shape ``(p,)``.
+        second_moment: :math:`E[\beta^2]`, shape ``(p,)``.
+        log_evidence: :math:`\log p(D)`; NaN where the engine does not give it.
+        size_probabilities: Posterior of the number of open gates, shape ``(G + 1,)``.
+        draws: A sample of models.
+        exact_joint: :math:`P(\gamma_g = \gamma_h = 1 \mid D)`, shape ``(G, G)``, where it is known exactly.
+        always_mean: Posterior mean of the coefficients without a gate, shape ``(k,)``, where the engine gives
+            it.
+        diagnostics: What is known of the engine's error.
+    """
+
+    engine: str
+    problem: LinearProblem
+    pip: Tensor
+    pip_mcse: Tensor
+    mean: Tensor
+    second_moment: Tensor
+    log_evidence: float
+    size_probabilities: Tensor
+    draws: ModelDraws
+    exact_joint: Tensor | None = None
+    always_mean: Tensor | None = None
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def joint(self) -> Tensor:
+        r""":math:`P(\gamma_g = \gamma_h = 1 \mid D)`, shape ``(G, G)``; from the sample where not exact."""
+        if self.exact_joint is not None:
+            return self.exact_joint
+        gates = self.draws.gates
+        return gates.T @ (gates * self.draws.weights[:, None])
+
+    @property
+    def sd(self) -> Tensor:
+        """Standard deviation of each coefficient, zeros included, shape ``(p,)``."""
+        return (self.second_moment - self.mean.square()).clamp(min=0.0).sqrt()

@@ -1,0 +1,202 @@
+r"""Finding the linear predictor, and what surrounds it, in a Pyro model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro import poutine
+from torch import Tensor, nn
+
+from l0bayes.distributions import GatePrior
+from l0bayes.infer.evaluation_mode import evaluating
+from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.problem.glm_problem import GLMProblem
+from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.recognise.fixed_laws import demand
+from l0bayes.selection.recognise.linear_predictor import find_predictor
+from l0bayes.selection.recognise.model_priors import inclusion_prior, noise_and_slabs, normal_reading
+from l0bayes.selection.recognise.model_runs import ModelRuns, NotLinearError
+from l0bayes.selection.recognise.response import Response
+
+__all__ = ["LinearModel", "NotLinearError", "read_linear_model"]
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """A Pyro model as a problem, with the way back to its sites.
+
+    Attributes:
+        problem: The problem. Rows that the model masks are left out.
+        weights: Name of every effective weight, with its columns of the problem in the shape of its site.
+        gates: Name of every gate site, with its groups of the problem in the shape of the site.
+        always: Name of every ungated site in the predictor, with its columns of ``problem.always``.
+        always_mean: Prior mean of those columns, which the problem's offset holds, shape ``(k,)``.
+    """
+
+    problem: LinearProblem
+    weights: dict[str, Tensor]
+    gates: dict[str, Tensor]
+    always: dict[str, Tensor]
+    always_mean: Tensor
+
+
+@torch.no_grad()
+def read_linear_model(model: Callable[..., Any], data: tuple[Any, ...], seed: int = 0) -> LinearModel:
+    r"""Run a Pyro model at several points, and recover the regression that it is.
+
+    .. math:: \eta = o + U\alpha + X(z \odot \theta)
+
+    X and U are the derivatives of the likelihood's parameter in slabs and ungated Normal latents; that it is
+    linear in them, that nothing else moves it, and that no prior moves with gates, weights or other latents
+    (but for those that the engines know), is checked at points drawn from the prior. Parameters made by
+    ``pyro.param`` have the values that they have in the store.
+
+    Args:
+        model: The model.
+        data: Its arguments: all data.
+        seed: Seed of the points.
+
+    Raises:
+        NotLinearError: If the predictor is not linear, or likelihood, slab prior, gate prior or noise prior
+            are not among those the engines know.
+    """
+    quiet = pyro.validation_enabled(False)  # which would branch on values
+    store = pyro.get_param_store().scope(_parameters_beside(model))
+    with quiet, private_randomness(seed), poutine.block(), store, evaluating(model):
+        return _read(ModelRuns(model, data))
+
+
+def _read(runs: ModelRuns) -> LinearModel:
+    response = Response(runs)
+    _check_kinds(runs)
+    groups, gates = _groups(runs)
+    weights = response.weights(runs.base)
+    if response.gaussian and not torch.allclose(weights, torch.ones_like(weights), atol=0.0):
+        raise NotLinearError(
+            f"the log likelihood of site {response.name!r} is scaled; give weights of rows by the "
+            "Normal's scale, σ/√w"
+        )
+    _check_response(runs, response)
+    normal = [name for name in runs.others if isinstance(runs.base.law(name), dist.Normal)]
+    predictor = find_predictor(runs, response, normal)
+    always = [name for name in normal if bool((predictor.design[:, predictor.columns[name]] != 0).any())]
+    for name in always:
+        demand(runs, f"prior of the ungated latent {name!r}", normal_reading(name))
+    noise = noise_and_slabs(runs, response)
+    prior, inclusion = inclusion_prior(runs)
+    _check_untouched(runs, [*runs.gates, *runs.slabs, *always, *noise.latents, *inclusion])
+    likelihood = response.likelihood(runs.base)
+    u = predictor.design[:, _joined([predictor.columns[name] for name in always], torch.long)]
+    mean, scale = (
+        _joined([_parameter(runs, name, what) for name in always]).to(u.device) for what in ("loc", "scale")
+    )
+    settings: dict[str, Any] = {
+        "x": predictor.design[:, _joined([predictor.columns[name] for name in runs.slabs], torch.long)],
+        "y": response.y,
+        "prior": prior,
+        "slab_scale": noise.slab_scale,
+        "groups": groups,
+        "always": u,
+        "always_scale": scale,
+        "offset": predictor.offset + u @ mean,
+        "weights": weights if likelihood is not None else noise.unit.square().reciprocal(),
+    }
+    problem: LinearProblem
+    if likelihood is None:
+        problem = LinearProblem(**settings, noise=noise.noise, slab_scaled_by_noise=noise.slabs_scaled)
+    else:
+        problem = GLMProblem(**settings, likelihood=likelihood)
+    columns = {runs.slab_site(name).weight: predictor.columns[name] for name in runs.slabs}
+    where, start = {}, 0
+    for name in always:
+        size = predictor.columns[name].numel()
+        where[name] = torch.arange(start, start + size).reshape(predictor.columns[name].shape)
+        start += size
+    return LinearModel(problem, columns, gates, where, mean)
+
+
+def _check_kinds(runs: ModelRuns) -> None:
+    for name in runs.slabs:
+        law = runs.base.law(name)
+        if not isinstance(law, dist.Normal):
+            raise NotLinearError(
+                f"the slab of {runs.slab_site(name).weight!r} has the prior {type(law).__name__}; refinement "
+                "takes Normal slabs"
+            )
+    for name in runs.gates:
+        law = runs.base.law(name)
+        if not isinstance(law, GatePrior):
+            raise NotLinearError(
+                f"gate site {name!r} has the prior {type(law).__name__}; refinement takes Gate and L0Penalty"
+            )
+
+
+def _check_response(runs: ModelRuns, response: Response) -> None:
+    """Mask, weights of rows, trials and dispersion are the same whatever the latents are."""
+    site = f"site {response.name!r}"
+    demand(runs, f"mask of {site}", lambda run: [response.kept(run).double()])
+    demand(runs, f"scale of the log likelihood of {site}", lambda run: [response.weights(run).log()])
+    count = "number of trials" if isinstance(runs.base.law(response.name), dist.Binomial) else "dispersion"
+    demand(runs, f"{count} of {site}", lambda run: [response.count(run).log()])
+
+
+def _check_untouched(runs: ModelRuns, latents: list[str]) -> None:
+    """No handler, and no ``mask`` of a law, has its hand on a prior."""
+    for name in latents:
+        for run in (runs.base, *runs.joint):
+            scaled = bool((torch.as_tensor(run.nodes[name]["scale"]) != 1).any())
+            masked = not all(bool(torch.as_tensor(mask).all()) for mask, _ in run.masks(name))
+            if scaled or masked:
+                raise NotLinearError(
+                    f"the log prior of {runs.named([name])} is {'masked' if masked else 'scaled'}; "
+                    "refinement takes priors as they are: keep poutine.mask and poutine.scale to the "
+                    "observed site"
+                )
+
+
+def _groups(runs: ModelRuns) -> tuple[Tensor, dict[str, Tensor]]:
+    """The group of every gated column, and the groups of every gate site in its shape."""
+    index, start = {}, 0
+    for name in runs.gates:
+        shape = runs.base.values[name].shape
+        index[name] = torch.arange(start, start + shape.numel()).reshape(shape)
+        start += shape.numel()
+    parts = []
+    for name in runs.slabs:
+        record = runs.slab_site(name)
+        if len(record.gates) != 1 or record.gates[0].partial:
+            raise NotLinearError(
+                f"{record.weight!r} is multiplied by {len(record.gates)} gates; refinement takes "
+                "weights with one gate each"
+            )
+        link = record.gates[0]
+        parts.append(link.spread(index[link.site]).expand(runs.base.values[name].shape).flatten())
+    groups = torch.cat(parts)
+    if len(torch.unique(groups)) < start:
+        raise NotLinearError("some gates multiply no weight of the predictor")
+    return groups, index
+
+
+def _parameter(runs: ModelRuns, name: str, what: str) -> Tensor:
+    value: Tensor = getattr(runs.base.law(name), what)
+    return value.expand(runs.base.values[name].shape).double()
+
+
+def _joined(parts: list[Tensor], dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.cat([part.flatten() for part in parts]) if parts else torch.empty(0, dtype=dtype)
+
+
+def _parameters_beside(model: Any) -> Any:
+    """The store as it is, without what a module holds itself: it would take the store's over its own."""
+    state = pyro.get_param_store().get_state()
+    own = model.named_parameters() if isinstance(model, nn.Module) else ()
+    names = {name.removesuffix("_unconstrained") for name, _ in own}
+    return {
+        part: {name: value for name, value in values.items() if name not in names}
+        for part, values in (("params", state["params"]), ("constraints", state["constraints"]))
+    }

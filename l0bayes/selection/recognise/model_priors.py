@@ -1,0 +1,203 @@
+r"""Priors of noise, slabs and gates in a Pyro model, as the engines take them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+from l0bayes.selection.problem.linear_problem import InclusionPrior, InverseGamma
+from l0bayes.selection.recognise.fixed_laws import Reading, demand, differ, movers
+from l0bayes.selection.recognise.model_runs import ModelRuns, NotLinearError, Run
+from l0bayes.selection.recognise.response import Response
+
+__all__ = ["NoiseAndSlabs", "inclusion_prior", "noise_and_slabs", "normal_reading"]
+
+
+@dataclass(frozen=True)
+class NoiseAndSlabs:
+    """The scales of a regression.
+
+    Attributes:
+        unit: Scale of every row's noise in units of σ, float64, shape ``(n,)``; ones without a noise.
+        noise: σ, or the prior of its square; 1 without a noise.
+        slab_scale: Scale of every slab, float64, shape ``(p,)``.
+        slabs_scaled: Whether that is in units of σ.
+        latents: Latents that were read as the noise, one at most.
+    """
+
+    unit: Tensor
+    noise: float | InverseGamma
+    slab_scale: Tensor
+    slabs_scaled: bool
+    latents: list[str]
+
+
+def normal_reading(site: str) -> Reading:
+    """What a Normal latent's law is.
+
+    Args:
+        site: Its name.
+    """
+
+    def reading(run: Run) -> list[Tensor]:
+        law, shape = run.law(site), run.nodes[site]["value"].shape
+        scale = law.scale.expand(shape).double()
+        return [law.loc.expand(shape).double() / scale, scale.log()]
+
+    return reading
+
+
+def noise_and_slabs(runs: ModelRuns, response: Response) -> NoiseAndSlabs:
+    """Read scales of noise and slabs.
+
+    Args:
+        runs: Runs of the model.
+        response: Its observed site.
+
+    Raises:
+        NotLinearError: If they depend on latents in another way than the engines know.
+    """
+    ones = torch.ones_like(response.y)
+    if not response.gaussian:
+        return NoiseAndSlabs(ones, 1.0, _fixed_slabs(runs), False, [])
+    what = f"noise of site {response.name!r}"
+
+    def scale(run: Run) -> list[Tensor]:
+        return [response.scale(run).log()]
+
+    moving = movers(runs, scale)
+    weights = [name for name in moving if name in (*runs.gates, *runs.slabs)]
+    if weights:
+        raise NotLinearError(
+            f"the {what} depends on the weights: it moves with {runs.named(weights[:1])}; refinement takes "
+            "one that is the same in all models"
+        )
+    if len(moving) > 1:
+        raise NotLinearError(f"the {what} depends on several latents, {moving}")
+    there = response.scale(runs.base)
+    if not moving:
+        demand(runs, what, scale)
+        sigma = float(there[0])
+        return NoiseAndSlabs(there / sigma, sigma, _fixed_slabs(runs), False, [])
+    name = moving[0]
+    law, size = runs.base.law(name), runs.base.values[name].numel()
+    power = 0.5 if isinstance(law, dist.InverseGamma) else -0.5
+
+    def log_sigma(run: Run) -> Tensor:
+        return power * run.values[name].double().log().sum()
+
+    def wanted(run: Run) -> list[Tensor]:
+        return [scale(runs.base)[0] + log_sigma(run) - log_sigma(runs.base)]
+
+    proportional = size == 1 and not any(differ(scale(run), wanted(run)) for run in runs.single[name])
+    if not (isinstance(law, dist.InverseGamma) or type(law) is dist.Gamma) or not proportional:
+        raise NotLinearError(
+            f"the noise latent {name!r} has the prior {type(law).__name__}, and the noise of site "
+            f"{response.name!r} is not one that goes with it; refinement takes a known noise, an "
+            "InverseGamma prior on the variance, or a Gamma prior on the precision"
+        )
+    demand(runs, what, scale, wanted, name)
+    demand(
+        runs,
+        f"prior of the noise latent {name!r}",
+        lambda run: [run.law(name).concentration.double().log(), run.law(name).rate.double().log()],
+    )
+    noise = InverseGamma(float(law.concentration), float(law.rate))
+    slab_scale, scaled = _slabs_beside(runs, name, log_sigma)
+    return NoiseAndSlabs(there / log_sigma(runs.base).exp(), noise, slab_scale, scaled, [name])
+
+
+def _fixed_slabs(runs: ModelRuns) -> Tensor:
+    for name in runs.slabs:
+        _check_centred(runs, name)
+        demand(runs, f"slab scale of site {name!r}", normal_reading(name))
+    return torch.cat([_log_scale(name, runs.base).exp() for name in runs.slabs])
+
+
+def _slabs_beside(runs: ModelRuns, noise: str, log_sigma: Any) -> tuple[Tensor, bool]:
+    """Scales of all slabs, and whether they are in units of the noise."""
+    scales, scaled = [], set()
+    for name in runs.slabs:
+        _check_centred(runs, name)
+        there = _log_scale(name, runs.base)
+
+        def scale(run: Run, name: str = name) -> list[Tensor]:
+            return [_log_scale(name, run)]
+
+        def wanted(run: Run, there: Tensor = there) -> list[Tensor]:
+            return [there + log_sigma(run) - log_sigma(runs.base)]
+
+        moved = noise in movers(runs, scale)
+        if moved and any(differ(scale(run), wanted(run)) for run in runs.single[noise]):
+            raise NotLinearError(
+                f"the slab scale of {runs.slab_site(name).weight!r} depends on the noise {noise!r}, but is "
+                "not proportional to its σ"
+            )
+        what = f"slab scale of site {name!r}"
+        demand(runs, what, scale, *((wanted, noise) if moved else ()))
+        scaled.add(moved)
+        scales.append((there - (log_sigma(runs.base) if moved else 0.0)).exp())
+    if len(scaled) > 1:
+        raise NotLinearError("the noise scales some slabs and not others")
+    return torch.cat(scales), scaled == {True}
+
+
+def _log_scale(slab: str, run: Run) -> Tensor:
+    scale: Tensor = run.law(slab).scale.expand(run.nodes[slab]["value"].shape).flatten().double()
+    return scale.log()
+
+
+def _check_centred(runs: ModelRuns, slab: str) -> None:
+    everywhere = [run for runs_of in runs.single.values() for run in runs_of]
+    if any(bool((run.law(slab).loc != 0).any()) for run in (runs.base, *runs.joint, *everywhere)):
+        raise NotLinearError(
+            f"the slab of {runs.slab_site(slab).weight!r} has a prior mean that is not 0; refinement takes "
+            "Normal slabs around 0"
+        )
+
+
+def inclusion_prior(runs: ModelRuns) -> tuple[InclusionPrior, list[str]]:
+    """Read the prior of the gates, and the names of its latents.
+
+    Args:
+        runs: Runs of the model.
+
+    Raises:
+        NotLinearError: If it depends on gates, weights or latents in another way than through one Beta.
+    """
+
+    def log_odds(run: Run) -> list[Tensor]:
+        return [
+            run.law(name).inclusion_logits.expand(runs.base.values[name].shape).flatten().double()
+            for name in runs.gates
+        ]
+
+    moving = movers(runs, log_odds)
+    if not moving:
+        demand(runs, "inclusion probability", log_odds)
+        return InclusionPrior(log_odds=torch.cat(log_odds(runs.base))), []
+    takes = "refinement takes fixed ones, or one latent of prior Beta for all gates"
+    weights = [name for name in moving if name in (*runs.gates, *runs.slabs)]
+    if weights:
+        raise NotLinearError(f"the inclusion probability depends on {runs.named(weights[:1])}; {takes}")
+    name, law = moving[0], runs.base.law(moving[0])
+
+    def wanted(run: Run) -> list[Tensor]:
+        inclusion = run.values[name].double().reshape(())
+        return [torch.logit(inclusion).expand(len(part)) for part in log_odds(run)]
+
+    beta = len(moving) == 1 and isinstance(law, dist.Beta) and runs.base.values[name].numel() == 1
+    if not beta or any(differ(log_odds(run), wanted(run)) for run in (runs.base, *runs.single[name])):
+        raise NotLinearError(f"the inclusion probability depends on the latents {moving}; {takes}")
+    demand(runs, "inclusion probability", log_odds, wanted, name)
+
+    def concentrations(run: Run) -> list[Tensor]:
+        here = run.law(name)
+        return [value.double().log() for value in (here.concentration1, here.concentration0)]
+
+    demand(runs, f"prior of the inclusion {name!r}", concentrations)
+    return InclusionPrior(beta=(float(law.concentration1), float(law.concentration0))), [name]

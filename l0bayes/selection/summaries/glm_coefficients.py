@@ -1,0 +1,85 @@
+r"""Draws and conditional summaries of the coefficients of a generalised linear model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.kernels.design import Gathered
+from l0bayes.selection.kernels.laplace import find_modes, refine_modes
+from l0bayes.selection.kernels.ridge_expansion import expand_at_ridge
+from l0bayes.selection.problem.glm_problem import GLMProblem, working_problem
+from l0bayes.selection.problem.selection_posterior import SelectionPosterior
+from l0bayes.selection.summaries.coefficients import Coefficients, coefficients_of
+
+__all__ = ["glm_coefficients"]
+
+# From so many draws with the gate open its own draws describe a coefficient; below, a quadratic does.
+_ENOUGH = 400
+_CHUNK_ELEMENTS = 4_000_000
+
+
+@torch.no_grad()
+def glm_coefficients(posterior: SelectionPosterior, *, seed: int = 0) -> Coefficients:
+    r"""Draw the coefficients of a generalised linear model, given its sample of models.
+
+    Given a model, coefficients are drawn from the Normal law of Laplace's method, with the mean to first
+    order past the mode. What is asked of a coefficient under the condition that its gate is open is read
+    off the draws in which it is, where there are enough; for a gate that is rarely open it is computed as
+    in :func:`~l0bayes.selection.summaries.coefficients.coefficients_of` for the Gaussian problem that has
+    the same slope and curvature at the posterior mean.
+
+    Args:
+        posterior: The posterior of a :class:`~l0bayes.selection.problem.glm_problem.GLMProblem`, draws
+            equally weighted.
+        seed: Seed of the draws.
+    """
+    problem, draws = posterior.problem, posterior.draws
+    assert isinstance(problem, GLMProblem)
+    models, which = torch.unique(draws.gates, dim=0, return_inverse=True)
+    k = problem.always.shape[1]
+    start = expand_at_ridge(problem, problem.slab_scale)
+    drawn = torch.zeros(len(which), k + problem.num_columns, dtype=torch.float64)
+    sizes = models[:, problem.groups].sum(1) + k
+    order = torch.argsort(sizes)
+    widest = max(1, int(sizes.max()))
+    with private_randomness(seed):
+        for index in order.split(max(1, _CHUNK_ELEMENTS // (problem.num_rows * widest))):
+            modes = find_modes(problem, models[index], start)
+            mean = refine_modes(problem, modes).mean
+            design = Gathered.over(problem)(modes.place, modes.held)
+            second = problem.likelihood.derivatives(problem.y, design.predictor(modes.coefficients), 2)[2]
+            factor = torch.linalg.cholesky(design.curvature(-second * problem.weights))
+            place = torch.full((len(models),), -1).index_copy(0, index, torch.arange(len(index)))[which]
+            rows = (place >= 0).nonzero()[:, 0]
+            own = place[rows]
+            noise = torch.randn(len(rows), mean.shape[1], 1, dtype=torch.float64)
+            away = torch.linalg.solve_triangular(factor.mT[own], noise, upper=True)[..., 0]
+            values = torch.where(modes.held[own], mean[own, : away.shape[1]] + away, 0.0)
+            row, slot = modes.held[own].nonzero(as_tuple=True)
+            drawn[rows[row], modes.place[own][row, slot]] = values[row, slot]
+    always, beta = drawn[:, :k], drawn[:, k:]
+    eta = problem.offset + problem.always @ always.mean(0) + problem.x @ beta.mean(0)
+    ones = torch.ones(len(which), dtype=torch.float64)
+    quadratic = replace(
+        posterior, problem=working_problem(problem, eta), draws=replace(draws, variances=ones)
+    )
+    near = coefficients_of(quadratic, seed=seed)
+    return _with_own(near, always, beta, draws.gates[:, problem.groups] > 0, ones)
+
+
+def _with_own(near: Coefficients, always: Tensor, beta: Tensor, opened: Tensor, ones: Tensor) -> Coefficients:
+    """Conditional summaries by a column's own draws where it has enough."""
+    mean, sd = near.conditional_mean.clone(), near.conditional_sd.clone()
+    positive, conditional = near.positive.clone(), near.conditional_draws.clone()
+    counts = opened.sum(0)
+    for column in (counts >= _ENOUGH).nonzero()[:, 0].tolist():
+        own = beta[opened[:, column], column]
+        mean[column], sd[column] = own.mean(), own.std()
+        positive[column] = (own > 0).double().mean()
+        places = (torch.arange(len(beta)) * len(own)) // len(beta)
+        conditional[:, column] = own[places]
+    return Coefficients(beta, always, ones, mean, sd, conditional, positive)

@@ -1,0 +1,59 @@
+r"""Mean and covariance of all coefficients together, from a sample of models."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from l0bayes.selection.kernels.active_groups import active_sets
+from l0bayes.selection.kernels.gram import Gram
+from l0bayes.selection.problem.selection_posterior import SelectionPosterior
+
+__all__ = ["joint_moments"]
+
+_CHUNK_ELEMENTS = 20_000_000
+
+
+@torch.no_grad()
+def joint_moments(posterior: SelectionPosterior) -> tuple[Tensor, Tensor]:
+    r"""Mean and covariance of :math:`(\alpha, \beta)` under a Gaussian posterior.
+
+    .. math:: E[\beta] = \sum_s w_s\,m_s, \qquad
+        \operatorname{Cov}[\beta] = \sum_s w_s\,(V_s + m_s m_s') - E[\beta]\,E[\beta]'
+
+    with the exact mean and covariance of the coefficients under each model and noise variance of the
+    sample, so that only models and noise are sampled.
+
+    Args:
+        posterior: The posterior of a :class:`~l0bayes.selection.problem.linear_problem.LinearProblem`.
+
+    Returns:
+        Mean, shape ``(k + p,)``, columns without a gate first, and covariance, shape ``(k + p, k + p)``.
+    """
+    problem, draws = posterior.problem, posterior.draws
+    gram = Gram.of(problem)
+    rows, which = torch.unique(
+        torch.cat([draws.gates, draws.variances[:, None]], 1), dim=0, return_inverse=True
+    )
+    weights = torch.zeros(len(rows), dtype=torch.float64).index_add_(0, which, draws.weights)
+    weights = weights / weights.sum()
+    k, p = problem.always.shape[1], problem.num_columns
+    mean = gram.vector.new_zeros(k + p)
+    second = gram.vector.new_zeros((k + p) * (k + p))
+    size = max(1, _CHUNK_ELEMENTS // (p * 24))
+    for some, share in zip(rows.split(size), weights.split(size), strict=True):
+        sets = active_sets(gram, some[:, :-1].bool(), some[:, -1])
+        # What fills up groups of unequal size is no column of the problem; it is held, and 0.
+        place = sets.order[sets.place]
+        held = sets.held & (place < k + p)
+        place = torch.where(held, place, 0)
+        values = torch.where(held, sets.residual.gather(1, sets.place), 0.0)
+        mean.index_add_(0, place.flatten(), (values * share[:, None]).flatten())
+        both = held[:, :, None] & held[:, None, :]
+        # Where the noise can be integrated out, all is in units of it.
+        unit = 1.0 if sets.conjugate is None else some[:, -1, None, None]
+        block = torch.where(both, sets.inverse * unit, 0.0) + values[:, :, None] * values[:, None, :]
+        index = place[:, :, None] * (k + p) + place[:, None, :]
+        second.index_add_(0, index.flatten(), (block * share[:, None, None]).flatten())
+    covariance = second.reshape(k + p, k + p) - mean[:, None] * mean
+    return mean, 0.5 * (covariance + covariance.T)

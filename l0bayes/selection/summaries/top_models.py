@@ -1,0 +1,69 @@
+r"""The most probable models."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from l0bayes.selection.kernels.active_groups import active_sets
+from l0bayes.selection.kernels.gram import Gram
+from l0bayes.selection.kernels.noise_grid import noise_rule
+from l0bayes.selection.problem.glm_problem import GLMProblem
+from l0bayes.selection.problem.selection_posterior import SelectionPosterior
+
+__all__ = ["top_models"]
+
+# Models looked at beyond those asked for: two of about the same frequency may be in the wrong order.
+_SPARE = 4
+
+
+@torch.no_grad()
+def top_models(posterior: SelectionPosterior, count: int = 10) -> tuple[Tensor, Tensor]:
+    r"""The most probable models, and how probable they are.
+
+    They are those that the sample of models holds most often. Where the evidence of all models together is
+    known and the likelihood is Gaussian, :math:`p(\gamma \mid D) = p(\gamma)\,p(D \mid \gamma) / p(D)` is
+    computed for each; elsewhere it is its share of the sample.
+
+    Args:
+        posterior: What an engine found.
+        count: How many at most.
+
+    Returns:
+        Models as zeros and ones, shape ``(m, G)``, and their probabilities, shape ``(m,)``; the most
+        probable first.
+
+    Raises:
+        ValueError: If ``count`` is not positive.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count!r}")
+    draws = posterior.draws
+    models, which = torch.unique(draws.gates, dim=0, return_inverse=True)
+    share = torch.zeros(len(models), dtype=torch.float64).index_add_(0, which, draws.weights)
+    kept = torch.argsort(share, descending=True, stable=True)[: _SPARE * count]
+    models, share = models[kept], share[kept]
+    known = posterior.engine == "exact" and not isinstance(posterior.problem, GLMProblem)
+    # A flat prior leaves a constant of the evidence open.
+    if known and bool(torch.isfinite(posterior.problem.always_scale).all()):
+        share = torch.exp(_log_evidences(posterior, models) - posterior.log_evidence)
+        order = torch.argsort(share, descending=True, stable=True)
+        models, share = models[order], share[order]
+    return models[:count], share[:count]
+
+
+def _log_evidences(posterior: SelectionPosterior, models: Tensor) -> Tensor:
+    """Log p(γ) p(D | γ), the noise integrated out."""
+    problem = posterior.problem
+    # At a known noise, whichever it is.
+    gram = Gram.of(problem.replace(noise=1.0))
+    prior = problem.prior.log_prob(models.double())
+
+    def at(variance: Tensor) -> Tensor:
+        log_likelihood: Tensor = active_sets(gram, models, variance.expand(len(models))).log_likelihood
+        return log_likelihood + prior
+
+    rule = noise_rule(Gram.of(problem), lambda variance: torch.logsumexp(at(variance), 0))
+    values = torch.stack([at(variance) for variance in rule.variances]) + rule.log_weights[:, None]
+    total: Tensor = torch.logsumexp(values, 0)
+    return total

@@ -1,0 +1,3 @@
+"""Whether a posterior can be believed."""
+
+__all__: list[str] = []

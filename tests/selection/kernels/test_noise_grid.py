@@ -1,0 +1,53 @@
+"""Quadrature over the noise: how many places it needs, and what it gives."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from scipy.special import gammaln, loggamma
+
+from l0bayes.selection import InverseGamma
+from l0bayes.selection.kernels.gram import Gram
+from l0bayes.selection.kernels.noise_grid import _least_squares, _step, noise_rule
+from tests.selection.problems import DOUBLE, problem
+
+
+@pytest.mark.parametrize("alpha", [1.5, 6.0, 51.0, 1e4])
+def test_the_step_has_the_error_that_it_is_said_to_have(alpha: float) -> None:
+    ratio = (loggamma(alpha + 2j * math.pi / _step(alpha)) - loggamma(alpha)).real
+    assert 0.9e-11 < 2.0 * math.exp(ratio) < 1.1e-11
+
+
+@pytest.mark.parametrize("rows", [10, 1000, 100_000, 10_000_000])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_many_rows_need_no_more_places(rows: int, share: float) -> None:
+    r"""Two models, one that explains nothing and one more or less, in closed form: the integral of
+    :math:`e^{-\alpha t - \beta e^{-t}}` is :math:`\Gamma(\alpha)\beta^{-\alpha}`."""
+    given = problem("independent", 40, 6, noise=InverseGamma(2.0, 0.7))
+    gram = Gram.of(given)
+    counts = given.replace(weights=torch.full((40,), rows / 40.0), weights_are_counts=True)
+    gram = Gram(gram.matrix, gram.vector, gram.square, counts)
+    square = float(gram.square)
+    least = _least_squares(gram)
+    assert least < 0.5 * square
+    parts = [(square, 0.0), (square + share * (least - square), -0.3)]
+    asked = []
+
+    def log_evidence(variance: torch.Tensor) -> torch.Tensor:
+        asked.append(float(variance))
+        terms = [c - 0.5 * rows * variance.log() - 0.5 * s / variance for s, c in parts]
+        return torch.logsumexp(torch.stack(terms), 0)
+
+    rule = noise_rule(gram, log_evidence)
+    found = float(torch.logsumexp(rule.log_evidences + rule.log_weights, 0))
+    alpha = 2.0 + 0.5 * rows
+    exact = [
+        c + 2.0 * math.log(0.7) - gammaln(2.0) + gammaln(alpha) - alpha * math.log(0.7 + 0.5 * s)
+        for s, c in parts
+    ]
+    wanted = float(torch.logsumexp(torch.tensor(exact, dtype=DOUBLE), 0))
+    assert abs(found - wanted) < 1e-9 + 1e-14 * abs(wanted) * math.sqrt(rows)
+    assert len(asked) < 130
+    assert len(rule.variances) < 60
