@@ -1,6 +1,7 @@
-# The two commands of the README. Both make a virtual environment in .venv and install into it.
+# The two commands of the README. Both make a virtual environment in .venv and install into it. With another
+# Python: make test PYTHON=python3.12 VENV=.venv312
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 # An unconstrained torch resolves to the build with GPU libraries; constraints.txt names one version.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt

@@ -58,7 +58,8 @@ def diabetes(out: Out = Path("demo-output/diabetes"), seed: Seed = 0) -> None:
     _use_one_thread()
     console = _console()
     console.rule("Diabetes: which of 64 terms matter?")
-    result = run_diabetes(out, seed=seed)
+    with _told():
+        result = run_diabetes(out, seed=seed)
     _print(console, result.summary)
     columns = [name for name in _SHOWN if name in result.table]
     _print_table(console, result.table[columns].head(12), "Posterior inclusion, the 12 most probable terms")
@@ -73,7 +74,8 @@ def digits(out: Out = Path("demo-output/digits"), seed: Seed = 0) -> None:
     _use_one_thread()
     console = _console()
     console.rule("Digits: how small can the network be?")
-    result = run_digits(out, seed=seed)
+    with _told():
+        result = run_digits(out, seed=seed)
     _print(console, result.summary)
     _print_table(console, result.table, "Layers")
     for name, value in result.accuracy.items():
@@ -87,16 +89,15 @@ def table(
     name: Annotated[str | None, typer.Option(help="Weight or gate to show; default all.")] = None,
 ) -> None:
     """Print the gate table of a saved posterior."""
-    import arviz as az
-
     from l0bayes.posterior import gate_table
+    from l0bayes.posterior.netcdf import read_netcdf
 
     with _told():
         if file.is_dir():
             raise IsADirectoryError(f"{str(file)!r} is a folder; its posterior.nc is meant")
         if not file.is_file():
             raise FileNotFoundError(f"there is no file {str(file)!r}")
-        rows = gate_table(az.from_netcdf(str(file)), name)
+        rows = gate_table(read_netcdf(file), name)
     _print_table(_console(), rows, str(file))
 
 

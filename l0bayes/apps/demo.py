@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes import datasets
+from l0bayes.apps.writers import try_writers
 from l0bayes.distributions import Gate, L2Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Fit, fit, hardened_elbo
@@ -73,11 +74,17 @@ def run_diabetes(
 
     Returns:
         A :class:`RegressionResult`.
+
+    Raises:
+        ModuleNotFoundError: If a package that writes one of its files is missing, before anything is fitted.
+        OSError: If the folder cannot be written to, likewise.
     """
     from l0bayes.plots import plot_effects, plot_pips, plot_training
     from l0bayes.plots.style import save_picture
     from l0bayes.posterior import gate_table, to_arviz
+    from l0bayes.posterior.netcdf import write_netcdf
 
+    try_writers(out)
     out.mkdir(parents=True, exist_ok=True)
     data = datasets.diabetes()
     model = SparseRegression(data.names, expected_active=5, slab_scale=0.5)
@@ -87,8 +94,7 @@ def run_diabetes(
     result = fit(model, guide, arguments, steps=steps, restarts=restarts, seed=seed, progress=progress)
     idata = to_arviz(result, seed=seed)
     table = gate_table(idata)
-    files = [out / "posterior.nc"]
-    idata.to_netcdf(str(files[0]))
+    files = [write_netcdf(idata, out / "posterior.nc")]
     files.append(save_picture(plot_pips(table, max_rows=20), out / "pips.png"))
     files.append(save_picture(plot_effects(table, max_rows=15), out / "forest.png"))
     files.append(save_picture(plot_training(result)[0], out / "training.png"))
@@ -117,6 +123,10 @@ def run_digits(out: Path, *, epochs: int = 80, seed: int = 0, progress: bool = T
 
     Returns:
         A :class:`DigitsResult`.
+
+    Raises:
+        ModuleNotFoundError: If a package that writes one of its files is missing, before anything is fitted.
+        OSError: If the folder cannot be written to, likewise.
     """
     from torch.utils.data import DataLoader, TensorDataset
 
@@ -124,6 +134,7 @@ def run_digits(out: Path, *, epochs: int = 80, seed: int = 0, progress: bool = T
     from l0bayes.plots.style import save_picture
     from l0bayes.posterior import predict
 
+    try_writers(out, posterior=False)
     out.mkdir(parents=True, exist_ok=True)
     data = datasets.digits(seed)
     torch.manual_seed(seed)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.estimators.findings import Draws, Findings
+from l0bayes.posterior.arviz_data import wrap_groups
 
 __all__ = ["inference_data"]
 
@@ -74,7 +75,7 @@ def inference_data(findings: Findings, y: Tensor, attributes: dict[str, Any]) ->
             attributes,
         ),
     }
-    return _wrap(groups, attributes)
+    return wrap_groups(groups, attributes)
 
 
 def _shape(draws: Draws) -> tuple[int, int]:
@@ -84,16 +85,3 @@ def _shape(draws: Draws) -> tuple[int, int]:
         return len(counts), int(counts[0])
     chains = min(_FEWEST_CHAINS, len(counts))
     return chains, len(draws.chains) // chains
-
-
-def _wrap(groups: dict[str, Any], attributes: dict[str, Any]) -> Any:
-    import arviz as az
-
-    if int(az.__version__.split(".")[0]) < 1:
-        data: Any = az.InferenceData
-        return data(attrs=attributes, **groups)
-    import xarray as xr
-
-    tree = xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
-    tree.attrs.update(attributes)
-    return tree

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ACCENT", "COLOURS", "GROUP", "IN", "INK", "OUT", "colour_cycle", "save_picture"]
+from l0bayes.posterior.whole_files import missing_package, write_whole
+
+__all__ = ["ACCENT", "COLOURS", "GROUP", "IN", "INK", "OUT", "colour_cycle", "save_picture", "try_pictures"]
 
 IN, OUT, INK, ACCENT, GROUP = "#1f5f8b", "#b9c4cc", "#333333", "#c2573f", "#5d6b74"
 """What is included, what is not, lines and text, what stands out, and groups of columns."""
@@ -24,7 +27,7 @@ def colour_cycle(count: int) -> list[str]:
 
 
 def save_picture(axes: Any, path: Path) -> Path:
-    """Write a picture to a file and close it.
+    """Write a picture to a file, which is there when it is whole, and close the picture.
 
     Args:
         axes: Axes of its figure.
@@ -35,6 +38,42 @@ def save_picture(axes: Any, path: Path) -> Path:
     """
     import matplotlib.pyplot as plt
 
-    axes.figure.savefig(path, dpi=130, bbox_inches="tight")
-    plt.close(axes.figure)
-    return path
+    try:
+        return write_whole(path, lambda part: axes.figure.savefig(part, dpi=130, bbox_inches="tight"))
+    finally:
+        plt.close(axes.figure)
+
+
+def try_pictures(folder: Path) -> None:
+    """Draw a tiny picture into a folder, read it back, and take it away again.
+
+    Args:
+        folder: The folder, which must be there.
+
+    Raises:
+        ModuleNotFoundError: If Matplotlib, or Pillow that writes for it, is missing; says how to install it.
+        OSError: If the folder cannot be written to, or Matplotlib cannot draw here.
+    """
+    try:
+        import matplotlib.image as image
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise missing_package("a picture (PNG)", "matplotlib", error) from None
+    with tempfile.TemporaryDirectory(prefix=".tried-", dir=folder) as inside:
+        try:
+            figure, axes = plt.subplots(figsize=(1.0, 1.0))
+            try:
+                axes.text(0.5, 0.5, "½")
+                file = Path(inside) / "picture.png"
+                write_whole(file, lambda part: figure.savefig(part, dpi=20))
+            finally:
+                plt.close(figure)
+            drawn = image.imread(file).shape
+        except OSError:
+            raise
+        except Exception as error:
+            raise OSError(
+                f"Matplotlib cannot draw a picture here: {type(error).__name__}: {error}"
+            ) from error
+    if drawn[:2] != (20, 20):
+        raise OSError(f"Matplotlib drew a picture of 20 by 20 points that comes back as {drawn[:2]}")

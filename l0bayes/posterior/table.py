@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from l0bayes.infer.loop.fit_result import Fit
+from l0bayes.posterior.arviz_data import group_of
 from l0bayes.posterior.to_arviz import to_arviz
 
 if TYPE_CHECKING:
@@ -114,11 +115,9 @@ def _frame_of_selection(
 
 def _dataset(posterior: Any, group: str) -> xr.Dataset:
     try:
-        found = posterior[group]
+        return group_of(posterior, group)
     except KeyError:
         raise ValueError(_NOT_OURS.format(group)) from None
-    dataset: xr.Dataset = found.to_dataset() if hasattr(found, "to_dataset") else found
-    return dataset
 
 
 def _choose(

@@ -18,6 +18,7 @@ from l0bayes.infer.loop.fit_result import Fit, Restart
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.posterior.arviz_data import wrap_groups
 from l0bayes.sites import slab_record
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def to_arviz(
     attributes = _attributes(fit, seed, left_out)
     for dataset in groups.values():
         dataset.attrs.update(attributes)
-    return _wrap({name: ds for name, ds in groups.items() if ds.data_vars}, attributes)
+    return wrap_groups({name: ds for name, ds in groups.items() if ds.data_vars}, attributes)
 
 
 def _arguments(fit: Fit, data: Any) -> tuple[Any, ...]:
@@ -297,16 +298,3 @@ def _attributes(fit: Fit, seed: int, left_out: list[str]) -> dict[str, Any]:
         "config": json.dumps(fit.config),
         "left_out": json.dumps(left_out),
     }
-
-
-def _wrap(groups: dict[str, xr.Dataset], attributes: dict[str, Any]) -> Any:
-    import arviz as az
-
-    if int(az.__version__.split(".")[0]) < 1:
-        inference_data: Any = az.InferenceData
-        return inference_data(attrs=attributes, **groups)
-    import xarray as xr
-
-    tree = xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
-    tree.attrs.update(attributes)
-    return tree

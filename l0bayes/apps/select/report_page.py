@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l0bayes.apps.select.report_pictures import PICTURES
+from l0bayes.posterior.whole_files import missing_package
 
 if TYPE_CHECKING:
     import pandas as pd
+    from jinja2 import Template
 
-__all__ = ["render_page"]
+__all__ = ["page_template", "render_page"]
 
 _MOST_ROWS = 100
 
@@ -28,20 +30,7 @@ def render_page(summary: pd.DataFrame, models: pd.DataFrame, images: Sequence[Pa
         images: PNG files to embed, of those in :data:`PICTURES`.
         **facts: What else the template asks for.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "number": _number,
-        "share": _share,
-        "probability": _probability,
-        "set_number": _set_number,
-    }
-    template = environment.from_string(
-        (files("l0bayes.apps.select") / "report.html.jinja").read_text("utf-8")
-    )
+    template = page_template()
     rows = [{"name": str(name), **row} for name, row in summary.head(_MOST_ROWS).to_dict("index").items()]
     return template.render(
         rows=rows,
@@ -55,6 +44,29 @@ def render_page(summary: pd.DataFrame, models: pd.DataFrame, images: Sequence[Pa
         ],
         **facts,
     )
+
+
+def page_template() -> Template:
+    """The template of the page, compiled.
+
+    Raises:
+        ModuleNotFoundError: If Jinja is missing; says how to install it.
+    """
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as error:
+        raise missing_package("report.html", "jinja2", error) from None
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "number": _number,
+        "share": _share,
+        "probability": _probability,
+        "set_number": _set_number,
+    }
+    return environment.from_string((files("l0bayes.apps.select") / "report.html.jinja").read_text("utf-8"))
 
 
 def _data_uri(image: Path) -> str:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l0bayes.apps.select.formulas import FormulaData, apply_formula
-from l0bayes.apps.select.report_page import render_page
+from l0bayes.apps.select.report_page import page_template, render_page
 from l0bayes.apps.select.report_pictures import PICTURES, pictures
 from l0bayes.apps.select.report_words import advice_on, describe_model, describe_sets, engine_in_words
-from l0bayes.apps.select.report_writing import folder_for, staged, write_whole
 from l0bayes.apps.select.select_settings import SelectSettings
 from l0bayes.apps.select.table_files import read_table
+from l0bayes.apps.writers import try_writers
+from l0bayes.posterior.netcdf import write_netcdf
+from l0bayes.posterior.whole_files import folder_for, staged, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +129,8 @@ def select(
         FileNotFoundError: If there is no such table.
         IsADirectoryError: If it is a folder.
         FileExistsError: If the folder is not empty and ``force`` is not given.
-        ModuleNotFoundError: If the file needs the extra ``tables``.
+        ModuleNotFoundError: If the file needs the extra ``tables``, or a package that writes is missing.
+        OSError: If the folder cannot be written to.
         ValueError: If the table, the formula, or a setting will not do.
         Stopped: At an interruption while files are written, with those that are left.
     """
@@ -141,7 +144,9 @@ def select(
     tell(f"Reading {path}")
     data = apply_formula(read_table(path), formula, settings.family, drop_missing=drop_missing)
     estimator = _estimator(settings, data)
+    page_template()
     with folder_for(out):
+        try_writers(out)
         rows, gates = len(data.x), len(data.gates)
         tell(f"Fitting {gates} {'variable' if gates == 1 else 'variables'} to {rows} rows")
         started = time.perf_counter()
@@ -190,7 +195,7 @@ def _write(
         return write_whole(folder / name, write)
 
     keep("summary.csv", found.summary.to_csv)
-    keep("posterior.nc", lambda file: fit.inference_data_.to_netcdf(str(file)))
+    keep("posterior.nc", partial(write_netcdf, fit.inference_data_))
     images = []
     spread = found.data.x.std(ddof=0)
     for name, draw in pictures(found.summary, fit.posterior_, found.data.gates, spread):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from l0bayes import datasets
@@ -15,7 +17,7 @@ from l0bayes import datasets
 if TYPE_CHECKING:
     from l0bayes.datasets import Split
 
-__all__ = ["ARCHITECTURES", "DATASETS", "build_network", "load_data"]
+__all__ = ["ARCHITECTURES", "DATASETS", "IMAGES", "build_network", "check_choice", "load_data"]
 
 Builder = Callable[[tuple[int, ...], int, tuple[float, float]], nn.Module]
 
@@ -78,6 +80,11 @@ DATASETS: dict[str, Callable[..., Split]] = {
     "digits": datasets.digits,
 }
 
+IMAGES: dict[str, tuple[int, ...]] = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "digits": (64,)}
+"""Shape of one image of a data set, so that a network can be tried before its data are read."""
+
+_CLASSES = 10
+
 
 def build_network(
     name: str, images: tuple[int, ...], classes: int, dropout: float = 0.0, input_dropout: float = 0.0
@@ -94,12 +101,29 @@ def build_network(
     Raises:
         ValueError: If the name is unknown, or the network does not read such images.
     """
-    rates = (dropout, input_dropout)
-    wide = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
-    if wide:
-        return _wide_resnet(int(wide[1]), int(wide[2]))(images, classes, rates)
-    builder: Builder = _lookup(name, ARCHITECTURES, "net", " or wrn-d-k, such as wrn-28-10")
-    return builder(images, classes, rates)
+    return _builder(name)(images, classes, (dropout, input_dropout))
+
+
+def check_choice(
+    net: str, data: str, folder: str | Path | None, dropout: float = 0.0, input_dropout: float = 0.0
+) -> None:
+    """Refuse what can be refused before data are read: names, and a network that does not read such images.
+
+    Args:
+        net: Name of the network.
+        data: Name of the data set.
+        folder: Where its files are, if not where they are looked for.
+        dropout: Dropout of hidden units.
+        input_dropout: Dropout of inputs.
+
+    Raises:
+        ValueError: As :func:`build_network` and :func:`load_data` do.
+    """
+    _loader(data, folder)
+    build = _builder(net)
+    if data in IMAGES:  # of others, added by name, the shape is known when they are read
+        with torch.device("meta"):
+            build(IMAGES[data], _CLASSES, (dropout, input_dropout))
 
 
 def load_data(name: str, folder: str | Path | None = None) -> Split:
@@ -113,12 +137,24 @@ def load_data(name: str, folder: str | Path | None = None) -> Split:
         ValueError: If the name is unknown, or the data set needs no folder.
         FileNotFoundError: If the files are not there; the error says how to get them.
     """
+    return _loader(name, folder)()
+
+
+def _builder(name: str) -> Builder:
+    wide = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
+    if wide:
+        return _wide_resnet(int(wide[1]), int(wide[2]))
+    builder: Builder = _lookup(name, ARCHITECTURES, "net", " or wrn-d-k, such as wrn-28-10")
+    return builder
+
+
+def _loader(name: str, folder: str | Path | None) -> Callable[[], Split]:
     loader: Callable[..., Split] = _lookup(name, DATASETS, "data", "")
     if folder is None:
-        return loader()
+        return loader
     if name == "digits":
         raise ValueError("data 'digits' comes with scikit-learn and takes no folder")
-    return loader(folder)
+    return partial(loader, folder)
 
 
 def _lookup(name: str, known: dict[str, Any], what: str, more: str) -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from l0bayes.guides import FAMILIES, Estimator
+from l0bayes.infer import Target
 
 __all__ = ["RunConfig"]
 
@@ -119,6 +120,8 @@ class RunConfig:
             raise ValueError(f"slab must be one of {', '.join(get_args(SlabChoice))}; got {self.slab!r}")
         if self.penalty is not None and self.inclusion is not None:
             raise ValueError("give penalty or inclusion, not both")
+        if self.target is not None:
+            replace(Target.parse(self.target), ramp=self.target_ramp)
 
     @property
     def family_options(self) -> dict[str, Any]:

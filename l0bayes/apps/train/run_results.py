@@ -126,10 +126,11 @@ def _architecture(layers: Any) -> str:
 def _save_posterior(fit: Fit, data: Split, out: Path, seed: int) -> None:
     """Gates alone: weights by the hundred thousand are in ``guide.pt``."""
     from l0bayes.posterior import to_arviz
+    from l0bayes.posterior.netcdf import write_netcdf
 
     gates = [name for name, law in fit.guide.gates().items() if law.batch_shape.numel() <= 20_000]
     work = _POSTERIOR_DRAWS * fit.model.cost.dense["macs"]
     count = int(min(_POSTERIOR_ROWS, max(10.0, _WORK / work)))
     rows = (data.valid_x[:count], data.valid_y[:count])
     inference = to_arviz(fit, rows, num_draws=_POSTERIOR_DRAWS, seed=seed, var_names=gates, chunk_size=10)
-    inference.to_netcdf(str(out / "posterior.nc"))
+    write_netcdf(inference, out / "posterior.nc")

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pyro.distributions as dist
 import torch
 
-from l0bayes.apps.train.architectures import build_network, load_data
+from l0bayes.apps.train.architectures import build_network, check_choice, load_data
 from l0bayes.apps.train.run_config import RunConfig
 from l0bayes.apps.train.run_folder import load_run
 from l0bayes.apps.train.run_results import collect, judge
+from l0bayes.apps.writers import try_writers
 from l0bayes.datasets import Shifts
 from l0bayes.distributions import Gate, L0Penalty, L2Penalty
 from l0bayes.guides import AutoGateGuide, gate_guide
@@ -101,11 +102,15 @@ def train_network(
     Raises:
         FileExistsError: If the folder is not empty and neither ``resume`` nor ``force`` is given.
         FileNotFoundError: If there is nothing to resume, or the data are missing.
+        ModuleNotFoundError: If a package that writes one of the files is missing.
+        OSError: If the folder cannot be written to.
         ValueError: If settings do not fit one another, the target cannot be reached, or ``resume`` has
             other settings.
     """
     out = Path(out)
     _check_folder(out, config, resume, force)
+    check_choice(config.net, config.data, config.data_folder, config.dropout, config.input_dropout)
+    try_writers(out)
     started = time.perf_counter()
     data = run_data(config)
     model, guide = assemble(config, data)

@@ -58,6 +58,12 @@ def test_a_folder_in_use_is_refused(trained):
         ([], "net is missing"),
         (["lenet"], "net must be one of"),
         (["lenet-300-100", "--data", "minst"], "did you mean 'mnist'"),
+        (["wrn-11-1"], "depth must be 6n + 4"),
+        (["lenet-5-caffe", "--data", "cifar10"], "reads images of shape (1, 28, 28)"),
+        (["vit-small", "--dropout", "0.5"], "dropout is for the LeNets"),
+        (["lenet-300-100", "--dropout", "1"], "dropout must lie in [0, 1)"),
+        (["lenet-300-100", "--data", "digits", "--data-folder", "."], "takes no folder"),
+        (["lenet-300-100", "--target", "macs"], "target must be 'kind:share'"),
         ([*SETTINGS, "--gates", "{fc1}"], "gates is no JSON"),
         ([*SETTINGS, "--gates", '{"fc9": "input"}'], "near matches"),
         ([*SETTINGS, "--target", "macs"], "target must be 'kind:share'"),
@@ -65,7 +71,8 @@ def test_a_folder_in_use_is_refused(trained):
         ([*SETTINGS, "--lr", "0"], "lr must be positive"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_line(arguments, message, tmp_path):
+def test_what_is_wrong_is_told_in_a_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("L0BAYES_DATA", str(tmp_path))  # also where no data but scikit-learn's are at hand
     result = run("train", *arguments, "--out", tmp_path / "run")
     assert result.exit_code == 2
     assert message in result.output

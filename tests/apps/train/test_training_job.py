@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from l0bayes.apps.train import RunConfig, build_network, load_run, train_network
-from l0bayes.apps.train.architectures import load_data
+from l0bayes.apps.train.architectures import DATASETS, IMAGES, check_choice, load_data
 from l0bayes.network import count_macs
 
 SMALL = RunConfig(
@@ -177,6 +177,23 @@ def test_unknown_names_come_with_a_near_one():
         build_network("lenet-5-cafe", (1, 28, 28), 10)
     with pytest.raises(ValueError, match="did you mean 'mnist'"):
         load_data("minst")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_images_are_as_large_as_is_said(name):
+    try:
+        data = load_data(name)
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
+    assert tuple(data.test_x.shape[1:]) == IMAGES[name]
+    assert int(data.test_y.max()) + 1 == 10
+
+
+def test_a_dataset_that_was_added_is_checked_when_it_is_read(monkeypatch):
+    monkeypatch.setitem(DATASETS, "letters", lambda: None)
+    check_choice("lenet-5-caffe", "letters", None)
+    with pytest.raises(ValueError, match="net must be one of"):
+        check_choice("lenet", "letters", None)
 
 
 def test_networks_say_which_images_they_read():

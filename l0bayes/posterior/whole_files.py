@@ -1,4 +1,4 @@
-r"""Files that are whole or not there."""
+r"""Files that are whole or not there, and what is said where a package that writes them is missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Stopped", "folder_for", "staged", "write_whole"]
+__all__ = ["Stopped", "folder_for", "missing_package", "staged", "write_whole"]
+
+
+# Where pip knows a package by another name.
+_DISTRIBUTIONS = {"PIL": "pillow"}
 
 
 class Stopped(KeyboardInterrupt):
@@ -95,3 +99,21 @@ def staged(out: Path, names: Sequence[str]) -> Iterator[Path]:
         raise Stopped(move()) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def missing_package(what: str, package: str, error: ImportError) -> ModuleNotFoundError:
+    """The error to raise where a package that writes a kind of file cannot be imported.
+
+    Args:
+        what: What cannot be written or read.
+        package: The package that was imported, by the name that pip knows.
+        error: What its import raised: it, or a package that it needs itself, is missing or broken.
+    """
+    missing = error.name or "."
+    if isinstance(error, ModuleNotFoundError) and "." not in missing:
+        missing = _DISTRIBUTIONS.get(missing, missing)
+        return ModuleNotFoundError(f"{what} needs {missing}, which is not installed: pip install {missing}")
+    return ModuleNotFoundError(
+        f"{what} needs {package}, which cannot be imported ({error}): "
+        f"pip install --upgrade --force-reinstall {package}"
+    )

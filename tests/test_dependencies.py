@@ -1,0 +1,73 @@
+"""Whatever is imported is declared: an environment that pip made from pyproject.toml alone is complete."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from l0bayes.posterior.netcdf import PACKAGES
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+OURS = {"l0bayes", "models", "guides", "tests", "benchmarks"}
+
+
+def normalised(name: str) -> str:
+    """As the index compares names of distributions."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared(*groups: list[str]) -> set[str]:
+    return {normalised(re.match(r"[\w.-]+", line)[0]) for group in groups for line in group}  # type: ignore[index]
+
+
+def imported(*folders: str) -> dict[str, str]:
+    """Top-level packages that files import, anywhere in them, with one file that does."""
+    found: dict[str, str] = {}
+    for path in (path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            for name in names:
+                found.setdefault(name.split(".")[0], str(path.relative_to(ROOT)))
+    ours = OURS | {path.stem for folder in folders for path in (ROOT / folder).glob("*.py")}
+    return {name: path for name, path in found.items() if name not in ours | sys.stdlib_module_names}
+
+
+def undeclared(packages: dict[str, str], allowed: set[str]) -> dict[str, str]:
+    distributions = packages_distributions()
+    return {
+        name: path
+        for name, path in packages.items()
+        if not allowed & {normalised(one) for one in distributions.get(name, [name])}
+    }
+
+
+def test_every_import_of_the_package_is_a_dependency() -> None:
+    """The optional extra of tables counts: what imports it says what to install where it is missing."""
+    allowed = declared(PROJECT["dependencies"], EXTRAS["tables"])
+    assert undeclared(imported("l0bayes", "models", "guides"), allowed) == {}
+
+
+def test_what_xarray_asks_for_by_name_is_a_dependency() -> None:
+    assert {normalised(name) for name in PACKAGES} <= declared(PROJECT["dependencies"])
+
+
+@pytest.mark.parametrize(("folder", "extras"), [("tests", ["test"]), ("docs", ["docs", "test"])])
+def test_every_import_beside_the_package_is_in_its_extra(folder: str, extras: list[str]) -> None:
+    allowed = declared(PROJECT["dependencies"], *(EXTRAS[name] for name in extras))
+    assert undeclared(imported(folder), allowed) == {}
+
+
+def test_an_import_in_a_function_is_found() -> None:
+    found = imported("l0bayes")
+    assert {"jinja2", "sklearn", "PIL"} <= set(found)
+    assert undeclared({"sklearn": "here.py", "PIL": "there.py"}, {"scikit-learn"}) == {"PIL": "there.py"}
