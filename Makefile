@@ -6,13 +6,28 @@ BIN := $(VENV)/bin
 # An unconstrained torch resolves to the build with GPU libraries; constraints.txt names one version.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types docs clean
+.PHONY: demo test test-quick test-data coverage lint types docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/l0bayes demo
 
+# One process a core; the tensors are tiny, so that more threads would only wait for one another.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+PARALLEL := --numprocesses auto --dist worksteal
+
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(PYTEST) $(PARALLEL)
+
+# Without the slow tests: about a quarter of the time.
+test-quick: $(VENV)/.installed-test
+	$(PYTEST) $(PARALLEL) -m "not slow"
+
+# Only what needs the data sets that are not in the repository.
+test-data: $(VENV)/.installed-test
+	$(PYTEST) -m data
+
+coverage: $(VENV)/.installed-test
+	$(PYTEST) $(PARALLEL) --cov --cov-report term:skip-covered
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from l0bayes.plots.style import ACCENT, IN, INK, OUT
+from l0bayes.plots.variable_rows import halo, label_rows, rows_title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +36,6 @@ def plot_pips(table: pd.DataFrame, *, max_rows: int = 30, ax: Axes | None = None
     Raises:
         ValueError: If the table is empty or no gate table.
     """
-    from matplotlib.patheffects import withStroke
-
     shown, ax = _rows(table, max_rows, ax)
     rows = np.arange(len(shown))
     colours = [IN if inside else OUT for inside in shown["in_median_model"]]
@@ -49,18 +48,14 @@ def plot_pips(table: pd.DataFrame, *, max_rows: int = 30, ax: Axes | None = None
             color=INK,
             lw=1.2,
             label="range over restarts",
-            path_effects=[withStroke(linewidth=3.0, foreground="white")],
+            path_effects=halo(),
         )
     ax.scatter(shown["prior"], rows, marker="|", s=60, color=ACCENT, zorder=3, label="prior")
     ax.axvline(0.5, color=INK, lw=0.8, ls="--", label="median model")
-    ax.set_yticks(rows, [str(label) for label in shown.index])
-    ax.set_ylim(len(shown) - 0.4, -0.6)
+    label_rows(ax, shown)
     ax.set_xlim(0.0, 1.0)
     ax.set_xlabel("posterior inclusion probability")
-    title = (
-        "Inclusion" if len(shown) == len(table) else f"Inclusion: {len(shown)} most probable of {len(table)}"
-    )
-    ax.set_title(title)
+    ax.set_title(rows_title("Inclusion", shown, table))
     ax.legend(loc="lower right", frameon=False)
     return ax
 
@@ -97,8 +92,7 @@ def plot_effects(table: pd.DataFrame, *, max_rows: int = 20, ax: Axes | None = N
         edgecolors=ACCENT,
         label="mean if open",
     )
-    ax.set_yticks(rows, [str(label) for label in shown.index])
-    ax.set_ylim(len(shown) - 0.4, -0.6)
+    label_rows(ax, shown)
     ax.set_xlabel("effective weight")
     ax.set_title("Effects")
     ax.legend(loc="lower right", frameon=False, fontsize="small")

@@ -2,12 +2,19 @@ r"""Pictures of a table of variables: inclusion, effects where they are not zero
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from l0bayes.plots.style import ACCENT, IN, INK, OUT
+from l0bayes.plots.variable_rows import (
+    halo,
+    label_rows,
+    legend_below,
+    refuse_no_count,
+    rows_title,
+    shorten,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,13 +49,13 @@ def plot_inclusion(summary: pd.DataFrame, *, max_rows: int = 30, ax: Axes | None
     ax.barh(rows, pip, color=[IN if value > 0.5 else OUT for value in pip], height=0.72)
     if "pip_mcse" in shown and (error := 2.0 * shown["pip_mcse"].fillna(0.0).to_numpy(float)).max() > 0.0:
         ends = np.clip(pip - error, 0.0, 1.0), np.clip(pip + error, 0.0, 1.0)
-        ax.hlines(rows, *ends, color=INK, lw=1.2, label="± 2 Monte Carlo errors", path_effects=_halo())
+        ax.hlines(rows, *ends, color=INK, lw=1.2, label="± 2 Monte Carlo errors", path_effects=halo())
     if "prior" in shown:
         ax.scatter(shown["prior"], rows, marker="|", s=60, color=ACCENT, zorder=3, label="prior")
     ax.axvline(0.5, color=INK, lw=0.8, ls="--", label="½: the median model")
-    _label_rows(ax, shown)
+    label_rows(ax, shown)
     ax.set_xlim(0.0, 1.0)
-    ax.set(xlabel="posterior inclusion probability", title=_title("Inclusion", shown, gates))
+    ax.set(xlabel="posterior inclusion probability", title=rows_title("Inclusion", shown, gates))
     legend_below(ax)
     return ax
 
@@ -126,9 +133,9 @@ def plot_conditional_effects(
         color=INK,
     )
     ax.plot([], [], color=IN, marker="o", lw=2.0, ms=5, label="mean and interval, if not 0")
-    _label_rows(ax, shown)
+    label_rows(ax, shown)
     what = "effect" if scale is None else "effect of one standard deviation"
-    ax.set(xlabel=f"{what}, given that it is not 0", title=_title("Effects", shown, summary))
+    ax.set(xlabel=f"{what}, given that it is not 0", title=rows_title("Effects", shown, summary))
     legend_below(ax)
     return ax
 
@@ -252,70 +259,5 @@ def _of_rows(scale: Any, rows: pd.Index[Any]) -> Any:
     return scale[rows].to_numpy(float)
 
 
-def refuse_no_count(**numbers: Any) -> None:
-    """Refuse what is no whole number of at least 1.
-
-    Args:
-        **numbers: Values by the name of their argument.
-
-    Raises:
-        ValueError: By argument.
-    """
-    for name, value in numbers.items():
-        if not isinstance(value, Integral):
-            raise ValueError(f"{name} must be a whole number, got {value!r}")
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value!r}")
-
-
-def _label_rows(ax: Axes, shown: pd.DataFrame) -> None:
-    ax.set_yticks(np.arange(len(shown)), [shorten(str(label)) for label in shown.index])
-    ax.set_ylim(len(shown) - 0.4, -0.6)
-
-
-def shorten(name: str, length: int = 32) -> str:
-    """A name short enough for an axis, in which no part is a formula.
-
-    Args:
-        name: The name.
-        length: Most letters.
-    """
-    short = name if len(name) <= length else f"{name[: length // 2]}…{name[-(length // 2 - 1) :]}"
-    return short.replace("$", r"\$")  # what stands between two of them Matplotlib would typeset
-
-
-def _title(word: str, shown: pd.DataFrame, table: pd.DataFrame) -> str:
-    return word if len(shown) == len(table) else f"{word}: {len(shown)} most probable of {len(table)}"
-
-
-def legend_below(ax: Axes) -> None:
-    """A legend under the axes, where no bar can lie beneath it.
-
-    Args:
-        ax: The axes.
-    """
-    ax.legend(
-        loc="upper right",
-        bbox_to_anchor=(1.0, 0.0),
-        bbox_transform=_below(ax),
-        ncols=3,
-        columnspacing=1.2,
-        frameon=False,
-        fontsize="small",
-    )
-
-
 def _small(number: float) -> str:
     return f"{number:.2g}" if number >= 0.01 else "under 0.01"
-
-
-def _below(ax: Axes) -> Any:
-    from matplotlib.transforms import ScaledTranslation
-
-    return ax.transAxes + ScaledTranslation(0.0, -0.45, ax.figure.dpi_scale_trans)
-
-
-def _halo() -> list[Any]:
-    from matplotlib.patheffects import withStroke
-
-    return [withStroke(linewidth=3.0, foreground="white")]

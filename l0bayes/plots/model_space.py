@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from l0bayes.plots.inclusion import legend_below, refuse_no_count, shorten
 from l0bayes.plots.style import ACCENT, GROUP, IN, INK
+from l0bayes.plots.variable_rows import legend_below, refuse_no_count, shorten
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.summaries.top_models import top_models
 

@@ -140,6 +140,7 @@ def test_validation_out_of_range(folder, value):
         load(folder, validation=value)
 
 
+@pytest.mark.data
 def test_the_real_cifar10():
     try:
         split = datasets.cifar10()

@@ -207,6 +207,7 @@ def digits_28():
         pytest.skip(f"MNIST is not here: {error}")
 
 
+@pytest.mark.data
 def test_mnist_is_whole(digits_28):
     assert [tuple(x.shape) for x, _ in parts(digits_28)] == [
         (55_000, 1, 28, 28),
@@ -220,6 +221,7 @@ def test_mnist_is_whole(digits_28):
     assert mean == pytest.approx(0.1307, abs=1e-4)
 
 
+@pytest.mark.data
 def test_a_sparse_network_learns_mnist(digits_28):
     x, y = digits_28.train_x[:4000], digits_28.train_y[:4000]
     torch.manual_seed(0)
