@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from torch import nn
 
+from l0bayes import validate
+
 __all__ = ["LeNet5Caffe", "LeNet300100"]
 
 
@@ -49,7 +51,7 @@ class LeNet300100(nn.Sequential):
     ) -> None:
         if not widths or min(widths) < 1:
             raise ValueError(f"widths must hold at least one number of units, each 1 or more, got {widths!r}")
-        _check_positive(inputs=inputs, classes=classes)
+        validate.at_least(1, inputs=inputs, classes=classes)
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         layers.update(_dropout("drop0", input_dropout))
         sizes = [inputs, *widths, classes]
@@ -94,7 +96,7 @@ class LeNet5Caffe(nn.Sequential):
     ) -> None:
         if len(widths) != 3 or min(widths) < 1:
             raise ValueError(f"widths must be three sizes, each 1 or more, got {widths!r}")
-        _check_positive(channels=channels, classes=classes)
+        validate.at_least(1, channels=channels, classes=classes)
         first, second, hidden = widths
         super().__init__(
             OrderedDict[str, nn.Module](
@@ -115,8 +117,7 @@ class LeNet5Caffe(nn.Sequential):
 
 
 def _dropout(name: str, rate: float) -> dict[str, nn.Module]:
-    if not 0.0 <= rate < 1.0:
-        raise ValueError(f"dropout must lie in [0, 1), got {rate!r}")
+    validate.inside("[0, 1)", dropout=rate)
     return {name: nn.Dropout(rate)} if rate else {}
 
 
@@ -126,9 +127,3 @@ def _he_start(net: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             assert module.bias is not None
             nn.init.zeros_(module.bias)
-
-
-def _check_positive(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size!r}")

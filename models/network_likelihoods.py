@@ -9,6 +9,8 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from l0bayes import validate
+
 __all__ = ["Likelihood", "LikelihoodName", "Observation"]
 
 LikelihoodName = Literal["categorical", "bernoulli", "gaussian", "poisson"]
@@ -39,11 +41,8 @@ class Observation(nn.Module):
 
     def __init__(self, likelihood: Likelihood, noise_scale: float | Literal["learned"] = 1.0) -> None:
         super().__init__()
-        if not callable(likelihood) and likelihood not in get_args(LikelihoodName):
-            raise ValueError(
-                f"likelihood must be one of {', '.join(get_args(LikelihoodName))} or a function; "
-                f"got {likelihood!r}"
-            )
+        if not callable(likelihood):
+            validate.one_of(get_args(LikelihoodName), " or a function", likelihood=likelihood)
         if isinstance(noise_scale, str):
             if noise_scale != "learned":
                 raise ValueError(f"noise_scale must be positive or 'learned', got {noise_scale!r}")

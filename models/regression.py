@@ -13,6 +13,7 @@ from pyro import poutine
 from pyro.poutine.util import is_validation_enabled
 from torch import Tensor
 
+from l0bayes import validate
 from l0bayes.models.regression_likelihoods import (
     Binomial,
     Cox,
@@ -125,13 +126,11 @@ class SparseRegression:
         if len(set(names)) < len(names):
             double = sorted({name for name in names if names.count(name) > 1})
             raise ValueError(f"features must have distinct names, got {double} more than once")
-        _check_choice("family", family, RegressionFamily)
-        _check_choice("slab", slab, SlabPrior)
-        _check_choice("ties", ties, Ties)
-        _check_positive(
-            slab_df=slab_df, slab_scale_prior=slab_scale_prior, noise_scale=noise_scale,
-            intercept_scale=intercept_scale,
-        )  # fmt: skip
+        validate.one_of(get_args(RegressionFamily), family=family)
+        validate.one_of(get_args(SlabPrior), slab=slab)
+        validate.one_of(get_args(Ties), ties=ties)
+        validate.positive(slab_df=slab_df, slab_scale_prior=slab_scale_prior)
+        validate.positive(**validate.given(noise_scale=noise_scale, intercept_scale=intercept_scale))
         _check_learnable(slab_scale=slab_scale, df=df, dispersion=dispersion)
         if isinstance(slab_scale, Tensor) and slab_scale.shape not in ((), (len(names),)):
             raise ValueError(f"slab_scale must have shape ({len(names)},), got {tuple(slab_scale.shape)}")
@@ -145,8 +144,7 @@ class SparseRegression:
         self.response = _likelihood(family, noise_scale, noise_prior, df, dispersion, ties)
         if slab_scaled_by_noise and not self.response.has_noise:
             raise ValueError(f"slab_scaled_by_noise=True needs a family with a noise; {family!r} has none")
-        if num_data is not None and num_data < 1:
-            raise ValueError(f"num_data must be at least 1, got {num_data!r}")
+        validate.at_least(1, **validate.given(num_data=num_data))
         if num_data is not None and family == "cox":
             raise ValueError("num_data: a partial likelihood is one term for all rows, without minibatches")
         self.inclusion = inclusion
@@ -203,7 +201,7 @@ class SparseRegression:
         y = _as_one(y)
         self._check_shapes(x, y, offset, weights, trials)
         if is_validation_enabled():
-            _check_finite(x=x, y=y, offset=offset, weights=weights, trials=trials)
+            validate.all_finite(**validate.given(x=x, y=y, offset=offset, weights=weights, trials=trials))
         inclusion = self.inclusion
         if isinstance(inclusion, tuple):
             inclusion = pyro.sample("inclusion", dist.Beta(float(inclusion[0]), float(inclusion[1])))
@@ -261,11 +259,10 @@ class SparseRegression:
         """
         y = _as_one(y)
         self._check_shapes(x, y, offset, weights, trials)
-        if weights is not None and not bool((weights > 0).all()):
-            raise ValueError(f"weights must be positive, got {weights[~(weights > 0)][0].item()!r}")
+        validate.all_positive(**validate.given(weights=weights))
         if y is not None:
             self.response.check(y, trials)
-        _check_finite(x=x, y=y, offset=offset, weights=weights, trials=trials)
+        validate.all_finite(**validate.given(x=x, y=y, offset=offset, weights=weights, trials=trials))
 
     def _check_shapes(self, x: Tensor, y: Tensor | None, *others: Tensor | None) -> None:
         p = len(self.feature_names)
@@ -274,9 +271,8 @@ class SparseRegression:
         wanted = (len(x), *self.response.columns)
         if y is not None and y.shape != wanted:
             raise ValueError(f"y must have shape {wanted} as x has rows; got {tuple(y.shape)}")
-        for name, value in zip(("offset", "weights", "trials"), others, strict=True):
-            if value is not None and value.shape != wanted[:1]:
-                raise ValueError(f"{name} must have shape ({len(x)},), got {tuple(value.shape)}")
+        named = dict(zip(("offset", "weights", "trials"), others, strict=True))
+        validate.has_shape(wanted[:1], **validate.given(**named))
 
     def _slab_scale(self, one: Tensor, latents: dict[str, Tensor] | None) -> Tensor:
         if isinstance(self.slab_scale, str):
@@ -336,29 +332,6 @@ def _likelihood(
     if family == "poisson":
         return Poisson()
     return Cox(ties) if family == "cox" else NegativeBinomial(dispersion)
-
-
-def _check_finite(**values: Tensor | None) -> None:
-    for name, value in values.items():
-        if value is not None and not bool(value.isfinite().all()):
-            where = tuple((~value.isfinite()).nonzero()[0].tolist())
-            raise ValueError(
-                f"{name} must hold finite numbers; got {value[where].item()!r} in row {where[0]}"
-                + (f", column {where[1]}" if len(where) > 1 else "")
-            )
-
-
-def _check_choice(name: str, value: str, choices: Any) -> None:
-    if value not in get_args(choices):
-        raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}; got {value!r}")
-
-
-def _check_positive(**values: float | None) -> None:
-    for name, value in values.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be positive, got {value!r}")
-        if value == math.inf:
-            raise ValueError(f"{name} must be finite, got {value!r}")
 
 
 def _check_learnable(**values: float | Tensor | str) -> None:

@@ -9,6 +9,8 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
+from l0bayes import validate
+
 __all__ = ["CoxPartialLikelihood", "Ties"]
 
 Ties = Literal["efron", "breslow"]
@@ -46,8 +48,7 @@ class CoxPartialLikelihood(TorchDistribution):
         ties: Ties = "efron",
         validate_args: bool | None = None,
     ) -> None:
-        if ties not in get_args(Ties):
-            raise ValueError(f"ties must be one of {', '.join(get_args(Ties))}; got {ties!r}")
+        validate.one_of(get_args(Ties), ties=ties)
         self.predictor = predictor
         self.weights = weights
         self.ties = ties

@@ -7,6 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from l0bayes import validate
+
 __all__ = ["VisionTransformer"]
 
 
@@ -57,9 +59,7 @@ class VisionTransformer(nn.Module):
         super().__init__()
         sizes = {"image_size": image_size, "patch_size": patch_size, "channels": channels, "dim": dim}
         sizes |= {"depth": depth, "heads": heads, "hidden": hidden, "classes": classes}
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size!r}")
+        validate.at_least(1, **sizes)
         if image_size % patch_size:
             raise ValueError(f"patch_size must divide image_size {image_size}, got {patch_size!r}")
         if dim % heads:

@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from l0bayes import validate
+
 __all__ = ["WideBlock", "WideResNet"]
 
 
@@ -78,9 +80,7 @@ class WideResNet(nn.Module):
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
             raise ValueError(f"depth must be 6n + 4 with n at least 1, such as 10, 16, 28; got {depth!r}")
-        for name, size in {"width": width, "classes": classes, "channels": channels}.items():
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size!r}")
+        validate.at_least(1, width=width, classes=classes, channels=channels)
         blocks = (depth - 4) // 6
         maps = [16, 16 * width, 32 * width, 64 * width]
         self.stem = nn.Conv2d(channels, maps[0], 3, padding=1, bias=False)

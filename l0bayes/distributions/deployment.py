@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from l0bayes import validate
 from l0bayes.distributions.gate_law import GateLaw
 
 __all__ = ["DeploymentRule", "deployed_gates"]
@@ -41,8 +42,7 @@ def deployed_gates(law: GateLaw, rule: DeploymentRule = "median") -> Tensor:
     Raises:
         ValueError: If the rule is unknown.
     """
-    if rule not in get_args(DeploymentRule):
-        raise ValueError(f"rule must be one of {', '.join(get_args(DeploymentRule))}; got {rule!r}")
+    validate.one_of(get_args(DeploymentRule), rule=rule)
     if rule == "mean":
         return law.mean
     if rule == "top_k":

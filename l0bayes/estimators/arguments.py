@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from l0bayes import validate
 from l0bayes.models.terms import column_groups, term_names
 from l0bayes.selection.engines.choose_engine import Engine
 from l0bayes.selection.kernels.relaxations import RELAXATIONS
@@ -33,10 +34,8 @@ def check_choices(engine: Any, guide: Any, restarts: Any) -> None:
     Raises:
         ValueError: By argument.
     """
-    if engine not in get_args(Engine):
-        raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}; got {engine!r}")
-    if guide not in RELAXATIONS:
-        raise ValueError(f"guide must be one of {', '.join(RELAXATIONS)}; got {guide!r}")
+    validate.one_of(get_args(Engine), engine=engine)
+    validate.one_of(RELAXATIONS, guide=guide)
     if not isinstance(restarts, Integral) or isinstance(restarts, bool) or restarts < 1:
         raise ValueError(f"restarts must be a whole number of at least 1, got {restarts!r}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from l0bayes import validate
 from l0bayes.gradients.candidates import Candidate, all_candidates, draws_of
 from l0bayes.gradients.estimates import GateEstimate, Reference, draw_moments, judge
 from l0bayes.gradients.exact_gradient import exact_gradient
@@ -113,13 +114,11 @@ class GradientReport:
         Raises:
             ValueError: If there is no such candidate, or ``level`` is outside (0, 1).
         """
-        if not 0.0 < level < 1.0:
-            raise ValueError(f"level must lie strictly between 0 and 1, got {level!r}")
+        validate.inside("(0, 1)", level=level)
         return self._estimate(candidate).intervals(level, len(self.gates) if simultaneous else 1)
 
     def _estimate(self, candidate: str) -> GateEstimate:
-        if candidate not in self.estimates:
-            raise ValueError(f"candidate must be one of {', '.join(self.estimates)}; got {candidate!r}")
+        validate.one_of(self.estimates, candidate=candidate)
         return self.estimates[candidate]
 
     def __str__(self) -> str:
@@ -208,14 +207,9 @@ def gradient_report(
     """
     if not hasattr(guide, "harden"):
         raise TypeError(f"guide must have harden(), as the gate guides do; got {type(guide).__name__}")
-    for name, value, least in (
-        ("num_draws", num_draws, 2),
-        ("reference_draws", reference_draws, 2),
-        ("chunk_size", chunk_size, 1),
-        ("max_enumerated", max_enumerated, 0),
-    ):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value!r}")
+    validate.at_least(2, num_draws=num_draws, reference_draws=reference_draws)
+    validate.at_least(1, chunk_size=chunk_size)
+    validate.at_least(0, max_enumerated=max_enumerated)
     candidates = _candidates(families)
     problem = GateProblem.of(model, guide, data if isinstance(data, tuple) else (data,))
     draws = {name: draws_of(candidate, problem, guide) for name, candidate in candidates.items()}

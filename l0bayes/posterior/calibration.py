@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l0bayes import validate
 from l0bayes.posterior.probabilities import Floats, Integers, as_array, distributions, labelled
 
 if TYPE_CHECKING:
@@ -222,8 +223,7 @@ def auroc(negatives: Any, positives: Any) -> float:
 
 def _bin_sums(p: Floats, y: Integers, bins: int) -> tuple[Integers, Floats, Floats]:
     """Rows of each bin, the sum of their confidences, and how many of them are right."""
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins!r}")
+    validate.at_least(1, bins=bins)
     confidence, right = p.max(-1), p.argmax(-1) == y
     # "left" puts a confidence that is an edge into the bin below, as the formula does.
     index = np.searchsorted(np.linspace(0.0, 1.0, bins + 1)[1:-1], confidence, "left")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from l0bayes import validate
 from l0bayes.distributions import DeploymentRule
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.loop.fit_result import Fit
@@ -111,11 +112,8 @@ def predict_probabilities(
         scores = prediction_scores(predict_probabilities(fit, x), y)
     """
     model, guide = (fit.model, fit.guide) if isinstance(fit, Fit) else fit
-    if how not in get_args(PredictionKind):
-        raise ValueError(f"how must be one of {', '.join(get_args(PredictionKind))}; got {how!r}")
-    for name, size in {"num_draws": num_draws, "batch_size": batch_size, "chunk_size": chunk_size}.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size!r}")
+    validate.one_of(get_args(PredictionKind), how=how)
+    validate.at_least(1, num_draws=num_draws, batch_size=batch_size, chunk_size=chunk_size)
     if x.dim() < 1 or not len(x):
         raise ValueError(f"x must have at least one row, got shape {tuple(x.shape)}")
     link = _link(model, likelihood)

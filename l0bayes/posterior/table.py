@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from l0bayes import validate
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.posterior.arviz_data import group_of
 from l0bayes.posterior.to_arviz import to_arviz
@@ -62,8 +63,7 @@ def gate_table(
     """
     import pandas as pd
 
-    if not 0.0 < hdi_prob < 1.0:
-        raise ValueError(f"hdi_prob must lie strictly between 0 and 1, got {hdi_prob!r}")
+    validate.inside("(0, 1)", hdi_prob=hdi_prob)
     if isinstance(posterior, Fit):
         posterior = to_arviz(posterior)
     constants, draws = _dataset(posterior, "constant_data"), _dataset(posterior, "posterior")

@@ -11,6 +11,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from l0bayes import validate
 from l0bayes.distributions import Gate, GatePrior, HardConcrete
 from l0bayes.sites.site_records import GateLink, GateSite, SampledGate, SlabSite, broadcasts_to, mark
 
@@ -201,8 +202,7 @@ def _gate_prior(
             "inclusion must be a probability, a tensor, a gate prior (Gate, L0Penalty) or a "
             f"HardConcrete; got {type(inclusion).__name__}"
         )
-    if not 0.0 < inclusion < 1.0:
-        raise ValueError(f"inclusion must lie strictly between 0 and 1, got {inclusion!r}")
+    validate.inside("(0, 1)", inclusion=inclusion)
     return Gate(float(inclusion))
 
 

@@ -2,7 +2,6 @@ r"""Architectures and data sets by the names that the command line uses."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from l0bayes import datasets
+from l0bayes import datasets, validate
 
 if TYPE_CHECKING:
     from l0bayes.datasets import Split
@@ -158,8 +157,5 @@ def _loader(name: str, folder: str | Path | None) -> Callable[[], Split]:
 
 
 def _lookup(name: str, known: dict[str, Any], what: str, more: str) -> Any:
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{what} must be one of {', '.join(known)}{more}; got {name!r}{hint}")
+    validate.one_of(known, more, **{what: name})
     return known[name]

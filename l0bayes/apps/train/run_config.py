@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from l0bayes import validate
 from l0bayes.guides import FAMILIES, Estimator
 from l0bayes.infer import Target
 
@@ -91,33 +92,22 @@ class RunConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("lr", "gate_lr", "temperature", "init_scale"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
-        for name in ("epochs", "batch_size", "train_size"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
-        for name in ("weight_decay", "kl_weight"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}")
-        if not 0 < self.init_active < 1:
-            raise ValueError(f"init_active must lie strictly between 0 and 1, got {self.init_active!r}")
-        if not 0 <= self.decay_from < 1:
-            raise ValueError(f"decay_from must lie in [0, 1), got {self.decay_from!r}")
-        if self.family not in FAMILIES:
-            raise ValueError(f"family must be one of {', '.join(FAMILIES)}; got {self.family!r}")
+        validate.positive(lr=self.lr, gate_lr=self.gate_lr, init_scale=self.init_scale)
+        validate.positive(**validate.given(temperature=self.temperature))
+        validate.at_least(1, epochs=self.epochs, batch_size=self.batch_size)
+        validate.at_least(1, **validate.given(train_size=self.train_size))
+        validate.not_negative(weight_decay=self.weight_decay, kl_weight=self.kl_weight)
+        validate.inside("(0, 1)", init_active=self.init_active)
+        validate.inside("[0, 1)", decay_from=self.decay_from)
+        validate.one_of(FAMILIES, family=self.family)
         if self.temperature is not None and self.family not in _WITH_TEMPERATURE:
             raise ValueError(f"family {self.family!r} has no temperature; got {self.temperature!r}")
         if self.estimator is not None and self.family != "bernoulli":
             raise ValueError(
                 f"estimator is for the family 'bernoulli'; got {self.estimator!r} with {self.family!r}"
             )
-        if self.estimator is not None and self.estimator not in get_args(Estimator):
-            raise ValueError(
-                f"estimator must be one of {', '.join(get_args(Estimator))}; got {self.estimator!r}"
-            )
-        if self.slab not in get_args(SlabChoice):
-            raise ValueError(f"slab must be one of {', '.join(get_args(SlabChoice))}; got {self.slab!r}")
+        validate.one_of(get_args(Estimator), **validate.given(estimator=self.estimator))
+        validate.one_of(get_args(SlabChoice), slab=self.slab)
         if self.penalty is not None and self.inclusion is not None:
             raise ValueError("give penalty or inclusion, not both")
         if self.target is not None:

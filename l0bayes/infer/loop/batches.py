@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from l0bayes import validate
+
 __all__ = ["Minibatches"]
 
 
@@ -60,8 +62,7 @@ class Minibatches:
             raise ValueError(
                 f"batch_size must lie between 1 and the number of examples, {lengths[0]}; got {batch_size!r}"
             )
-        if seed < 0:
-            raise ValueError(f"seed must not be negative, got {seed!r}")
+        validate.not_negative(seed=seed)
         self.tensors = tensors
         self.batch_size = batch_size
         self.seed = seed

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from l0bayes import validate
+
 __all__ = ["EarlyStopping"]
 
 
@@ -32,14 +34,10 @@ class EarlyStopping:
     after: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.patience < 1:
-            raise ValueError(f"patience must be at least 1, got {self.patience!r}")
-        if self.min_rise < 0:
-            raise ValueError(f"min_rise must not be negative, got {self.min_rise!r}")
-        if not 0.0 < self.smoothing <= 1.0:
-            raise ValueError(f"smoothing must lie in (0, 1], got {self.smoothing!r}")
-        if not 0.0 <= self.after <= 1.0:
-            raise ValueError(f"after must lie in [0, 1], got {self.after!r}")
+        validate.at_least(1, patience=self.patience)
+        validate.not_negative(min_rise=self.min_rise)
+        validate.inside("(0, 1]", smoothing=self.smoothing)
+        validate.inside("[0, 1]", after=self.after)
 
     def should_stop(self, elbos: list[float], progresses: list[float]) -> bool:
         """Whether a history of recorded ELBOs, with the progress at each, says to stop."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from l0bayes import validate
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.randomness import private_randomness
 
@@ -74,8 +75,7 @@ class GradientStep:
     """
 
     def __init__(self, objective: BoundELBO, mode: CompileMode = "inductor") -> None:
-        if mode not in get_args(CompileMode):
-            raise ValueError(f"mode must be one of {', '.join(get_args(CompileMode))}; got {mode!r}")
+        validate.one_of(get_args(CompileMode), mode=mode)
         self.objective = objective
         self.mode: CompileMode = mode
         self._module = _WithTerms(objective)

@@ -18,6 +18,7 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 
+from l0bayes import validate
 from l0bayes.distributions import GateLaw, JointGateLaw
 from l0bayes.infer.objectives.binary_gates import binary_sites, terms_with_score
 from l0bayes.infer.objectives.latent_draws import Given
@@ -110,10 +111,8 @@ class MeanFieldELBO(ELBO):
             raise ValueError(
                 "per_example_gates=True does not go with vectorize_particles=True; give one of them"
             )
-        if num_particles < 1:
-            raise ValueError(f"num_particles must be at least 1, got {num_particles!r}")
-        if kl_weight < 0:
-            raise ValueError(f"kl_weight must not be negative, got {kl_weight!r}")
+        validate.at_least(1, num_particles=num_particles)
+        validate.not_negative(kl_weight=kl_weight)
         super().__init__(
             num_particles=num_particles,
             vectorize_particles=vectorize_particles,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from l0bayes import validate
 from l0bayes.distributions.numerics import binary_draws
 
 __all__ = ["GATE_GRADIENT", "RLOO", "DisARM", "GateGradient"]
@@ -104,8 +105,7 @@ class RLOO(GateGradient):
     num_evaluations: int = 2
 
     def __post_init__(self) -> None:
-        if self.num_evaluations < 2:
-            raise ValueError(f"num_evaluations must be at least 2, got {self.num_evaluations!r}")
+        validate.at_least(2, num_evaluations=self.num_evaluations)
 
     def companions(self, logits: Tensor, gates: Tensor) -> list[Tensor]:
         probability = torch.sigmoid(logits).expand_as(gates)

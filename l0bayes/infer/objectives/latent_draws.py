@@ -12,6 +12,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
+from l0bayes import validate
 from l0bayes.infer.randomness import private_randomness
 
 __all__ = ["Given", "draw_latents", "map_draws"]
@@ -56,8 +57,7 @@ def draw_latents(guide: Any, data: tuple[Any, ...], num_draws: int, seed: int) -
     Raises:
         ValueError: If ``num_draws`` is not positive.
     """
-    if num_draws < 1:
-        raise ValueError(f"num_draws must be at least 1, got {num_draws!r}")
+    validate.at_least(1, num_draws=num_draws)
     with private_randomness(seed), poutine.block(), pyro.get_param_store().scope():
         if hasattr(guide, "draw"):
             return {name: value.detach() for name, value in guide.draw(num_draws).items()}

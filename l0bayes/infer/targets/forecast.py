@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributions import Independent
 from torch.optim import Optimizer
 
+from l0bayes import validate
 from l0bayes.distributions import Gate, GateLaw, L0Penalty
 from l0bayes.infer.objectives.gate_parts import gate_guide_of, gate_parameters
 from l0bayes.infer.objectives.score_elbo import elbo_of
@@ -179,16 +180,10 @@ def pruning_forecast(
     Raises:
         ValueError: If an argument is outside its range.
     """
-    if optimizer not in get_args(OptimizerKind):
-        raise ValueError(f"optimizer must be one of {', '.join(get_args(OptimizerKind))}; got {optimizer!r}")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps!r}")
-    if not gate_lr > 0:
-        raise ValueError(f"gate_lr must be positive, got {gate_lr!r}")
-    if not 0.0 <= momentum < 1.0:
-        raise ValueError(f"momentum must lie in [0, 1), got {momentum!r}")
-    if not loss_scale > 0:
-        raise ValueError(f"loss_scale must be positive, got {loss_scale!r}")
+    validate.one_of(get_args(OptimizerKind), optimizer=optimizer)
+    validate.at_least(1, steps=steps)
+    validate.positive(gate_lr=gate_lr, loss_scale=loss_scale)
+    validate.inside("[0, 1)", momentum=momentum)
     schedule = Linear(1.0, 0.01, begin=0.5) if lr_schedule is None else as_schedule(lr_schedule)
     travelled = gate_lr * sum(schedule(step / steps) for step in range(steps))
     sites = {}

@@ -13,6 +13,7 @@ from pyro import poutine
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
+from l0bayes import validate
 from l0bayes.infer.objectives.elbo import BoundELBO, MeanFieldELBO
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.schedules import Schedule
@@ -85,10 +86,8 @@ class Target:
     ramp: float = 0.4
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.share < 1.0:
-            raise ValueError(f"share of target must lie strictly between 0 and 1, got {self.share!r}")
-        if not 0.0 < self.ramp <= 1.0:
-            raise ValueError(f"ramp of target must lie in (0, 1], got {self.ramp!r}")
+        validate.inside("(0, 1)", **{"share of target": self.share})
+        validate.inside("(0, 1]", **{"ramp of target": self.ramp})
 
     @classmethod
     def parse(cls, text: str) -> Target:
