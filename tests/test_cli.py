@@ -3,7 +3,6 @@
 import functools
 import importlib.metadata
 
-import arviz as az
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from typer.testing import CliRunner
 import l0bayes
 from l0bayes.apps import demo
 from l0bayes.cli import app, main
+from tests.arviz_versions import from_groups
 from tests.posterior import fits
 
 mpl.use("Agg")
@@ -132,7 +132,7 @@ def test_a_file_that_is_no_posterior(tmp_path):
 
 def test_a_posterior_that_l0bayes_did_not_write(tmp_path):
     path = tmp_path / "other.nc"
-    az.from_dict(posterior={"mu": np.zeros((1, 10))}).to_netcdf(str(path))
+    from_groups(posterior={"mu": np.zeros((1, 10))}).to_netcdf(str(path))
     assert "error: posterior has no group 'constant_data' with gates" in failed("table", path)
 
 

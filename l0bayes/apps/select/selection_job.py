@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from l0bayes.apps.select.formulas import FormulaData, apply_formula
 from l0bayes.apps.select.report_page import page_template, render_page
 from l0bayes.apps.select.report_pictures import PICTURES, pictures
@@ -272,7 +274,9 @@ def _computed(found: Selection, path: str | Path, command: str | None) -> dict[s
         "finished": time.strftime("%Y-%m-%d %H:%M %z"),
         "versions": ", ".join(
             [
-                *(f"{name} {version(name)}" for name in ("l0bayes", "torch", "formulaic", "numpy", "pandas")),
+                f"l0bayes {version('l0bayes')}",
+                f"torch {torch.__version__}",  # with its build, which not every wheel's metadata name
+                *(f"{name} {version(name)}" for name in ("formulaic", "numpy", "pandas")),
                 f"Python {platform.python_version()}",
             ]
         ),

@@ -16,6 +16,7 @@ from l0bayes.apps import select as selecting
 from l0bayes.apps.select import report_pictures as pictures
 from l0bayes.apps.select.selection_job import FILES
 from l0bayes.cli import app
+from tests.arviz_versions import group_names
 
 mpl.use("Agg")
 
@@ -114,7 +115,7 @@ def test_the_numbers_are_those_of_the_estimator(done):
 
 def test_the_posterior_is_arviz_data(done):
     posterior = az.from_netcdf(str(done[1] / "posterior.nc"))
-    assert {"posterior", "observed_data"} <= set(posterior.groups())
+    assert {"posterior", "observed_data"} <= group_names(posterior)
     posterior.close()
 
 

@@ -2,7 +2,6 @@
 
 import math
 
-import arviz as az
 import numpy as np
 import pytest
 import torch
@@ -20,11 +19,10 @@ from l0bayes.selection.kernels.mean_field import Drawn, Factors, gate_kl, harden
 from l0bayes.selection.kernels.mixture import distinct_modes, log_mixture
 from l0bayes.selection.kernels.relaxations import RELAXATIONS, binary_log_likelihood
 from l0bayes.selection.problem.glm_problem import GLMProblem
+from tests.arviz_versions import psis
 from tests.selection.glm_problems import make_problem
 from tests.selection.problems import everything, problem
 
-# The sign of psislw's argument: log weights up to 0.x, log likelihoods of left-out points from 1.0 on.
-SIGN = 1.0 if int(az.__version__.split(".")[0]) < 1 else -1.0
 DOUBLE = torch.float64
 SHORT = SVIOptions(restarts=4, steps=300)
 BETA = {"prior": InclusionPrior(beta=(1.0, 3.0))}
@@ -447,7 +445,7 @@ def test_k_hat_is_that_of_dense_ratios(name):
     for seed in range(4):
         drawn = some_draws(modes, weights, given.groups, 40_000, seed)
         ratios = dense_log_joint(given, drawn) - dense_log_mixture(given, modes, weights, drawn)
-        theirs.append(float(az.psislw(SIGN * ratios)[1]))
+        theirs.append(psis(ratios)[1])
     assert found["k_hat"] == pytest.approx(np.mean(theirs), abs=0.15)
 
 
