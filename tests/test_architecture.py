@@ -70,7 +70,6 @@ STILL_LONG = {
     "forecast.py",
     "gate_guide.py",
     "gating.py",
-    "network.py",
     "plan.py",
     "regression.py",
     "svi_gates.py",

@@ -1,0 +1,177 @@
+r"""A network laid out for gates: where they are, what they cost, which of them sleep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from l0bayes.models.network_deployment import cost_summary, cost_table
+from l0bayes.models.sleeping_units import SleepingUnits
+from l0bayes.network import (
+    Gates,
+    NetworkCost,
+    chosen_places,
+    link_parameters,
+    plan_gates,
+    prepare,
+    trace_units,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from l0bayes.network import GatePlan
+
+__all__ = ["GatedNetwork", "HasDefaultGates"]
+
+
+@runtime_checkable
+class HasDefaultGates(Protocol):
+    """A network that says itself where its gates are best placed.
+
+    Attributes:
+        default_gates: The placement.
+    """
+
+    default_gates: ClassVar[Any]
+
+
+class GatedNetwork(nn.Module):
+    """A copy of a network, its gates and their cost, without priors.
+
+    Args:
+        net: The dense network.
+        gates: Where gates go; ``None`` for the network's own ``default_gates``, or ``"input"``.
+        example: Inputs of one or two examples; ``None`` where a vector of the first layer's size will do.
+
+    Raises:
+        TypeError: If ``net`` is no module, or one layer alone.
+        ValueError: If an example is needed, or gates cannot be placed.
+    """
+
+    def __init__(self, net: nn.Module, gates: Gates | None, example: Tensor | tuple[Any, ...] | None) -> None:
+        super().__init__()
+        if not isinstance(net, nn.Module):
+            raise TypeError(f"net must be an nn.Module, got {type(net).__name__}")
+        if not list(net.children()) or isinstance(net, nn.MultiheadAttention):
+            raise TypeError(
+                f"net is a single {type(net).__name__}, whose parts have no names; give nn.Sequential(net)"
+            )
+        if gates is None:
+            gates = net.default_gates if isinstance(net, HasDefaultGates) else "input"
+        self.net = prepare(net)
+        assert gates is not None
+        places, groups = chosen_places(self.net, gates)
+        self.example = _example(self.net, example)
+        blocks = tuple(place.name for place in places if place.placement == "block")
+        self.plan: GatePlan = plan_gates(
+            self.net, trace_units(self.net, self.example, blocks), places, groups
+        )
+        self.cost = NetworkCost(self.net, self.plan)
+        self.links = link_parameters(self.net, self.plan)
+        for name, parameter in self.net.named_parameters():
+            parameter.requires_grad_(name not in self.links)
+        self.awake = SleepingUnits(self.plan, self.cost)
+
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Names of the gates' dimensions in ArviZ data."""
+        return {
+            name: tuple(f"{name}_dim_{axis}" for axis in range(len(spec.shape)))
+            for name, spec in self.plan.specs.items()
+        }
+
+    # ---- sleeping units --------------------------------------------------------------------------
+
+    def sleep(self, active: Mapping[str, Tensor], threshold: float = 1e-3, gain: float = 0.1) -> bool:
+        r"""Leave out of every following run what gates that are all but shut would multiply by 0.
+
+        A gate with :math:`P(z \ne 0)` below the threshold is taken to be shut, and units that hang on it
+        are not computed: the same draws but for one in ``1 / threshold``, for a fraction of the work. Its
+        parameters stay where they are, and it wakes when its probability has risen again.
+
+        Args:
+            active: P(z != 0) by gate site.
+            threshold: Probability below which a gate sleeps.
+            gain: Least change of the work, as a share of it, for which anything is changed.
+
+        Returns:
+            Whether anything changed, so that graphs captured of this model are out of date.
+        """
+        return self.awake.sleep(active, threshold, gain)
+
+    def settle(self) -> bool:
+        """Compute what the ``awake`` buffers say, after they were loaded or changed.
+
+        Returns:
+            Whether anything sleeps.
+        """
+        return self.awake.settle()
+
+    def wake(self) -> None:
+        """Compute everything again."""
+        self.awake.wake()
+
+    # ---- cost ------------------------------------------------------------------------------------
+
+    @property
+    def cost_kinds(self) -> tuple[str, ...]:
+        """What cost can be counted in."""
+        return self.cost.kinds
+
+    def cost_share(self, kind: str, active: Mapping[str, Tensor]) -> Tensor:
+        """Expected cost over that of the dense network; see :class:`~l0bayes.network.NetworkCost`.
+
+        Args:
+            kind: ``"params"``, ``"macs"`` or ``"units"`` (gates).
+            active: P(z != 0) by gate site; or zeros and ones, for a decided network.
+        """
+        return self.cost.share(kind, active)
+
+    def smallest_share(self, kind: str) -> float:
+        """The least share of the dense cost that leaves one gate open in every site.
+
+        Args:
+            kind: As for :meth:`cost_share`.
+        """
+        return self.cost.smallest(kind)
+
+    @torch.no_grad()
+    def cost_table(self, guide: Any) -> pd.DataFrame:
+        """Cost of the dense, the expected and the deployed network under each deployment rule.
+
+        Args:
+            guide: The guide.
+
+        Returns:
+            A DataFrame with a row for ``dense``, ``expected``, ``sd`` (of the cost when gates are drawn)
+            and each deployment rule, and columns ``params``, ``macs`` and ``units``.
+        """
+        return cost_table(self.cost, guide.gates())
+
+    def cost_summary(self, guide: Any) -> dict[str, float]:
+        """Dense, expected (with standard deviation) and deployed (median gates) cost as flat numbers.
+
+        Args:
+            guide: The guide.
+        """
+        return cost_summary(self.cost_table(guide))
+
+
+def _example(net: nn.Module, given: Tensor | tuple[Any, ...] | None) -> tuple[Any, ...]:
+    if given is not None:
+        example = given if isinstance(given, tuple) else (given,)
+        return tuple(x[:2].detach().clone() if isinstance(x, Tensor) else x for x in example)
+    first = next((m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d)), None)
+    if first is None:
+        raise ValueError("net holds no Linear or convolution to gate")
+    if not isinstance(first, nn.Linear):
+        raise ValueError(
+            "example is needed, one or two rows of your data, to find how the units of this network hang "
+            f"together: its first layer is a {type(first).__name__}, whose input size is not known"
+        )
+    generator = torch.Generator().manual_seed(0)
+    return (torch.randn(2, first.in_features, generator=generator).to(first.weight),)

@@ -1,0 +1,130 @@
+r"""From a sparse network and its guide to a plain network and to tables of what it costs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from l0bayes.distributions import DeploymentRule, deployed_gates
+from l0bayes.infer.evaluation_mode import evaluating
+from l0bayes.network import GatePlan, NetworkCost, recalibrate_norms, shrink
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["cost_summary", "cost_table", "deployed_network", "example_like"]
+
+
+def example_like(example: tuple[Any, ...], net: nn.Module) -> tuple[Any, ...]:
+    """An example, of a network's type and on its device.
+
+    Args:
+        example: Arguments of the network.
+        net: The network.
+    """
+    like = next(net.parameters())
+    return tuple(
+        x.to(like if x.is_floating_point() else like.device) if isinstance(x, Tensor) else x for x in example
+    )
+
+
+def deployed_network(
+    net: nn.Module,
+    plan: GatePlan,
+    slabs: Mapping[str, Tensor],
+    gates: Mapping[str, Tensor],
+    example: tuple[Any, ...],
+    recalibrate: Tensor | None = None,
+) -> nn.Module:
+    """The plain network, at full size with a warning where ``forward`` does not fit smaller layers.
+
+    Args:
+        net: The prepared network.
+        plan: Its gates.
+        slabs: Values of the slabs by parameter name.
+        gates: Deployed gate values by site.
+        example: Arguments of the network, to compare both sizes on.
+        recalibrate: Inputs to compute running statistics on anew.
+    """
+    parameters = {name: slab * _own_gates(plan, name, gates) for name, slab in slabs.items()}
+    for name in plan.groups.keys() - parameters.keys():  # points, such as those of normalisation
+        parameters[name] = attrgetter(name)(net) * _own_gates(plan, name, gates)
+    with evaluating(net):
+        small = shrink(net, plan, parameters, gates)
+        whole = shrink(net, plan, parameters, gates, remove=False)
+    misfit = _misfit(small, whole, example_like(example, net))
+    if misfit:  # forward() holds sizes of its own
+        warnings.warn(
+            "the deployed network keeps its full size, with zeros in place of what is shut: smaller "
+            f"layers do not fit the network's forward ({misfit})",
+            stacklevel=4,
+        )
+        small = whole
+    if recalibrate is not None:
+        recalibrate_norms(small, recalibrate)
+    return small.eval()
+
+
+def _own_gates(plan: GatePlan, name: str, gates: Mapping[str, Tensor]) -> Tensor | float:
+    """Gates on single weights of a parameter, and on slices of it."""
+    total: Tensor | float = 1.0
+    owner, _, key = name.rpartition(".")
+    if key == "weight" and owner in plan.weight:
+        total = gates[plan.weight[owner]]
+    for factor in plan.groups.get(name, ()):
+        total = factor.of(gates) * total
+    return total
+
+
+def _misfit(small: nn.Module, whole: nn.Module, example: tuple[Any, ...]) -> str:
+    """Why a network with units taken out is not the same function; empty where it is."""
+    wanted = whole(*example)
+    try:
+        found = small(*example)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    if not (isinstance(wanted, Tensor) and isinstance(found, Tensor)):
+        return ""
+    if found.shape != wanted.shape:
+        return f"it returns {tuple(found.shape)} in place of {tuple(wanted.shape)}"
+    scale = float(wanted.abs().max()) if wanted.numel() else 0.0
+    if not torch.allclose(found, wanted, rtol=0.0, atol=1e-3 * scale + 1e-6, equal_nan=True):
+        return "it returns other values"
+    return ""
+
+
+def cost_table(cost: NetworkCost, laws: Mapping[str, Any]) -> pd.DataFrame:
+    """Cost of the dense, the expected and the deployed network; see :meth:`SparseNetwork.cost_table`.
+
+    Args:
+        cost: The network's cost.
+        laws: Gate laws by site.
+    """
+    import pandas as pd
+
+    active = {name: law.prob_active.double() for name, law in laws.items()}
+    rows: dict[str, Any] = {"dense": cost.dense, "expected": _numbers(cost.totals(active))}
+    rows["sd"] = {kind: cost.variance(kind, active) ** 0.5 for kind in cost.kinds}
+    for rule in get_args(DeploymentRule):
+        opened = {name: (deployed_gates(law, rule) != 0).double() for name, law in laws.items()}
+        rows[rule] = _numbers(cost.totals(opened))
+    return pd.DataFrame(rows).T.rename_axis("network")
+
+
+def cost_summary(table: pd.DataFrame) -> dict[str, float]:
+    """The main rows of a cost table as flat numbers.
+
+    Args:
+        table: A table of :func:`cost_table`.
+    """
+    names = {"dense": "dense", "expected": "expected", "sd": "sd", "median": "deployed"}
+    return {f"{new}_{kind}": float(table[kind][row]) for row, new in names.items() for kind in table.columns}
+
+
+def _numbers(totals: Mapping[Any, Tensor]) -> dict[str, float]:
+    return {kind: float(value) for kind, value in totals.items()}
