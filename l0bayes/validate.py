@@ -31,6 +31,8 @@ __all__ = [
     "not_negative",
     "one_of",
     "positive",
+    "positive_or_learned",
+    "positive_pair",
     "true_or_false",
 ]
 
@@ -59,6 +61,42 @@ def positive(**values: float) -> None:
         _check(name, value, lambda number: number > 0, "be positive")
         if value == math.inf:
             raise ValueError(f"{name} must be finite, got {value!r}")
+
+
+def positive_or_learned(**values: float | Tensor | str) -> None:
+    """Numbers above zero, infinity left out, or tensors of them, or the word ``"learned"``.
+
+    Args:
+        **values: Values by the name of their argument.
+
+    Raises:
+        ValueError: By argument.
+    """
+    for name, value in values.items():
+        if isinstance(value, str):
+            if value != "learned":
+                raise ValueError(f"{name} must be positive or 'learned', got {value!r}")
+        elif isinstance(value, Tensor):
+            if not bool((value > 0).all()):
+                raise ValueError(f"{name} must be positive, got {value!r}")
+            if bool((value == math.inf).any()):
+                raise ValueError(f"{name} must be finite, got {value!r}")
+        else:
+            positive(**{name: value})
+
+
+def positive_pair(**values: tuple[float, float]) -> None:
+    """Pairs of numbers above zero, infinity left out.
+
+    Args:
+        **values: Values by the name of their argument.
+
+    Raises:
+        ValueError: By argument.
+    """
+    for name, value in values.items():
+        if not (len(value) == 2 and all(0 < part < math.inf for part in value)):
+            raise ValueError(f"{name} as a pair must be two positive numbers (a, b), got {value!r}")
 
 
 def not_negative(**values: float) -> None:

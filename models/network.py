@@ -17,7 +17,7 @@ from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.objectives.elbo import MeanFieldELBO
 from l0bayes.models.gated_network import GatedNetwork
 from l0bayes.models.network_deployment import deployed_network, example_like
-from l0bayes.models.network_likelihoods import Likelihood, Observation
+from l0bayes.models.network_likelihoods import NetworkLikelihood, Observation
 from l0bayes.models.network_priors import PenaltyUnit, PerModule, gate_priors, learned_scales, slab_priors
 from l0bayes.network import Gates, gated
 from l0bayes.sites import Inclusion, SampledGate, gate, slab
@@ -101,7 +101,7 @@ class SparseNetwork(GatedNetwork):
         gates: Gates | None = None,
         inclusion: Inclusion | PerModule | None = None,
         slab: TorchDistributionMixin | PerModule | Literal["learned"] | None = None,
-        likelihood: Likelihood = "categorical",
+        likelihood: NetworkLikelihood = "categorical",
         num_data: int | None = None,
         noise_scale: float | Literal["learned"] = 1.0,
         *,
@@ -121,7 +121,7 @@ class SparseNetwork(GatedNetwork):
         self.learned_scales = nn.ParameterDict()
         for name, scale in learned.items():  # one by one: a dictionary would be sorted
             self.learned_scales[_key(name)] = scale
-        self.likelihood = likelihood
+        self.likelihood = observation.likelihood or likelihood
         self.num_data = num_data
 
     # ---- the model -------------------------------------------------------------------------------

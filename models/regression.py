@@ -2,7 +2,6 @@ r"""Spike-and-slab regression."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -14,26 +13,15 @@ from pyro.poutine.util import is_validation_enabled
 from torch import Tensor
 
 from l0bayes import validate
-from l0bayes.models.regression_likelihoods import (
-    Binomial,
-    Cox,
-    Gaussian,
-    NegativeBinomial,
-    Poisson,
-    RegressionLikelihood,
-    StudentT,
-)
-from l0bayes.models.survival import Ties
-from l0bayes.models.terms import column_groups, term_names
+from l0bayes.likelihoods.cox_likelihood import Ties
+from l0bayes.likelihoods.likelihood import Likelihood
+from l0bayes.models.regression_options import chosen_likelihood
+from l0bayes.models.terms import gate_of_column, term_names
 from l0bayes.sites import Inclusion, spike_and_slab
 
-__all__ = ["RegressionFamily", "SlabPrior", "SparseRegression"]
+__all__ = ["SlabPrior", "SparseRegression"]
 
-RegressionFamily = Literal[
-    "gaussian", "student_t", "bernoulli", "binomial", "poisson", "negative_binomial", "cox"
-]
 SlabPrior = Literal["normal", "laplace", "student_t"]
-_LEARNED = "learned"
 
 
 class SparseRegression:
@@ -44,7 +32,7 @@ class SparseRegression:
         \eta = o + a + X\beta, \quad \beta_j = z_{g(j)}\theta_j
 
     =====================  ==================================================================
-    family                 :math:`y` given :math:`\eta` and case weights w
+    likelihood             :math:`y` given :math:`\eta` and case weights w
     =====================  ==================================================================
     ``gaussian``           :math:`N(\eta, \sigma^2/w)`
     ``student_t``          :math:`\eta + \sigma\,t_\nu/\sqrt{w}`
@@ -56,14 +44,16 @@ class SparseRegression:
                            an event indicator (1 seen, 0 censored) a row
     =====================  ==================================================================
 
-    In the families after the second, a weight multiplies its row's log likelihood (in Cox's also its
-    hazard). Sites: ``beta.gate``, ``beta.slab``, ``beta``; ``intercept``, ``noise_variance``, ``df``,
-    ``dispersion``, ``slab_scale`` and ``inclusion`` where they are sampled; ``y``. Nothing is standardised
-    here: scale the columns so that one slab scale suits all.
+    and every other that :func:`l0bayes.likelihoods.register` made known. From ``bernoulli`` on a weight
+    multiplies its row's log likelihood (in Cox's also its hazard). Sites: ``beta.gate``, ``beta.slab``,
+    ``beta``; ``intercept``, ``noise_variance``, ``df``, ``dispersion``, ``slab_scale`` and ``inclusion``
+    where they are sampled; ``y``. Nothing is standardised here: scale the columns so that one slab scale
+    suits all.
 
     Args:
         features: Names of the columns, or their number p.
-        family: One of the table.
+        likelihood: Name of one of the table, or a :class:`~l0bayes.likelihoods.likelihood.Likelihood`, which
+            has its options in itself.
         inclusion: Prior inclusion probability π: a number, a tensor with one a gate, or a gate prior. A
             pair ``(a, b)`` stands for a latent π ~ Beta(a, b), site ``inclusion``.
         expected_active: Another way to say π: the expected number of open gates, that is of columns, or
@@ -76,9 +66,9 @@ class SparseRegression:
         slab_scale_prior: Scale of the half-Normal prior of a learned slab scale.
         noise_scale: Scale σ of the noise; ``None`` for :math:`\sigma^2 \sim \mathrm{InverseGamma}(a, b)`.
         noise_prior: a and b.
-        df: Degrees of freedom ν of the family ``student_t``; ``"learned"`` for
+        df: Degrees of freedom ν of ``student_t``; ``"learned"`` for
             :math:`\nu \sim \mathrm{Gamma}(2, 0.1)`.
-        dispersion: φ of the family ``negative_binomial``; ``"learned"`` for
+        dispersion: φ of ``negative_binomial``; ``"learned"`` for
             :math:`\phi \sim \mathrm{Exponential}(1)`.
         ties: How ``cox`` counts events at one time, ``"efron"`` or ``"breslow"``.
         intercept_scale: Prior standard deviation of the intercept, which has no gate; ``None`` for no
@@ -86,9 +76,10 @@ class SparseRegression:
         groups: Columns that enter together: index of each column's gate (p whole numbers), or a
             dictionary of terms, see :func:`~l0bayes.models.terms.column_groups`.
         num_data: Number of rows of the data that minibatches come from; scales their log likelihood.
+        **options: Options of another likelihood given by name.
 
     Raises:
-        ValueError: If an argument is outside its range, or does not go with the family.
+        ValueError: If an argument is outside its range, or does not go with the likelihood.
 
     Example::
 
@@ -100,7 +91,7 @@ class SparseRegression:
     def __init__(
         self,
         features: int | Sequence[str],
-        family: RegressionFamily = "gaussian",
+        likelihood: str | Likelihood = "gaussian",
         *,
         inclusion: Inclusion | tuple[float, float] | None = None,
         expected_active: float | None = None,
@@ -117,6 +108,7 @@ class SparseRegression:
         intercept_scale: float | None = 10.0,
         groups: Tensor | Sequence[int] | Mapping[str, Sequence[str | int]] | None = None,
         num_data: int | None = None,
+        **options: Any,
     ) -> None:
         names = (
             [f"x{i}" for i in range(features)] if isinstance(features, int) else [str(f) for f in features]
@@ -126,27 +118,34 @@ class SparseRegression:
         if len(set(names)) < len(names):
             double = sorted({name for name in names if names.count(name) > 1})
             raise ValueError(f"features must have distinct names, got {double} more than once")
-        validate.one_of(get_args(RegressionFamily), family=family)
         validate.one_of(get_args(SlabPrior), slab=slab)
-        validate.one_of(get_args(Ties), ties=ties)
         validate.positive(slab_df=slab_df, slab_scale_prior=slab_scale_prior)
-        validate.positive(**validate.given(noise_scale=noise_scale, intercept_scale=intercept_scale))
-        _check_learnable(slab_scale=slab_scale, df=df, dispersion=dispersion)
+        validate.positive(**validate.given(intercept_scale=intercept_scale))
+        validate.positive_or_learned(slab_scale=slab_scale)
         if isinstance(slab_scale, Tensor) and slab_scale.shape not in ((), (len(names),)):
             raise ValueError(f"slab_scale must have shape ({len(names)},), got {tuple(slab_scale.shape)}")
-        _check_pair("noise_prior", noise_prior)
         if isinstance(inclusion, tuple):
-            _check_pair("inclusion", inclusion)
+            validate.positive_pair(inclusion=inclusion)
         if inclusion is None and expected_active is None:
             inclusion = 0.5
         self.feature_names = names
-        self.family = family
-        self.response = _likelihood(family, noise_scale, noise_prior, df, dispersion, ties)
-        if slab_scaled_by_noise and not self.response.has_noise:
-            raise ValueError(f"slab_scaled_by_noise=True needs a family with a noise; {family!r} has none")
+        self.likelihood = chosen_likelihood(
+            likelihood,
+            {"noise_scale": noise_scale, "noise_prior": noise_prior, "df": df, "dispersion": dispersion}
+            | {"ties": ties},
+            options,
+        )
+        if slab_scaled_by_noise and not self.likelihood.has_noise:
+            raise ValueError(
+                "slab_scaled_by_noise=True needs a likelihood with a noise; "
+                f"{self.likelihood.name!r} has none"
+            )
         validate.at_least(1, **validate.given(num_data=num_data))
-        if num_data is not None and family == "cox":
-            raise ValueError("num_data: a partial likelihood is one term for all rows, without minibatches")
+        if num_data is not None and not self.likelihood.by_row:
+            raise ValueError(
+                f"num_data: the {self.likelihood.name} likelihood is one term for all rows, without "
+                "minibatches"
+            )
         self.inclusion = inclusion
         self.expected_active = expected_active
         self.slab = slab
@@ -154,25 +153,22 @@ class SparseRegression:
         self.slab_scaled_by_noise = slab_scaled_by_noise
         self.slab_df = slab_df
         self.slab_scale_prior = slab_scale_prior
-        self.noise_scale = noise_scale
-        self.intercept_scale = intercept_scale if family != "cox" else None
+        self.intercept_scale = intercept_scale if self.likelihood.takes_intercept else None
         self.num_data = num_data
         self.term_names = term_names(names, groups) if isinstance(groups, Mapping) else None
-        self.groups = _gate_of_column(names, groups)
+        self.groups = gate_of_column(names, groups)
 
     @property
     def coords(self) -> dict[str, Any]:
         """Coordinates for ArviZ."""
         terms = {} if self.term_names is None else {"term": self.term_names}
-        columns = {"survival": ["time", "event"]} if self.family == "cox" else {}
-        return {"feature": self.feature_names, **terms, **columns}
+        return {"feature": self.feature_names, **terms, **self.likelihood.response_labels}
 
     @property
     def dims(self) -> dict[str, Any]:
         """Dimension names for ArviZ."""
         terms = {} if self.term_names is None else {"beta.gate": ("term",)}
-        observed = ("observation", "survival") if self.family == "cox" else ("observation",)
-        return {"beta": ("feature",), "y": observed, **terms}
+        return {"beta": ("feature",), "y": ("observation", *self.likelihood.response_labels), **terms}
 
     def __call__(
         self,
@@ -190,23 +186,25 @@ class SparseRegression:
                 tensor; ``None`` to draw it.
             offset: Known part o of the linear predictor, of shape (n,).
             weights: Case weights w, positive, of shape (n,).
-            trials: Number of trials of each row of the ``binomial`` family, of shape (n,).
+            trials: Number of trials of each row of the ``binomial`` likelihood, of shape (n,).
 
         Returns:
             The linear predictor, of shape (n,).
 
         Raises:
-            ValueError: If shapes do not match, or something that the family needs is not given.
+            ValueError: If shapes do not match, or something that the likelihood needs is not given.
         """
-        y = _as_one(y)
-        self._check_shapes(x, y, offset, weights, trials)
+        observed: Tensor | None = None if y is None else self.likelihood.as_response(y)
+        self._check_shapes(x, observed, offset, weights, trials)
         if is_validation_enabled():
-            validate.all_finite(**validate.given(x=x, y=y, offset=offset, weights=weights, trials=trials))
-        inclusion = self.inclusion
+            validate.all_finite(
+                **validate.given(x=x, y=observed, offset=offset, weights=weights, trials=trials)
+            )
+        likelihood, inclusion = self.likelihood.with_trials(trials), self.inclusion
         if isinstance(inclusion, tuple):
             inclusion = pyro.sample("inclusion", dist.Beta(float(inclusion[0]), float(inclusion[1])))
         one = x.new_ones(())
-        latents = self.response.latents(one) if self.slab_scaled_by_noise else None
+        latents = likelihood.latents(one) if self.slab_scaled_by_noise else None
         scale = self._slab_scale(one, latents)
         beta = spike_and_slab(
             "beta",
@@ -223,18 +221,18 @@ class SparseRegression:
                 "intercept", dist.Normal(0.0 * one, self.intercept_scale * one)
             )
         if latents is None:
-            latents = self.response.latents(one)
-        law = self.response.law(predictor, latents, weights, trials)
-        if law.event_shape:  # one observation of all rows together
-            pyro.sample("y", law, obs=y)
+            latents = likelihood.latents(one)
+        law = likelihood.law(predictor, latents, None if likelihood.weights_multiply else weights)
+        if not likelihood.by_row:
+            pyro.sample("y", law, obs=observed)
             return predictor
         subsample = torch.arange(len(x), device=x.device) if self.num_data is not None else None
-        row_weights = weights if self.response.weights_scale else None
+        row_weights = weights if likelihood.weights_multiply else None
         with (
             pyro.plate("data", self.num_data or len(x), subsample=subsample),
             poutine.scale(scale=1.0 if row_weights is None else row_weights),
         ):
-            pyro.sample("y", law, obs=y)
+            pyro.sample("y", law, obs=observed)
         return predictor
 
     def check_data(
@@ -245,7 +243,7 @@ class SparseRegression:
         weights: Tensor | None = None,
         trials: Tensor | None = None,
     ) -> None:
-        """Refuse data that the family cannot observe; :func:`l0bayes.fit` calls it with all data.
+        """Refuse data that the likelihood does not allow; :func:`l0bayes.fit` calls it with all data.
 
         Args:
             x: Columns.
@@ -257,18 +255,18 @@ class SparseRegression:
         Raises:
             ValueError: If shapes do not match or a value is out of range.
         """
-        y = _as_one(y)
-        self._check_shapes(x, y, offset, weights, trials)
+        observed: Tensor | None = None if y is None else self.likelihood.as_response(y)
+        self._check_shapes(x, observed, offset, weights, trials)
         validate.all_positive(**validate.given(weights=weights))
-        if y is not None:
-            self.response.check(y, trials)
-        validate.all_finite(**validate.given(x=x, y=y, offset=offset, weights=weights, trials=trials))
+        if observed is not None:
+            self.likelihood.with_trials(trials).check(observed)
+        _check_finite(x, observed, offset, weights, trials)
 
     def _check_shapes(self, x: Tensor, y: Tensor | None, *others: Tensor | None) -> None:
         p = len(self.feature_names)
         if x.dim() != 2 or x.shape[1] != p:
             raise ValueError(f"x must have shape (n, {p}), one column a feature; got {tuple(x.shape)}")
-        wanted = (len(x), *self.response.columns)
+        wanted = (len(x), *self.likelihood.response_shape)
         if y is not None and y.shape != wanted:
             raise ValueError(f"y must have shape {wanted} as x has rows; got {tuple(y.shape)}")
         named = dict(zip(("offset", "weights", "trials"), others, strict=True))
@@ -292,59 +290,6 @@ class SparseRegression:
         return law.expand([len(self.feature_names)]).to_event(1)
 
 
-def _as_one(y: Tensor | tuple[Tensor, Tensor] | None) -> Tensor | None:
-    if isinstance(y, tuple | list):
-        time, event = y
-        return torch.stack([time, event.to(time)], -1)
-    return y
-
-
-def _gate_of_column(
-    names: list[str], groups: Tensor | Sequence[int] | Mapping[str, Sequence[str | int]] | None
-) -> Tensor | None:
-    if groups is None or isinstance(groups, Tensor):
-        return groups
-    if isinstance(groups, Mapping):
-        return column_groups(names, groups)
-    try:
-        return torch.as_tensor(groups)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(
-            "groups must be the index of each column's gate, whole numbers, or a dictionary of terms; "
-            f"got {groups!r}"
-        ) from None
-
-
-def _likelihood(
-    family: RegressionFamily,
-    noise_scale: float | None,
-    noise_prior: tuple[float, float],
-    df: float | Literal["learned"],
-    dispersion: float | Literal["learned"],
-    ties: Ties,
-) -> RegressionLikelihood:
-    if family == "gaussian":
-        return Gaussian(noise_scale, noise_prior)
-    if family == "student_t":
-        return StudentT(noise_scale, noise_prior, df)
-    if family in ("bernoulli", "binomial"):
-        return Binomial(labels=family == "bernoulli")
-    if family == "poisson":
-        return Poisson()
-    return Cox(ties) if family == "cox" else NegativeBinomial(dispersion)
-
-
-def _check_learnable(**values: float | Tensor | str) -> None:
-    for name, value in values.items():
-        if isinstance(value, str):
-            if value != _LEARNED:
-                raise ValueError(f"{name} must be positive or 'learned', got {value!r}")
-        elif not bool((torch.as_tensor(value) > 0).all()):
-            raise ValueError(f"{name} must be positive, got {value!r}")
-        elif bool((torch.as_tensor(value) == math.inf).any()):
-            raise ValueError(f"{name} must be finite, got {value!r}")
-
-
-def _check_pair(name: str, value: tuple[float, float]) -> None:
-    if not (len(value) == 2 and all(0 < v < math.inf for v in value)):
-        raise ValueError(f"{name} as a pair must be two positive numbers (a, b), got {value!r}")
+def _check_finite(*values: Tensor | None) -> None:
+    names = ("x", "y", "offset", "weights", "trials")
+    validate.all_finite(**validate.given(**dict(zip(names, values, strict=True))))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["column_groups", "term_names"]
+__all__ = ["column_groups", "gate_of_column", "term_names"]
 
 
 def column_groups(features: Sequence[str], terms: Mapping[str, Sequence[str | int]]) -> Tensor:
@@ -40,6 +40,31 @@ def term_names(features: Sequence[str], terms: Mapping[str, Sequence[str | int]]
         terms: As there.
     """
     return list(dict.fromkeys(_terms_of_columns(features, terms)))
+
+
+def gate_of_column(
+    names: Sequence[str], groups: Tensor | Sequence[int] | Mapping[str, Sequence[str | int]] | None
+) -> Tensor | None:
+    """The gate of every column, from any way to give groups; ``None`` where each column is its own.
+
+    Args:
+        names: Names of the columns.
+        groups: Index of each column's gate, or terms as in :func:`column_groups`.
+
+    Raises:
+        TypeError: If it is neither.
+    """
+    if groups is None or isinstance(groups, Tensor):
+        return groups
+    if isinstance(groups, Mapping):
+        return column_groups(names, groups)
+    try:
+        return torch.as_tensor(groups)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            "groups must be the index of each column's gate, whole numbers, or a dictionary of terms; "
+            f"got {groups!r}"
+        ) from None
 
 
 def _terms_of_columns(features: Sequence[str], terms: Mapping[str, Sequence[str | int]]) -> list[str]:

@@ -71,7 +71,6 @@ STILL_LONG = {
     "gate_guide.py",
     "gating.py",
     "plan.py",
-    "regression.py",
     "svi_gates.py",
     "target.py",
 }

@@ -14,7 +14,7 @@ from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.estimators.separating_columns import warn_of_separation
-from l0bayes.likelihoods.derivatives import Bernoulli
+from l0bayes.likelihoods.bernoulli_likelihood import Bernoulli
 from l0bayes.selection.problem.glm_problem import GLMProblem
 from l0bayes.selection.problem.linear_problem import LinearProblem
 

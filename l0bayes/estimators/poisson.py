@@ -13,18 +13,11 @@ from torch import Tensor
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.scaling import Scaling
-from l0bayes.likelihoods.derivatives import Poisson
+from l0bayes.likelihoods.poisson_likelihood import Poisson
 from l0bayes.selection.problem.glm_problem import GLMProblem
 from l0bayes.selection.problem.linear_problem import LinearProblem
 
 __all__ = ["SpikeSlabPoissonRegressor"]
-
-
-class _PoissonOfRates(Poisson):
-    """Of values that need not be whole."""
-
-    def check(self, y: Tensor) -> None:
-        pass
 
 
 class SpikeSlabPoissonRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[misc]
@@ -101,7 +94,7 @@ class SpikeSlabPoissonRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ig
         return Scaling.of(x, weights, centered=self.fit_intercept)
 
     def _problem(self, common: dict[str, Any], scaling: Scaling) -> LinearProblem:
-        return GLMProblem(likelihood=_PoissonOfRates(), **common)
+        return GLMProblem(likelihood=Poisson(whole=False), **common)
 
     def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
         """Posterior mean of the rate, and the standard deviation of a new count.

@@ -15,14 +15,12 @@ from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.objectives.latent_draws import Given, draw_latents, map_draws
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.likelihoods.likelihood import Likelihood
+from l0bayes.likelihoods.likelihood_registry import likelihood_by_name, names, registered
 
 __all__ = ["PredictionKind", "predict", "predict_probabilities"]
 
 PredictionKind = Literal["posterior", "mean", "deployed"]
-_LINKS: dict[str, Callable[[Tensor], Tensor]] = {
-    "categorical": lambda logits: logits.softmax(-1),
-    "bernoulli": torch.sigmoid,
-}
 
 
 def predict(
@@ -68,7 +66,7 @@ def predict_probabilities(
     num_draws: int = 100,
     seed: int = 0,
     rule: DeploymentRule = "median",
-    likelihood: Literal["categorical", "bernoulli"] | None = None,
+    likelihood: str | Likelihood | None = None,
     batch_size: int = 256,
     chunk_size: int = 10,
 ) -> Tensor:
@@ -96,7 +94,7 @@ def predict_probabilities(
         seed: Seed of the draws.
         rule: Deployment rule, for ``"deployed"``.
         likelihood: ``"categorical"`` for a softmax over the last dimension, ``"bernoulli"`` for the
-            probability of 1 of each logit; default what ``model.likelihood`` or ``model.family`` says.
+            probability of 1 of each logit, or another likelihood of classes; default ``model.likelihood``.
         batch_size: Rows computed at a time, to bound memory.
         chunk_size: Draws computed at a time, to bound memory.
 
@@ -146,14 +144,17 @@ def _run(
         return map_draws(one, latents, seed, chunk_size)["value"]
 
 
-def _link(model: Any, likelihood: str | None) -> Callable[[Tensor], Tensor]:
-    given = likelihood or getattr(model, "likelihood", None) or getattr(model, "family", None)
-    if not isinstance(given, str) or given not in _LINKS:
-        source = "likelihood" if likelihood else "the model's likelihood"
-        raise ValueError(
-            f"{source} must be one of {', '.join(_LINKS)} to have class probabilities, got {given!r}"
-        )
-    return _LINKS[given]
+def _link(model: Any, likelihood: str | Likelihood | None) -> Callable[[Tensor], Tensor]:
+    given = likelihood or getattr(model, "likelihood", None)
+    found = likelihood_by_name(given) if isinstance(given, str) and given in names() else given
+    if isinstance(found, Likelihood) and found.has_classes:
+        return found.inverse_link
+    source = "likelihood" if likelihood else "the model's likelihood"
+    classes = [name for name in names() if registered(name).has_classes]
+    name = found.name if isinstance(found, Likelihood) else given
+    raise ValueError(
+        f"{source} must be one of {', '.join(classes)} to have class probabilities, got {name!r}"
+    )
 
 
 @torch.no_grad()

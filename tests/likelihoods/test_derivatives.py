@@ -7,14 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from l0bayes.likelihoods.derivatives import (
-    Bernoulli,
-    Binomial,
-    Likelihood,
-    NegativeBinomial,
-    Poisson,
-    supports,
-)
+from l0bayes.likelihoods import Bernoulli, Binomial, Likelihood, NegativeBinomial, Poisson, StudentT
 from l0bayes.selection.engines.exact_glm import enumerate_glm
 from l0bayes.selection.problem.glm_problem import GLMProblem, working_problem
 from tests.selection.glm_problems import make_problem
@@ -86,8 +79,8 @@ def test_bernoulli_is_a_binomial_of_one_trial() -> None:
 @pytest.mark.parametrize(
     ("likelihood", "y", "match"),
     [
-        (Bernoulli(), [0.0, 0.5], "zeros and ones, got 0.5"),
-        (Binomial(3), [0.0, 4.0], "number of trials, got 4"),
+        (Bernoulli(), [0.0, 0.5], "zeros and ones for the bernoulli likelihood; got 0.5 .*in row 1"),
+        (Binomial(3), [0.0, 4.0], "number of trials for the binomial likelihood; got 4.0 .*in row 1"),
         (Poisson(), [0.0, -1.0], "counts"),
         (NegativeBinomial(1.0), [0.0, 1.5], "counts"),
         (Binomial(torch.tensor([1, 2, 3])), [0.0, 1.0], "trials must have shape"),
@@ -103,7 +96,9 @@ def test_impossible_parameters() -> None:
         Binomial(0)
     with pytest.raises(ValueError, match="trials"):
         Binomial(torch.tensor([1.5]))
-    with pytest.raises(ValueError, match="trials must be whole numbers, not negative; got nan"):
+    with pytest.raises(
+        ValueError, match=r"trials must hold whole numbers, not negative; got nan .* in row 1"
+    ):
         Binomial(torch.tensor([1.0, math.nan, 2.0]))
     for dispersion in (0.0, -1.0, math.inf):
         with pytest.raises(ValueError, match="dispersion"):
@@ -129,10 +124,11 @@ def test_a_row_without_trials_says_nothing() -> None:
 
 def test_problems_say_what_they_cannot() -> None:
     problem = make_problem("bernoulli", 20, 3)
-    assert supports(Poisson())
-    assert not supports("student_t")
-    with pytest.raises(TypeError, match="no refinement"):
-        problem.replace(likelihood="student_t")
+    assert Poisson().supports_selection() is None
+    assert StudentT(0.5).supports_selection() is not None
+    for wrong in ("student_t", StudentT(0.5), NegativeBinomial()):
+        with pytest.raises(TypeError, match="no refinement"):
+            problem.replace(likelihood=wrong)
     with pytest.raises(ValueError, match="zeros and ones"):
         problem.replace(y=problem.y + 2.0)
     with pytest.raises(ValueError, match="no noise"):

@@ -26,9 +26,9 @@ def dense(activation=nn.ReLU, last=None):
 
 def data_for(model):
     generator = torch.Generator().manual_seed(3)
-    if model.likelihood == "categorical":
+    if model.likelihood.name == "categorical":
         return X, torch.randint(0, 2, (8,), generator=generator)
-    if model.likelihood == "bernoulli":
+    if model.likelihood.name == "bernoulli":
         return X, torch.randint(0, 2, (8, 2), generator=generator).double()
     return X, torch.randn(8, 2, generator=generator, dtype=torch.float64)
 

@@ -51,8 +51,8 @@ def test_the_sites_of_a_gaussian_regression():
     [
         ({"noise_scale": 0.5}, {"noise_variance"}),
         ({"intercept_scale": None}, {"intercept"}),
-        ({"family": "bernoulli"}, {"noise_variance"}),
-        ({"family": "bernoulli", "intercept_scale": None}, {"noise_variance", "intercept"}),
+        ({"likelihood": "bernoulli"}, {"noise_variance"}),
+        ({"likelihood": "bernoulli", "intercept_scale": None}, {"noise_variance", "intercept"}),
     ],
 )
 def test_what_is_fixed_has_no_site(options, absent):
@@ -126,13 +126,13 @@ def test_grouped_columns_have_one_gate():
     assert torch.equal(trace.nodes["beta"]["value"], torch.tensor([0.0, 3.0, 0.0]))
 
 
-@pytest.mark.parametrize("family", ["gaussian", "bernoulli"])
-def test_responses_are_drawn_where_they_are_not_given(family):
-    trace = trace_of(SparseRegression(3, family), y=None)
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_responses_are_drawn_where_they_are_not_given(likelihood):
+    trace = trace_of(SparseRegression(3, likelihood), y=None)
     y = trace.nodes["y"]["value"]
     assert y.shape == (12,)
     assert not trace.nodes["y"]["is_observed"]
-    if family == "bernoulli":
+    if likelihood == "bernoulli":
         assert set(y.tolist()) <= {0.0, 1.0}
 
 
@@ -224,8 +224,10 @@ def test_features_of_one_name():
         SparseRegression(["a", "b", "a"])
 
 
-def test_unknown_family():
-    with pytest.raises(ValueError, match=r"family must be one of gaussian, student_t, .*cox; got 'gamma'"):
+def test_unknown_likelihood():
+    with pytest.raises(
+        ValueError, match=r"likelihood must be one of gaussian, student_t, .*cox; got 'gamma'"
+    ):
         SparseRegression(3, "gamma")
 
 

@@ -1,4 +1,4 @@
-"""Every family of the regression against SciPy, its gradients, its training, its refusals."""
+"""Every likelihood of the regression against SciPy, its gradients, its training, its refusals."""
 
 import math
 
@@ -13,8 +13,8 @@ import l0bayes
 from l0bayes.guides import AutoBernoulliGates, AutoHardConcrete, AutoJointGates
 from l0bayes.infer import MeanFieldELBO, Minibatches
 from l0bayes.infer.objectives.latent_draws import Given
+from l0bayes.likelihoods import CoxPartialLikelihood
 from l0bayes.models import SparseRegression
-from l0bayes.models.survival import CoxPartialLikelihood
 from l0bayes.posterior import gate_table, to_arviz
 
 GENERATOR = torch.Generator().manual_seed(5)
@@ -38,7 +38,7 @@ VALUES = {
     "dispersion": torch.tensor(0.6, dtype=torch.float64),
 }
 MEAN = np.exp(ETA)
-# family, options, response, trials, log likelihood of each row without its weight, weighted by scale
+# likelihood, options, response, trials, log likelihood of each row without its weight, weighted by scale
 CASES = {
     "gaussian": ({}, REAL, None, lambda y: stats.norm.logpdf(y, ETA, SD)),
     "student_t": ({"df": 3.5}, REAL, None, lambda y: stats.t.logpdf(y, 3.5, ETA, SD)),
@@ -131,7 +131,7 @@ def test_draws_have_the_laws_mean(name):
     model = regression(name)
     torch.manual_seed(0)
     values = {**VALUES, "dispersion": torch.tensor(0.2, dtype=torch.float64)}
-    options = model.response.__dict__
+    options = model.likelihood.__dict__
     if "dispersion" in options:
         options["dispersion"] = 0.2
     with Given(values):
@@ -244,13 +244,13 @@ def test_the_noise_prior():
 
 
 @pytest.mark.parametrize(
-    ("family", "options", "match"),
+    ("likelihood", "options", "match"),
     [
         ("gaussian", {"slab": "cauchy"}, "slab must be one of normal, laplace, student_t; got 'cauchy'"),
         ("gaussian", {"slab_scale": "fixed"}, "slab_scale must be positive or 'learned', got 'fixed'"),
         ("gaussian", {"slab_scale": torch.ones(2)}, r"slab_scale must have shape \(3,\), got \(2,\)"),
         ("gaussian", {"noise_prior": (1.0, 0.0)}, "noise_prior as a pair must be two positive numbers"),
-        ("poisson", {"slab_scaled_by_noise": True}, "needs a family with a noise; 'poisson' has none"),
+        ("poisson", {"slab_scaled_by_noise": True}, "needs a likelihood with a noise; 'poisson' has none"),
         ("student_t", {"df": 0.0}, "df must be positive, got 0.0"),
         ("negative_binomial", {"dispersion": -1.0}, "dispersion must be positive, got -1.0"),
         ("cox", {"ties": "exact"}, "ties must be one of efron, breslow; got 'exact'"),
@@ -258,23 +258,31 @@ def test_the_noise_prior():
         ("poisson", {"num_data": 0}, "num_data must be at least 1, got 0"),
     ],
 )
-def test_wrong_options(family, options, match):
+def test_wrong_options(likelihood, options, match):
     with pytest.raises(ValueError, match=match):
-        SparseRegression(3, family, **options)
+        SparseRegression(3, likelihood, **options)
 
 
 @pytest.mark.parametrize(
     ("name", "data", "match"),
     [
-        ("poisson", (X, COUNTS - 5), "y must hold counts, whole and not negative; got -"),
+        (
+            "poisson",
+            (X, COUNTS - 5),
+            "y must hold counts, whole and not negative, .*poisson likelihood; got -",
+        ),
         ("negative_binomial", (X, COUNTS + 0.5), "y must hold counts, whole"),
         (
             "bernoulli",
             (X, LABELS * 2),
-            "y must hold zeros and ones for the bernoulli family; got 2.0",
+            "y must hold zeros and ones for the bernoulli likelihood; got 2.0",
         ),
-        ("bernoulli", (X, LABELS / 2), "y must hold zeros and ones for the bernoulli family; got 0.5"),
-        ("bernoulli", (X, LABELS * math.nan), "y must hold zeros and ones for the bernoulli family; got nan"),
+        ("bernoulli", (X, LABELS / 2), "y must hold zeros and ones for the bernoulli likelihood; got 0.5"),
+        (
+            "bernoulli",
+            (X, LABELS * math.nan),
+            "y must hold zeros and ones .*bernoulli likelihood; got nan",
+        ),
         ("binomial", (X, COUNTS, None, None, 0 * COUNTS), "trials must be at least 1 in a row"),
         ("binomial", (X, COUNTS, None, None, COUNTS * math.nan), "trials must hold whole numbers"),
         (
@@ -282,8 +290,12 @@ def test_wrong_options(family, options, match):
             (X, COUNTS, None, None, COUNTS - 1),
             "trials must hold whole numbers|y must hold counts",
         ),
-        ("binomial", (X, COUNTS), "trials must be given for the binomial family"),
-        ("cox", (X, (-1 - COUNTS, LABELS)), "time must hold times, not negative; got -"),
+        ("binomial", (X, COUNTS), "trials must be given for the binomial likelihood"),
+        (
+            "cox",
+            (X, (-1 - COUNTS, LABELS)),
+            "time must hold times, not negative; got -",
+        ),
         ("cox", (X, (COUNTS, LABELS + 1)), "event must hold 1 where the event was seen"),
         ("cox", (X, (COUNTS, 0 * LABELS)), "event must be 1 in at least one row"),
         ("cox", (X, COUNTS), r"y must have shape \(20, 2\) as x has rows; got \(20,\)"),

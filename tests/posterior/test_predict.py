@@ -244,7 +244,7 @@ def test_a_fit_of_a_network():
 
 
 def test_logistic_regression_has_the_probability_of_one():
-    model = SparseRegression(3, family="bernoulli")
+    model = SparseRegression(3, likelihood="bernoulli")
     fit = fits.fit(model, (X, (Y > 0).float()), steps=20)
     found = predict_probabilities(fit, X, num_draws=400, seed=2)
     logits = predict(fit.model, fit.guide, (X,), num_draws=400, seed=3)

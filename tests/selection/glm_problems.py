@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from l0bayes.likelihoods.derivatives import Bernoulli, Binomial, Likelihood, NegativeBinomial, Poisson
+from l0bayes.likelihoods import Bernoulli, Binomial, Likelihood, NegativeBinomial, Poisson
 from l0bayes.selection.kernels.elimination import all_models
 from l0bayes.selection.problem.glm_problem import GLMProblem
 from l0bayes.selection.problem.linear_problem import InclusionPrior

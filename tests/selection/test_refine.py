@@ -116,7 +116,7 @@ def test_the_regression_is_found(name):
 
 
 @pytest.mark.parametrize(
-    ("family", "data", "kind"),
+    ("likelihood", "data", "kind"),
     [
         ("bernoulli", (X, LABELS, OFFSET, WEIGHTS), "Bernoulli"),
         ("poisson", (X, COUNTS, OFFSET, WEIGHTS), "Poisson"),
@@ -124,8 +124,8 @@ def test_the_regression_is_found(name):
         ("negative_binomial", (X, COUNTS, OFFSET, WEIGHTS), "NegativeBinomial"),
     ],
 )
-def test_generalised_linear_models_are_found(family, data, kind):
-    found = read_linear_model(SparseRegression(P, family, dispersion=0.6), data).problem
+def test_generalised_linear_models_are_found(likelihood, data, kind):
+    found = read_linear_model(SparseRegression(P, likelihood, dispersion=0.6), data).problem
     assert isinstance(found, GLMProblem)
     assert type(found.likelihood).__name__ == kind
     for name, value in {"x": X, "y": data[1], "offset": OFFSET, "weights": WEIGHTS}.items():
@@ -260,10 +260,10 @@ def test_random_numbers_are_left_as_they_were():
         ({"slab": "laplace"}, Y, "slab of 'beta' has the prior Laplace; refinement takes Normal slabs"),
         ({"slab": "student_t"}, Y, "slab of 'beta' has the prior StudentT"),
         ({"slab_scale": "learned"}, Y, "slab scale of site 'beta.slab' depends on the latent 'slab_scale'"),
-        ({"family": "student_t"}, Y, "the likelihood StudentT of site 'y' has no refinement"),
-        ({"family": "cox"}, torch.stack([COUNTS, LABELS], -1), "likelihood CoxPartialLikelihood"),
+        ({"likelihood": "student_t"}, Y, "the likelihood StudentT of site 'y' has no refinement"),
+        ({"likelihood": "cox"}, torch.stack([COUNTS, LABELS], -1), "likelihood CoxPartialLikelihood"),
         (
-            {"family": "negative_binomial"},
+            {"likelihood": "negative_binomial"},
             COUNTS,
             "dispersion of site 'y' depends on the latent 'dispersion'",
         ),

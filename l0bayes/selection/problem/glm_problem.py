@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from l0bayes.likelihoods.derivatives import Likelihood, supports
+from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.selection.problem.linear_problem import InverseGamma, LinearProblem
 
 __all__ = ["GLMProblem", "working_problem"]
@@ -25,8 +25,7 @@ class GLMProblem(LinearProblem):
         weights_are_counts: Without effect: weights multiply the log likelihood in any case.
         noise: 1; there is none.
         slab_scaled_by_noise: False.
-        likelihood: Law of the response given η, one that
-            :func:`~l0bayes.likelihoods.derivatives.supports` knows; by keyword.
+        likelihood: Law of the response given η, one that supports selection and has derivatives; by keyword.
 
     Raises:
         TypeError: If the likelihood is not one of those.
@@ -37,12 +36,13 @@ class GLMProblem(LinearProblem):
     likelihood: Likelihood = field(kw_only=True)
 
     def __post_init__(self) -> None:
-        if not supports(self.likelihood):
+        if not isinstance(self.likelihood, Likelihood):
             raise TypeError(
-                "selection in generalised linear models needs a likelihood with four derivatives in the "
-                "linear predictor: Bernoulli, Binomial, Poisson or NegativeBinomial; got "
-                f"{self.likelihood!r}, which has no refinement"
+                f"likelihood must be a Likelihood; got {self.likelihood!r}, which has no refinement"
             )
+        reason = self.likelihood.supports_selection() or self.likelihood.supports_derivatives()
+        if reason is not None:
+            raise TypeError(f"the likelihood {self.likelihood!r} has no refinement: {reason}")
         super().__post_init__()
         if self.noise != 1.0 or self.slab_scaled_by_noise:
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyro
@@ -20,7 +21,7 @@ from l0bayes.selection.problem.linear_problem import LinearProblem
 from l0bayes.selection.recognise.fixed_laws import demand
 from l0bayes.selection.recognise.linear_predictor import find_predictor
 from l0bayes.selection.recognise.model_priors import inclusion_prior, noise_and_slabs, normal_reading
-from l0bayes.selection.recognise.model_runs import ModelRuns, NotLinearError
+from l0bayes.selection.recognise.model_runs import ModelRuns, NotLinearError, Run
 from l0bayes.selection.recognise.response import Response
 
 __all__ = ["LinearModel", "NotLinearError", "read_linear_model"]
@@ -76,7 +77,7 @@ def _read(runs: ModelRuns) -> LinearModel:
     _check_kinds(runs)
     groups, gates = _groups(runs)
     weights = response.weights(runs.base)
-    if response.gaussian and not torch.allclose(weights, torch.ones_like(weights), atol=0.0):
+    if response.kind.conjugate and not torch.allclose(weights, torch.ones_like(weights), atol=0.0):
         raise NotLinearError(
             f"the log likelihood of site {response.name!r} is scaled; give weights of rows by the "
             "Normal's scale, σ/√w"
@@ -90,7 +91,6 @@ def _read(runs: ModelRuns) -> LinearModel:
     noise = noise_and_slabs(runs, response)
     prior, inclusion = inclusion_prior(runs)
     _check_untouched(runs, [*runs.gates, *runs.slabs, *always, *noise.latents, *inclusion])
-    likelihood = response.likelihood(runs.base)
     u = predictor.design[:, _joined([predictor.columns[name] for name in always], torch.long)]
     mean, scale = (
         _joined([_parameter(runs, name, what) for name in always]).to(u.device) for what in ("loc", "scale")
@@ -104,13 +104,13 @@ def _read(runs: ModelRuns) -> LinearModel:
         "always": u,
         "always_scale": scale,
         "offset": predictor.offset + u @ mean,
-        "weights": weights if likelihood is not None else noise.unit.square().reciprocal(),
+        "weights": noise.unit.square().reciprocal() if response.kind.conjugate else weights,
     }
     problem: LinearProblem
-    if likelihood is None:
+    if response.kind.conjugate:
         problem = LinearProblem(**settings, noise=noise.noise, slab_scaled_by_noise=noise.slabs_scaled)
     else:
-        problem = GLMProblem(**settings, likelihood=likelihood)
+        problem = GLMProblem(**settings, likelihood=response.likelihood)
     columns = {runs.slab_site(name).weight: predictor.columns[name] for name in runs.slabs}
     where, start = {}, 0
     for name in always:
@@ -137,12 +137,18 @@ def _check_kinds(runs: ModelRuns) -> None:
 
 
 def _check_response(runs: ModelRuns, response: Response) -> None:
-    """Mask, weights of rows, trials and dispersion are the same whatever the latents are."""
+    """Mask, weights of rows and the law's other parameters are the same whatever the latents are."""
     site = f"site {response.name!r}"
     demand(runs, f"mask of {site}", lambda run: [response.kept(run).double()])
     demand(runs, f"scale of the log likelihood of {site}", lambda run: [response.weights(run).log()])
-    count = "number of trials" if isinstance(runs.base.law(response.name), dist.Binomial) else "dispersion"
-    demand(runs, f"{count} of {site}", lambda run: [response.count(run).log()])
+    for what in response.parameters(runs.base):
+        demand(runs, f"{what} of {site}", partial(_log_parameter, response, what))
+    if response.kind.has_noise and not response.kind.conjugate:
+        demand(runs, f"noise of {site}", lambda run: [response.scale(run).log()])
+
+
+def _log_parameter(response: Response, what: str, run: Run) -> list[Tensor]:
+    return [response.parameters(run)[what].log()]
 
 
 def _check_untouched(runs: ModelRuns, latents: list[str]) -> None:

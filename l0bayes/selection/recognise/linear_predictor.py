@@ -67,7 +67,8 @@ class _Differentiation:
         zero = torch.zeros_like(self._vector(base))
         function = self._function(base)
         offset = function(zero)
-        if bool((self.response.told(offset).abs() >= self.response.limit).any()):
+        precision = self.response.precision
+        if bool((precision.recoverable(offset).abs() >= precision.limit).any()):
             raise NotLinearError(
                 f"the law of site {self.response.name!r} is at an end of its range where all weights are 0"
                 + self._hint()
@@ -76,14 +77,13 @@ class _Differentiation:
         design, exact = _jacobian(function, zero, len(offset), steps)
         self.offset, self.design = offset.double(), design.double()
         self.size, self.steps = self.design.abs(), steps.double()
-        self.relative = 3.0 * self.response.precision**0.5
-        # What is this small beside the noise, or on the scale of logits and log rates, has no consequence.
-        noise = (
-            self.response.scale(self.runs.base) if self.response.gaussian else torch.ones_like(self.offset)
-        )
+        self.relative = 3.0 * precision.relative**0.5
+        # Differences this small beside the noise, or on the scale of logits and log rates, do no harm.
+        has_noise = self.response.kind.has_noise
+        noise = self.response.scale(self.runs.base) if has_noise else torch.ones_like(self.offset)
         self.nothing = self.relative * noise
-        # What differences lost, in units of one step.
-        self.lost = None if exact else _ROUNDINGS * self.response.precision * self.offset.abs().max() / steps
+        # Rounding errors of differences, in units of one step.
+        self.lost = None if exact else _ROUNDINGS * precision.relative * self.offset.abs().max() / steps
         for run in self.runs.joint:
             if not (self._value_fits(run) and self._derivative_fits(run)):
                 weights = [self.runs.slab_site(name).weight for name in self.runs.slabs]
@@ -113,7 +113,7 @@ class _Differentiation:
     def _check_others(self) -> None:
         """Neither slab nor Normal: nothing that moves the predictor."""
         there = self.response.predictor(self.runs.base)
-        digits = 4.0 * self.response.precision * there.double().abs()
+        digits = 4.0 * self.response.precision.relative * there.double().abs()
         for name in self.runs.others:
             for run in [] if name in self.normal else self.runs.single[name]:
                 if not self._same(self.response.predictor(run), there, digits):
@@ -123,15 +123,16 @@ class _Differentiation:
                     )
 
     def _same(self, found: Tensor, wanted: Tensor, tolerance: Tensor) -> bool:
-        blur = torch.minimum(self.response.blur(found), self.response.blur(wanted))
-        off = (self.response.told(found) - self.response.told(wanted)).abs()
-        return bool((off <= tolerance + blur).all())
+        precision = self.response.precision
+        rounding = torch.minimum(precision.rounding_error(found), precision.rounding_error(wanted))
+        off = (precision.recoverable(found) - precision.recoverable(wanted)).abs()
+        return bool((off <= tolerance + rounding).all())
 
     def _value_fits(self, run: Run) -> bool:
         weights = (self._open(run) * self._vector(run.values)).double()
         wanted = self.offset + self.design @ weights
         size = self.size @ weights.abs()
-        rounding = _ROUNDINGS * self.response.precision * (self.offset.abs() + size).max()
+        rounding = _ROUNDINGS * self.response.precision.relative * (self.offset.abs() + size).max()
         tolerance = self.relative * size + rounding + self.nothing
         if self.lost is not None:
             tolerance = tolerance + self.lost @ weights.abs()
@@ -146,8 +147,9 @@ class _Differentiation:
         if not bool(torch.isfinite(found).all()):  # a rate that overflowed has no slope
             return True
         signs = torch.randint(0, 2, self.offset.shape, device=found.device).double() * 2.0 - 1.0
-        signs = torch.where(self.response.blur(found) < 0.1 * self.relative, signs, 0.0)
-        # Both by the same path: columns of rounding alone, such as of what cancels, round alike.
+        errors = self.response.precision.rounding_error(found)
+        signs = torch.where(errors < 0.1 * self.relative, signs, 0.0)
+        # Both by the same path: columns of nothing but rounding errors, as where terms cancel, round alike.
         there, here = (pull(signs.to(found))[0].double() for pull in (back_at_zero, back))
         rows = signs.square()
         tolerance = self.relative * (rows @ self.design.square()).sqrt()
@@ -164,9 +166,8 @@ class _Differentiation:
         return torch.where(torch.isfinite(scale), scale, torch.ones_like(scale))
 
     def _hint(self) -> str:
-        if not self.response.from_probabilities:
-            return ""
-        return "; probabilities tell little of it next to 0 and 1: give the law logits= rather than probs="
+        advice = self.response.precision.advice
+        return f"; {advice}" if advice else ""
 
 
 def _jacobian(

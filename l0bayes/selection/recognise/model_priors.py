@@ -62,7 +62,7 @@ def noise_and_slabs(runs: ModelRuns, response: Response) -> NoiseAndSlabs:
         NotLinearError: If they depend on latents in another way than the engines know.
     """
     ones = torch.ones_like(response.y)
-    if not response.gaussian:
+    if not response.kind.conjugate:
         return NoiseAndSlabs(ones, 1.0, _fixed_slabs(runs), False, [])
     what = f"noise of site {response.name!r}"
 

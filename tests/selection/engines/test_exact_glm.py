@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from l0bayes.likelihoods.derivatives import Bernoulli, Poisson
+from l0bayes.likelihoods import Bernoulli, Poisson
 from l0bayes.selection.engines.exact_glm import enumerate_glm
 from l0bayes.selection.kernels.elimination import all_models
 from l0bayes.selection.kernels.gram import Gram

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.special import betaln, expit, logsumexp
 from torch.distributions import Normal, kl_divergence
 
-from l0bayes.likelihoods.derivatives import Poisson
+from l0bayes.likelihoods import Poisson
 from l0bayes.selection import InclusionPrior, InverseGamma, enumerate_models
 from l0bayes.selection.engines.exact_glm import enumerate_glm
 from l0bayes.selection.engines.svi_gates import SVIOptions, _Run, fit_gates

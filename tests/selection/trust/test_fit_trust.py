@@ -17,27 +17,27 @@ from l0bayes.selection.trust.posterior_trust import rao_blackwell
 from tests.guides.correlated import NOISE, exact, exact_slabs, joint_guide, model
 
 
-def data(kind: str, family: str = "gaussian") -> tuple[Tensor, Tensor]:
+def data(kind: str, likelihood: str = "gaussian") -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(200, 5, generator=generator)
     if kind == "duplicates":
         x[:, 1] = x[:, 0] + 0.05 * x[:, 1]
     y = x[:, 0] - x[:, 3] + torch.randn(200, generator=generator)
-    return (x, (y > 0).float()) if family == "bernoulli" else (x, y)
+    return (x, (y > 0).float()) if likelihood == "bernoulli" else (x, y)
 
 
-def fitted(kind: str, family: str = "gaussian", slab: str = "normal", restarts: int = 1) -> l0bayes.Fit:
-    arguments = data(kind, family)
-    model = SparseRegression(5, family, inclusion=0.3)  # type: ignore[arg-type]
+def fitted(kind: str, likelihood: str = "gaussian", slab: str = "normal", restarts: int = 1) -> l0bayes.Fit:
+    arguments = data(kind, likelihood)
+    model = SparseRegression(5, likelihood, inclusion=0.3)  # type: ignore[arg-type]
     guide = AutoHardConcrete(model, arguments, temperature=0.1, slab=slab)
     return l0bayes.fit(
         model, guide, arguments, steps=1500, restarts=restarts, progress=False, compile="graph"
     )
 
 
-@pytest.mark.parametrize("family", ["gaussian", "bernoulli"])
-def test_columns_that_say_the_same_are_found_out(family: str) -> None:
-    verdict = l0bayes.trust(fitted("duplicates", family))
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_columns_that_say_the_same_are_found_out(likelihood: str) -> None:
+    verdict = l0bayes.trust(fitted("duplicates", likelihood))
     assert not verdict
     assert verdict.residual is not None
     assert verdict.residual > 0.05

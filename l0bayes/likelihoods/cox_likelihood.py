@@ -1,7 +1,9 @@
-r"""The partial likelihood of survival times."""
+"""The partial likelihood of survival times."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self, get_args
 
 import torch
@@ -10,8 +12,10 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from l0bayes import validate
+from l0bayes.likelihoods.likelihood import Likelihood
+from l0bayes.likelihoods.likelihood_words import Words
 
-__all__ = ["CoxPartialLikelihood", "Ties"]
+__all__ = ["Cox", "CoxPartialLikelihood", "Ties"]
 
 Ties = Literal["efron", "breslow"]
 
@@ -103,3 +107,87 @@ class CoxPartialLikelihood(TorchDistribution):
         own = within_ties(events * torch.exp(hazard - at_risk))
         left = at_risk + torch.log1p(-place / deaths * own)
         return (events * (weights * predictor - mean_weight * left)).sum(-1)
+
+
+class Cox(Likelihood):
+    r"""Times under the hazard :math:`h_0(t)\,e^\eta`, by :class:`CoxPartialLikelihood`.
+
+    A response is a time and an event indicator (1 seen, 0 censored); all rows together are one observation.
+
+    Args:
+        ties: Form of the likelihood where events share a time, ``"efron"`` or ``"breslow"``.
+
+    Raises:
+        ValueError: If ``ties`` is neither.
+    """
+
+    name = "cox"
+    words = Words(
+        kind="a proportional hazards regression",
+        formula="h<sub>i</sub>(t) = h<sub>0</sub>(t) exp(η<sub>i</sub>)",
+        effects="the log hazard",
+        summary="survival times, censored or not, by their log hazard",
+    )
+    laws = (CoxPartialLikelihood,)
+    by_row = False
+    takes_intercept = False
+    weights_multiply = False
+    response_shape = (2,)
+    response_labels = {"survival": ["time", "event"]}
+
+    def __init__(self, ties: Ties = "efron") -> None:
+        validate.one_of(get_args(Ties), ties=ties)
+        self.ties = ties
+
+    def supports_draws(self) -> str | None:
+        return "a partial likelihood has no baseline hazard, so that times cannot be drawn"
+
+    def law(self, predictor: Tensor, latents: dict[str, Tensor], weights: Tensor | None = None) -> Any:
+        return CoxPartialLikelihood(predictor, weights, self.ties)
+
+    def as_response(self, y: Any) -> Tensor:
+        """Times and indicators as the columns of one tensor.
+
+        Args:
+            y: The pair ``(time, event)``, each of shape ``(n,)``, or the tensor.
+        """
+        if isinstance(y, tuple | list):
+            time, event = y
+            return torch.stack([time, event.to(time)], -1)
+        return super().as_response(y)
+
+    @property
+    def accepts(self) -> str:
+        return "times, not negative, and events, 0 or 1,"
+
+    def violations(self, y: Tensor) -> Sequence[tuple[str, Tensor]]:
+        time, event = y.unbind(-1)
+        fine = torch.zeros_like(time, dtype=torch.bool)
+        return [
+            ("be a time, not negative", torch.stack([~(time >= 0) | (time == math.inf), fine], -1)),
+            ("be an event, 0 or 1", torch.stack([fine, (event != 0) & (event != 1)], -1)),
+        ]
+
+    def check(self, y: Tensor) -> None:
+        """Refuse responses that cannot be observed.
+
+        Args:
+            y: Times and indicators, shape ``(n, 2)``.
+
+        Raises:
+            ValueError: By the first row; or if there is no event at all.
+        """
+        (_, times), (_, events) = self.violations(y)
+        self.refuse("time", y[:, 0], times[:, 0], "times, not negative")
+        self.refuse("event", y[:, 1], events[:, 1], "1 where the event was seen and 0 where not")
+        if not bool((y[:, 1] == 1).any()):
+            raise ValueError("event must be 1 in at least one row: without an event nothing can be learned")
+
+    @classmethod
+    def predictor_of(cls, law: Any) -> Tensor:
+        value: Tensor = law.predictor
+        return value
+
+    @classmethod
+    def of_law(cls, law: Any, rows: Callable[[Tensor], Tensor]) -> Self:
+        return cls(ties=law.ties)

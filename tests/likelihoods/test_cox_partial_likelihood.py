@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from l0bayes.models.survival import CoxPartialLikelihood
+from l0bayes.likelihoods import CoxPartialLikelihood
 
 GENERATOR = torch.Generator().manual_seed(3)
 ETA = torch.randn(14, generator=GENERATOR, dtype=torch.float64)
