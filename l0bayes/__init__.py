@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         posterior,
         runs,
         selection,
+        testing,
     )
     from l0bayes.estimators import SpikeSlabClassifier, SpikeSlabPoissonRegressor, SpikeSlabRegressor
     from l0bayes.gradients import gradient_report
@@ -64,6 +65,7 @@ __all__ = [
     "selection",
     "slab",
     "spike_and_slab",
+    "testing",
     "to_arviz",
     "trust",
 ]
@@ -78,6 +80,7 @@ _LAZY_MODULES = (
     "posterior",
     "runs",
     "selection",
+    "testing",
 )
 _LAZY_NAMES = {
     "SpikeSlabClassifier": "l0bayes.estimators",

@@ -34,6 +34,7 @@ FLOOR = {
     "estimators": 5,
     "plots": 5,
     "apps": 6,
+    "testing": 6,
     "runs": 7,
     "cli": 7,
     "l0bayes": 8,
