@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -44,6 +45,25 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
         assert group_of(read, group).identical(group_of(written, group))
     assert read.attrs == written.attrs
     assert type(read) is type(written)
+
+
+@pytest.mark.parametrize("layout", ["groups", "tree"])
+def test_files_of_either_arviz_are_read(layout: str, tmp_path: Path) -> None:
+    """0.x writes a group after the other, 1.x a tree."""
+    written, file = fits.idata("plain"), tmp_path / "posterior.nc"
+    groups = {name: group_of(written, name) for name in GROUPS}
+    if layout == "tree":
+        xr.DataTree.from_dict({f"/{name}": ds for name, ds in groups.items()}).to_netcdf(
+            file, engine="h5netcdf"
+        )
+    else:
+        xr.Dataset(attrs=written.attrs).to_netcdf(file, mode="w", engine="h5netcdf", group="/")
+        for name, dataset in groups.items():
+            dataset.to_netcdf(file, mode="a", engine="h5netcdf", group=f"//{name}")
+    read = read_netcdf(file)
+    for name in GROUPS:
+        assert group_of(read, name).identical(groups[name])
+    pd.testing.assert_frame_equal(l0bayes.gate_table(read), l0bayes.gate_table(written))
 
 
 def test_numbers_are_compressed(tmp_path: Path) -> None:
