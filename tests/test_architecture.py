@@ -72,7 +72,6 @@ STILL_LONG = {
     "gate_guide.py",
     "gating.py",
     "plan.py",
-    "svi_gates.py",
     "target.py",
 }
 STILL_INTIMATE = {"auto_joint_gates", "score_elbo", "importance"}

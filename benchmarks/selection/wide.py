@@ -21,7 +21,7 @@ import torch
 from benchmarks.selection.data import genotypes
 from benchmarks.selection.records import Array, Row, largest_error, timed, worst
 from l0bayes.estimators import SpikeSlabRegressor
-from l0bayes.selection import GibbsOptions, InclusionPrior, InverseGamma, LinearProblem, sample_models
+from l0bayes.selection import GaussianProblem, GibbsOptions, InclusionPrior, InverseGamma, sample_models
 
 __all__ = ["wide"]
 
@@ -74,9 +74,9 @@ def _reference(name: str, x: Array, y: Array, seed: int, steps: int) -> tuple[Ar
     """Inclusion probabilities by long chains from two seeds, and how well they are known."""
     model, p = _MODELS[name], x.shape[1]
     odds = torch.full((p,), math.log(_ACTIVE / (p - _ACTIVE)), dtype=torch.float64)
-    problem = LinearProblem(
+    problem = GaussianProblem(
         torch.tensor(x), torch.tensor(y), InclusionPrior(odds), torch.ones(p),
-        InverseGamma() if model["noise"] is None else model["noise"],
+        noise=InverseGamma() if model["noise"] is None else model["noise"],
         slab_scaled_by_noise=model["slab_scaled_by_noise"],
     )  # fmt: skip
     long = GibbsOptions(chains=64, steps=steps, burn_in=steps // 10, target_mcse=0.0)

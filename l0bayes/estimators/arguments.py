@@ -15,7 +15,7 @@ from l0bayes import validate
 from l0bayes.models.terms import column_groups, term_names
 from l0bayes.selection.engines.choose_engine import Engine
 from l0bayes.selection.kernels.relaxations import RELAXATIONS
-from l0bayes.selection.problem.linear_problem import InclusionPrior
+from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 
 __all__ = ["check_choices", "check_switches", "gate_groups", "inclusion_prior", "positive", "slab_scales"]
 

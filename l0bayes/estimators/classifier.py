@@ -15,8 +15,8 @@ from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.estimators.separating_columns import warn_of_separation
 from l0bayes.likelihoods.bernoulli_likelihood import Bernoulli
-from l0bayes.selection.problem.glm_problem import GLMProblem
-from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["SpikeSlabClassifier"]
 
@@ -107,8 +107,8 @@ class SpikeSlabClassifier(ClassifierMixin, SpikeSlabEstimator):  # type: ignore[
     def _scaling(self, x: Tensor, y: Tensor, weights: Tensor) -> Scaling:
         return Scaling.of(x, weights, centered=self.fit_intercept)
 
-    def _problem(self, common: dict[str, Any], scaling: Scaling) -> LinearProblem:
-        return GLMProblem(likelihood=Bernoulli(), **common)
+    def _problem(self, common: dict[str, Any], scaling: Scaling) -> SelectionProblem:
+        return GeneralisedProblem(likelihood=Bernoulli(), **common)
 
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
         """Posterior predictive probabilities of the two classes, averaged over models and coefficients.

@@ -35,8 +35,8 @@ from l0bayes.estimators.input_tables import (
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.estimators.solve import solve
 from l0bayes.estimators.summary_tables import joint_table, models_table, size_table, summary_table
-from l0bayes.selection.problem.linear_problem import LinearProblem
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.summaries.credible_sets import CredibleSet, credible_sets
 from l0bayes.selection.trust.posterior_trust import Trust
 
@@ -103,7 +103,7 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         """Units to compute in."""
 
     @abstractmethod
-    def _problem(self, common: dict[str, Any], scaling: Scaling) -> LinearProblem:
+    def _problem(self, common: dict[str, Any], scaling: Scaling) -> SelectionProblem:
         """The problem, of the parts that all have in common."""
 
     def _warn(self, x: Array, y: Array, names: list[str]) -> None:
@@ -157,8 +157,8 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
             "weights": weights,
         }
         if self.fit_intercept:
-            common["always"] = torch.ones(len(x), 1, dtype=torch.float64)
-            common["always_scale"] = torch.tensor([intercept_scale], dtype=torch.float64)
+            common["unpenalised"] = torch.ones(len(x), 1, dtype=torch.float64)
+            common["unpenalised_scale"] = torch.tensor([intercept_scale], dtype=torch.float64)
         problem = self._problem(common, scaling)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         posterior, trust = solve(problem, self.engine, guide=self.guide, restarts=self.restarts, seed=seed)

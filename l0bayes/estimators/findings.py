@@ -12,11 +12,10 @@ from torch import Tensor
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.kernels.resampling import systematic_indices
-from l0bayes.selection.problem.glm_problem import GLMProblem
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
-from l0bayes.selection.summaries.coefficients import Coefficients, coefficients_of
+from l0bayes.selection.summaries.coefficient_draws import Coefficients
+from l0bayes.selection.summaries.coefficients import coefficients_of
 from l0bayes.selection.summaries.credible_sets import CredibleSet, credible_sets
-from l0bayes.selection.summaries.glm_coefficients import glm_coefficients
 from l0bayes.selection.summaries.moments import joint_moments
 
 __all__ = ["Draws", "Findings"]
@@ -125,9 +124,7 @@ class Findings:
     @cached_property
     def coefficients(self) -> Coefficients:
         """Draws in the engine's units."""
-        if self.gaussian:
-            return coefficients_of(self.posterior, seed=self.seed)
-        return glm_coefficients(self.posterior, seed=self.seed)
+        return coefficients_of(self.posterior, seed=self.seed)
 
     @cached_property
     def covariance(self) -> Tensor | None:
@@ -138,21 +135,21 @@ class Findings:
 
     @property
     def gaussian(self) -> bool:
-        """Whether the problem is the Gaussian one itself."""
-        return not isinstance(self.posterior.problem, GLMProblem)
+        """Whether the response is Normal."""
+        return self.posterior.problem.is_gaussian
 
     @cached_property
     def intercept(self) -> Tensor:
         """Posterior mean of the intercept; 0 where there is none."""
         problem, mean = self.posterior.problem, self.mean
-        if not problem.always.shape[1]:
+        if not problem.num_unpenalised:
             alpha = torch.zeros((), dtype=torch.float64)
-        elif self.posterior.always_mean is not None:
-            alpha = self.posterior.always_mean[0]
+        elif self.posterior.unpenalised_mean is not None:
+            alpha = self.posterior.unpenalised_mean[0]
         elif self.gaussian:
             alpha = self._gaussian_intercept
         else:
-            alpha = self.coefficients.always[:, 0].mean()
+            alpha = self.coefficients.unpenalised[:, 0].mean()
         return self.scaling.intercept(alpha, mean)
 
     @property
@@ -164,7 +161,7 @@ class Findings:
         """
         problem, draws = self.posterior.problem, self.posterior.draws
         left = problem.weights @ (problem.y - problem.offset - problem.x @ self.posterior.mean)
-        shrunk = 1.0 / (problem.weights.sum() + draws.variances / problem.always_scale[0].square())
+        shrunk = 1.0 / (problem.weights.sum() + draws.variances / problem.unpenalised_scale[0].square())
         return left * (draws.weights @ shrunk) / draws.weights.sum()
 
     @cached_property
@@ -172,7 +169,7 @@ class Findings:
         """A sample of the posterior, in random order within a chain."""
         known, scaling = self.coefficients, self.scaling
         beta = known.beta * scaling.slope
-        alpha = known.always[:, 0] if known.always.shape[1] else beta.new_zeros(len(beta))
+        alpha = known.unpenalised[:, 0] if known.unpenalised.shape[1] else beta.new_zeros(len(beta))
         chains = self.posterior.draws.chains
         with private_randomness(self.seed):
             order = torch.randperm(len(beta))
@@ -215,7 +212,7 @@ class Findings:
         if covariance is None:
             return torch.cat([part.var(1) for part in self.predictor_draws(x)])
         columns = self.scaling.columns(x)
-        if self.posterior.problem.always.shape[1]:
+        if self.posterior.problem.num_unpenalised:
             columns = torch.cat([torch.ones_like(columns[:, :1]), columns], 1)
         spread = ((columns @ covariance) * columns).sum(1)
         return spread.clamp(min=0.0) * self.scaling.response_scale**2

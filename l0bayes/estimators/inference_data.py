@@ -58,7 +58,7 @@ def inference_data(findings: Findings, y: Tensor, attributes: dict[str, Any]) ->
         "beta": (("chain", "draw", "feature"), of(draws.beta) + 0.0),
         "gate": (("chain", "draw", "group"), of(draws.gates)),
     }
-    if findings.posterior.problem.always.shape[1]:
+    if findings.posterior.problem.num_unpenalised:
         variables["intercept"] = (("chain", "draw"), of(draws.intercept))
     if findings.gaussian:
         variables["noise_scale"] = (("chain", "draw"), of(draws.noise_scale))

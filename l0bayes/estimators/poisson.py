@@ -14,8 +14,8 @@ from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.likelihoods.poisson_likelihood import Poisson
-from l0bayes.selection.problem.glm_problem import GLMProblem
-from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["SpikeSlabPoissonRegressor"]
 
@@ -93,8 +93,8 @@ class SpikeSlabPoissonRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ig
     def _scaling(self, x: Tensor, y: Tensor, weights: Tensor) -> Scaling:
         return Scaling.of(x, weights, centered=self.fit_intercept)
 
-    def _problem(self, common: dict[str, Any], scaling: Scaling) -> LinearProblem:
-        return GLMProblem(likelihood=Poisson(whole=False), **common)
+    def _problem(self, common: dict[str, Any], scaling: Scaling) -> SelectionProblem:
+        return GeneralisedProblem(likelihood=Poisson(whole=False), **common)
 
     def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
         """Posterior mean of the rate, and the standard deviation of a new count.

@@ -12,7 +12,8 @@ from l0bayes.estimators.arguments import positive
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.scaling import Scaling
-from l0bayes.selection.problem.linear_problem import InverseGamma, LinearProblem
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.noise_prior import InverseGamma
 
 __all__ = ["SpikeSlabRegressor"]
 
@@ -124,9 +125,9 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
     def _scaling(self, x: Tensor, y: Tensor, weights: Tensor) -> Scaling:
         return Scaling.of(x, weights, centered=self.fit_intercept, y=y)
 
-    def _problem(self, common: dict[str, Any], scaling: Scaling) -> LinearProblem:
+    def _problem(self, common: dict[str, Any], scaling: Scaling) -> GaussianProblem:
         known = self.noise_scale
-        return LinearProblem(
+        return GaussianProblem(
             noise=InverseGamma() if known is None else float(known) / scaling.response_scale,
             slab_scaled_by_noise=bool(self.slab_scaled_by_noise),
             weights_are_counts=True,

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import cast
 
 from l0bayes.selection.engines.choose_engine import Engine, infer_gates
-from l0bayes.selection.engines.svi_gates import SVIOptions, fit_gates
-from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.engines.svi_gates import fit_gates
+from l0bayes.selection.engines.svi_run import SVIOptions
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.trust.posterior_trust import Trust, trust_of
 
 __all__ = ["solve"]
 
 
 def solve(
-    problem: LinearProblem, engine: str, *, guide: str, restarts: int, seed: int
+    problem: SelectionProblem, engine: str, *, guide: str, restarts: int, seed: int
 ) -> tuple[SelectionPosterior, Trust]:
     """The posterior of a problem by an engine.
 

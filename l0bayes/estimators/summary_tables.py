@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.estimators.findings import Findings
-from l0bayes.selection.summaries.coefficients import narrowest_interval
+from l0bayes.selection.summaries.coefficient_draws import narrowest_interval
 from l0bayes.selection.summaries.credible_sets import credible_sets
 from l0bayes.selection.summaries.top_models import top_models
 

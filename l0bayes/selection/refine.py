@@ -12,8 +12,8 @@ from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.selection.engines.choose_engine import Engine, infer_gates
 from l0bayes.selection.engines.gibbs_gaussian import GibbsOptions
-from l0bayes.selection.problem.linear_problem import LinearProblem
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.recognise.linear_model import LinearModel, read_linear_model
 
 __all__ = ["Refinement", "refine"]
@@ -39,7 +39,7 @@ class Refinement:
         return self.posterior.engine
 
     @property
-    def problem(self) -> LinearProblem:
+    def problem(self) -> SelectionProblem:
         """The regression that the model is."""
         return self.linear_model.problem
 

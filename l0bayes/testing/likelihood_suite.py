@@ -130,13 +130,13 @@ class LikelihoodSuite(DensitySuite):
         if supports(likelihood, "selection") is not None or likelihood.unknowns:
             pytest.skip("no selection with it")
         model, data = self.regression()
-        problem = read_linear_model(model, data).problem
+        problem: Any = read_linear_model(model, data).problem
         torch.testing.assert_close(problem.x, data[0], rtol=1e-6, atol=1e-9)
         torch.testing.assert_close(problem.y, self.possible.double())
         if likelihood.conjugate:
             assert problem.noise == pytest.approx(likelihood.settings["noise_scale"])
         else:
-            _same_settings(problem.likelihood, likelihood)  # type: ignore[attr-defined]
+            _same_settings(problem.likelihood, likelihood)
 
     def regression(self) -> tuple[SparseRegression, tuple[Any, ...]]:
         likelihood = self.likelihood()

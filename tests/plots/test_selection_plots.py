@@ -21,8 +21,8 @@ from l0bayes.plots import (
     plot_top_models,
 )
 from l0bayes.selection import (
+    GaussianProblem,
     InclusionPrior,
-    LinearProblem,
     ModelDraws,
     SelectionPosterior,
     enumerate_models,
@@ -63,12 +63,12 @@ def posterior(gates, weights, *, groups=None, mean=None, prior=None):
     weights = torch.tensor(weights, dtype=torch.float64)
     count = models.shape[1]
     p = count if groups is None else len(groups)
-    problem = LinearProblem(
+    problem = GaussianProblem(
         torch.eye(p, dtype=torch.float64),
         torch.zeros(p),
         prior or InclusionPrior(log_odds=torch.zeros(count, dtype=torch.float64)),
         torch.ones(p),
-        1.0,
+        noise=1.0,
         groups=torch.arange(p) if groups is None else torch.tensor(groups),
     )
     sizes = torch.zeros(count + 1, dtype=torch.float64)
@@ -285,8 +285,12 @@ def test_only_the_most_probable_models():
 def test_probabilities_are_exact_where_they_are_known():
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(30, 3, generator=generator, dtype=torch.float64)
-    problem = LinearProblem(
-        x, 0.4 * x[:, 0], InclusionPrior(log_odds=torch.zeros(3, dtype=torch.float64)), torch.ones(3), 1.0
+    problem = GaussianProblem(
+        x,
+        0.4 * x[:, 0],
+        InclusionPrior(log_odds=torch.zeros(3, dtype=torch.float64)),
+        torch.ones(3),
+        noise=1.0,
     )
     found = enumerate_models(problem)
     axes = plot_top_models(found, max_models=8)

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from l0bayes.likelihoods import Bernoulli, Binomial, Likelihood, NegativeBinomial, Poisson
 from l0bayes.selection.kernels.elimination import all_models
-from l0bayes.selection.problem.glm_problem import GLMProblem
-from l0bayes.selection.problem.linear_problem import InclusionPrior
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 
 KINDS = ("bernoulli", "binomial", "poisson", "negative_binomial")
 
 
 def make_problem(
     kind: str, n: int, p: int, *, seed: int = 0, correlation: float = 0.6, signals: int | None = None
-) -> GLMProblem:
+) -> GeneralisedProblem:
     generator = torch.Generator().manual_seed(seed)
     own = torch.randn(n, p, generator=generator, dtype=torch.float64)
     common = torch.randn(n, 1, generator=generator, dtype=torch.float64)
@@ -41,31 +41,31 @@ def make_problem(
             torch.poisson(heads * torch.exp(0.5 * eta), generator=generator),
             NegativeBinomial(0.7),
         )
-    return GLMProblem(
+    return GeneralisedProblem(
         x=x,
         y=y,
         prior=InclusionPrior(log_odds=torch.full((p,), math.log(0.3 / 0.7), dtype=torch.float64)),
         slab_scale=torch.ones(p, dtype=torch.float64),
-        always=torch.ones(n, 1, dtype=torch.float64),
-        always_scale=torch.tensor([5.0], dtype=torch.float64),
+        unpenalised=torch.ones(n, 1, dtype=torch.float64),
+        unpenalised_scale=torch.tensor([5.0], dtype=torch.float64),
         likelihood=likelihood,
     )
 
 
-def log_joint(problem: GLMProblem, columns: Tensor, beta: Tensor) -> Tensor:
+def log_joint(problem: GeneralisedProblem, columns: Tensor, beta: Tensor) -> Tensor:
     """Log of likelihood times prior at coefficients of shape (S, s) of the columns given by number."""
-    everything = torch.cat([problem.always, problem.x], 1)[:, columns]
-    tau = torch.cat([problem.always_scale, problem.slab_scale])[columns] ** -2
+    everything = torch.cat([problem.unpenalised, problem.x], 1)[:, columns]
+    tau = torch.cat([problem.unpenalised_scale, problem.slab_scale])[columns] ** -2
     eta = problem.offset + beta @ everything.T
     log_likelihood = problem.likelihood.log_density(problem.y, eta) @ problem.weights
     normal = 0.5 * torch.log(tau / (2.0 * math.pi)).sum() - 0.5 * (tau * beta.square()).sum(1)
     return log_likelihood + normal
 
 
-def proposal(problem: GLMProblem, columns: Tensor) -> tuple[Tensor, Tensor]:
+def proposal(problem: GeneralisedProblem, columns: Tensor) -> tuple[Tensor, Tensor]:
     """Near the mode, and a factor of a covariance; what is built on it is right for any other too."""
-    everything = torch.cat([problem.always, problem.x], 1)[:, columns]
-    tau = torch.cat([problem.always_scale, problem.slab_scale])[columns] ** -2
+    everything = torch.cat([problem.unpenalised, problem.x], 1)[:, columns]
+    tau = torch.cat([problem.unpenalised_scale, problem.slab_scale])[columns] ** -2
     beta = torch.zeros(len(columns), dtype=torch.float64)
     for _ in range(12):
         eta = problem.offset + everything @ beta
@@ -76,7 +76,7 @@ def proposal(problem: GLMProblem, columns: Tensor) -> tuple[Tensor, Tensor]:
     return beta, torch.linalg.cholesky(torch.linalg.inv(hessian))
 
 
-def by_grid(problem: GLMProblem, columns: Tensor) -> tuple[float, Tensor, Tensor]:
+def by_grid(problem: GeneralisedProblem, columns: Tensor) -> tuple[float, Tensor, Tensor]:
     """Log evidence, mean and variance by the trapezoid rule, which is exact to rounding here."""
     mode, factor = proposal(problem, columns)
     line = torch.linspace(-9.0, 9.0, 61, dtype=torch.float64)
@@ -89,11 +89,11 @@ def by_grid(problem: GLMProblem, columns: Tensor) -> tuple[float, Tensor, Tensor
     return float(torch.logsumexp(value, 0) + cell), mean, weights @ (beta - mean).square()
 
 
-def by_importance(problem: GLMProblem, draws: int = 4_000) -> tuple[Tensor, Tensor, Tensor, float]:
+def by_importance(problem: GeneralisedProblem, draws: int = 4_000) -> tuple[Tensor, Tensor, Tensor, float]:
     """PIPs, means, second moments and log evidence; every model by Student-t draws at its mode."""
     degrees = 6.0
     models = all_models(problem.num_groups).double()
-    k, p = problem.always.shape[1], problem.num_columns
+    k, p = problem.unpenalised.shape[1], problem.num_columns
     generator = torch.Generator().manual_seed(1)
     evidence, means, seconds = (
         [],

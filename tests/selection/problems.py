@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from l0bayes.selection import InclusionPrior, InverseGamma, LinearProblem
+from l0bayes.selection import GaussianProblem, InclusionPrior, InverseGamma
 
 DOUBLE = torch.float64
 
@@ -36,7 +36,7 @@ def design(kind: str, n: int, p: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def problem(
     kind: str = "independent", n: int = 40, p: int = 6, seed: int = 0, **changes: Any
-) -> LinearProblem:
+) -> GaussianProblem:
     x, y = design(kind, n, p, seed)
     groups = int(changes["groups"].max()) + 1 if "groups" in changes else p
     settings: dict[str, Any] = {
@@ -44,24 +44,24 @@ def problem(
         "slab_scale": torch.full((p,), 1.2, dtype=DOUBLE),
         "noise": 1.0,
     }
-    return LinearProblem(x, y, **{**settings, **changes})
+    return GaussianProblem(x, y, **{**settings, **changes})
 
 
 def everything(p: int, n: int) -> dict[str, Any]:
     """All that a problem may have beside its columns."""
     generator = torch.Generator().manual_seed(99)
     return {
-        "always": torch.cat(
+        "unpenalised": torch.cat(
             [torch.ones(n, 1, dtype=DOUBLE), torch.randn(n, 1, generator=generator, dtype=DOUBLE)], 1
         ),
-        "always_scale": torch.tensor([5.0, 0.5], dtype=DOUBLE),
+        "unpenalised_scale": torch.tensor([5.0, 0.5], dtype=DOUBLE),
         "offset": 0.3 * torch.randn(n, generator=generator, dtype=DOUBLE),
         "weights": 0.5 + torch.rand(n, generator=generator, dtype=DOUBLE),
         "slab_scale": 0.5 + torch.rand(p, generator=generator, dtype=DOUBLE),
     }
 
 
-def brute_force(given: LinearProblem, nodes: int = 601) -> dict[str, Tensor]:
+def brute_force(given: GaussianProblem, nodes: int = 601) -> dict[str, Tensor]:
     """Evidence, PIPs and first two moments by dense n by n covariances and a fine grid over the noise."""
     n = given.num_rows
     models = torch.tensor(list(itertools.product([0.0, 1.0], repeat=given.num_groups)), dtype=DOUBLE)
@@ -75,7 +75,7 @@ def brute_force(given: LinearProblem, nodes: int = 601) -> dict[str, Tensor]:
         log_weight = torch.zeros(1, dtype=DOUBLE)
     variances = t.exp()[:, None, None]
     response = given.y - given.offset
-    fixed = (given.always * given.always_scale.square()) @ given.always.T
+    fixed = (given.unpenalised * given.unpenalised_scale.square()) @ given.unpenalised.T
     rows, means, seconds = [], [], []
     for gates in models:
         prior_variance = gates[given.groups] * given.slab_scale.square()

@@ -13,9 +13,8 @@ from l0bayes.distributions import HardConcrete, L0Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Fit, Minibatches
 from l0bayes.models import SparseNetwork, SparseRegression
-from l0bayes.selection import InclusionPrior, InverseGamma, LinearProblem, enumerate_models
+from l0bayes.selection import GaussianProblem, InclusionPrior, InverseGamma, enumerate_models
 from l0bayes.selection.engines.svi_gates import fit_gates
-from l0bayes.selection.problem.glm_problem import GLMProblem
 from l0bayes.selection.recognise.linear_model import NotLinearError, read_linear_model
 from l0bayes.selection.refine import refine
 
@@ -36,8 +35,8 @@ def untrained(model, data):
     return Fit.of(model, AutoHardConcrete(model, data), data)
 
 
-def same(found: LinearProblem, wanted: LinearProblem, tolerance: float = 1e-9) -> None:
-    names = ("x", "y", "slab_scale", "groups", "always", "always_scale", "offset", "weights")
+def same(found: GaussianProblem, wanted: GaussianProblem, tolerance: float = 1e-9) -> None:
+    names = ("x", "y", "slab_scale", "groups", "unpenalised", "unpenalised_scale", "offset", "weights")
     for name in names:
         torch.testing.assert_close(
             getattr(found, name), getattr(wanted, name), atol=tolerance, rtol=tolerance, msg=name
@@ -60,20 +59,20 @@ def wanted_problem(**changes):
         "prior": InclusionPrior(log_odds=torch.zeros(P, dtype=DOUBLE)),
         "slab_scale": torch.ones(P, dtype=DOUBLE),
         "noise": InverseGamma(1.0, 1.0),
-        "always": torch.ones(N, 1, dtype=DOUBLE),
-        "always_scale": torch.tensor([10.0], dtype=DOUBLE),
+        "unpenalised": torch.ones(N, 1, dtype=DOUBLE),
+        "unpenalised_scale": torch.tensor([10.0], dtype=DOUBLE),
     }
-    return LinearProblem(**{**settings, **changes})
+    return GaussianProblem(**{**settings, **changes})
 
 
-NO_ALWAYS = {"always": torch.empty(N, 0), "always_scale": torch.empty(0)}
+NO_UNPENALISED = {"unpenalised": torch.empty(N, 0), "unpenalised_scale": torch.empty(0)}
 REGRESSIONS = {
     "default": ({}, (X, Y), {}),
     "offset and weights": ({}, (X, Y, OFFSET, WEIGHTS), {"offset": OFFSET, "weights": WEIGHTS}),
     "no intercept, known noise": (
         {"intercept_scale": None, "noise_scale": 0.6, "slab_scale": 2.0},
         (X, Y),
-        {**NO_ALWAYS, "noise": 0.6, "slab_scale": torch.full((P,), 2.0)},
+        {**NO_UNPENALISED, "noise": 0.6, "slab_scale": torch.full((P,), 2.0)},
     ),
     "scaled by the noise": (
         {"slab_scaled_by_noise": True, "slab_scale": 0.8, "noise_prior": (2.0, 0.5)},
@@ -126,7 +125,7 @@ def test_the_regression_is_found(name):
 )
 def test_generalised_linear_models_are_found(likelihood, data, kind):
     found = read_linear_model(SparseRegression(P, likelihood, dispersion=0.6), data).problem
-    assert isinstance(found, GLMProblem)
+    assert not found.is_gaussian
     assert type(found.likelihood).__name__ == kind
     for name, value in {"x": X, "y": data[1], "offset": OFFSET, "weights": WEIGHTS}.items():
         torch.testing.assert_close(getattr(found, name), value, msg=name)
@@ -153,12 +152,12 @@ def test_an_own_model():
         prior=InclusionPrior(log_odds=torch.full((P,), math.log(0.25), dtype=DOUBLE)),
         slab_scale=torch.full((P,), 1.5),
         noise=InverseGamma(2.0, 0.7),
-        always_scale=torch.tensor([3.0]),
+        unpenalised_scale=torch.tensor([3.0]),
         offset=torch.full((N,), 0.4),
     )
     same(found.problem, wanted, 1e-6)
-    assert found.always_mean.tolist() == pytest.approx([0.4])
-    assert found.always["a"].tolist() == 0
+    assert found.unpenalised_mean.tolist() == pytest.approx([0.4])
+    assert found.unpenalised["a"].tolist() == 0
 
 
 def test_several_weights_share_gates():
@@ -178,7 +177,7 @@ def test_several_weights_share_gates():
     assert found.problem.groups.tolist() == [0, 1, 0, 1, 2, 3, 4, 5]
     columns = torch.cat([X, X[:, [0, 0, 1, 1]]], 1)
     torch.testing.assert_close(found.problem.x, columns)
-    torch.testing.assert_close(found.problem.always, X[:, 2:])
+    torch.testing.assert_close(found.problem.unpenalised, X[:, 2:])
     assert found.weights["m"].tolist() == [[4, 5], [6, 7]]
     assert found.gates["m.gate"].tolist() == [[2, 3], [4, 5]]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
 
 from l0bayes.apps.select.formulas import FormulaData
-from l0bayes.selection import SelectionPosterior
+from l0bayes.selection import GaussianProblem, SelectionPosterior, SelectionProblem
 from l0bayes.selection.summaries.credible_sets import credible_sets
 from l0bayes.selection.trust.posterior_trust import Trust
 
@@ -102,7 +103,8 @@ def describe_model(
         expects += f" {_beta_binomial_sd(a, b, count):.2g}"
     scale = sorted({round(float(value), 10) for value in posterior.problem.slab_scale})
     slab = f"{scale[0]:.4g}²" if len(scale) == 1 else "s<sub>j</sub>²"
-    slab += " σ²" if posterior.problem.slab_scaled_by_noise else ""
+    unit, noise = _noise(posterior.problem)
+    slab += unit
     alpha = "α + " if data.intercept else ""
     second = escape(_classes(data)[1]) if family == "binomial" else ""
     formulas = [
@@ -110,14 +112,8 @@ def describe_model(
         f"η<sub>i</sub> = {alpha}Σ<sub>j</sub> z<sub>g(j)</sub> θ<sub>j</sub> x<sub>ij</sub>",
         gate,
         f"θ<sub>j</sub> ~ N(0, {slab})",
+        *noise,
     ]
-    if family == "gaussian":
-        noise = posterior.problem.noise
-        formulas.append(
-            f"σ = {noise:g}"
-            if isinstance(noise, float | int)
-            else f"σ² ~ InverseGamma({noise.shape:g}, {noise.rate:g})"
-        )
     sentences = [
         "Every variable has a gate z: open, it is in the model with an effect of its own; shut, its effect "
         "is exactly 0. The posterior inclusion probability (PIP) is the probability, given the data, that "
@@ -138,6 +134,19 @@ def describe_model(
         sentences.append("The intercept α has no gate: it is always in.")
     sentences.append(_standardised(family, data, parameters))
     return {"kind": kind, "formulas": [Markup(text) for text in formulas], "sentences": sentences}
+
+
+@singledispatch
+def _noise(problem: SelectionProblem) -> tuple[str, list[str]]:
+    """The unit of the slabs' variance, and the formulas of the noise, if it has one."""
+    return "", []
+
+
+@_noise.register
+def _(problem: GaussianProblem) -> tuple[str, list[str]]:
+    prior, sigma = problem.noise_prior, math.sqrt(problem.noise_variance)
+    formula = f"σ = {sigma:g}" if prior is None else f"σ² ~ InverseGamma({prior.shape:g}, {prior.rate:g})"
+    return " σ²" if problem.slab_scaled_by_noise else "", [formula]
 
 
 def _standardised(family: str, data: FormulaData, parameters: dict[str, Any]) -> str:

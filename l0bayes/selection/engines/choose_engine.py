@@ -3,6 +3,7 @@ r"""The engines behind one word."""
 from __future__ import annotations
 
 import math
+from functools import singledispatch
 from typing import Literal, get_args
 
 import torch
@@ -13,9 +14,10 @@ from l0bayes.selection.engines.exact_glm import enumerate_glm
 from l0bayes.selection.engines.gibbs_gaussian import GibbsOptions, sample_models
 from l0bayes.selection.engines.gibbs_glm import sample_glm
 from l0bayes.selection.engines.svi_gates import fit_gates
-from l0bayes.selection.problem.glm_problem import GLMProblem
-from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["Engine", "choose_engine", "infer_gates", "sampler_options"]
 
@@ -30,20 +32,20 @@ _NARROW = 500
 _EXACT_GATES_GLM = 12
 
 
-def choose_engine(problem: LinearProblem) -> Literal["exact", "gibbs"]:
+def choose_engine(problem: SelectionProblem) -> Literal["exact", "gibbs"]:
     """What ``"auto"`` stands for.
 
     Args:
         problem: The problem.
     """
-    if isinstance(problem, GLMProblem):
+    if not problem.is_gaussian:
         return "exact" if problem.num_groups <= _EXACT_GATES_GLM else "gibbs"
     widest = int(torch.bincount(problem.groups).max())
     most = _EXACT_GATES - 2 * math.ceil(math.log2(widest))
     return "exact" if problem.num_groups <= most else "gibbs"
 
 
-def sampler_options(problem: LinearProblem) -> GibbsOptions:
+def sampler_options(problem: SelectionProblem) -> GibbsOptions:
     """Length and width of the sampler where nothing is said: few gates are asked for more, steps being cheap.
 
     There is no limit of time: one seed gives one answer, on any machine.
@@ -60,7 +62,7 @@ def sampler_options(problem: LinearProblem) -> GibbsOptions:
 
 
 def infer_gates(
-    problem: LinearProblem,
+    problem: SelectionProblem,
     engine: Engine = "auto",
     *,
     start: Tensor | None = None,
@@ -86,11 +88,42 @@ def infer_gates(
     chosen = choose_engine(problem) if engine == "auto" else engine
     if chosen == "svi":
         return fit_gates(problem, seed=seed)
-    if isinstance(problem, GLMProblem):
-        if chosen == "exact":
-            return enumerate_glm(problem, max_groups=16, seed=seed)
-        return sample_glm(problem, start=start, options=options, seed=seed)
     if chosen == "exact":
-        return enumerate_models(problem, max_groups=20, seed=seed)
-    options = options or sampler_options(problem)
-    return sample_models(problem, start=start, options=options, seed=seed)
+        return _enumerate(problem, seed)
+    return _sample(problem, start, options, seed)
+
+
+@singledispatch
+def _enumerate(problem: SelectionProblem, seed: int) -> SelectionPosterior:
+    raise TypeError(f"no engine takes a {type(problem).__name__}")
+
+
+@_enumerate.register
+def _(problem: GaussianProblem, seed: int) -> SelectionPosterior:
+    return enumerate_models(problem, max_groups=20, seed=seed)
+
+
+@_enumerate.register
+def _(problem: GeneralisedProblem, seed: int) -> SelectionPosterior:
+    return enumerate_glm(problem, max_groups=16, seed=seed)
+
+
+@singledispatch
+def _sample(
+    problem: SelectionProblem, start: Tensor | None, options: GibbsOptions | None, seed: int
+) -> SelectionPosterior:
+    raise TypeError(f"no engine takes a {type(problem).__name__}")
+
+
+@_sample.register
+def _(
+    problem: GaussianProblem, start: Tensor | None, options: GibbsOptions | None, seed: int
+) -> SelectionPosterior:
+    return sample_models(problem, start=start, options=options or sampler_options(problem), seed=seed)
+
+
+@_sample.register
+def _(
+    problem: GeneralisedProblem, start: Tensor | None, options: GibbsOptions | None, seed: int
+) -> SelectionPosterior:
+    return sample_glm(problem, start=start, options=options, seed=seed)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.kernels.elimination import all_evidences, all_models
-from l0bayes.selection.kernels.gram import Gram, System
+from l0bayes.selection.kernels.gated_system import GatedSystem, gated_system
 from l0bayes.selection.kernels.noise_grid import noise_rule
 from l0bayes.selection.kernels.resampling import independent_indices, systematic_indices
-from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 
 __all__ = ["enumerate_models"]
@@ -23,7 +23,7 @@ _NEGLIGIBLE = 1e-12
 
 @torch.no_grad()
 def enumerate_models(
-    problem: LinearProblem, *, max_groups: int = 16, num_draws: int = 4000, seed: int = 0
+    problem: GaussianProblem, *, max_groups: int = 16, num_draws: int = 4000, seed: int = 0
 ) -> SelectionPosterior:
     r"""The exact posterior of a Gaussian problem: every model, and a quadrature over an unknown noise.
 
@@ -49,12 +49,11 @@ def enumerate_models(
             f"exact enumeration of {count} gates means 2**{count} models; max_groups is {max_groups}. Raise "
             "it (20 gates take seconds and about a gigabyte), or use the engine 'gibbs'"
         )
-    gram = Gram.of(problem)
     models = all_models(count)
     log_prior = problem.prior.log_prob(models.double())
     with private_randomness(seed):
-        integrate = _conjugate if gram.conjugate is not None else _by_quadrature
-        found = integrate(gram, models, log_prior, num_draws)
+        integrate = _by_quadrature if problem.conjugate_noise is None else _conjugate
+        found = integrate(problem, models, log_prior, num_draws)
     gates = models.double()
     sizes = torch.zeros(count + 1, dtype=torch.float64).index_add_(0, models.sum(1), found.weights)
     drawn = len(found.models)
@@ -91,19 +90,18 @@ class _Found:
     nodes: int
 
 
-def _by_quadrature(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int) -> _Found:
-    problem = gram.problem
+def _by_quadrature(problem: GaussianProblem, models: Tensor, log_prior: Tensor, num_draws: int) -> _Found:
     members = problem.group_columns
 
-    def scores(system: System) -> Tensor:
+    def scores(system: GatedSystem) -> Tensor:
         quadratic, determinant = all_evidences(system.matrix, system.vector, system.log_slab, members)
         return quadratic + determinant
 
     def log_evidence(variance: Tensor) -> Tensor:
-        system = gram.at(variance)
+        system = gated_system(problem, variance)
         return system.constant + torch.logsumexp(scores(system) + log_prior, 0)
 
-    rule = noise_rule(gram, log_evidence)
+    rule = noise_rule(problem, log_evidence)
     at_node = rule.log_evidences + rule.log_weights
     total = torch.logsumexp(at_node, 0)
     node_mass = (at_node - total).exp()
@@ -117,7 +115,7 @@ def _by_quadrature(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int
     for variance, mass, wanted in zip(rule.variances, node_mass, counts.tolist(), strict=True):
         if mass < _NEGLIGIBLE:
             continue
-        system = gram.at(variance)
+        system = gated_system(problem, variance)
         matrix = system.matrix.requires_grad_()
         vector = system.vector.requires_grad_()
         with torch.enable_grad():
@@ -133,7 +131,7 @@ def _by_quadrature(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int
     return _Found(total, weights, mean, second, torch.cat(drawn), torch.cat(drawn_variances), len(node_mass))
 
 
-def _conjugate(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int) -> _Found:
+def _conjugate(problem: GaussianProblem, models: Tensor, log_prior: Tensor, num_draws: int) -> _Found:
     r"""The noise integrated out model by model.
 
     With the system at :math:`\sigma^2 = 1` and :math:`Q_\gamma = b + \tfrac12 y'y - \tfrac12 b'A^{-1}b`,
@@ -142,13 +140,13 @@ def _conjugate(gram: Gram, models: Tensor, log_prior: Tensor, num_draws: int) ->
         \qquad \sigma^2 \mid \gamma \sim \mathrm{InverseGamma}(\alpha, Q_\gamma),
         \qquad E[\beta\beta' \mid \gamma] = mm' + \frac{Q_\gamma}{\alpha - 1} A^{-1}.
     """
-    noise, alpha = gram.conjugate, gram.square.new_tensor(gram.degrees)
+    noise = problem.conjugate_noise
     assert noise is not None
-    system = gram.at(gram.square.new_ones(()))
+    system = gated_system(problem, torch.ones((), dtype=torch.float64))
     matrix, vector = system.matrix.requires_grad_(), system.vector.requires_grad_()
-    shape, rate = gram.square.new_tensor(noise.shape), gram.square.new_tensor(noise.rate)
+    shape, rate, alpha = vector.new_tensor([noise.shape, noise.rate, problem.conjugate_shape])
     with torch.enable_grad():
-        quadratic, determinant = all_evidences(matrix, vector, system.log_slab, gram.problem.group_columns)
+        quadratic, determinant = all_evidences(matrix, vector, system.log_slab, problem.group_columns)
         rates = (rate + 0.5 * system.square - quadratic).detach()
         log_weight = determinant.detach() - alpha * rates.log() + log_prior
         probability = torch.softmax(log_weight, 0)

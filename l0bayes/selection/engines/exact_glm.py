@@ -6,10 +6,11 @@ import torch
 
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.kernels.elimination import all_models
+from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
 from l0bayes.selection.kernels.laplace import find_modes, refine_modes
+from l0bayes.selection.kernels.model_averages import average_coefficients
 from l0bayes.selection.kernels.resampling import independent_indices
-from l0bayes.selection.kernels.ridge_expansion import average_coefficients, expand_at_ridge
-from l0bayes.selection.problem.glm_problem import GLMProblem
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 
 __all__ = ["enumerate_glm"]
@@ -20,7 +21,7 @@ _LEFT_OUT = 1e-4
 
 @torch.no_grad()
 def enumerate_glm(
-    problem: GLMProblem, *, max_groups: int = 14, num_draws: int = 4000, seed: int = 0
+    problem: GeneralisedProblem, *, max_groups: int = 14, num_draws: int = 4000, seed: int = 0
 ) -> SelectionPosterior:
     r"""The posterior over all models of a generalised linear model, by Laplace's method of second order.
 
@@ -50,8 +51,7 @@ def enumerate_glm(
     models = all_models(count)
     gates = models.double()
     log_prior = problem.prior.log_prob(gates)
-    quadratic = expand_at_ridge(problem, problem.slab_scale)
-    modes = find_modes(problem, models, quadratic, shared=True)
+    modes = find_modes(problem, models, ridge_problem(problem), shared=True)
     score = modes.log_evidence + log_prior
     order = torch.argsort(score, descending=True)
     mass = torch.softmax(score[order], 0)
@@ -66,7 +66,7 @@ def enumerate_glm(
     shares = weights[kept] / weights[kept].sum()
     with private_randomness(seed):
         chosen = independent_indices(weights, num_draws)
-    k = problem.always.shape[1]
+    k = problem.num_unpenalised
     mean = average_coefficients(problem, top, refined.mean, shares)
     second = average_coefficients(problem, top, refined.mean.square() + refined.variance, shares)
     return SelectionPosterior(
@@ -85,7 +85,7 @@ def enumerate_glm(
             torch.zeros(num_draws, dtype=torch.long),
         ),
         exact_joint=gates.T @ (gates * weights[:, None]),
-        always_mean=mean[:k],
+        unpenalised_mean=mean[:k],
         diagnostics={
             "evidence": "laplace",
             "models": len(models),

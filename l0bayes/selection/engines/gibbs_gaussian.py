@@ -13,11 +13,11 @@ from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.kernels.active_groups import active_sets
 from l0bayes.selection.kernels.active_sets import ActiveSets
 from l0bayes.selection.kernels.gate_conditionals import Conditionals
-from l0bayes.selection.kernels.gram import Gram
 from l0bayes.selection.kernels.noise_proposals import NoiseMoves
 from l0bayes.selection.kernels.resampling import systematic_indices
-from l0bayes.selection.problem.linear_problem import InverseGamma, LinearProblem, default_draws
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
+from l0bayes.selection.problem.selection_problem import default_draws
 
 __all__ = ["GibbsOptions", "sample_models"]
 
@@ -82,7 +82,7 @@ class _Sums:
 
 @torch.no_grad()
 def sample_models(
-    problem: LinearProblem,
+    problem: GaussianProblem,
     *,
     start: Tensor | None = None,
     options: GibbsOptions | None = None,
@@ -119,10 +119,9 @@ def sample_models(
     """
     options = options or GibbsOptions()
     started = time.perf_counter()
-    gram = Gram.of(problem)
-    unknown = isinstance(problem.noise, InverseGamma) and gram.conjugate is None
+    unknown = problem.noise_prior is not None and problem.conjugate_noise is None
     with private_randomness(seed):
-        sets = _begin(gram, start, options.chains)
+        sets = _begin(problem, start, options.chains)
         state = Conditionals(sets, options.exploration)
         noise = NoiseMoves(sets, options.exploration) if unknown else None
         sums = _empty(sets)
@@ -147,24 +146,23 @@ def sample_models(
         return _result(problem, sets, sums, step + 1, num_draws or default_draws(problem))
 
 
-def _begin(gram: Gram, start: Tensor | None, chains: int) -> ActiveSets:
-    problem = gram.problem
-    count = problem.num_groups
-    if isinstance(problem.noise, InverseGamma):
-        shape = problem.noise.shape + 0.5 * problem.num_observations
-        guess = (problem.noise.rate + 0.5 * gram.square) / shape
+def _begin(problem: GaussianProblem, start: Tensor | None, chains: int) -> ActiveSets:
+    count, noise = problem.num_groups, problem.noise_prior
+    if noise is None:
+        guess = problem.y.new_tensor(problem.noise_variance)
     else:
-        guess = gram.square.new_tensor(float(problem.noise) ** 2)
+        shape = noise.shape + 0.5 * problem.num_observations
+        guess = (noise.rate + 0.5 * problem.gram.square) / shape
     variances = guess.expand(chains).clone()
     nothing = torch.zeros(chains, count, dtype=torch.bool)
     if start is None:
-        sets = active_sets(gram, nothing[:1], variances[:1])
+        sets = active_sets(problem, nothing[:1], variances[:1])
         alone = sets.log_odds() + problem.prior.conditional_log_odds(nothing[:1].double())
         start = torch.sigmoid(alone)[0]
         # Many columns that are alike all look good alone: no more than a few of them at once.
         start = start * min(1.0, 10.0 / max(float(start.sum()), 1e-300))
     gates = torch.rand(chains, count, dtype=torch.float64) < start.to(torch.float64).expand(chains, count)
-    return active_sets(gram, gates, variances)
+    return active_sets(problem, gates, variances)
 
 
 def _empty(sets: ActiveSets) -> _Sums:
@@ -197,7 +195,7 @@ def _standard_errors(sums: _Sums, totals: Tensor) -> Tensor:
 
 
 def _result(
-    problem: LinearProblem, sets: ActiveSets, sums: _Sums, flips: int, num_draws: int
+    problem: GaussianProblem, sets: ActiveSets, sums: _Sums, flips: int, num_draws: int
 ) -> SelectionPosterior:
     total = sums.weight.sum()
     columns = sets.columns - sets.fixed
@@ -207,7 +205,7 @@ def _result(
     sizes = torch.zeros(problem.num_groups + 1, dtype=torch.float64)
     sizes.index_add_(0, torch.cat(sums.sizes), flat)
     if sets.conjugate is not None:  # what was kept is the rate of its posterior
-        variances = variances / torch._standard_gamma(torch.full_like(variances, sets.gram.degrees))
+        variances = variances / torch._standard_gamma(torch.full_like(variances, sets.degrees))
     error = _standard_errors(sums, sums.pip)
     chosen = systematic_indices(flat, num_draws)[torch.randperm(num_draws)]
     return SelectionPosterior(

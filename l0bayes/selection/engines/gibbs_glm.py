@@ -10,18 +10,13 @@ import torch
 from torch import Tensor
 
 from l0bayes.selection.engines.gibbs_gaussian import GibbsOptions, sample_models
-from l0bayes.selection.kernels.gram import Gram
-from l0bayes.selection.kernels.laplace import (
-    Modes,
-    average_expansion,
-    find_modes,
-    quadratic_modes,
-    refine_modes,
-)
+from l0bayes.selection.kernels.gaussian_expansion import expand_at_ridge
+from l0bayes.selection.kernels.laplace import Modes, find_modes, quadratic_modes, refine_modes
+from l0bayes.selection.kernels.model_averages import average_coefficients, average_expansion
 from l0bayes.selection.kernels.neighbours import missed_probability
-from l0bayes.selection.kernels.ridge_expansion import average_coefficients, expand_at_ridge
-from l0bayes.selection.problem.glm_problem import GLMProblem, working_problem
-from l0bayes.selection.problem.linear_problem import InclusionPrior
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem, working_problem
+from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 
 __all__ = ["TiltedPrior", "sample_glm"]
@@ -62,13 +57,12 @@ class TiltedPrior(InclusionPrior):
 class _Proposal:
     """A Gaussian problem and what its prior is tilted by: log q = quadratic + tilt, but for a constant."""
 
-    gram: Gram
+    problem: GaussianProblem
     tilt: Tensor
 
     def sample(self, start: Tensor | None, **keywords: Any) -> SelectionPosterior:
-        problem = self.gram.problem
-        prior = TiltedPrior(problem.prior.log_odds, problem.prior.beta, self.tilt)
-        return sample_models(problem.replace(prior=prior), start=start, **keywords)
+        prior = TiltedPrior(self.problem.prior.log_odds, self.problem.prior.beta, self.tilt)
+        return sample_models(self.problem.replace(prior=prior), start=start, **keywords)
 
 
 @dataclass(frozen=True)
@@ -93,7 +87,7 @@ class _Weighted:
 
 @torch.no_grad()
 def sample_glm(
-    problem: GLMProblem,
+    problem: GeneralisedProblem,
     *,
     start: Tensor | None = None,
     options: GibbsOptions | None = None,
@@ -146,19 +140,19 @@ def sample_glm(
     return result
 
 
-def _weigh(problem: GLMProblem, proposal: _Proposal, draws: Tensor) -> _Weighted:
+def _weigh(problem: GeneralisedProblem, proposal: _Proposal, draws: Tensor) -> _Weighted:
     gates, counts = torch.unique(draws, dim=0, return_counts=True)
-    modes = find_modes(problem, gates, proposal.gram)
-    quadratic, _ = quadratic_modes(proposal.gram, gates)
+    modes = find_modes(problem, gates, proposal.problem)
+    quadratic, _ = quadratic_modes(proposal.problem, gates)
     ratio = modes.log_evidence - quadratic.log_evidence - gates @ proposal.tilt
     return _Weighted(gates, modes, modes.log_evidence, ratio, counts.double() / len(draws))
 
 
-def _expand_again(problem: GLMProblem, models: _Weighted) -> _Proposal:
+def _expand_again(problem: GeneralisedProblem, models: _Weighted) -> _Proposal:
     """A quadratic about the reweighted models, and the additive part of what it leaves of their evidence."""
     expansion = average_expansion(problem, models.modes, models.weight)
-    gram = Gram.of(working_problem(problem, *expansion))
-    ratio = models.log_evidence - quadratic_modes(gram, models.gates)[0].log_evidence
+    working = working_problem(problem, *expansion)
+    ratio = models.log_evidence - quadratic_modes(working, models.gates)[0].log_evidence
     # On the number of open gates and on every gate, all centred: the ratio holds a constant of any size.
     # Slopes are pulled to 0 as one draw would, so that what hardly varies in the sample says nothing.
     weight = 0.5 * (models.weight + models.share)
@@ -167,11 +161,11 @@ def _expand_again(problem: GLMProblem, models: _Weighted) -> _Proposal:
     weighted = _ROUND_DRAWS * weight[:, None] * columns
     ridge = torch.eye(columns.shape[1], dtype=torch.float64)
     slopes = torch.linalg.solve(columns.T @ weighted + ridge, weighted.T @ (ratio - weight @ ratio))
-    return _Proposal(gram, slopes[0] + slopes[1:])
+    return _Proposal(working, slopes[0] + slopes[1:])
 
 
 def _put_right(
-    problem: GLMProblem, proposal: _Proposal, sample: SelectionPosterior, num_draws: int
+    problem: GeneralisedProblem, proposal: _Proposal, sample: SelectionPosterior, num_draws: int
 ) -> SelectionPosterior:
     checked = _CHECKED
     while True:
@@ -187,9 +181,9 @@ def _put_right(
         if checked >= _MOST_CHECKED or float(error.max()) <= float(sample.pip_mcse.max()):
             break
         checked *= 2
-    quadratic, variance = quadratic_modes(proposal.gram, models.gates)
-    k = problem.always.shape[1]
-    always_mean = average_coefficients(problem, models.modes, refined.mean, models.weight)[:k]
+    quadratic, variance = quadratic_modes(proposal.problem, models.gates)
+    k = problem.num_unpenalised
+    unpenalised_mean = average_coefficients(problem, models.modes, refined.mean, models.weight)[:k]
     moments = []
     for own, other in (
         (refined.mean, quadratic.coefficients),
@@ -217,7 +211,7 @@ def _put_right(
             _weights_of(draws.gates[:num_draws], models),
             draws.chains[:num_draws],
         ),
-        always_mean=always_mean,
+        unpenalised_mean=unpenalised_mean,
         diagnostics={
             **sample.diagnostics,
             "evidence": "laplace",
@@ -227,7 +221,7 @@ def _put_right(
             "spread": float((models.share @ centred.square()).sqrt()),
             "correction": float(refined.correction.abs().max()),
             "not_converged": int((~models.modes.converged).sum()),
-            "missed": missed_probability(problem, proposal.gram, models.gates, models.modes),
+            "missed": missed_probability(problem, proposal.problem, models.gates, models.modes),
         },
     )
 

@@ -6,21 +6,21 @@ import torch
 from torch import Tensor
 
 from l0bayes.selection.kernels.active_sets import ActiveSets
-from l0bayes.selection.kernels.gram import Gram
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 
 __all__ = ["ActiveGroups", "active_sets"]
 
 
-def active_sets(gram: Gram, gates: Tensor, variances: Tensor) -> ActiveSets:
+def active_sets(problem: GaussianProblem, gates: Tensor, variances: Tensor) -> ActiveSets:
     """Active sets of single columns, or of groups where a gate has several.
 
     Args:
-        gram: Second moments of the problem.
+        problem: The problem.
         gates: The models to begin with, zeros and ones of shape ``(C, G)``.
         variances: Noise variance of every chain, shape ``(C,)``.
     """
-    single = gram.problem.num_columns == gram.problem.num_groups
-    return (ActiveSets if single else ActiveGroups)(gram, gates, variances)
+    single = problem.num_columns == problem.num_groups
+    return (ActiveSets if single else ActiveGroups)(problem, gates, variances)
 
 
 class ActiveGroups(ActiveSets):
@@ -37,7 +37,7 @@ class ActiveGroups(ActiveSets):
     Groups of unequal size are filled up with columns of zeros, which change nothing.
 
     Args:
-        gram: Second moments of the problem.
+        problem: The problem.
         gates: The models to begin with, zeros and ones of shape ``(C, G)``.
         variances: Noise variance of every chain, shape ``(C,)``.
     """

@@ -8,7 +8,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from l0bayes.selection.kernels.gram import Gram
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 
 __all__ = ["ActiveSets"]
 
@@ -34,13 +34,13 @@ class ActiveSets:
         \tfrac12\log\tau_j + \tfrac12\log d_j + \tfrac12 r_j^2/d_j \quad\text{(in)}
 
     Where an unknown noise can be integrated
-    out (:attr:`Gram.conjugate`) all is at :math:`\sigma^2 = 1`, and with
+    out (``conjugate_noise`` of the problem) all is at :math:`\sigma^2 = 1`, and with
     :math:`Q = b + \tfrac12 y'Wy - \tfrac12 b_S'm` the last term becomes
     :math:`\mp\alpha\log(1 \mp \tfrac12 r_j^2/(d_j Q))`. Columns without a gate are always active. Gates
     of several columns are :class:`~l0bayes.selection.kernels.active_groups.ActiveGroups`.
 
     Args:
-        gram: Second moments of the problem.
+        problem: The problem.
         gates: The models to begin with, zeros and ones of shape ``(C, G)``.
         variances: Noise variance of every chain, shape ``(C,)``.
     """
@@ -50,15 +50,15 @@ class ActiveSets:
         *("place", "held", "inverse", "mean"),
     )
 
-    def __init__(self, gram: Gram, gates: Tensor, variances: Tensor) -> None:
-        problem = gram.problem
-        self.fixed = problem.always.shape[1]
+    def __init__(self, problem: GaussianProblem, gates: Tensor, variances: Tensor) -> None:
+        gram = problem.gram
+        self.fixed = problem.num_unpenalised
         members = problem.group_columns
         self.width = max(len(group) for group in members)
         self.groups = len(members)
-        self.gram = gram
-        self.conjugate = gram.conjugate
-        self.degrees = gram.degrees if self.conjugate is not None else math.nan
+        self.problem = problem
+        self.conjugate = problem.conjugate_noise
+        self.degrees = math.nan if self.conjugate is None else problem.conjugate_shape
         pads = self.groups * self.width - problem.num_columns
         size = self.fixed + problem.num_columns + pads
         order, spare = [*range(self.fixed)], self.fixed + problem.num_columns
@@ -88,7 +88,7 @@ class ActiveSets:
         """Place of every gated column of the problem among those kept here, shape ``(p,)``."""
         place = torch.empty_like(self.order)
         place[self.order] = torch.arange(len(self.order))
-        return place[self.fixed : self.fixed + self.gram.problem.num_columns]
+        return place[self.fixed : self.fixed + self.problem.num_columns]
 
     # ---- from scratch ----------------------------------------------------------------------------
 
@@ -98,7 +98,7 @@ class ActiveSets:
         Args:
             variances: Noise variances, shape ``(C,)``.
         """
-        real = self.gram.precision(variances)
+        real = self.problem.precision(variances)
         ones = real.new_ones(len(variances), len(self.order) - real.shape[1])
         return torch.cat([real, ones], 1)[:, self.order]
 
@@ -138,13 +138,13 @@ class ActiveSets:
         # are added here for active columns.
         log_det = factor.diagonal(dim1=1, dim2=2).log().sum(1)
         quadratic = 0.5 * mean_half.square().sum((1, 2))
-        flat = torch.isinf(self.gram.problem.always_scale)
+        flat = torch.isinf(self.problem.unpenalised_scale)
         counted = self.active.clone()
         counted[:, :fixed] &= ~flat
         prior = 0.5 * torch.where(counted, self.log_tau, 0.0).sum(1)
-        self.log_likelihood = self.gram.log_constant(self.variances) + prior - log_det + quadratic
+        self.log_likelihood = self.problem.log_density_at_zero(self.variances) + prior - log_det + quadratic
         if self.conjugate is not None:
-            self.rate = self.conjugate.rate + 0.5 * self.gram.square - quadratic
+            self.rate = self.conjugate.rate + 0.5 * self.problem.gram.square - quadratic
         self._rebuilt(half, tau)
 
     def _rebuilt(self, half: Tensor, tau: Tensor) -> None:

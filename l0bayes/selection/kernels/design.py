@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["Design", "Gathered", "Shared", "slots"]
 
 
-def slots(problem: LinearProblem, gates: Tensor, *, everything: bool = False) -> tuple[Tensor, Tensor]:
+def slots(problem: SelectionProblem, gates: Tensor, *, everything: bool = False) -> tuple[Tensor, Tensor]:
     """Places of the active columns of every model, columns without a gate first.
 
     Args:
@@ -26,7 +26,7 @@ def slots(problem: LinearProblem, gates: Tensor, *, everything: bool = False) ->
         Column of every slot, and which slots are in use; both of shape ``(M, s)``.
     """
     active = gates.bool()[:, problem.groups]
-    active = torch.cat([active.new_ones(len(gates), problem.always.shape[1]), active], 1)
+    active = torch.cat([active.new_ones(len(gates), problem.num_unpenalised), active], 1)
     if everything:
         return torch.arange(active.shape[1]).expand(active.shape), active
     used = active.sum(1)
@@ -93,14 +93,14 @@ class Gathered(Design):
     columns: Tensor
 
     @classmethod
-    def over(cls, problem: LinearProblem) -> Callable[[Tensor, Tensor], Gathered]:
+    def over(cls, problem: SelectionProblem) -> Callable[[Tensor, Tensor], Gathered]:
         """What makes a design of places and slots in use.
 
         Args:
             problem: The problem.
         """
-        rows = torch.cat([problem.always, problem.x], 1).T.contiguous()
-        tau = _precision(problem)
+        rows = problem.columns.T.contiguous()
+        tau = problem.prior_scale.square().reciprocal()
 
         def make(place: Tensor, held: Tensor) -> Gathered:
             columns = rows[place].masked_fill(~held[:, :, None], 0.0)
@@ -141,19 +141,19 @@ class Shared(Design):
     active: Tensor
 
     @classmethod
-    def over(cls, problem: LinearProblem) -> Callable[[Tensor, Tensor], Shared]:
+    def over(cls, problem: SelectionProblem) -> Callable[[Tensor, Tensor], Shared]:
         """What makes a design of places, one for each column, and the mask.
 
         Args:
             problem: The problem.
         """
-        columns = torch.cat([problem.always, problem.x], 1)
+        columns = problem.columns
         d = columns.shape[1]
         a, b = torch.triu_indices(d, d)
         products = columns[:, a] * columns[:, b]
         pair = torch.empty(d, d, dtype=torch.long)
         pair[a, b] = pair[b, a] = torch.arange(len(a))
-        tau = _precision(problem)
+        tau = problem.prior_scale.square().reciprocal()
 
         def make(place: Tensor, held: Tensor) -> Shared:
             precision = torch.where(held, tau[place], 1.0)
@@ -177,7 +177,3 @@ class Shared(Design):
         return Shared(
             self.offset, self.precision[index], self.columns, self.products, self.place, self.active[index]
         )
-
-
-def _precision(problem: LinearProblem) -> Tensor:
-    return torch.cat([problem.always_scale, problem.slab_scale]).square().reciprocal()

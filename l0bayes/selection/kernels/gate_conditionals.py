@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.selection.kernels.active_sets import ActiveSets
-from l0bayes.selection.problem.linear_problem import InclusionPrior
+from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 
 __all__ = ["Conditionals"]
 
@@ -88,7 +88,7 @@ class Conditionals:
         count = sets.groups
         residual, pivot = sets.residual[:, sets.fixed :], sets.pivot[:, sets.fixed :]
         size = sets.sizes[:, None].to(torch.float64)
-        half_log = 0.5 * (sets.log_tau if sets.gram.problem.slab_scaled_by_noise else sets.log_tau[:1])
+        half_log = 0.5 * (sets.log_tau if sets.problem.slab_scaled_by_noise else sets.log_tau[:1])
         half_log = half_log[:, sets.fixed :]
         constant = half_log + prior.log_odds_beside(size, count)
         odds, root = self._odds, self._spare

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from l0bayes.selection.kernels.design import Design, Gathered, Shared, slots
-from l0bayes.selection.kernels.gram import Gram
-from l0bayes.selection.problem.glm_problem import GLMProblem
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 
-__all__ = ["Modes", "Refined", "average_expansion", "find_modes", "quadratic_modes", "refine_modes"]
+__all__ = ["Modes", "Refined", "find_modes", "quadratic_modes", "refine_modes"]
 
 # Twice the log density that is still to be gained, where a mode counts as found.
 _DECREMENT = 1e-10
@@ -74,28 +74,30 @@ class Refined:
     variance: Tensor
 
 
-def quadratic_modes(gram: Gram, gates: Tensor) -> tuple[Modes, Tensor]:
+def quadratic_modes(problem: GaussianProblem, gates: Tensor) -> tuple[Modes, Tensor]:
     r"""Modes and log evidences under a Gaussian problem, exactly, but for a constant of all models.
 
     Args:
-        gram: Second moments; the noise must be known to be 1.
+        problem: The problem; its noise is known to be 1.
         gates: Models, zeros and ones, shape ``(M, G)``.
 
     Returns:
         The modes, and the variance of every coefficient, shape ``(M, s)``.
     """
-    place, held = slots(gram.problem, gates)
+    place, held = slots(problem, gates)
     size = max(1, _BATCH // place.shape[1] ** 2)
     parts = []
     for some, used in zip(place.split(size), held.split(size), strict=True):
-        mean, evidence, factor = _solve_quadratic(gram, some, used)
+        mean, evidence, factor = _solve_quadratic(problem, some, used)
         variance = torch.cholesky_inverse(factor).diagonal(dim1=1, dim2=2)
         parts.append((mean, evidence, torch.where(used, variance, 0.0)))
     means, evidences, variances = (torch.cat(values) for values in zip(*parts, strict=True))
     return Modes(place, held, means, evidences, torch.ones(len(gates), dtype=torch.bool)), variances
 
 
-def find_modes(problem: GLMProblem, gates: Tensor, start: Modes | Gram, *, shared: bool = False) -> Modes:
+def find_modes(
+    problem: GeneralisedProblem, gates: Tensor, start: Modes | GaussianProblem, *, shared: bool = False
+) -> Modes:
     r"""Modes of the coefficients and Laplace's approximation of the evidence, model by model.
 
     .. math:: \log Z_\gamma \approx \ell(\hat\beta) - \tfrac12 \hat\beta'\operatorname{diag}(\tau)\hat\beta
@@ -106,7 +108,7 @@ def find_modes(problem: GLMProblem, gates: Tensor, start: Modes | Gram, *, share
     Args:
         problem: The problem.
         gates: Models, zeros and ones, shape ``(M, G)``.
-        start: Coefficients to begin with, or the quadratic whose modes these are.
+        start: Coefficients to begin with, or a Gaussian problem whose modes these are.
         shared: Whether every model is given slots for all columns, so that products of columns are
             formed once; right for few columns and many models.
     """
@@ -125,7 +127,7 @@ def find_modes(problem: GLMProblem, gates: Tensor, start: Modes | Gram, *, share
     return Modes(place, held, coefficients, evidence, decrement <= _DECREMENT)
 
 
-def refine_modes(problem: GLMProblem, modes: Modes) -> Refined:
+def refine_modes(problem: GeneralisedProblem, modes: Modes) -> Refined:
     r"""The O(1/n) term of Laplace's approximation, and the mean past the mode.
 
     With :math:`q = X V X'`, V the inverse curvature, and :math:`\ell''', \ell''''` the derivatives of the
@@ -164,42 +166,9 @@ def refine_modes(problem: GLMProblem, modes: Modes) -> Refined:
     return Refined(correction, mean, variance)
 
 
-def average_expansion(problem: GLMProblem, modes: Modes, shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Mean linear predictor, slope and curvature of the log likelihood over models and coefficients.
-
-    The Gaussian that has them is the closest to the posterior in the sense of :math:`KL(q \,\|\, p)`; with
-    each model's coefficients N(β̂, V), and q as in :func:`refine_modes`, a model adds
-    :math:`\ell'_i + \tfrac12 q_{ii}\ell'''_i` and :math:`-\ell''_i - \tfrac12 q_{ii}\ell''''_i`.
-
-    Source: Opper and Archambeau 2009, "The variational Gaussian approximation revisited".
-
-    Args:
-        problem: The problem.
-        modes: Modes of the models.
-        shares: Weights of the models that sum to 1, shape ``(M,)``.
-
-    Returns:
-        Three tensors of shape ``(n,)``; a model's curvature is taken as a quarter of that at its mode at
-        least, since the expansion need not be positive.
-    """
-    design_of = Gathered.over(problem)
-    total = problem.y.new_zeros(3, problem.num_rows)
-    size = max(1, _BATCH // (problem.num_rows * modes.place.shape[1]))
-    for index in torch.arange(len(modes.place)).split(size):
-        design = design_of(modes.place[index], modes.held[index])
-        eta = design.predictor(modes.coefficients[index])
-        _, first, second, third, fourth = problem.likelihood.derivatives(problem.y, eta, 4)
-        factor = torch.linalg.cholesky(design.curvature(-second * problem.weights))
-        q = torch.linalg.solve_triangular(factor, design.columns, upper=False).square().sum(1)
-        curvature = torch.maximum(-second - 0.5 * q * fourth, -0.25 * second)
-        for row, value in enumerate((eta, first + 0.5 * q * third, curvature)):
-            total[row] += shares[index] @ value
-    return total[0], total[1], total[2]
-
-
-def _solve_quadratic(gram: Gram, place: Tensor, held: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _solve_quadratic(problem: GaussianProblem, place: Tensor, held: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mode, log evidence, and Cholesky factor of the precision."""
-    precision = gram.precision(gram.square.new_ones(()))
+    gram, precision = problem.gram, problem.precision(torch.ones((), dtype=torch.float64))
     both = held[:, :, None] & held[:, None, :]
     matrix = torch.where(both, gram.matrix[place[:, :, None], place[:, None, :]], 0.0)
     tau = torch.where(held, precision[place], 1.0)
@@ -210,7 +179,7 @@ def _solve_quadratic(gram: Gram, place: Tensor, held: Tensor) -> tuple[Tensor, T
     return mean, evidence - factor.diagonal(dim1=1, dim2=2).log().sum(1), factor
 
 
-def _newton(problem: GLMProblem, design: Design, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _newton(problem: GeneralisedProblem, design: Design, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mode, log evidence, and Newton's decrement."""
     tau, weights = design.precision, problem.weights
 
@@ -260,7 +229,7 @@ def _log_evidence(objective: Tensor, decrement: Tensor, tau: Tensor, factor: Ten
 
 
 def _second_order(
-    problem: GLMProblem, design: Gathered, modes: Modes, width: int
+    problem: GeneralisedProblem, design: Gathered, modes: Modes, width: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     beta = modes.coefficients
     derivatives = problem.likelihood.derivatives(problem.y, design.predictor(beta), 4)

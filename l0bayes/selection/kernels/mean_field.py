@@ -3,15 +3,17 @@ r"""Factorised posteriors with binary gates: their ELBO, and the density they ar
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import singledispatch
 
 import torch
 from torch import Tensor
 
 from l0bayes.distributions.numerics import bernoulli_entropy, bernoulli_kl
-from l0bayes.selection.kernels.gram import Gram
-from l0bayes.selection.problem.glm_problem import GLMProblem
-from l0bayes.selection.problem.linear_problem import InclusionPrior, InverseGamma, LinearProblem
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+from l0bayes.selection.problem.inclusion_prior import InclusionPrior
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["Drawn", "Factors", "Hardened", "expected_squares", "gate_kl", "hardened_elbos", "log_joint"]
 
@@ -26,15 +28,15 @@ class Factors:
         logits: Logit of the probability of an open gate, shape ``(R, G)``.
         mean: Mean of every slab, shape ``(R, p)``.
         sd: Its standard deviation.
-        always_mean: Mean of every coefficient without a gate, shape ``(R, k)``.
-        always_sd: Its standard deviation.
+        unpenalised_mean: Mean of every coefficient without a gate, shape ``(R, k)``.
+        unpenalised_sd: Its standard deviation.
     """
 
     logits: Tensor
     mean: Tensor
     sd: Tensor
-    always_mean: Tensor
-    always_sd: Tensor
+    unpenalised_mean: Tensor
+    unpenalised_sd: Tensor
 
     def rows(self, index: Tensor) -> Factors:
         """Some of them.
@@ -52,12 +54,12 @@ class Drawn:
     Attributes:
         gates: Zeros and ones, shape ``(S, G)``.
         beta: Coefficients, 0 behind shut gates, shape ``(S, p)``.
-        always: Coefficients without a gate, shape ``(S, k)``.
+        unpenalised: Coefficients without a gate, shape ``(S, k)``.
     """
 
     gates: Tensor
     beta: Tensor
-    always: Tensor
+    unpenalised: Tensor
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Hardened:
     noise: Tensor | None = None
 
 
-def hardened_elbos(problem: LinearProblem, gram: Gram, factors: Factors) -> Hardened:
+def hardened_elbos(problem: SelectionProblem, factors: Factors) -> Hardened:
     r"""Lower bounds on the log evidence of the strict spike and slab.
 
     For a Gaussian problem in closed form, an unknown noise under its optimal law; otherwise the
@@ -84,26 +86,50 @@ def hardened_elbos(problem: LinearProblem, gram: Gram, factors: Factors) -> Hard
 
     Args:
         problem: The problem.
-        gram: Its second moments; not needed for a generalised linear model.
         factors: The posteriors.
     """
     q = torch.sigmoid(factors.logits)[:, problem.groups]
     square = factors.mean.square() + factors.sd.square()
     slab = square / problem.slab_scale.square()
     cost = q * (problem.slab_scale.log() - factors.sd.log() - 0.5)
-    always = _always_kl(problem, factors)
-    kl = gate_kl(problem.prior, factors.logits) + cost.sum(1) + always
-    quadratic = 0.5 * (q * slab).sum(1)
-    if isinstance(problem, GLMProblem):
-        likelihood, error = _expected_log_likelihood(problem, factors, q)
-        return Hardened(likelihood - kl - quadratic, error)
-    squares = expected_squares(problem, gram, factors)
-    likelihood, noise = _over_noise(problem, squares, quadratic, q.sum(1))
-    return Hardened(likelihood - kl, torch.zeros_like(kl), noise)
+    unpenalised = _unpenalised_kl(problem, factors)
+    kl = gate_kl(problem.prior, factors.logits) + cost.sum(1) + unpenalised
+    likelihood = _expected_log_likelihood(problem, factors, 0.5 * (q * slab).sum(1))
+    return replace(likelihood, elbo=likelihood.elbo - kl)
+
+
+@singledispatch
+def _expected_log_likelihood(problem: SelectionProblem, factors: Factors, quadratic: Tensor) -> Hardened:
+    """Of the response, less ``quadratic``, half the expected squares of open slabs over their scales'."""
+    raise TypeError(f"there is no variational bound for a {type(problem).__name__}")
+
+
+@_expected_log_likelihood.register
+def _(problem: GaussianProblem, factors: Factors, quadratic: Tensor) -> Hardened:
+    q = torch.sigmoid(factors.logits)[:, problem.groups]
+    likelihood, noise = _over_noise(problem, expected_squares(problem, factors), quadratic, q.sum(1))
+    return Hardened(likelihood, torch.zeros_like(likelihood), noise)
+
+
+@_expected_log_likelihood.register
+def _(problem: GeneralisedProblem, factors: Factors, quadratic: Tensor) -> Hardened:
+    q = torch.sigmoid(factors.logits)
+    gates = (torch.rand((_DRAWS, *q.shape), dtype=q.dtype) < q).to(q.dtype)
+    slabs = factors.mean + factors.sd * torch.randn(_DRAWS, *factors.mean.shape, dtype=q.dtype)
+    unpenalised = factors.unpenalised_mean + factors.unpenalised_sd * torch.randn(
+        _DRAWS, *factors.unpenalised_mean.shape, dtype=q.dtype
+    )
+    values = []
+    for row in range(len(q)):
+        eta = problem.offset + unpenalised[:, row] @ problem.unpenalised.T
+        eta = eta + (gates[:, row, problem.groups] * slabs[:, row]) @ problem.x.T
+        values.append(problem.likelihood.log_density(problem.y, eta) @ problem.weights)
+    drawn = torch.stack(values)
+    return Hardened(drawn.mean(1) - quadratic, drawn.std(1) / math.sqrt(_DRAWS))
 
 
 def _over_noise(
-    problem: LinearProblem, squares: Tensor, quadratic: Tensor, size: Tensor
+    problem: GaussianProblem, squares: Tensor, quadratic: Tensor, size: Tensor
 ) -> tuple[Tensor, Tensor | None]:
     r"""Gaussian likelihood times the exponential of the slabs' prior, the noise integrated out.
 
@@ -127,37 +153,36 @@ def _over_noise(
         exponent, rate = exponent + 0.5 * size, rate + quadratic
     else:
         value = value - quadratic
-    if not isinstance(problem.noise, InverseGamma):
-        variance = float(problem.noise) ** 2
+    if problem.noise_prior is None:
+        variance = problem.noise_variance
         return value - exponent * math.log(variance) - rate / variance, None
-    a, b = problem.noise.shape, problem.noise.rate
+    a, b = problem.noise_prior.shape, problem.noise_prior.rate
     shape, scale = a + exponent, b + rate
     at_start = a * math.log(b) - math.lgamma(a)
     value = value + at_start - shape * torch.log(scale) + torch.lgamma(shape)
     return value, torch.stack([shape, scale], -1)
 
 
-def _always_kl(problem: LinearProblem, factors: Factors) -> Tensor:
+def _unpenalised_kl(problem: SelectionProblem, factors: Factors) -> Tensor:
     """Of the coefficients without a gate; a flat prior counts as the density that evidences count it as."""
-    scale = problem.always_scale
+    scale = problem.unpenalised_scale
     flat = torch.isinf(scale)
     log_scale = torch.where(flat, 0.0, torch.where(flat, 1.0, scale).log())
-    square = (factors.always_mean.square() + factors.always_sd.square()) / scale.square()
-    return (log_scale - factors.always_sd.log() - 0.5 + 0.5 * square).sum(1)
+    square = (factors.unpenalised_mean.square() + factors.unpenalised_sd.square()) / scale.square()
+    return (log_scale - factors.unpenalised_sd.log() - 0.5 + 0.5 * square).sum(1)
 
 
-def expected_squares(problem: LinearProblem, gram: Gram, factors: Factors) -> Tensor:
+def expected_squares(problem: GaussianProblem, factors: Factors) -> Tensor:
     r"""Expected weighted residual sum of squares :math:`E_q \sum_i w_i (y_i - \eta_i)^2`, shape ``(R,)``.
 
     Args:
         problem: The problem.
-        gram: Its second moments.
         factors: The posteriors.
     """
+    gram, k = problem.gram, problem.num_unpenalised
     q = torch.sigmoid(factors.logits)[:, problem.groups]
-    k = problem.always.shape[1]
-    mean = torch.cat([factors.always_mean, q * factors.mean], 1)
-    variance = torch.cat([factors.always_sd.square(), q * factors.sd.square()], 1)
+    mean = torch.cat([factors.unpenalised_mean, q * factors.mean], 1)
+    variance = torch.cat([factors.unpenalised_sd.square(), q * factors.sd.square()], 1)
     fitted = gram.square - 2.0 * mean @ gram.vector + ((mean @ gram.matrix) * mean).sum(1)
     diagonal = gram.matrix.diagonal()
     spread = torch.sqrt(q * (1.0 - q)) * factors.mean
@@ -167,22 +192,6 @@ def expected_squares(problem: LinearProblem, gram: Gram, factors: Factors) -> Te
         together = problem.groups[:, None] == problem.groups
         moved = ((spread @ torch.where(together, gram.matrix[k:, k:], 0.0)) * spread).sum(1)
     return fitted + variance @ diagonal + moved
-
-
-def _expected_log_likelihood(problem: GLMProblem, factors: Factors, q: Tensor) -> tuple[Tensor, Tensor]:
-    shape = (_DRAWS, *factors.logits.shape)
-    gates = (torch.rand(shape, dtype=q.dtype) < torch.sigmoid(factors.logits)).to(q.dtype)
-    slabs = factors.mean + factors.sd * torch.randn(_DRAWS, *factors.mean.shape, dtype=q.dtype)
-    always = factors.always_mean + factors.always_sd * torch.randn(
-        _DRAWS, *factors.always_mean.shape, dtype=q.dtype
-    )
-    values = []
-    for row in range(len(q)):
-        eta = problem.offset + always[:, row] @ problem.always.T
-        eta = eta + (gates[:, row, problem.groups] * slabs[:, row]) @ problem.x.T
-        values.append(problem.likelihood.log_density(problem.y, eta) @ problem.weights)
-    drawn = torch.stack(values)
-    return drawn.mean(1), drawn.std(1) / math.sqrt(_DRAWS)
 
 
 def gate_kl(prior: InclusionPrior, logits: Tensor) -> Tensor:
@@ -205,7 +214,7 @@ def gate_kl(prior: InclusionPrior, logits: Tensor) -> Tensor:
     return at_start - normaliser - bernoulli_entropy(logits).sum(-1)
 
 
-def log_joint(problem: LinearProblem, gram: Gram, drawn: Drawn) -> Tensor:
+def log_joint(problem: SelectionProblem, drawn: Drawn) -> Tensor:
     r"""Log density of the response with gates and coefficients; noise and π are integrated out.
 
     .. math:: \log p(y, \gamma, \beta, \alpha) = \log p(\gamma) + \sum_k \log N(\alpha_k; 0, t_k^2)
@@ -218,7 +227,6 @@ def log_joint(problem: LinearProblem, gram: Gram, drawn: Drawn) -> Tensor:
 
     Args:
         problem: The problem.
-        gram: Its second moments; not needed for a generalised linear model.
         drawn: Where to take it, S points.
 
     Returns:
@@ -227,24 +235,39 @@ def log_joint(problem: LinearProblem, gram: Gram, drawn: Drawn) -> Tensor:
     opened = drawn.gates[:, problem.groups]
     quadratic = 0.5 * (drawn.beta / problem.slab_scale).square().sum(1)
     half = 0.5 * math.log(2.0 * math.pi)
-    flat = torch.isinf(problem.always_scale)
-    fixed = torch.where(flat, 1.0, problem.always_scale).log() + half
+    flat = torch.isinf(problem.unpenalised_scale)
+    fixed = torch.where(flat, 1.0, problem.unpenalised_scale).log() + half
     prior = problem.prior.log_prob(drawn.gates) - opened @ (problem.slab_scale.log() + half) - fixed.sum()
-    prior = prior - 0.5 * (drawn.always / problem.always_scale).square().sum(1)
-    if not isinstance(problem, GLMProblem):
-        squares = _residual_squares(problem, gram, drawn)
-        return prior + _over_noise(problem, squares, quadratic, opened.sum(1))[0]
+    prior = prior - 0.5 * (drawn.unpenalised / problem.unpenalised_scale).square().sum(1)
+    return prior + _log_likelihood(problem, drawn, quadratic)
+
+
+@singledispatch
+def _log_likelihood(problem: SelectionProblem, drawn: Drawn, quadratic: Tensor) -> Tensor:
+    """Of the response, less ``quadratic``, half the squares of open slabs over their scales'."""
+    raise TypeError(f"there is no joint density for a {type(problem).__name__}")
+
+
+@_log_likelihood.register
+def _(problem: GaussianProblem, drawn: Drawn, quadratic: Tensor) -> Tensor:
+    size = drawn.gates[:, problem.groups].sum(1)
+    return _over_noise(problem, _residual_squares(problem, drawn), quadratic, size)[0]
+
+
+@_log_likelihood.register
+def _(problem: GeneralisedProblem, drawn: Drawn, quadratic: Tensor) -> Tensor:
     likelihood = problem.likelihood.log_density(problem.y, _predictor(problem, drawn)) @ problem.weights
-    return prior - quadratic + likelihood
+    return likelihood - quadratic
 
 
-def _predictor(problem: LinearProblem, drawn: Drawn) -> Tensor:
-    return problem.offset + drawn.always @ problem.always.T + drawn.beta @ problem.x.T
+def _predictor(problem: SelectionProblem, drawn: Drawn) -> Tensor:
+    return problem.offset + drawn.unpenalised @ problem.unpenalised.T + drawn.beta @ problem.x.T
 
 
-def _residual_squares(problem: LinearProblem, gram: Gram, drawn: Drawn) -> Tensor:
+def _residual_squares(problem: GaussianProblem, drawn: Drawn) -> Tensor:
+    gram = problem.gram
     if problem.num_rows < len(gram.matrix):
         left = problem.y - _predictor(problem, drawn)
         return left.square() @ problem.weights
-    both = torch.cat([drawn.always, drawn.beta], 1)
+    both = torch.cat([drawn.unpenalised, drawn.beta], 1)
     return gram.square - 2.0 * both @ gram.vector + ((both @ gram.matrix) * both).sum(1)

@@ -9,10 +9,9 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from l0bayes.posterior.pareto import effective_share, pareto_k
-from l0bayes.selection.kernels.gram import Gram
 from l0bayes.selection.kernels.mean_field import Drawn, Factors, Hardened, log_joint
-from l0bayes.selection.problem.linear_problem import LinearProblem
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["distinct_modes", "log_mixture", "mixture_of_modes"]
 
@@ -41,7 +40,7 @@ def distinct_modes(pip: Tensor, elbo: Tensor, tolerance: float = _ALIKE) -> Tens
 
 
 def mixture_of_modes(
-    problem: LinearProblem, gram: Gram, factors: Factors, hardened: Hardened, num_draws: int
+    problem: SelectionProblem, factors: Factors, hardened: Hardened, num_draws: int
 ) -> SelectionPosterior:
     r"""Mix the modes with weights :math:`\propto e^{\mathrm{ELBO}}`.
 
@@ -60,7 +59,6 @@ def mixture_of_modes(
 
     Args:
         problem: The problem.
-        gram: Its second moments; not needed for a generalised linear model.
         factors: Posteriors of the runs.
         hardened: What they are worth.
         num_draws: Size of the sample of models.
@@ -76,7 +74,7 @@ def mixture_of_modes(
     joint = torch.einsum("k,kg,kh->gh", weights, q, q)
     total = weights @ q
     counted = weights > 0.01
-    log_ratios = _log_ratios(problem, gram, best, weights, gates, chosen)
+    log_ratios = _log_ratios(problem, best, weights, gates, chosen)
     return SelectionPosterior(
         engine="svi",
         problem=problem,
@@ -109,7 +107,7 @@ def mixture_of_modes(
     )
 
 
-def log_mixture(problem: LinearProblem, factors: Factors, weights: Tensor, drawn: Drawn) -> Tensor:
+def log_mixture(problem: SelectionProblem, factors: Factors, weights: Tensor, drawn: Drawn) -> Tensor:
     r"""Log density of a mixture of hardened posteriors, by the measure of :func:`~.hardened.log_joint`.
 
     .. math:: \sum_k w_k\, q_k(\gamma, \beta, \alpha), \qquad
@@ -131,7 +129,9 @@ def log_mixture(problem: LinearProblem, factors: Factors, weights: Tensor, drawn
         one = factors.rows(torch.tensor(row))
         gates = drawn.gates @ one.logits + logsigmoid(-one.logits).sum()
         slabs = (opened * _log_normal(drawn.beta, one.mean, one.sd)).sum(1)
-        rows.append(gates + slabs + _log_normal(drawn.always, one.always_mean, one.always_sd).sum(1))
+        rows.append(
+            gates + slabs + _log_normal(drawn.unpenalised, one.unpenalised_mean, one.unpenalised_sd).sum(1)
+        )
     return torch.logsumexp(torch.stack(rows, 1) + weights.log(), 1)
 
 
@@ -140,7 +140,7 @@ def _log_normal(value: Tensor, mean: Tensor, sd: Tensor) -> Tensor:
 
 
 def _log_ratios(
-    problem: LinearProblem, gram: Gram, factors: Factors, weights: Tensor, gates: Tensor, rows: Tensor
+    problem: SelectionProblem, factors: Factors, weights: Tensor, gates: Tensor, rows: Tensor
 ) -> Tensor:
     """Of gates that were drawn from the rows of the factors, with coefficients drawn here."""
     ratios = []
@@ -148,17 +148,15 @@ def _log_ratios(
     for some, row in zip(gates.split(size), rows.split(size), strict=True):
         one = factors.rows(row)
         slabs = one.mean + one.sd * torch.randn_like(one.mean)
-        always = one.always_mean + one.always_sd * torch.randn_like(one.always_mean)
-        drawn = Drawn(some, some[:, problem.groups] * slabs, always)
-        ratios.append(log_joint(problem, gram, drawn) - log_mixture(problem, factors, weights, drawn))
+        unpenalised = one.unpenalised_mean + one.unpenalised_sd * torch.randn_like(one.unpenalised_mean)
+        drawn = Drawn(some, some[:, problem.groups] * slabs, unpenalised)
+        ratios.append(log_joint(problem, drawn) - log_mixture(problem, factors, weights, drawn))
     return torch.cat(ratios)
 
 
-def _variances(problem: LinearProblem, hardened: Hardened, runs: Tensor) -> Tensor:
+def _variances(problem: SelectionProblem, hardened: Hardened, runs: Tensor) -> Tensor:
     if hardened.noise is None:
-        noise = problem.noise
-        assert isinstance(noise, float | int)
-        return torch.full((len(runs),), float(noise) ** 2, dtype=torch.float64)
+        return torch.full((len(runs),), problem.noise_variance, dtype=torch.float64)
     shape, rate = hardened.noise[runs].unbind(1)
     return rate / torch._standard_gamma(shape)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from l0bayes.selection.kernels.gram import Gram
 from l0bayes.selection.kernels.laplace import Modes, find_modes
-from l0bayes.selection.problem.glm_problem import GLMProblem
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 
 __all__ = ["missed_probability"]
 
@@ -15,7 +15,9 @@ __all__ = ["missed_probability"]
 _MOST_OPENED = 48
 
 
-def missed_probability(problem: GLMProblem, gram: Gram, gates: Tensor, modes: Modes) -> float:
+def missed_probability(
+    problem: GeneralisedProblem, near: GaussianProblem, gates: Tensor, modes: Modes
+) -> float:
     r"""Odds of the most probable model one flip away that the sample lacks, against the best one it has.
 
     Of gates to open those are taken whose score statistics at the best model's mode are largest,
@@ -26,7 +28,7 @@ def missed_probability(problem: GLMProblem, gram: Gram, gates: Tensor, modes: Mo
 
     Args:
         problem: The problem.
-        gram: A quadratic to start from in looking for modes.
+        near: A Gaussian problem at whose modes the search for modes starts.
         gates: Distinct models that were sampled, shape ``(M, G)``.
         modes: Theirs.
     """
@@ -46,14 +48,14 @@ def missed_probability(problem: GLMProblem, gram: Gram, gates: Tensor, modes: Mo
     neighbours = top.repeat(len(flipped), 1)
     rows = torch.arange(len(flipped))
     neighbours[rows, flipped] = 1.0 - neighbours[rows, flipped]
-    found = find_modes(problem, neighbours, gram).log_evidence + problem.prior.log_prob(neighbours)
+    found = find_modes(problem, neighbours, near).log_evidence + problem.prior.log_prob(neighbours)
     return float((found.max() - scores[best]).exp())
 
 
-def _scores(problem: GLMProblem, modes: Modes, model: int) -> Tensor:
+def _scores(problem: GeneralisedProblem, modes: Modes, model: int) -> Tensor:
     """Score statistic of every gate at the mode of a model, shape ``(G,)``."""
     held = modes.held[model]
-    columns = torch.cat([problem.always, problem.x], 1)[:, modes.place[model][held]]
+    columns = problem.columns[:, modes.place[model][held]]
     eta = problem.offset + columns @ modes.coefficients[model][held]
     _, first, second = problem.likelihood.derivatives(problem.y, eta, 2)
     slope = problem.x.T @ (problem.weights * first)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from l0bayes.selection.kernels.gram import Gram
-from l0bayes.selection.problem.linear_problem import InverseGamma
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.gram import Gram
 
 __all__ = ["NoiseRule", "noise_rule"]
 
@@ -36,7 +36,7 @@ class NoiseRule:
     log_evidences: Tensor
 
 
-def noise_rule(gram: Gram, log_evidence: Callable[[Tensor], Tensor]) -> NoiseRule:
+def noise_rule(problem: GaussianProblem, log_evidence: Callable[[Tensor], Tensor]) -> NoiseRule:
     r"""Trapezoid rule in :math:`t = \log\sigma^2` for the integral over the noise variance.
 
     The integrand, a sum over models of :math:`e^{-\alpha t - \beta_\gamma e^{-t}}` times what varies
@@ -51,16 +51,15 @@ def noise_rule(gram: Gram, log_evidence: Callable[[Tensor], Tensor]) -> NoiseRul
     matter even so are left out.
 
     Args:
-        gram: Second moments; its problem's ``noise`` says what is known.
+        problem: The problem, whose noise is known or has a prior.
         log_evidence: From σ², a scalar, to the log evidence of all models together at that variance.
 
     Returns:
         The nodes. A known noise gives one of weight 1.
     """
-    problem = gram.problem
-    noise = problem.noise
-    if not isinstance(noise, InverseGamma):
-        variance = gram.square.new_tensor(float(noise) ** 2)
+    gram, noise = problem.gram, problem.noise_prior
+    if noise is None:
+        variance = gram.square.new_tensor(problem.noise_variance)
         return NoiseRule(variance[None], variance.new_zeros(1), log_evidence(variance)[None])
     alpha = noise.shape + 0.5 * problem.num_observations
     step = _step(alpha)

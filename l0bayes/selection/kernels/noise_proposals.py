@@ -7,7 +7,6 @@ from torch import Tensor
 
 from l0bayes.selection.kernels.active_sets import ActiveSets
 from l0bayes.selection.kernels.gate_conditionals import Conditionals
-from l0bayes.selection.problem.linear_problem import InverseGamma
 
 __all__ = ["NoiseMoves"]
 
@@ -39,10 +38,10 @@ class NoiseMoves:
     """
 
     def __init__(self, sets: ActiveSets, exploration: float) -> None:
-        gram = sets.gram
-        assert isinstance(gram.problem.noise, InverseGamma)
-        self.prior = gram.problem.noise
-        self.scaled = gram.problem.slab_scaled_by_noise
+        prior = sets.problem.noise_prior
+        assert prior is not None
+        self.prior = prior
+        self.scaled = sets.problem.slab_scaled_by_noise
         self.other = Conditionals(sets, exploration)
         self.centre = sets.variances.log().mean()
 
@@ -64,7 +63,7 @@ class NoiseMoves:
             sets: The chains, moved.
             state: What their gates would do; up to date before and after.
         """
-        gates_prior = sets.gram.problem.prior
+        gates_prior = sets.problem.prior
         proposal, mode, scale = self._propose(sets)
         proposed = sets.at(proposal.exp())
         self.other.update(proposed, gates_prior)
@@ -90,7 +89,7 @@ class NoiseMoves:
 
     def _about(self, sets: ActiveSets) -> tuple[Tensor, Tensor]:
         """Mode and scale of the noise given the gates, each ``(C,)``."""
-        gram, place, held = sets.gram, sets.place, sets.held
+        square, place, held = sets.problem.gram.square, sets.place, sets.held
         both = held[:, :, None] & held[:, None, :]
         varying = torch.where(both, sets.moments[place[:, :, None], place[:, None, :]], 0.0)
         vector = torch.where(held, sets.vector[place], 0.0)
@@ -103,7 +102,7 @@ class NoiseMoves:
             precision = torch.where(gated, 0.0, precision)
             slabs = gated.sum(1).to(torch.float64)
         fixed = torch.diag_embed(torch.where(held, precision, 1.0))
-        n, a, c = gram.problem.num_observations, self.prior.shape, self.prior.rate
+        n, a, c = sets.problem.num_observations, self.prior.shape, self.prior.rate
         t = self.centre.expand(len(place)).clone()
         for _ in range(_NEWTON_STEPS):
             inverse_noise = torch.exp(-t)
@@ -112,7 +111,7 @@ class NoiseMoves:
             b = vector * inverse_noise[:, None]
             mean = (inverse @ b[:, :, None])[:, :, 0]
             explained = (part @ mean[:, :, None])[:, :, 0]
-            left = gram.square * inverse_noise - 2.0 * (mean * b).sum(1) + (mean * explained).sum(1)
+            left = square * inverse_noise - 2.0 * (mean * b).sum(1) + (mean * explained).sum(1)
             curvature = 0.5 * left.clamp(min=0.0) + c * inverse_noise
             slope = curvature - 0.5 * n - a + 0.5 * (inverse * part).sum((1, 2)) - 0.5 * slabs
             curvature = curvature.clamp(min=0.5)

@@ -19,7 +19,7 @@ from l0bayes.distributions import (
 from l0bayes.distributions.hard_kumaraswamy import shapes_for
 from l0bayes.infer.objectives.gate_gradients import DisARM
 from l0bayes.selection.kernels.mean_field import Factors
-from l0bayes.selection.problem.glm_problem import GLMProblem
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 
 __all__ = ["RELAXATIONS", "Relaxation", "binary_log_likelihood"]
 
@@ -80,7 +80,7 @@ RELAXATIONS: dict[str, Relaxation] = {
 """The families by name."""
 
 
-def binary_log_likelihood(problem: GLMProblem, factors: Factors, particles: int) -> Tensor:
+def binary_log_likelihood(problem: GeneralisedProblem, factors: Factors, particles: int) -> Tensor:
     r"""Unbiased estimate of an expected log likelihood under binary gates, in its value and its gradient.
 
     About the mean predictor :math:`m = E_q[\eta]`, held fixed, log p is a quadratic Q and a rest,
@@ -108,11 +108,11 @@ def binary_log_likelihood(problem: GLMProblem, factors: Factors, particles: int)
     logits, mean, groups = factors.logits, factors.mean, problem.groups
     probability = torch.sigmoid(logits)
     q = probability[:, groups]
-    expected = problem.offset + factors.always_mean @ problem.always.T + (q * mean) @ problem.x.T
+    expected = problem.offset + factors.unpenalised_mean @ problem.unpenalised.T + (q * mean) @ problem.x.T
     center = expected.detach()
     _, first, second = problem.likelihood.derivatives(problem.y, center, 2)
     first, second = problem.weights * first, problem.weights * second
-    spread = factors.always_sd.square() @ problem.always.T.square()
+    spread = factors.unpenalised_sd.square() @ problem.unpenalised.T.square()
     spread = spread + (q * factors.sd.square()) @ problem.x.T.square()
     if logits.shape[1] == mean.shape[1]:
         spread = spread + (q * (1.0 - q) * mean.square()) @ problem.x.T.square()
@@ -123,8 +123,11 @@ def binary_log_likelihood(problem: GLMProblem, factors: Factors, particles: int)
     closed = (first * (expected - center) + 0.5 * second * spread).sum(1)
 
     slabs = mean + factors.sd * torch.randn(particles, *mean.shape, dtype=mean.dtype)
-    always = torch.randn(particles, *factors.always_mean.shape, dtype=mean.dtype)
-    fixed = problem.offset + (factors.always_mean + factors.always_sd * always) @ problem.always.T
+    unpenalised = torch.randn(particles, *factors.unpenalised_mean.shape, dtype=mean.dtype)
+    fixed = (
+        problem.offset
+        + (factors.unpenalised_mean + factors.unpenalised_sd * unpenalised) @ problem.unpenalised.T
+    )
 
     def rest(gates: Tensor) -> Tensor:
         eta = fixed + (gates[..., groups] * slabs) @ problem.x.T

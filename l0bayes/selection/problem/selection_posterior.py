@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["ModelDraws", "SelectionPosterior"]
 
@@ -31,7 +31,7 @@ class ModelDraws:
 
 @dataclass(frozen=True)
 class SelectionPosterior:
-    r"""Posterior of a :class:`LinearProblem`, as an engine gives it.
+    r"""Posterior of a :class:`~l0bayes.selection.problem.selection_problem.SelectionProblem`, from an engine.
 
     Attributes:
         engine: ``"exact"``, ``"gibbs"``, ...
@@ -44,13 +44,13 @@ class SelectionPosterior:
         size_probabilities: Posterior of the number of open gates, shape ``(G + 1,)``.
         draws: A sample of models.
         exact_joint: :math:`P(\gamma_g = \gamma_h = 1 \mid D)`, shape ``(G, G)``, where it is known exactly.
-        always_mean: Posterior mean of the coefficients without a gate, shape ``(k,)``, where the engine gives
-            it.
+        unpenalised_mean: Posterior mean of the coefficients without a gate, shape ``(k,)``, where the engine
+            gives it.
         diagnostics: What is known of the engine's error.
     """
 
     engine: str
-    problem: LinearProblem
+    problem: SelectionProblem
     pip: Tensor
     pip_mcse: Tensor
     mean: Tensor
@@ -59,7 +59,7 @@ class SelectionPosterior:
     size_probabilities: Tensor
     draws: ModelDraws
     exact_joint: Tensor | None = None
-    always_mean: Tensor | None = None
+    unpenalised_mean: Tensor | None = None
     diagnostics: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from l0bayes.distributions import GatePrior
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.randomness import private_randomness
-from l0bayes.selection.problem.glm_problem import GLMProblem
-from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.recognise.fixed_laws import demand
 from l0bayes.selection.recognise.linear_predictor import find_predictor
 from l0bayes.selection.recognise.model_priors import inclusion_prior, noise_and_slabs, normal_reading
@@ -35,15 +36,15 @@ class LinearModel:
         problem: The problem. Rows that the model masks are left out.
         weights: Name of every effective weight, with its columns of the problem in the shape of its site.
         gates: Name of every gate site, with its groups of the problem in the shape of the site.
-        always: Name of every ungated site in the predictor, with its columns of ``problem.always``.
-        always_mean: Prior mean of those columns, which the problem's offset holds, shape ``(k,)``.
+        unpenalised: Name of every ungated site in the predictor, with its columns of ``problem.unpenalised``.
+        unpenalised_mean: Prior mean of those columns, which the problem's offset holds, shape ``(k,)``.
     """
 
-    problem: LinearProblem
+    problem: SelectionProblem
     weights: dict[str, Tensor]
     gates: dict[str, Tensor]
-    always: dict[str, Tensor]
-    always_mean: Tensor
+    unpenalised: dict[str, Tensor]
+    unpenalised_mean: Tensor
 
 
 @torch.no_grad()
@@ -85,15 +86,16 @@ def _read(runs: ModelRuns) -> LinearModel:
     _check_response(runs, response)
     normal = [name for name in runs.others if isinstance(runs.base.law(name), dist.Normal)]
     predictor = find_predictor(runs, response, normal)
-    always = [name for name in normal if bool((predictor.design[:, predictor.columns[name]] != 0).any())]
-    for name in always:
+    unpenalised = [name for name in normal if bool((predictor.design[:, predictor.columns[name]] != 0).any())]
+    for name in unpenalised:
         demand(runs, f"prior of the ungated latent {name!r}", normal_reading(name))
     noise = noise_and_slabs(runs, response)
     prior, inclusion = inclusion_prior(runs)
-    _check_untouched(runs, [*runs.gates, *runs.slabs, *always, *noise.latents, *inclusion])
-    u = predictor.design[:, _joined([predictor.columns[name] for name in always], torch.long)]
+    _check_untouched(runs, [*runs.gates, *runs.slabs, *unpenalised, *noise.latents, *inclusion])
+    u = predictor.design[:, _joined([predictor.columns[name] for name in unpenalised], torch.long)]
     mean, scale = (
-        _joined([_parameter(runs, name, what) for name in always]).to(u.device) for what in ("loc", "scale")
+        _joined([_parameter(runs, name, what) for name in unpenalised]).to(u.device)
+        for what in ("loc", "scale")
     )
     settings: dict[str, Any] = {
         "x": predictor.design[:, _joined([predictor.columns[name] for name in runs.slabs], torch.long)],
@@ -101,19 +103,19 @@ def _read(runs: ModelRuns) -> LinearModel:
         "prior": prior,
         "slab_scale": noise.slab_scale,
         "groups": groups,
-        "always": u,
-        "always_scale": scale,
+        "unpenalised": u,
+        "unpenalised_scale": scale,
         "offset": predictor.offset + u @ mean,
         "weights": noise.unit.square().reciprocal() if response.kind.conjugate else weights,
     }
-    problem: LinearProblem
+    problem: SelectionProblem
     if response.kind.conjugate:
-        problem = LinearProblem(**settings, noise=noise.noise, slab_scaled_by_noise=noise.slabs_scaled)
+        problem = GaussianProblem(**settings, noise=noise.noise, slab_scaled_by_noise=noise.slabs_scaled)
     else:
-        problem = GLMProblem(**settings, likelihood=response.likelihood)
+        problem = GeneralisedProblem(**settings, likelihood=response.likelihood)
     columns = {runs.slab_site(name).weight: predictor.columns[name] for name in runs.slabs}
     where, start = {}, 0
-    for name in always:
+    for name in unpenalised:
         size = predictor.columns[name].numel()
         where[name] = torch.arange(start, start + size).reshape(predictor.columns[name].shape)
         start += size

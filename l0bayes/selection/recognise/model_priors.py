@@ -9,7 +9,8 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from l0bayes.selection.problem.linear_problem import InclusionPrior, InverseGamma
+from l0bayes.selection.problem.inclusion_prior import InclusionPrior
+from l0bayes.selection.problem.noise_prior import InverseGamma
 from l0bayes.selection.recognise.fixed_laws import Reading, demand, differ, movers
 from l0bayes.selection.recognise.model_runs import ModelRuns, NotLinearError, Run
 from l0bayes.selection.recognise.response import Response

@@ -39,7 +39,7 @@ def gate_correlations(posterior: SelectionPosterior) -> Tensor:
     problem = posterior.problem
     weights = (problem.weights / problem.weights.sum())[:, None]
     # Where an intercept is in the model, only what is left beside it can be told apart.
-    middle = (weights * problem.x).sum(0) if problem.always.shape[1] else 0.0
+    middle = (weights * problem.x).sum(0) if problem.num_unpenalised else 0.0
     columns = (problem.x - middle) * weights.sqrt()
     columns = columns / columns.norm(dim=0).clamp(min=1e-300)
     correlations: Tensor = (columns.T @ columns).abs().clamp(max=1.0)

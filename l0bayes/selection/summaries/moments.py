@@ -1,13 +1,16 @@
-r"""Mean and covariance of all coefficients together, from a sample of models."""
+r"""Covariance of all coefficients together, from a sample of models."""
 
 from __future__ import annotations
+
+from functools import singledispatch
 
 import torch
 from torch import Tensor
 
 from l0bayes.selection.kernels.active_groups import active_sets
-from l0bayes.selection.kernels.gram import Gram
-from l0bayes.selection.problem.selection_posterior import SelectionPosterior
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["joint_moments"]
 
@@ -25,24 +28,35 @@ def joint_moments(posterior: SelectionPosterior) -> tuple[Tensor, Tensor]:
     sample, so that only models and noise are sampled.
 
     Args:
-        posterior: The posterior of a :class:`~l0bayes.selection.problem.linear_problem.LinearProblem`.
+        posterior: The posterior of a :class:`~l0bayes.selection.problem.gaussian_problem.GaussianProblem`.
 
     Returns:
         Mean, shape ``(k + p,)``, columns without a gate first, and covariance, shape ``(k + p, k + p)``.
+
+    Raises:
+        TypeError: If the problem is of another kind, in which moments given a model have no closed form.
     """
-    problem, draws = posterior.problem, posterior.draws
-    gram = Gram.of(problem)
+    return _joint_moments(posterior.problem, posterior.draws)
+
+
+@singledispatch
+def _joint_moments(problem: SelectionProblem, draws: ModelDraws) -> tuple[Tensor, Tensor]:
+    raise TypeError(f"coefficients of a {type(problem).__name__} have no moments in closed form")
+
+
+@_joint_moments.register
+def _(problem: GaussianProblem, draws: ModelDraws) -> tuple[Tensor, Tensor]:
     rows, which = torch.unique(
         torch.cat([draws.gates, draws.variances[:, None]], 1), dim=0, return_inverse=True
     )
     weights = torch.zeros(len(rows), dtype=torch.float64).index_add_(0, which, draws.weights)
     weights = weights / weights.sum()
-    k, p = problem.always.shape[1], problem.num_columns
-    mean = gram.vector.new_zeros(k + p)
-    second = gram.vector.new_zeros((k + p) * (k + p))
+    k, p = problem.num_unpenalised, problem.num_columns
+    mean = problem.y.new_zeros(k + p)
+    second = problem.y.new_zeros((k + p) * (k + p))
     size = max(1, _CHUNK_ELEMENTS // (p * 24))
     for some, share in zip(rows.split(size), weights.split(size), strict=True):
-        sets = active_sets(gram, some[:, :-1].bool(), some[:, -1])
+        sets = active_sets(problem, some[:, :-1].bool(), some[:, -1])
         # What fills up groups of unequal size is no column of the problem; it is held, and 0.
         place = sets.order[sets.place]
         held = sets.held & (place < k + p)

@@ -2,14 +2,16 @@ r"""The most probable models."""
 
 from __future__ import annotations
 
+from functools import singledispatch
+
 import torch
 from torch import Tensor
 
 from l0bayes.selection.kernels.active_groups import active_sets
-from l0bayes.selection.kernels.gram import Gram
 from l0bayes.selection.kernels.noise_grid import noise_rule
-from l0bayes.selection.problem.glm_problem import GLMProblem
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["top_models"]
 
@@ -43,27 +45,33 @@ def top_models(posterior: SelectionPosterior, count: int = 10) -> tuple[Tensor, 
     share = torch.zeros(len(models), dtype=torch.float64).index_add_(0, which, draws.weights)
     kept = torch.argsort(share, descending=True, stable=True)[: _SPARE * count]
     models, share = models[kept], share[kept]
-    known = posterior.engine == "exact" and not isinstance(posterior.problem, GLMProblem)
     # A flat prior leaves a constant of the evidence open.
-    if known and bool(torch.isfinite(posterior.problem.always_scale).all()):
-        share = torch.exp(_log_evidences(posterior, models) - posterior.log_evidence)
-        order = torch.argsort(share, descending=True, stable=True)
-        models, share = models[order], share[order]
+    if posterior.engine == "exact" and bool(torch.isfinite(posterior.problem.unpenalised_scale).all()):
+        evidences = _log_evidences(posterior.problem, models)
+        if evidences is not None:
+            share = torch.exp(evidences - posterior.log_evidence)
+            order = torch.argsort(share, descending=True, stable=True)
+            models, share = models[order], share[order]
     return models[:count], share[:count]
 
 
-def _log_evidences(posterior: SelectionPosterior, models: Tensor) -> Tensor:
-    """Log p(γ) p(D | γ), the noise integrated out."""
-    problem = posterior.problem
+@singledispatch
+def _log_evidences(problem: SelectionProblem, models: Tensor) -> Tensor | None:
+    """Log p(γ) p(D | γ), the noise integrated out, where it has a closed form."""
+    return None
+
+
+@_log_evidences.register
+def _(problem: GaussianProblem, models: Tensor) -> Tensor | None:
     # At a known noise, whichever it is.
-    gram = Gram.of(problem.replace(noise=1.0))
+    known = problem.replace(noise=1.0)
     prior = problem.prior.log_prob(models.double())
 
     def at(variance: Tensor) -> Tensor:
-        log_likelihood: Tensor = active_sets(gram, models, variance.expand(len(models))).log_likelihood
+        log_likelihood: Tensor = active_sets(known, models, variance.expand(len(models))).log_likelihood
         return log_likelihood + prior
 
-    rule = noise_rule(Gram.of(problem), lambda variance: torch.logsumexp(at(variance), 0))
+    rule = noise_rule(problem, lambda variance: torch.logsumexp(at(variance), 0))
     values = torch.stack([at(variance) for variance in rule.variances]) + rule.log_weights[:, None]
     total: Tensor = torch.logsumexp(values, 0)
     return total

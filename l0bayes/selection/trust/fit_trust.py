@@ -11,9 +11,8 @@ from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.objectives.latent_draws import draw_latents
 from l0bayes.posterior.importance import importance_weighted
-from l0bayes.selection.kernels.ridge_expansion import expand_at_ridge
-from l0bayes.selection.problem.glm_problem import GLMProblem
-from l0bayes.selection.problem.linear_problem import InverseGamma, LinearProblem
+from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.recognise.linear_model import LinearModel, NotLinearError, read_linear_model
 from l0bayes.selection.trust.posterior_trust import Trust, judge_variational, rao_blackwell
 
@@ -89,18 +88,19 @@ def _residual(fit: Fit, data: tuple[Any, ...], num_draws: int, seed: int) -> tup
     is_open = torch.zeros_like(gates)
     for site, groups in linear.gates.items():
         is_open[:, groups.flatten()] = (gates[:, groups.flatten()] > laws[site].activity_threshold).double()
-    problem = linear.problem
-    if isinstance(problem, GLMProblem):
-        problem = expand_at_ridge(problem, problem.slab_scale).problem
+    problem = ridge_problem(linear.problem)
     variance = _variance(problem, linear, draws, gates)
     gaps = (rao_blackwell(problem, pip, variance, gates=is_open) - pip).abs()
     return float(gaps.max()), int(gaps.argmax())
 
 
-def _variance(problem: LinearProblem, linear: LinearModel, draws: dict[str, Tensor], gates: Tensor) -> float:
+def _variance(
+    problem: GaussianProblem, linear: LinearModel, draws: dict[str, Tensor], gates: Tensor
+) -> float:
     """The noise variance to condition on: the one that the mean weights leave, where it is unknown."""
-    if not isinstance(problem.noise, InverseGamma):
-        return float(problem.noise) ** 2
+    noise = problem.noise_prior
+    if noise is None:
+        return problem.noise_variance
     mean = torch.zeros(problem.num_columns, dtype=torch.float64)
     for weight, columns in linear.weights.items():
         slabs = draws.get(f"{weight}.slab")
@@ -108,12 +108,13 @@ def _variance(problem: LinearProblem, linear: LinearModel, draws: dict[str, Tens
             own = columns.flatten()
             mean[own] = (gates[:, problem.groups[own]] * slabs.double().flatten(1).cpu()).mean(0)
     residual = problem.y - problem.offset - problem.x @ mean
-    if problem.always.shape[1]:
+    if problem.num_unpenalised:
         residual = (
-            residual - problem.always @ torch.linalg.lstsq(problem.always, residual[:, None]).solution[:, 0]
+            residual
+            - problem.unpenalised @ torch.linalg.lstsq(problem.unpenalised, residual[:, None]).solution[:, 0]
         )
     square = float((problem.weights * residual.square()).sum())
-    return (problem.noise.rate + 0.5 * square) / (problem.noise.shape + 0.5 * problem.num_observations)
+    return (noise.rate + 0.5 * square) / (noise.shape + 0.5 * problem.num_observations)
 
 
 @torch.no_grad()

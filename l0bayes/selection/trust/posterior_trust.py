@@ -12,9 +12,8 @@ from torch import Tensor
 
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.kernels.active_groups import active_sets
-from l0bayes.selection.kernels.gram import Gram
-from l0bayes.selection.problem.glm_problem import GLMProblem, working_problem
-from l0bayes.selection.problem.linear_problem import LinearProblem
+from l0bayes.selection.kernels.gaussian_expansion import expand_at_mean
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 
 __all__ = ["Trust", "TrustWarning", "Verdict", "rao_blackwell", "trust_of"]
@@ -128,12 +127,11 @@ def _variational(posterior: SelectionPosterior, seed: int) -> Trust:
     problem, pip = posterior.problem, posterior.pip
     names = ("k_hat", "effective_share", "disagreement")
     signs: dict[str, Any] = {name: posterior.diagnostics.get(name) for name in names}
-    if isinstance(problem, GLMProblem):
-        try:
-            problem = _working(problem, posterior.mean)
-        except (ValueError, RuntimeError):  # not finite, or singular: no mean of such responses
-            return judge_variational(None, **signs, doubts=(_NO_CONDITIONALS,))
-    gaps = (rao_blackwell(problem, pip, _variance(posterior), seed=seed) - pip).abs()
+    try:
+        near = expand_at_mean(problem, posterior.mean)
+    except (ValueError, RuntimeError):  # not finite, or singular: no mean of such responses
+        return judge_variational(None, **signs, doubts=(_NO_CONDITIONALS,))
+    gaps = (rao_blackwell(near, pip, _variance(posterior), seed=seed) - pip).abs()
     return judge_variational(float(gaps.max()), **signs, worst=int(gaps.argmax()))
 
 
@@ -202,7 +200,7 @@ def judge_variational(
 
 @torch.no_grad()
 def rao_blackwell(
-    problem: LinearProblem,
+    problem: GaussianProblem,
     pip: Tensor,
     variance: float,
     *,
@@ -231,10 +229,10 @@ def rao_blackwell(
     if gates is None:
         with private_randomness(seed):
             gates = torch.rand(num_draws, problem.num_groups, dtype=torch.float64) < pip.to(torch.float64)
-    gram, parts = Gram.of(problem), []
+    parts = []
     for some in gates.bool().split(_CHUNK):
         variances = torch.full((len(some),), variance, dtype=torch.float64)
-        odds = active_sets(gram, some, variances).log_odds()
+        odds = active_sets(problem, some, variances).log_odds()
         parts.append(torch.sigmoid(odds + problem.prior.conditional_log_odds(some.double())))
     conditional, drawn = torch.cat(parts), gates.double()
     mean = conditional.mean(0)
@@ -244,26 +242,6 @@ def rao_blackwell(
     off = drawn - drawn.mean(0)
     share = (off * (conditional - mean)).sum(0) / off.square().sum(0).clamp(min=1e-300)
     return mean - share * (drawn.mean(0) - pip)
-
-
-def _working(problem: GLMProblem, mean: Tensor) -> LinearProblem:
-    """The Gaussian problem with the same slope and curvature at the mean.
-
-    Coefficients without a gate are found anew, given the mean of the others.
-    """
-    fixed = problem.offset + problem.x @ mean
-    if not problem.always.shape[1]:
-        return working_problem(problem, fixed)
-    # From where each response alone would be: Newton's method overshoots from far below a large count.
-    eta = problem.likelihood.starting_predictor(problem.y).expand(problem.num_rows)
-    for _ in range(20):
-        near = working_problem(problem, eta)
-        weighted = problem.always * near.weights[:, None]
-        precision = torch.diag(problem.always_scale.square().reciprocal())
-        eta = fixed + problem.always @ torch.linalg.solve(
-            weighted.T @ problem.always + precision, weighted.T @ (near.y - fixed)
-        )
-    return working_problem(problem, eta)
 
 
 def _variance(posterior: SelectionPosterior) -> float:

@@ -94,8 +94,8 @@ def test_the_sample_of_models_is_from_the_posterior() -> None:
 
 def test_a_flat_intercept_gives_the_limit_of_a_wide_one() -> None:
     ones = torch.ones(30, 1, dtype=DOUBLE)
-    flat = problem("blocks", 30, 6, always=ones, always_scale=torch.tensor([math.inf]))
-    wide = flat.replace(always_scale=torch.tensor([1e6], dtype=DOUBLE))
+    flat = problem("blocks", 30, 6, unpenalised=ones, unpenalised_scale=torch.tensor([math.inf]))
+    wide = flat.replace(unpenalised_scale=torch.tensor([1e6], dtype=DOUBLE))
     torch.testing.assert_close(enumerate_models(flat).pip, enumerate_models(wide).pip, rtol=0, atol=1e-9)
 
 

@@ -8,11 +8,11 @@ import torch
 from l0bayes.likelihoods import Bernoulli, Poisson
 from l0bayes.selection.engines.exact_glm import enumerate_glm
 from l0bayes.selection.kernels.elimination import all_models
-from l0bayes.selection.kernels.gram import Gram
+from l0bayes.selection.kernels.gated_system import gated_system
+from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
 from l0bayes.selection.kernels.laplace import find_modes, quadratic_modes, refine_modes
-from l0bayes.selection.kernels.ridge_expansion import expand_at_ridge
-from l0bayes.selection.problem.glm_problem import working_problem
-from l0bayes.selection.problem.linear_problem import InclusionPrior
+from l0bayes.selection.problem.generalised_problem import working_problem
+from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 from tests.selection.glm_problems import KINDS, by_grid, by_importance, make_problem
 
 
@@ -23,7 +23,7 @@ def test_second_order_against_quadrature(kind: str) -> None:
     for n in (40, 160):
         problem = make_problem(kind, n, 1, seed=3)
         gates = torch.ones(1, 1)
-        modes = find_modes(problem, gates, expand_at_ridge(problem, problem.slab_scale))
+        modes = find_modes(problem, gates, ridge_problem(problem))
         refined = refine_modes(problem, modes)
         evidence, mean, variance = by_grid(problem, torch.arange(2))
         before.append(abs(float(modes.log_evidence) - evidence))
@@ -39,7 +39,7 @@ def test_second_order_against_quadrature(kind: str) -> None:
 
 def test_a_single_coefficient_without_intercept() -> None:
     problem = make_problem("poisson", 25, 1)
-    problem = problem.replace(always=torch.empty(25, 0), always_scale=torch.empty(0))
+    problem = problem.replace(unpenalised=torch.empty(25, 0), unpenalised_scale=torch.empty(0))
     posterior = enumerate_glm(problem)
     inside, mean, _ = by_grid(problem, torch.arange(1))
     outside = float(problem.likelihood.log_density(problem.y, problem.offset).sum())
@@ -78,7 +78,7 @@ def test_what_belongs_together_agrees() -> None:
 def test_shared_and_gathered_columns_are_the_same() -> None:
     problem = make_problem("negative_binomial", 60, 4)
     models = all_models(4)
-    start = expand_at_ridge(problem, problem.slab_scale)
+    start = ridge_problem(problem)
     shared = find_modes(problem, models, start, shared=True).packed()
     gathered = find_modes(problem, models, start)
     assert torch.equal(shared.held, gathered.held)
@@ -92,11 +92,11 @@ def test_quadratic_modes_are_the_gaussian_evidences() -> None:
     from l0bayes.selection.kernels.elimination import all_evidences
 
     problem = make_problem("poisson", 60, 4)
-    gram = Gram.of(working_problem(problem, torch.zeros(60, dtype=torch.float64)))
-    found = quadratic_modes(gram, all_models(4))[0].log_evidence
-    system = gram.at(torch.ones((), dtype=torch.float64))
+    working = working_problem(problem, torch.zeros(60, dtype=torch.float64))
+    found = quadratic_modes(working, all_models(4))[0].log_evidence
+    system = gated_system(working, torch.ones((), dtype=torch.float64))
     quadratic, determinant = all_evidences(
-        system.matrix, system.vector, system.log_slab, gram.problem.group_columns
+        system.matrix, system.vector, system.log_slab, working.group_columns
     )
     torch.testing.assert_close(found - found[0], quadratic + determinant)
 
@@ -106,7 +106,9 @@ def test_case_weights_are_repeated_rows() -> None:
     counts = 1 + torch.arange(40) % 3
     offset = torch.linspace(-0.5, 0.5, 40, dtype=torch.float64)
     weighted = enumerate_glm(problem.replace(weights=counts.double(), offset=offset))
-    repeated = {name: getattr(problem, name).repeat_interleave(counts, 0) for name in ("x", "y", "always")}
+    repeated = {
+        name: getattr(problem, name).repeat_interleave(counts, 0) for name in ("x", "y", "unpenalised")
+    }
     rows = enumerate_glm(
         problem.replace(
             **repeated, offset=offset.repeat_interleave(counts), weights=torch.ones(int(counts.sum()))
@@ -118,7 +120,7 @@ def test_case_weights_are_repeated_rows() -> None:
 
 def test_an_offset_is_a_column_with_a_known_coefficient() -> None:
     """For counts log(2) everywhere is an intercept moved by as much."""
-    problem = make_problem("poisson", 60, 3).replace(always_scale=torch.tensor([math.inf]))
+    problem = make_problem("poisson", 60, 3).replace(unpenalised_scale=torch.tensor([math.inf]))
     moved = problem.replace(offset=torch.full((60,), math.log(2.0), dtype=torch.float64))
     torch.testing.assert_close(enumerate_glm(problem).pip, enumerate_glm(moved).pip, atol=1e-6, rtol=0.0)
 
@@ -128,7 +130,7 @@ def test_groups_and_a_beta_prior() -> None:
     groups = torch.tensor([0, 0, 1, 1])
     grouped = enumerate_glm(problem.replace(groups=groups, prior=InclusionPrior(beta=(1.0, 2.0))))
     singles = problem.replace(prior=InclusionPrior(beta=(1.0, 1.0)))
-    start = expand_at_ridge(singles, singles.slab_scale)
+    start = ridge_problem(singles)
     both = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     modes = find_modes(singles, both.repeat_interleave(2, 1), start)
     evidence = modes.log_evidence + refine_modes(singles, modes).correction

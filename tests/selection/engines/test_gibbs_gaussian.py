@@ -107,7 +107,7 @@ def test_wide_data_with_more_columns_than_rows() -> None:
         groups=torch.arange(400),
         prior=InclusionPrior(log_odds=odds),
         slab_scale=torch.ones(400),
-        always=torch.empty(40, 0),
+        unpenalised=torch.empty(40, 0),
         offset=torch.zeros(40),
         weights=torch.ones(40),
     )

@@ -6,7 +6,7 @@ import torch
 from l0bayes.selection.engines.exact_glm import enumerate_glm
 from l0bayes.selection.engines.gibbs_gaussian import GibbsOptions
 from l0bayes.selection.engines.gibbs_glm import TiltedPrior, sample_glm
-from l0bayes.selection.problem.linear_problem import InclusionPrior
+from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 from tests.selection.glm_problems import make_problem
 
 SHORT = GibbsOptions(chains=32, steps=250, burn_in=30, target_mcse=0.0)

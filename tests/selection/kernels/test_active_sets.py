@@ -10,7 +10,6 @@ import torch
 from l0bayes.selection import InverseGamma
 from l0bayes.selection.kernels.active_groups import active_sets
 from l0bayes.selection.kernels.active_sets import ActiveSets
-from l0bayes.selection.kernels.gram import Gram
 from tests.selection.problems import DOUBLE, everything, problem
 
 CHAINS = 5
@@ -28,7 +27,7 @@ def sets_of(name: str, extras: bool) -> ActiveSets:
     )
     torch.manual_seed(1)
     gates = torch.rand(CHAINS, given.num_groups) < 0.3
-    return active_sets(Gram.of(given), gates, 0.3 + torch.rand(CHAINS, dtype=DOUBLE))
+    return active_sets(given, gates, 0.3 + torch.rand(CHAINS, dtype=DOUBLE))
 
 
 @pytest.mark.parametrize("extras", [False, True])
@@ -38,7 +37,7 @@ def test_flips_are_what_a_fresh_start_gives(name: str, extras: bool) -> None:
     sets = sets_of(name, extras)
     for _ in range(60):
         sets.flip(torch.randint(0, sets.groups, (CHAINS,)))
-        fresh = active_sets(sets.gram, sets.gates, sets.variances)
+        fresh = active_sets(sets.problem, sets.gates, sets.variances)
         for attribute in ("pivot", "residual", "log_likelihood"):
             torch.testing.assert_close(
                 getattr(sets, attribute), getattr(fresh, attribute), rtol=1e-9, atol=1e-9
@@ -52,7 +51,7 @@ def marginal(sets: ActiveSets) -> torch.Tensor:
     """Log density of the data given the gates; with the noise integrated out where that is done."""
     if sets.conjugate is None:
         return sets.log_likelihood
-    return sets.log_likelihood + sets.rate - sets.gram.degrees * sets.rate.log()
+    return sets.log_likelihood + sets.rate - sets.degrees * sets.rate.log()
 
 
 @pytest.mark.parametrize("extras", [False, True])
@@ -65,7 +64,7 @@ def test_the_odds_of_a_gate_are_a_ratio_of_likelihoods(name: str, extras: bool) 
         for value in (True, False):
             gates = sets.gates.clone()
             gates[:, group] = value
-            both.append(marginal(active_sets(sets.gram, gates, sets.variances)))
+            both.append(marginal(active_sets(sets.problem, gates, sets.variances)))
         torch.testing.assert_close(odds[:, group], both[0] - both[1], rtol=1e-10, atol=1e-9)
 
 
@@ -73,21 +72,21 @@ def test_the_odds_of_a_gate_are_a_ratio_of_likelihoods(name: str, extras: bool) 
 @pytest.mark.parametrize("name", CASES)
 def test_the_likelihood_is_that_of_the_dense_normal(name: str, extras: bool) -> None:
     sets = sets_of(name, extras)
-    given = sets.gram.problem
+    given = sets.problem
     for chain in range(CHAINS):
         variance = sets.variances[chain]
         prior = sets.gates[chain].double()[given.groups] * given.slab_scale.square()
         prior = prior * variance if given.slab_scaled_by_noise else prior
         covariance = (given.x * prior) @ given.x.T + torch.diag(variance / given.weights)
-        covariance = covariance + (given.always * given.always_scale.square()) @ given.always.T
+        covariance = covariance + (given.unpenalised * given.unpenalised_scale.square()) @ given.unpenalised.T
         law = torch.distributions.MultivariateNormal(given.offset, covariance)
         torch.testing.assert_close(sets.log_likelihood[chain], law.log_prob(given.y), rtol=1e-11, atol=1e-10)
 
 
 def test_many_open_gates_find_room() -> None:
     given = problem("independent", 60, 40)
-    sets = active_sets(Gram.of(given), torch.zeros(2, 40, dtype=torch.bool), torch.ones(2, dtype=DOUBLE))
+    sets = active_sets(given, torch.zeros(2, 40, dtype=torch.bool), torch.ones(2, dtype=DOUBLE))
     for group in range(40):
         sets.flip(torch.tensor([group, 39 - group]))
-    fresh = active_sets(sets.gram, torch.ones(2, 40, dtype=torch.bool), sets.variances)
+    fresh = active_sets(sets.problem, torch.ones(2, 40, dtype=torch.bool), sets.variances)
     torch.testing.assert_close(sets.log_odds(), fresh.log_odds(), rtol=1e-8, atol=1e-8)

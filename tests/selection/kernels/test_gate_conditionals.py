@@ -12,7 +12,6 @@ from l0bayes.selection.engines.gibbs_glm import TiltedPrior
 from l0bayes.selection.kernels.active_groups import active_sets
 from l0bayes.selection.kernels.active_sets import ActiveSets
 from l0bayes.selection.kernels.gate_conditionals import Conditionals
-from l0bayes.selection.kernels.gram import Gram
 from tests.selection.problems import DOUBLE, everything, problem
 
 CHAINS, COLUMNS = 6, 7
@@ -39,14 +38,14 @@ def sets_of(name: str, prior: InclusionPrior) -> ActiveSets:
     gates = torch.rand(CHAINS, given.num_groups) < 0.4
     gates[0] = False
     gates[1] = True
-    return active_sets(Gram.of(given), gates, 0.3 + torch.rand(CHAINS, dtype=DOUBLE))
+    return active_sets(given, gates, 0.3 + torch.rand(CHAINS, dtype=DOUBLE))
 
 
 @pytest.mark.parametrize("prior", PRIORS)
 @pytest.mark.parametrize("name", CASES)
 def test_they_are_the_plain_formulas(name: str, prior: str) -> None:
     sets = sets_of(name, PRIORS[prior])
-    given = sets.gram.problem
+    given = sets.problem
     state = Conditionals(sets, exploration=1.5)
     for _ in range(3):  # the memory is used again
         state.update(sets, given.prior)
@@ -85,7 +84,7 @@ def test_a_certain_gate_leaves_finite_numbers(slab_scaled_by_noise: bool) -> Non
     x = torch.linalg.qr(given.x).Q  # the others say nothing
     given = given.replace(x=x, y=100.0 * x[:, 0], slab_scale=torch.full((5,), 1e3))
     variances = torch.full((2,), 1e-4, dtype=DOUBLE)
-    sets = active_sets(Gram.of(given), torch.tensor([[False] * 5, [True] + [False] * 4]), variances)
+    sets = active_sets(given, torch.tensor([[False] * 5, [True] + [False] * 4]), variances)
     state = Conditionals(sets, exploration=1.0)
     state.update(sets, given.prior)
     for value in (state.open_, state.cumulative, state.mean, state.variance):

@@ -8,18 +8,18 @@ import pytest
 import torch
 
 from l0bayes.selection.kernels.elimination import all_models
+from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
 from l0bayes.selection.kernels.laplace import find_modes
 from l0bayes.selection.kernels.neighbours import missed_probability
-from l0bayes.selection.kernels.ridge_expansion import expand_at_ridge
 from tests.selection.glm_problems import make_problem
 
 
 @pytest.mark.parametrize("kind", ["bernoulli", "poisson"])
 def test_the_odds_of_what_was_left_out(kind: str) -> None:
     problem = make_problem(kind, 80, 6, seed=4)
-    gram = expand_at_ridge(problem, problem.slab_scale)
+    start = ridge_problem(problem)
     models = all_models(6).double()
-    every = find_modes(problem, models, gram)
+    every = find_modes(problem, models, start)
     scores = every.log_evidence + problem.prior.log_prob(models)
     best = int(scores.argmax())
     near = (models - models[best]).abs().sum(1) == 1
@@ -27,13 +27,13 @@ def test_the_odds_of_what_was_left_out(kind: str) -> None:
     for left_out in (1, 3, 6):  # the best neighbours
         kept = torch.ones(64, dtype=torch.bool)
         kept[order[:left_out]] = False
-        odds = missed_probability(problem, gram, models[kept], every[kept.nonzero()[:, 0]])
+        odds = missed_probability(problem, start, models[kept], every[kept.nonzero()[:, 0]])
         assert odds == pytest.approx(float((scores[order[0]] - scores[best]).exp()), rel=1e-6)
-    assert missed_probability(problem, gram, models, every) == 0.0
+    assert missed_probability(problem, start, models, every) == 0.0
 
 
 def test_a_sample_of_the_empty_model_alone_is_found_out() -> None:
     problem = make_problem("poisson", 800, 6, seed=4)
-    gram = expand_at_ridge(problem, problem.slab_scale)
+    near = ridge_problem(problem)
     empty = torch.zeros(1, 6, dtype=torch.float64)
-    assert missed_probability(problem, gram, empty, find_modes(problem, empty, gram)) > 10.0
+    assert missed_probability(problem, near, empty, find_modes(problem, empty, near)) > 10.0

@@ -9,7 +9,6 @@ import torch
 from scipy.special import gammaln, loggamma
 
 from l0bayes.selection import InverseGamma
-from l0bayes.selection.kernels.gram import Gram
 from l0bayes.selection.kernels.noise_grid import _least_squares, _step, noise_rule
 from tests.selection.problems import DOUBLE, problem
 
@@ -26,11 +25,11 @@ def test_many_rows_need_no_more_places(rows: int, share: float) -> None:
     r"""Two models, one that explains nothing and one more or less, in closed form: the integral of
     :math:`e^{-\alpha t - \beta e^{-t}}` is :math:`\Gamma(\alpha)\beta^{-\alpha}`."""
     given = problem("independent", 40, 6, noise=InverseGamma(2.0, 0.7))
-    gram = Gram.of(given)
-    counts = given.replace(weights=torch.full((40,), rows / 40.0), weights_are_counts=True)
-    gram = Gram(gram.matrix, gram.vector, gram.square, counts)
-    square = float(gram.square)
-    least = _least_squares(gram)
+    # So many rows of the same second moments.
+    unit, each = math.sqrt(40.0 / rows), torch.full((40,), rows / 40.0)
+    counts = given.replace(x=unit * given.x, y=unit * given.y, weights=each, weights_are_counts=True)
+    square = float(counts.gram.square)
+    least = _least_squares(counts.gram)
     assert least < 0.5 * square
     parts = [(square, 0.0), (square + share * (least - square), -0.3)]
     asked = []
@@ -40,7 +39,7 @@ def test_many_rows_need_no_more_places(rows: int, share: float) -> None:
         terms = [c - 0.5 * rows * variance.log() - 0.5 * s / variance for s, c in parts]
         return torch.logsumexp(torch.stack(terms), 0)
 
-    rule = noise_rule(gram, log_evidence)
+    rule = noise_rule(counts, log_evidence)
     found = float(torch.logsumexp(rule.log_evidences + rule.log_weights, 0))
     alpha = 2.0 + 0.5 * rows
     exact = [

@@ -11,7 +11,6 @@ from l0bayes.selection import GibbsOptions, InverseGamma
 from l0bayes.selection.kernels.active_groups import active_sets
 from l0bayes.selection.kernels.active_sets import ActiveSets
 from l0bayes.selection.kernels.gate_conditionals import Conditionals
-from l0bayes.selection.kernels.gram import Gram
 from l0bayes.selection.kernels.noise_proposals import NoiseMoves
 from tests.selection.problems import DOUBLE, everything, problem
 
@@ -20,8 +19,8 @@ CASES: dict[str, dict[str, Any]] = {
     "groups": {"groups": torch.tensor([0, 1, 1, 2, 0, 3])},
     "scaled, with an intercept": {
         "slab_scaled_by_noise": True,
-        "always": torch.ones(25, 1),
-        "always_scale": torch.tensor([2.0]),
+        "unpenalised": torch.ones(25, 1),
+        "unpenalised_scale": torch.tensor([2.0]),
     },
     "everything": everything(6, 25),
 }
@@ -34,13 +33,13 @@ def chains_of(name: str, chains: int, gates: torch.Tensor | None = None) -> Acti
         gates = torch.arange(given.num_groups) % 2 == 0
     gates = gates.bool().expand(chains, -1)
     torch.manual_seed(4)
-    return active_sets(Gram.of(given), gates, 0.5 + torch.rand(chains, dtype=DOUBLE))
+    return active_sets(given, gates, 0.5 + torch.rand(chains, dtype=DOUBLE))
 
 
 def log_law(sets: ActiveSets, t: torch.Tensor, *, times_phi: bool) -> torch.Tensor:
     """Of log σ² given the gates of the first chain, but for a constant."""
-    given = sets.gram.problem
-    at = active_sets(sets.gram, sets.gates[:1].expand(len(t), -1), t.exp())
+    given = sets.problem
+    at = active_sets(sets.problem, sets.gates[:1].expand(len(t), -1), t.exp())
     law = at.log_likelihood + NOISE.log_density_of_log(t)
     if not times_phi:
         return law
@@ -70,7 +69,7 @@ def test_moves_lead_to_the_law_and_keep_it(name: str) -> None:
     sets = chains_of(name, 4000)
     moves = NoiseMoves(sets, 1.0)
     state = Conditionals(sets, exploration=1.0)
-    prior = sets.gram.problem.prior
+    prior = sets.problem.prior
     state.update(sets, prior)
     for _ in range(12):
         moves.move(sets, state)
@@ -83,7 +82,7 @@ def test_moves_lead_to_the_law_and_keep_it(name: str) -> None:
     assert abs(float(t.mean() - mean)) < 5.0 * float((variance / 4000).sqrt())
     spread = float(((fourth - variance.square()) / 4000).sqrt())
     assert abs(float((t - mean).square().mean() - variance)) < 5.0 * spread
-    fresh = active_sets(sets.gram, sets.gates, sets.variances)
+    fresh = active_sets(sets.problem, sets.gates, sets.variances)
     torch.testing.assert_close(sets.residual, fresh.residual, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(sets.log_likelihood, fresh.log_likelihood, rtol=1e-10, atol=1e-10)
     state_of_fresh = Conditionals(fresh, 1.0)
@@ -94,7 +93,7 @@ def test_moves_lead_to_the_law_and_keep_it(name: str) -> None:
 def test_most_moves_are_taken() -> None:
     sets = chains_of("columns", 500)
     moves, state = NoiseMoves(sets, 1.0), Conditionals(sets, 1.0)
-    state.update(sets, sets.gram.problem.prior)
+    state.update(sets, sets.problem.prior)
     before = sets.variances.clone()
     moves.move(sets, state)
     assert (sets.variances != before).double().mean() > 0.6
@@ -105,7 +104,7 @@ def test_chains_of_different_sizes_keep_their_room() -> None:
     given = problem("independent", 60, 30, noise=NOISE)
     gates = torch.zeros(4, 30, dtype=torch.bool)
     gates[0, :25] = True
-    sets = active_sets(Gram.of(given), gates, torch.ones(4, dtype=DOUBLE))
+    sets = active_sets(given, gates, torch.ones(4, dtype=DOUBLE))
     state = Conditionals(sets, 1.0)
     moves = NoiseMoves(sets, 1.0)
     for group in range(25):  # the first chain empties: what is computed anew needs less room

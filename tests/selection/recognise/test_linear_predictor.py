@@ -11,7 +11,7 @@ import torch
 import l0bayes
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Fit
-from l0bayes.selection import InclusionPrior, LinearProblem, enumerate_models
+from l0bayes.selection import GaussianProblem, InclusionPrior, enumerate_models
 from l0bayes.selection.recognise.linear_model import NotLinearError, read_linear_model
 from l0bayes.selection.refine import refine
 
@@ -85,7 +85,7 @@ def test_a_large_offset_is_answered_as_none():
     found = refine(Fit.of(model, AutoHardConcrete(model, data), data))
     prior = InclusionPrior(log_odds=torch.full((P,), math.log(0.3 / 0.7), dtype=DOUBLE))
     wanted = enumerate_models(
-        LinearProblem(X.double(), (Y + 1e5).double() - 1e5, prior, torch.ones(P, dtype=DOUBLE), 0.6)
+        GaussianProblem(X.double(), (Y + 1e5).double() - 1e5, prior, torch.ones(P, dtype=DOUBLE), noise=0.6)
     )
     torch.testing.assert_close(found.pip("b"), wanted.pip, atol=2e-7, rtol=0.0)
     assert found.log_evidence == pytest.approx(wanted.log_evidence, abs=3e-6)
@@ -175,7 +175,7 @@ def test_latents_of_two_precisions():
 
     problem = read_linear_model(model, (X, Y)).problem
     torch.testing.assert_close(problem.x, X.double())
-    assert torch.equal(problem.always, torch.ones(N, 1, dtype=DOUBLE))
+    assert torch.equal(problem.unpenalised, torch.ones(N, 1, dtype=DOUBLE))
 
 
 # ---- probabilities and rates -------------------------------------------------------------------------

@@ -59,12 +59,12 @@ def test_a_gate_that_is_never_drawn_open_is_still_described() -> None:
 def test_the_intercept_and_the_noise_are_drawn_along() -> None:
     ones = torch.ones(50, 1, dtype=DOUBLE)
     given = problem(
-        "independent", 50, 5, noise=InverseGamma(), always=ones, always_scale=torch.tensor([10.0])
+        "independent", 50, 5, noise=InverseGamma(), unpenalised=ones, unpenalised_scale=torch.tensor([10.0])
     )
     given = given.replace(y=given.y + 3.0)
     found = coefficients_of(enumerate_models(given))
-    assert found.always.shape == (4000, 1)
-    assert float(found.always.mean()) == pytest.approx(3.0, abs=0.5)
+    assert found.unpenalised.shape == (4000, 1)
+    assert float(found.unpenalised.mean()) == pytest.approx(3.0, abs=0.5)
     assert float(found.noise_scale.mean()) == pytest.approx(1.0, abs=0.3)
 
 

@@ -76,7 +76,7 @@ def test_large_counts_are_judged(level: float) -> None:
     given = make_problem("poisson", 100, 3, correlation=0.0)
     generator = torch.Generator().manual_seed(2)
     y = torch.poisson(torch.exp(level + 0.3 * given.x[:, 0]), generator=generator)
-    exact = enumerate_glm(given.replace(y=y, always_scale=torch.tensor([20.0])))
+    exact = enumerate_glm(given.replace(y=y, unpenalised_scale=torch.tensor([20.0])))
     right = trust_of(replace(exact, engine="svi"))
     assert right.residual is not None
     assert right.residual < 0.02

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.kernels.design import Gathered
+from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
 from l0bayes.selection.kernels.laplace import find_modes, refine_modes
-from l0bayes.selection.kernels.ridge_expansion import expand_at_ridge
-from l0bayes.selection.problem.glm_problem import GLMProblem, working_problem
-from l0bayes.selection.problem.selection_posterior import SelectionPosterior
-from l0bayes.selection.summaries.coefficients import Coefficients, coefficients_of
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem, working_problem
+from l0bayes.selection.problem.selection_posterior import ModelDraws
+from l0bayes.selection.summaries.coefficient_draws import Coefficients
+from l0bayes.selection.summaries.gaussian_coefficients import gaussian_coefficients
 
-__all__ = ["glm_coefficients"]
+__all__ = ["generalised_coefficients"]
 
 # From so many draws with the gate open its own draws describe a coefficient; below, a quadratic does.
 _ENOUGH = 400
@@ -23,25 +24,24 @@ _CHUNK_ELEMENTS = 4_000_000
 
 
 @torch.no_grad()
-def glm_coefficients(posterior: SelectionPosterior, *, seed: int = 0) -> Coefficients:
+def generalised_coefficients(
+    problem: GeneralisedProblem, draws: ModelDraws, *, seed: int = 0
+) -> Coefficients:
     r"""Draw the coefficients of a generalised linear model, given its sample of models.
 
     Given a model, coefficients are drawn from the Normal law of Laplace's method, with the mean to first
     order past the mode. What is asked of a coefficient under the condition that its gate is open is read
     off the draws in which it is, where there are enough; for a gate that is rarely open it is computed as
-    in :func:`~l0bayes.selection.summaries.coefficients.coefficients_of` for the Gaussian problem that has
-    the same slope and curvature at the posterior mean.
+    in :func:`~l0bayes.selection.summaries.gaussian_coefficients.gaussian_coefficients` for the Gaussian
+    problem that has the same slope and curvature at the posterior mean.
 
     Args:
-        posterior: The posterior of a :class:`~l0bayes.selection.problem.glm_problem.GLMProblem`, draws
-            equally weighted.
+        problem: The problem.
+        draws: Models as an engine gives them, equally weighted.
         seed: Seed of the draws.
     """
-    problem, draws = posterior.problem, posterior.draws
-    assert isinstance(problem, GLMProblem)
     models, which = torch.unique(draws.gates, dim=0, return_inverse=True)
-    k = problem.always.shape[1]
-    start = expand_at_ridge(problem, problem.slab_scale)
+    k, start = problem.num_unpenalised, ridge_problem(problem)
     drawn = torch.zeros(len(which), k + problem.num_columns, dtype=torch.float64)
     sizes = models[:, problem.groups].sum(1) + k
     order = torch.argsort(sizes)
@@ -61,17 +61,16 @@ def glm_coefficients(posterior: SelectionPosterior, *, seed: int = 0) -> Coeffic
             values = torch.where(modes.held[own], mean[own, : away.shape[1]] + away, 0.0)
             row, slot = modes.held[own].nonzero(as_tuple=True)
             drawn[rows[row], modes.place[own][row, slot]] = values[row, slot]
-    always, beta = drawn[:, :k], drawn[:, k:]
-    eta = problem.offset + problem.always @ always.mean(0) + problem.x @ beta.mean(0)
+    unpenalised, beta = drawn[:, :k], drawn[:, k:]
+    eta = problem.offset + problem.unpenalised @ unpenalised.mean(0) + problem.x @ beta.mean(0)
     ones = torch.ones(len(which), dtype=torch.float64)
-    quadratic = replace(
-        posterior, problem=working_problem(problem, eta), draws=replace(draws, variances=ones)
-    )
-    near = coefficients_of(quadratic, seed=seed)
-    return _with_own(near, always, beta, draws.gates[:, problem.groups] > 0, ones)
+    near = gaussian_coefficients(working_problem(problem, eta), replace(draws, variances=ones), seed=seed)
+    return _with_own(near, unpenalised, beta, draws.gates[:, problem.groups] > 0, ones)
 
 
-def _with_own(near: Coefficients, always: Tensor, beta: Tensor, opened: Tensor, ones: Tensor) -> Coefficients:
+def _with_own(
+    near: Coefficients, unpenalised: Tensor, beta: Tensor, opened: Tensor, ones: Tensor
+) -> Coefficients:
     """Conditional summaries by a column's own draws where it has enough."""
     mean, sd = near.conditional_mean.clone(), near.conditional_sd.clone()
     positive, conditional = near.positive.clone(), near.conditional_draws.clone()
@@ -82,4 +81,4 @@ def _with_own(near: Coefficients, always: Tensor, beta: Tensor, opened: Tensor, 
         positive[column] = (own > 0).double().mean()
         places = (torch.arange(len(beta)) * len(own)) // len(beta)
         conditional[:, column] = own[places]
-    return Coefficients(beta, always, ones, mean, sd, conditional, positive)
+    return Coefficients(beta, unpenalised, ones, mean, sd, conditional, positive)

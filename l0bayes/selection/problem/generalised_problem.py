@@ -3,36 +3,36 @@ r"""A generalised linear model with gates, and the Gaussian problem that stands 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor
 
 from l0bayes.likelihoods.likelihood import Likelihood
-from l0bayes.selection.problem.linear_problem import InverseGamma, LinearProblem
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 
-__all__ = ["GLMProblem", "working_problem"]
+__all__ = ["GeneralisedProblem", "working_problem"]
 
 
-@dataclass(frozen=True)
-class GLMProblem(LinearProblem):
-    r"""A :class:`LinearProblem` whose response has a likelihood of its own in the place of the Normal.
+@dataclass(frozen=True, eq=False)
+class GeneralisedProblem(SelectionProblem):
+    r"""A :class:`~l0bayes.selection.problem.selection_problem.SelectionProblem` with a likelihood of its own.
 
-    .. math:: \log p(y \mid \eta) = \sum_i w_i \log p(y_i \mid \eta_i), \qquad
-        \eta = o + U\alpha + X\beta
+    .. math:: \log p(y \mid \eta) = \sum_i w_i \log p(y_i \mid \eta_i)
 
     Args:
         x, y, prior, slab_scale, groups: As there.
-        always, always_scale, offset, weights: As there.
-        weights_are_counts: Without effect: weights multiply the log likelihood in any case.
-        noise: 1; there is none.
-        slab_scaled_by_noise: False.
+        unpenalised, unpenalised_scale, offset, weights: As there; weights multiply the log likelihood.
         likelihood: Law of the response given η, one that supports selection and has derivatives; by keyword.
 
     Raises:
         TypeError: If the likelihood is not one of those.
-        ValueError: If the response is impossible, or a noise is given, which there is none of.
+        ValueError: If shapes do not fit, a number is out of range or not finite, or the response is
+            impossible.
     """
 
-    noise: float | InverseGamma = 1.0
+    is_gaussian: ClassVar[bool] = False
+
     likelihood: Likelihood = field(kw_only=True)
 
     def __post_init__(self) -> None:
@@ -44,17 +44,12 @@ class GLMProblem(LinearProblem):
         if reason is not None:
             raise TypeError(f"the likelihood {self.likelihood!r} has no refinement: {reason}")
         super().__post_init__()
-        if self.noise != 1.0 or self.slab_scaled_by_noise:
-            raise ValueError(
-                "a generalised linear model has no noise to give, or to scale the slab by; got "
-                f"noise={self.noise!r}, slab_scaled_by_noise={self.slab_scaled_by_noise!r}"
-            )
         self.likelihood.check(self.y)
 
 
 def working_problem(
-    problem: GLMProblem, eta: Tensor, slope: Tensor | None = None, curvature: Tensor | None = None
-) -> LinearProblem:
+    problem: GeneralisedProblem, eta: Tensor, slope: Tensor | None = None, curvature: Tensor | None = None
+) -> GaussianProblem:
     r"""The Gaussian problem with the same slope and curvature of the log likelihood at η.
 
     .. math:: W_i = -w_i\,\ell''_i(\eta_i), \qquad z_i = \eta_i + w_i\,\ell'_i(\eta_i)/W_i, \qquad
@@ -69,17 +64,17 @@ def working_problem(
     _, first, second = problem.likelihood.derivatives(problem.y, eta, 2)
     first = first if slope is None else slope
     weights = (-second if curvature is None else curvature) * problem.weights
-    # A row without curvature still needs a weight above 0; one this small has no say.
+    # A row without curvature still needs a weight above 0; one this small has no influence.
     weights = weights.clamp(min=1e-10 * float(weights.max()))
-    return LinearProblem(
+    return GaussianProblem(
         x=problem.x,
         y=eta + problem.weights * first / weights,
         prior=problem.prior,
         slab_scale=problem.slab_scale,
         noise=1.0,
         groups=problem.groups,
-        always=problem.always,
-        always_scale=problem.always_scale,
+        unpenalised=problem.unpenalised,
+        unpenalised_scale=problem.unpenalised_scale,
         offset=problem.offset,
         weights=weights,
     )

@@ -1,0 +1,64 @@
+r"""Averages over the modes of models."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from l0bayes.selection.kernels.design import Gathered
+from l0bayes.selection.kernels.laplace import Modes
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+
+__all__ = ["average_coefficients", "average_expansion"]
+
+# Entries of the largest tensors of a batch: what the processor's caches hold.
+_BATCH = 2**19
+
+
+def average_coefficients(problem: GeneralisedProblem, modes: Modes, values: Tensor, shares: Tensor) -> Tensor:
+    """Average over models of something of every coefficient, 0 where its gate is shut; shape ``(k + p,)``.
+
+    Args:
+        problem: The problem.
+        modes: The models, for the columns in their slots.
+        values: Values, shape ``(M, s)``.
+        shares: Weights of the models, shape ``(M,)``.
+    """
+    total = values.new_zeros(problem.num_unpenalised + problem.num_columns)
+    weighted = torch.where(modes.held, values, 0.0) * shares[:, None]
+    return total.index_add_(0, modes.place.flatten(), weighted.flatten())
+
+
+def average_expansion(
+    problem: GeneralisedProblem, modes: Modes, shares: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Mean linear predictor, slope and curvature of the log likelihood over models and coefficients.
+
+    The Gaussian that has them is the closest to the posterior in the sense of :math:`KL(q \,\|\, p)`; with
+    each model's coefficients N(β̂, V), and q as in :func:`refine_modes`, a model adds
+    :math:`\ell'_i + \tfrac12 q_{ii}\ell'''_i` and :math:`-\ell''_i - \tfrac12 q_{ii}\ell''''_i`.
+
+    Source: Opper and Archambeau 2009, "The variational Gaussian approximation revisited".
+
+    Args:
+        problem: The problem.
+        modes: Modes of the models.
+        shares: Weights of the models that sum to 1, shape ``(M,)``.
+
+    Returns:
+        Three tensors of shape ``(n,)``; a model's curvature is taken as a quarter of that at its mode at
+        least, since the expansion need not be positive.
+    """
+    design_of = Gathered.over(problem)
+    total = problem.y.new_zeros(3, problem.num_rows)
+    size = max(1, _BATCH // (problem.num_rows * modes.place.shape[1]))
+    for index in torch.arange(len(modes.place)).split(size):
+        design = design_of(modes.place[index], modes.held[index])
+        eta = design.predictor(modes.coefficients[index])
+        _, first, second, third, fourth = problem.likelihood.derivatives(problem.y, eta, 4)
+        factor = torch.linalg.cholesky(design.curvature(-second * problem.weights))
+        q = torch.linalg.solve_triangular(factor, design.columns, upper=False).square().sum(1)
+        curvature = torch.maximum(-second - 0.5 * q * fourth, -0.25 * second)
+        for row, value in enumerate((eta, first + 0.5 * q * third, curvature)):
+            total[row] += shares[index] @ value
+    return total[0], total[1], total[2]

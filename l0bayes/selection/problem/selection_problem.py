@@ -1,0 +1,192 @@
+r"""What every problem of variable selection has: columns, gates and their priors."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from l0bayes.selection.problem.inclusion_prior import InclusionPrior
+
+__all__ = ["SelectionProblem", "default_draws"]
+
+T = TypeVar("T")
+_DATA = frozenset({"x", "y", "unpenalised", "offset", "weights"})
+
+
+@dataclass(frozen=True, eq=False)
+class SelectionProblem(ABC):
+    r"""A linear predictor with gates. Its two kinds add the law of the response.
+
+    .. math::
+        \eta = o + U\alpha + X\beta, \qquad \beta_j = \gamma_{g(j)}\,\theta_j, \qquad
+        \theta_j \sim N(0, s_j^2), \qquad \alpha_k \sim N(0, t_k^2)
+
+    The kinds are :class:`~l0bayes.selection.problem.gaussian_problem.GaussianProblem` and
+    :class:`~l0bayes.selection.problem.generalised_problem.GeneralisedProblem`. All tensors are float64.
+
+    Args:
+        x: Columns that have a gate, shape ``(n, p)``.
+        y: Response, shape ``(n,)``.
+        prior: Prior of the gates.
+        slab_scale: :math:`s_j`, shape ``(p,)``, positive.
+        groups: Group of every column, ``0 ... G-1``, shape ``(p,)``; by default each is its own.
+        unpenalised: Columns U without a gate, such as an intercept's ones, shape ``(n, k)``.
+        unpenalised_scale: :math:`t_k`, shape ``(k,)``; infinity for a flat prior, under which evidences
+            lack a constant.
+        offset: o, shape ``(n,)``.
+        weights: Weights of the rows, positive, shape ``(n,)``.
+
+    Raises:
+        ValueError: If shapes do not fit, a number is out of range or not finite.
+    """
+
+    is_gaussian: ClassVar[bool]
+    """Whether the response is Normal, so that coefficients given the gates and the noise are Normal too."""
+
+    x: Tensor
+    y: Tensor
+    prior: InclusionPrior
+    slab_scale: Tensor
+    groups: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+    unpenalised: Tensor = field(default_factory=lambda: torch.empty(0, 0))
+    unpenalised_scale: Tensor = field(default_factory=lambda: torch.empty(0))
+    offset: Tensor = field(default_factory=lambda: torch.empty(0))
+    weights: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def __post_init__(self) -> None:
+        self.__dict__.update(_kept={}, _kept_of_data={})
+        n, p = self.x.shape
+        if n < 1 or p < 1:
+            raise ValueError(f"x must have at least one row and one column, got shape {tuple(self.x.shape)}")
+        defaults = {
+            "groups": torch.arange(p),
+            "unpenalised": torch.empty(n, 0, dtype=torch.float64),
+            "unpenalised_scale": torch.empty(0, dtype=torch.float64),
+            "offset": torch.zeros(n, dtype=torch.float64),
+            "weights": torch.ones(n, dtype=torch.float64),
+        }
+        for name, value in defaults.items():
+            if not getattr(self, name).numel() and value.shape != getattr(self, name).shape:
+                object.__setattr__(self, name, value)
+        for name in ("x", "y", "slab_scale", "unpenalised", "unpenalised_scale", "offset", "weights"):
+            object.__setattr__(self, name, getattr(self, name).to(torch.float64))
+        k = self.unpenalised.shape[-1]
+        wanted = {
+            "y": (n,), "slab_scale": (p,), "groups": (p,), "unpenalised": (n, k),
+            "unpenalised_scale": (k,), "offset": (n,), "weights": (n,),
+        }  # fmt: skip
+        for name, shape in wanted.items():
+            if tuple(getattr(self, name).shape) != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {tuple(getattr(self, name).shape)}")
+        for name in ("x", "y", "slab_scale", "unpenalised", "offset", "weights"):
+            if not torch.isfinite(getattr(self, name)).all():
+                raise ValueError(f"{name} must be finite")
+        for name in ("slab_scale", "unpenalised_scale", "weights"):
+            if not (getattr(self, name) > 0).all():
+                raise ValueError(f"{name} must be positive")
+        if sorted(set(self.groups.tolist())) != list(range(self.num_groups)):
+            raise ValueError("groups must number the groups 0, 1, ... without gaps")
+        odds = self.prior.log_odds
+        if odds is not None and odds.shape != (self.num_groups,):
+            raise ValueError(
+                f"log_odds must have one entry for each of {self.num_groups} groups, got {tuple(odds.shape)}"
+            )
+
+    # ---- sizes -----------------------------------------------------------------------------------
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows n."""
+        return len(self.y)
+
+    @property
+    def num_columns(self) -> int:
+        """Number of gated columns p."""
+        return self.x.shape[1]
+
+    @property
+    def num_unpenalised(self) -> int:
+        """Number of columns without a gate k."""
+        return self.unpenalised.shape[1]
+
+    @property
+    def num_groups(self) -> int:
+        """G, the number of gates."""
+        return int(self.groups.max()) + 1
+
+    @property
+    def noise_variance(self) -> float:
+        """σ² where it is known and NaN where it is not; 1 where the response has no noise of its own."""
+        return 1.0
+
+    @property
+    def group_columns(self) -> list[list[int]]:
+        """The columns of every group."""
+        members: list[list[int]] = [[] for _ in range(self.num_groups)]
+        for column, group in enumerate(self.groups.tolist()):
+            members[group].append(column)
+        return members
+
+    # ---- what all readers need -------------------------------------------------------------------
+
+    @property
+    def columns(self) -> Tensor:
+        """All columns :math:`[U, X]`, the unpenalised ones first, shape ``(n, k + p)``."""
+        return self.kept(_all_columns, of_data=True)
+
+    @property
+    def prior_scale(self) -> Tensor:
+        """Prior standard deviation of every coefficient in the order of ``columns``, shape ``(k + p,)``."""
+        return torch.cat([self.unpenalised_scale, self.slab_scale])
+
+    def kept(self, compute: Callable[[Self], T], *, of_data: bool = False) -> T:
+        """The value of a function of this problem: computed at the first call, and kept with the problem.
+
+        Copies and pickles leave what is kept behind.
+
+        Args:
+            compute: The function; the same object at each call.
+            of_data: Whether it depends on x, y, ``unpenalised``, ``offset`` and ``weights`` alone. Problems
+                that :meth:`replace` makes by other changes then share its value.
+        """
+        store: dict[Any, Any] = self.__dict__["_kept_of_data" if of_data else "_kept"]
+        if compute not in store:
+            store[compute] = compute(self)
+        value: T = store[compute]
+        return value
+
+    def replace(self, **changes: Any) -> Self:
+        """The same problem with other values.
+
+        Args:
+            **changes: Values by name.
+        """
+        changed = replace(self, **changes)
+        if not _DATA & set(changes):
+            changed.__dict__["_kept_of_data"] = self.__dict__["_kept_of_data"]
+        return changed
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {part.name: getattr(self, part.name) for part in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _kept={}, _kept_of_data={})
+
+
+def _all_columns(problem: SelectionProblem) -> Tensor:
+    # No copy where there are none to add.
+    return torch.cat([problem.unpenalised, problem.x], 1) if problem.num_unpenalised else problem.x
+
+
+def default_draws(problem: SelectionProblem) -> int:
+    """Size of a sample of models: 4000, and down to 1000 where there are many columns.
+
+    Args:
+        problem: The problem.
+    """
+    return max(1000, min(4000, 1_000_000 // problem.num_columns))

@@ -1,0 +1,121 @@
+r"""Draws and conditional summaries of the coefficients of a linear regression, from a sample of models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.kernels.active_groups import active_sets
+from l0bayes.selection.kernels.active_sets import ActiveSets
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.selection_posterior import ModelDraws
+from l0bayes.selection.summaries.coefficient_draws import Coefficients
+
+__all__ = ["gaussian_coefficients"]
+
+_CHUNK_ELEMENTS = 20_000_000
+
+
+@torch.no_grad()
+def gaussian_coefficients(problem: GaussianProblem, draws: ModelDraws, *, seed: int = 0) -> Coefficients:
+    r"""Draw the coefficients of a Gaussian posterior, given its sample of models.
+
+    Given a model and the noise, coefficients are Normal. What is asked of one under the condition that its
+    gate is open is averaged over all models of the sample, also those in which it is shut, each with the
+    gate's exact conditional probability of being open: a gate that is rarely open is then still described.
+
+    Args:
+        problem: The problem.
+        draws: Models and noise variances with their weights, as an engine gives them.
+        seed: Seed of the draws.
+    """
+    models, which = _distinct(draws)
+    size = max(1, _CHUNK_ELEMENTS // (problem.num_columns * 24))
+    parts = [
+        _conditionals(problem, gates, variances)
+        for gates, variances in zip(models.gates.split(size), models.variances.split(size), strict=True)
+    ]
+    with private_randomness(seed):
+        return _assemble(problem, draws, which, parts, size)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Conditionals of a chunk of models: ``open_``, ``mean`` and ``variance`` of each column if open."""
+
+    sets: ActiveSets
+    open_: Tensor
+    mean: Tensor
+    variance: Tensor
+
+
+def _distinct(draws: ModelDraws) -> tuple[ModelDraws, Tensor]:
+    """Each model and noise variance once, and where every draw is found among them."""
+    rows = torch.cat([draws.gates, draws.variances[:, None]], 1)
+    unique, which = torch.unique(rows, dim=0, return_inverse=True)
+    weights = torch.zeros(len(unique), dtype=torch.float64).index_add_(0, which, draws.weights)
+    nothing = torch.zeros(len(unique), dtype=torch.long)
+    return ModelDraws(unique[:, :-1], unique[:, -1], weights, nothing), which
+
+
+def _conditionals(problem: GaussianProblem, gates: Tensor, variances: Tensor) -> _Part:
+    sets = active_sets(problem, gates.bool(), variances)
+    odds = sets.log_odds() + problem.prior.conditional_log_odds(gates)
+    columns = sets.columns - sets.fixed
+    mean, variance = sets.conditional_moments()
+    return _Part(sets, torch.sigmoid(odds)[:, problem.groups], mean[:, columns], variance[:, columns])
+
+
+def _assemble(
+    problem: GaussianProblem, draws: ModelDraws, which: Tensor, parts: list[_Part], size: int
+) -> Coefficients:
+    count, p, k = len(which), problem.num_columns, problem.num_unpenalised
+    beta = torch.zeros(count, p, dtype=torch.float64)
+    unpenalised = torch.zeros(count, k, dtype=torch.float64)
+    for index, part in enumerate(parts):
+        rows = ((which >= index * size) & (which < (index + 1) * size)).nonzero()[:, 0]
+        if len(rows):
+            drawn = _joint_draws(part.sets, which[rows] - index * size, draws.variances[rows])
+            unpenalised[rows] = drawn[:, :k]
+            beta[rows] = drawn[:, part.sets.columns]
+    open_ = torch.cat([part.open_ for part in parts])[which] * draws.weights[:, None]
+    mean = torch.cat([part.mean for part in parts])[which]
+    variance = torch.cat([part.variance for part in parts])[which]
+    share = open_ / open_.sum(0).clamp(min=1e-300)
+    conditional_mean = (share * mean).sum(0)
+    spread = (share * (variance + (mean - conditional_mean).square())).sum(0)
+    positive = (share * torch.special.ndtr(mean / variance.sqrt())).sum(0)
+    cumulative = share.cumsum(0)
+    places = (torch.arange(count, dtype=torch.float64) + torch.rand((), dtype=torch.float64)) / count
+    chosen = torch.searchsorted(
+        (cumulative / cumulative[-1]).T.contiguous(), places.expand(p, count).contiguous()
+    )
+    chosen = chosen.T.clamp(max=count - 1)
+    noise = torch.randn(count, p, dtype=torch.float64)
+    conditional = mean.gather(0, chosen) + variance.gather(0, chosen).sqrt() * noise
+    return Coefficients(
+        beta,
+        unpenalised,
+        draws.variances.sqrt(),
+        conditional_mean,
+        spread.sqrt(),
+        conditional,
+        positive,
+    )
+
+
+def _joint_draws(sets: ActiveSets, rows: Tensor, variances: Tensor) -> Tensor:
+    """Draws of all active columns together, zeros elsewhere, shape ``(len(rows), N)``."""
+    unheld = torch.diag_embed((~sets.held).to(torch.float64))
+    factor = torch.linalg.cholesky(sets.inverse + unheld)
+    noise = torch.randn(len(rows), sets.held.shape[1], 1, dtype=torch.float64)
+    deviation = (factor[rows] @ noise)[..., 0]
+    if sets.conjugate is not None:  # all is in units of the noise
+        deviation = deviation * variances.sqrt()[:, None]
+    mean = torch.where(sets.active, sets.residual, 0.0)[rows]
+    row, slot = sets.held[rows].nonzero(as_tuple=True)
+    mean[row, sets.place[rows][row, slot]] += deviation[row, slot]
+    return mean
