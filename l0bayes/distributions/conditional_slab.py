@@ -11,12 +11,14 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, constraints, kl_divergence, register_kl
 
+from l0bayes.distributions.slab_law import SlabLaw
+
 __all__ = ["ConditionalSlab"]
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
 
-class ConditionalSlab(TorchDistribution):
+class ConditionalSlab(SlabLaw):
     r"""Law of the slabs of a site given its gates: one Gaussian, of which the open block is taken.
 
     With the precision :math:`\Lambda = S^{-1} C S^{-1}`, :math:`S = \operatorname{diag}(s)`, and the vector
@@ -161,11 +163,12 @@ class ConditionalSlab(TorchDistribution):
         with torch.no_grad():
             return self.rsample(sample_shape)
 
-    def log_prob_open(self, value: Tensor) -> Tensor:
+    def log_prob_open(self, value: Tensor, is_open: Tensor | None = None) -> Tensor:
         """Log density of the open weights alone, batch shape: shut ones are left out.
 
         Args:
             value: Weights, shape ``(..., *event_shape)``.
+            is_open: Not read: the law was made for the weights that are open.
         """
         is_open = self._is_open
         x = (value / self.scale).reshape(*value.shape[: value.dim() - len(self.event_shape)], -1)

@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, kl_divergence, register_kl
 
 from l0bayes.distributions.numerics import as_float
+from l0bayes.distributions.slab_law import SlabLaw
 
 __all__ = ["GatedSlab", "L2Penalty"]
 
 
-class GatedSlab(TorchDistribution):
+class GatedSlab(SlabLaw):
     r"""Variational law of a slab whose gate is open with probability ``activity``.
 
     It stands for the conditional family :math:`q(\theta \mid z \ne 0) = \text{base}`,
@@ -90,6 +91,9 @@ class GatedSlab(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density of the base, that is, given an open gate."""
         return self.base.log_prob(value)
+
+    def log_prob_open(self, value: Tensor, is_open: Tensor) -> Tensor:
+        return self.base.log_prob(value) * is_open
 
     def icdf(self, value: Tensor) -> Tensor:
         """Quantile of the base."""

@@ -11,14 +11,13 @@ from typing import Any
 import pyro
 import torch
 from pyro import poutine
-from pyro.distributions.util import scale_and_mask
 from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 from torch import Tensor
-from torch.distributions import kl_divergence
 
 from l0bayes.distributions import BernoulliGate, GatedSlab
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.objectives.latent_draws import Given, map_draws
+from l0bayes.infer.objectives.site_densities import log_density, masked, pair_kl
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.sites import gate_record, slab_record
 
@@ -127,8 +126,7 @@ class GateProblem:
         for site in trace.nodes.values():
             if site["type"] != "sample" or not site["is_observed"] or site["infer"].get("_deterministic"):
                 continue
-            log_prob = site["fn"].log_prob(site["value"])
-            total = total + scale_and_mask(log_prob, site["scale"], site["mask"]).sum()
+            total = total + log_density(site).sum()
         return total
 
     def values(self, gates: Tensor) -> Tensor:
@@ -201,7 +199,7 @@ def _kl_gradient(trace: Any, logits: dict[str, Tensor], bases: dict[str, Any]) -
             else:
                 continue
             prior = site["fn"]
-            kl = kl_divergence(q.to_event(prior.event_dim) if prior.event_dim else q, prior)
-            total = total + scale_and_mask(kl, site["scale"], site["mask"]).sum()
+            kl = pair_kl(q.to_event(prior.event_dim) if prior.event_dim else q, prior)
+            total = total + masked(kl * site["scale"], site["mask"]).sum()
         gradients = torch.autograd.grad(total, list(leaves.values()))
     return torch.cat([gradient.reshape(-1) for gradient in gradients])

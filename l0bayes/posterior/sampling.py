@@ -14,12 +14,14 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 from torch.distributions import Independent
 
-from l0bayes.distributions import ConditionalSlab, GateLaw, GatePrior
+from l0bayes.distributions import GatePrior
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.objectives.hardened_elbo import StrictPriors
 from l0bayes.infer.objectives.latent_draws import Given, draw_latents, map_draws
+from l0bayes.infer.objectives.site_densities import unscaled_log_density
 from l0bayes.infer.randomness import private_randomness
-from l0bayes.sites import gate_record, slab_record
+from l0bayes.posterior.hardened_densities import hardened_densities
+from l0bayes.sites import gate_record, site_kind, slab_record
 
 __all__ = ["Draws", "draw_posterior", "prior_inclusion"]
 
@@ -79,19 +81,17 @@ def draw_posterior(
         found: dict[str, Tensor] = {}
         sites: dict[str, Any] = model_trace.nodes
         for name, site in sites.items():
-            if site["type"] != "sample":
-                continue
-            if site["infer"].get("_deterministic"):
-                if name in keep:
-                    found[f"weight:{name}"] = site["value"]
-            elif site["is_observed"]:
-                found[f"log_likelihood:{name}"] = site["fn"].log_prob(site["value"])
+            kind = site_kind(site)
+            if kind == "deterministic" and name in keep:
+                found[f"weight:{name}"] = site["value"]
+            if kind == "observed":
+                found[f"log_likelihood:{name}"] = unscaled_log_density(site)
                 with suppress(NotImplementedError):  # a partial likelihood has no draws
                     found[f"predictive:{name}"] = site["fn"].sample()
         hard = {name: (values[name] > at).to(values[name].dtype) for name, at in thresholds.items()}
         with Given({**values, **hard}), StrictPriors():
             strict_trace = prune_subsample_sites(poutine.trace(model).get_trace(*data))
-        found["log_p:"], found["log_q:"] = _hardened_densities(strict_trace.nodes, guide_trace.nodes)
+        found["log_p:"], found["log_q:"] = hardened_densities(strict_trace.nodes, guide_trace.nodes)
         return found
 
     latents = draw_latents(guide, data, num_draws, seed)
@@ -102,47 +102,6 @@ def draw_posterior(
         group, name = key.split(":", 1)
         getattr(draws, group)[name] = value
     return draws
-
-
-def _hardened_densities(model: dict[str, Any], guide: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    log_p, log_q = torch.zeros(()), torch.zeros(())
-    for name, site in model.items():
-        if site["type"] != "sample" or site["infer"].get("_deterministic"):
-            continue
-        value, record = site["value"], slab_record(site)
-        if record is not None:
-            active = torch.ones_like(value)
-            for link in record.gates:
-                active = active * link.spread(model[link.site]["value"])
-            log_p = log_p + (_elementwise(site["fn"], value) * active).sum()
-            law = guide[name]["fn"]
-            if isinstance(law, ConditionalSlab):
-                log_q = log_q + law.log_prob_open(value).sum()
-            else:
-                log_q = log_q + (_elementwise(law, value) * active).sum()
-            continue
-        log_p = log_p + (site["scale"] * site["fn"].log_prob(value)).sum()
-        if not site["is_observed"]:
-            log_q = log_q + _guide_log_prob(guide[name]["fn"], value)
-    for name, site in guide.items():
-        if site["type"] == "sample" and name not in model:  # auxiliary
-            log_q = log_q + site["fn"].log_prob(site["value"]).sum()
-    return log_p, log_q
-
-
-def _elementwise(fn: Any, value: Tensor) -> Tensor:
-    base = fn.base_dist if isinstance(fn, Independent) else fn
-    log_prob: Tensor = base.log_prob(value)
-    return log_prob
-
-
-def _guide_log_prob(fn: Any, value: Tensor) -> Tensor:
-    base = fn.base_dist if isinstance(fn, Independent) else fn
-    if isinstance(base, GateLaw):
-        shut, open_ = -base.activity_logits, base.activity_logits
-        return torch.nn.functional.logsigmoid(torch.where(value > 0, open_, shut)).sum()
-    total: Tensor = fn.log_prob(value).sum()
-    return total
 
 
 def prior_inclusion(model: Any, data: tuple[Any, ...], *, num_draws: int = 2000) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.posterior.arviz_data import wrap_groups
-from l0bayes.sites import slab_record
+from l0bayes.sites import site_kind, slab_record
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -145,13 +145,12 @@ def _site_shapes(trace: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, 
     weights: dict[str, Any] = {}
     observed: dict[str, Any] = {}
     for name, site in trace.nodes.items():
-        if site["type"] != "sample" or poutine.util.site_is_subsample(site):
-            continue
-        if site["infer"].get("_deterministic"):
+        kind = site_kind(site)
+        if kind == "deterministic":
             weights[name] = site["value"].shape
-        elif site["is_observed"]:
+        elif kind == "observed":
             observed[name] = site["value"].detach().cpu().numpy()
-        else:
+        elif kind == "latent":
             latents[name] = site["value"].shape
     return latents, weights, observed
 

@@ -237,7 +237,7 @@ def test_observations_are_counted_with_their_scales():
         with pyro.plate("data", len(x)):
             pyro.sample("x", dist.Normal(0.0, 1.0).mask(torch.arange(200) < 30), obs=x[:, 0])
 
-    assert count_observations(two, AutoHardConcrete(two, (X,)), (X,)) == 201.0
+    assert count_observations(two, AutoHardConcrete(two, (X,)), (X,)) == 31.0  # 170 are masked
 
 
 # ---- refusals ------------------------------------------------------------------------------------------

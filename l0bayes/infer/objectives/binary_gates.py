@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 from torch.distributions import Independent
 
 from l0bayes.distributions import BernoulliGate
 from l0bayes.infer.objectives.gate_gradients import GATE_GRADIENT, GateGradient
+from l0bayes.infer.objectives.site_densities import log_density
 
 __all__ = ["binary_sites", "terms_with_score"]
 
@@ -106,7 +106,7 @@ def _likelihood(trace: Any, examples: int | None) -> Tensor:
     for site in trace.nodes.values():
         if site["type"] != "sample" or not site["is_observed"] or site["infer"].get("_deterministic"):
             continue
-        log_prob = scale_and_mask(site["fn"].log_prob(site["value"]), site["scale"], site["mask"])
+        log_prob = log_density(site)
         if examples is None:
             total = total.to(log_prob) + log_prob.sum()
         elif log_prob.dim() and len(log_prob) == examples:

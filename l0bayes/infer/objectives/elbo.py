@@ -12,17 +12,17 @@ import pyro
 import torch
 from pyro import poutine
 from pyro.distributions import Delta
-from pyro.distributions.util import scale_and_mask
 from pyro.infer.elbo import ELBO, ELBOModule
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
-from torch.distributions import Independent, kl_divergence
+from torch.distributions import Independent
 
 from l0bayes import validate
 from l0bayes.distributions import GateLaw, JointGateLaw
 from l0bayes.infer.objectives.binary_gates import binary_sites, terms_with_score
 from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.infer.objectives.per_example import PerExampleGates, check_per_example, num_examples
+from l0bayes.infer.objectives.site_densities import auxiliary_mask, log_density, masked, pair_kl
 from l0bayes.sites import gate_record
 
 __all__ = ["MONTE_CARLO", "BoundELBO", "ELBOTerms", "MeanFieldELBO"]
@@ -312,7 +312,7 @@ def _particle_terms(model_trace: Any, guide_trace: Any, site_kl: SiteKL | None =
     terms = ELBOTerms(kl=_kls(model_trace, guide_trace, site_kl))
     for site in model_trace.nodes.values():
         if site["type"] == "sample" and site["is_observed"] and not site["infer"].get("_deterministic"):
-            terms.log_likelihood = terms.log_likelihood + _log_prob(site)
+            terms.log_likelihood = terms.log_likelihood + log_density(site).sum()
     return terms
 
 
@@ -324,25 +324,20 @@ def _kls(model_trace: Any, guide_trace: Any, site_kl: SiteKL | None = None) -> d
     }
     for name, site in guide_trace.nodes.items():
         if site["type"] == "sample" and name not in model_trace.nodes:
-            kls[name] = _log_prob(site)  # auxiliary: its entropy belongs to a Delta site's density
+            # auxiliary: its entropy belongs to a Delta site's density
+            kls[name] = masked(log_density(site), auxiliary_mask(name, model_trace.nodes)).sum()
     return kls
-
-
-def _log_prob(site: Any, value: Any = None) -> Tensor:
-    log_prob = site["fn"].log_prob(site["value"] if value is None else value)
-    total: Tensor = scale_and_mask(log_prob, site["scale"], site["mask"]).sum()
-    return total
 
 
 def _site_kl(name: str, model_site: Any, guide_site: Any) -> Tensor:
     q, p = guide_site["fn"], model_site["fn"]
     if isinstance(_unwrapped(q), Delta):
-        return _log_prob(guide_site) - _log_prob(model_site, guide_site["value"])
+        return log_ratio(model_site, guide_site)
     try:
-        kl = kl_divergence(q, p)
+        kl = pair_kl(q, p)
     except NotImplementedError:
         if guide_site["infer"].get(MONTE_CARLO):
-            return _log_prob(guide_site) - _log_prob(model_site, guide_site["value"])
+            return log_ratio(model_site, guide_site)
         raise NotImplementedError(
             f"site {name!r}: no KL is registered from {_name(q)} to {_name(p)}. Register one with "
             "torch.distributions.register_kl, or allow a one-draw estimate with "
@@ -351,8 +346,13 @@ def _site_kl(name: str, model_site: Any, guide_site: Any) -> Tensor:
     _check_scales(name, model_site["scale"], guide_site["scale"])
     if kl.shape != q.batch_shape:
         kl = kl.expand(torch.broadcast_shapes(kl.shape, q.batch_shape))
-    total: Tensor = scale_and_mask(kl, guide_site["scale"], guide_site["mask"]).sum()
-    return total
+    return masked(kl * guide_site["scale"], guide_site["mask"], model_site["mask"]).sum()
+
+
+def log_ratio(model_site: Any, guide_site: Any) -> Tensor:
+    """Log density under the guide less that under the model, at the guide's draw, of what is not masked."""
+    log_q, log_p = log_density(guide_site), log_density(model_site, guide_site["value"])
+    return masked(log_q, model_site["mask"]).sum() - masked(log_p, guide_site["mask"]).sum()
 
 
 def _check_scales(name: str, ours: float | Tensor, guides: float | Tensor) -> None:

@@ -8,7 +8,6 @@ import pyro
 import torch
 from pyro import poutine
 from pyro.distributions import Delta
-from pyro.distributions.util import scale_and_mask
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
@@ -17,11 +16,11 @@ from l0bayes.infer.objectives.elbo import (
     ELBOTerms,
     MeanFieldELBO,
     _check_scales,
-    _log_prob,
     _particle_terms,
     _site_kl,
     _unwrapped,
 )
+from l0bayes.infer.objectives.site_densities import log_density, masked, open_log_density
 from l0bayes.infer.randomness import private_randomness
 
 __all__ = ["HELD", "ScoreELBO", "elbo_of"]
@@ -89,7 +88,7 @@ class ScoreELBO(MeanFieldELBO):
         def one(_: Tensor) -> dict[str, Tensor]:
             model_trace, guide_trace = self._get_trace(model, guide, args, kwargs)
             terms = self._terms_at(model_trace, guide_trace)
-            score = sum((_log_prob(site) for site in _without_gradient(guide_trace)), torch.zeros(()))
+            score = sum((log_density(site).sum() for site in _without_gradient(guide_trace)), torch.zeros(()))
             likelihood = torch.as_tensor(terms.log_likelihood)
             return {"score:": score, "likelihood:": likelihood, **{f"kl:{n}": v for n, v in terms.kl.items()}}
 
@@ -165,14 +164,12 @@ def _site_kl_at_draw(name: str, model_site: Any, guide_site: Any) -> Tensor:
         return _site_kl(name, model_site, guide_site)
     _check_scales(name, scale, guide_site["scale"])
     if isinstance(law, ConditionalSlab):
-        prior = _unwrapped(model_site["fn"])
-        log_p = torch.where(law.open > 0.5, prior.log_prob(value), 0.0)
+        log_p = open_log_density(model_site["fn"], value, (law.open > 0.5).to(value))
         log_q = (law if held is None else held).log_prob_open(value)
     else:
         log_p = model_site["fn"].log_prob(value)
         log_q = (guide_site["fn"] if held is None else held).log_prob(value)
         if isinstance(law, JointGateLaw):  # its score is part of the estimate, with the rest as reward
             log_q = log_q.detach()
-    ratio = scale_and_mask(log_q, scale, guide_site["mask"]).sum()
-    ratio = ratio - scale_and_mask(log_p, scale, model_site["mask"]).sum()
-    return torch.as_tensor(ratio)
+    masks = (guide_site["mask"], model_site["mask"])
+    return masked(log_q * scale, *masks).sum() - masked(log_p * scale, *masks).sum()

@@ -10,12 +10,12 @@ from typing import Any
 import pyro
 import torch
 from pyro import poutine
-from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
 from l0bayes import validate
 from l0bayes.infer.objectives.elbo import BoundELBO, MeanFieldELBO
 from l0bayes.infer.objectives.gate_parts import gate_laws
+from l0bayes.infer.objectives.site_densities import counted_rows
 from l0bayes.infer.schedules import Schedule
 from l0bayes.infer.targets.costs import activities, cost_kinds, cost_share, deployed, smallest_share
 
@@ -325,8 +325,5 @@ def count_observations(model: Any, guide: Any, data: tuple[Any, ...]) -> float:
     total = 0.0
     for site in trace.nodes.values():
         if site["type"] == "sample" and site["is_observed"] and not site["infer"].get("_deterministic"):
-            ones = torch.ones(site["fn"].batch_shape)
-            mask = site["mask"].cpu() if isinstance(site["mask"], Tensor) else site["mask"]
-            scale = site["scale"].cpu() if isinstance(site["scale"], Tensor) else site["scale"]
-            total += float(scale_and_mask(ones, scale, mask).sum())
+            total += float((counted_rows(site) * site["scale"]).sum())
     return total

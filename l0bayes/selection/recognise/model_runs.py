@@ -10,15 +10,14 @@ from typing import Any
 import pyro.distributions as dist
 import torch
 from pyro import poutine
-from pyro.distributions.torch_distribution import MaskedDistribution
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
-from torch.distributions import Independent
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from l0bayes.infer.objectives.latent_draws import Given
-from l0bayes.sites import SlabSite, gate_record, slab_record
+from l0bayes.infer.objectives.site_densities import masks_of
+from l0bayes.sites import SlabSite, gate_record, inner_law, slab_record
 
 __all__ = ["ModelRuns", "NotLinearError", "Run"]
 
@@ -47,10 +46,7 @@ class Run:
         Args:
             site: Its name.
         """
-        fn = self.nodes[site]["fn"]
-        while isinstance(fn, Independent | MaskedDistribution):
-            fn = fn.base_dist
-        return fn
+        return inner_law(self.nodes[site]["fn"])
 
     def masks(self, site: str) -> list[tuple[Any, int]]:
         """Masks on a site, of handlers and of its law, each with the event dimensions that it stands before.
@@ -60,11 +56,7 @@ class Run:
         """
         fn, mask = (self.nodes[site][key] for key in ("fn", "mask"))
         found = [] if mask is None else [(mask, len(fn.event_shape))]
-        while isinstance(fn, Independent | MaskedDistribution):
-            if isinstance(fn, MaskedDistribution):
-                found.append((fn._mask, len(fn.event_shape)))
-            fn = fn.base_dist
-        return found
+        return [*found, *masks_of(fn)]
 
 
 class ModelRuns:

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from l0bayes.infer.objectives.site_densities import counted_entries
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import laws_for_selection, likelihood_of_law
 from l0bayes.likelihoods.predictor_precision import PredictorPrecision
 from l0bayes.selection.recognise.model_runs import ModelRuns, NotLinearError, Run
+from l0bayes.sites import site_kind
 
 __all__ = ["Response"]
 
@@ -37,11 +39,7 @@ class Response:
 
     def __init__(self, runs: ModelRuns) -> None:
         nodes = runs.base.nodes
-        observed = [
-            name
-            for name, site in nodes.items()
-            if site["is_observed"] and not site["infer"].get("_deterministic")
-        ]
+        observed = [name for name, site in nodes.items() if site_kind(site) in ("observed", "factor")]
         if len(observed) != 1:
             raise NotLinearError(f"refinement takes a model with one observed site; this one has {observed}")
         self.name = observed[0]
@@ -122,10 +120,7 @@ class Response:
         Args:
             run: Where.
         """
-        kept = torch.ones(self._shape, dtype=torch.bool, device=run.nodes[self.name]["value"].device)
-        for mask, event_dim in run.masks(self.name):
-            kept = kept & self._beside(mask, event_dim).to(kept)
-        return kept.flatten()
+        return counted_entries(run.nodes[self.name]).flatten()
 
     def weights(self, run: Run) -> Tensor:
         """What multiplies each row's log likelihood.
