@@ -1,19 +1,35 @@
-r"""Names of columns that are no Python names, and what stands for them while a formula is read."""
+r"""What stands for the columns of a table while a formula is read: one scheme for all names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-__all__ = ["ColumnNames"]
+__all__ = ["PYTHON_WORDS", "ColumnNames", "bare"]
+
+# Words that are Python's own inside a function or braces; a column of such a name needs backticks there.
+PYTHON_WORDS = frozenset(
+    ["and", "or", "not", "in", "is", "if", "else", "for", "lambda", "None", "True", "False", "TRUE", "FALSE"]
+)
+_BARE = re.compile(r"\.?[^\W\d](?:[\w.]*\w)?")
+
+
+def bare(name: str) -> bool:
+    """Whether a name can be typed in a formula as it is; others go into backticks.
+
+    Args:
+        name: Name of a column: letters, digits, dots and underscores, beginning with a letter, will do.
+    """
+    return _BARE.fullmatch(name) is not None and name not in PYTHON_WORDS
 
 
 class ColumnNames:
-    """Stand-ins for names such as ``1``, ``a:b`` or ``C(region)[T.south]``.
+    """Stand-ins for the names of columns, whatever they are.
 
-    ``formulaic`` knows terms by their text. To it a column named ``1`` is the intercept, one named ``a:b``
-    an interaction, and one named ``C(region)`` a factor. Names that are no identifiers therefore have a
-    stand-in, which is one and is no other name, while a formula is read and evaluated.
+    ``formulaic`` knows columns by their text, and other things too: to it ``1`` is the intercept, ``a:b`` an
+    interaction, ``weight.kg`` an attribute, and ``center`` and ``log`` are functions even where the table
+    has such columns. While a formula is read and evaluated, every column therefore has a stand-in, which is
+    an identifier, no function, and in no name and not in the formula.
 
     Args:
         names: Names of the columns.
@@ -24,56 +40,70 @@ class ColumnNames:
         mark = "column"
         while any(f"_{mark}" in text for text in (*names, formula)):
             mark += "_"
-        self._alias = {
-            name: f"_{mark}{index}_" for index, name in enumerate(names) if not name.isidentifier()
-        }
+        self._alias = {name: f"_{mark}{index}_" for index, name in enumerate(names)}
         self._name = {alias: name for name, alias in self._alias.items()}
         self._pattern = re.compile(rf"_{mark}\d+_")
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._alias
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns."""
+        return list(self._alias)
+
     def hide(self, name: str) -> str:
-        """What stands for a column: its name, where that is an identifier.
+        """What stands for a column.
 
         Args:
             name: The name.
+
+        Raises:
+            KeyError: If there is no such column.
         """
-        return self._alias.get(name, name)
+        return self._alias[name]
 
     def find(self, hidden: str) -> str:
-        """The column for which something stands.
+        """The column for which something stands; anything else is itself.
 
         Args:
             hidden: From :meth:`hide`.
         """
         return self._name.get(hidden, hidden)
 
-    def hide_in(self, formula: str) -> str:
-        """A formula in which stand-ins take the place of names in backticks.
+    def held_in(self, text: str) -> list[str]:
+        """The columns that a hidden expression uses.
 
         Args:
-            formula: The formula.
+            text: Such as ``"log(_column3_)"``.
         """
-        return re.sub(r"`([^`]*)`", lambda match: self._alias.get(match[1], match[0]), formula)
+        return list(dict.fromkeys(self._name[one] for one in self._pattern.findall(text)))
 
     def type_in(self, text: str) -> str:
-        """The reverse of :meth:`hide_in`.
+        """A hidden formula as one would type it.
 
         Args:
-            text: A formula, or a part of one.
+            text: The formula, or a part of it.
         """
-        return self._pattern.sub(lambda match: f"`{self._name[match[0]]}`", text)
+
+        def typed(match: re.Match[str]) -> str:
+            name = self._name[match[0]]
+            return name if bare(name) else f"`{name}`"
+
+        return self._pattern.sub(typed, text)
 
     def show_in(self, text: str) -> str:
         """A label or message with names in place of stand-ins: as they are where they stand alone.
 
         Args:
-            text: Such as ``"log(_column3_)"`` or ``"_column3_[T.south]"``.
+            text: Such as ``"log(_column3_)"`` or ``"_column3_[south]"``.
         """
 
         def shown(match: re.Match[str]) -> str:
             before, after = text[: match.start()][-1:], text[match.end() :][:1]
             name = self._name[match[0]]
-            # Within an expression a name has the backticks that it was typed with.
+            # Within an expression an odd name has the backticks that it was typed with.
             alone = before in ("", ":", "'", "`") and after in ("", ":", "[", "'", "`")
-            return name if alone else f"`{name}`"
+            return name if alone or bare(name) else f"`{name}`"
 
         return self._pattern.sub(shown, text)

@@ -2,13 +2,15 @@ r"""From a formula and a table to a response, columns, and the gate of each colu
 
 from __future__ import annotations
 
-import ast
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from l0bayes.apps.select.column_names import ColumnNames
+from l0bayes.apps.select.expression_checks import check_expression, function_of, squares
+from l0bayes.apps.select.formula_functions import is_function
+from l0bayes.apps.select.formula_text import Reading, read_formula_text, sides
 from l0bayes.apps.select.model_matrix import first_line, gated_columns, response_values
 from l0bayes.apps.select.table_checks import (
     check_predictors,
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["FormulaData", "apply_formula"]
 
 # Terms that hold the variable itself, so that the dot need not bring it once more.
-_HOLDING = ("C(", "bs(", "cs(", "cc(", "cr(", "poly(")
+_HOLDING = ("C", "bs", "cs", "cc", "cr", "poly")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class FormulaData:
         rows_read: Rows of the table.
         rows_dropped: Rows left out because something was missing.
         reference: The level of each factor that its dummies are compared with.
+        notes: What could have been read in another way, and how it was read.
     """
 
     formula: str
@@ -51,6 +54,7 @@ class FormulaData:
     rows_read: int
     rows_dropped: int
     reference: dict[str, str]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def gates(self) -> list[str]:
@@ -81,28 +85,26 @@ def apply_formula(
     names = list(table.columns)
     if len(set(names)) < len(names):
         raise ValueError(f"columns have the same name: {sorted({n for n in names if names.count(n) > 1})}")
-    left, right = _split(formula)
-    _check_known(_named(formula), names)
-    response_variables = _named(left)
+    left, right = sides(formula)
     known = ColumnNames(names, formula)
+    answer_read, terms_read = read_formula_text(left, known), read_formula_text(right, known)
+    _check_known(answer_read, terms_read, names)
+    response_variables = list(dict.fromkeys(answer_read.columns))
     free = [known.hide(name) for name in names if name not in response_variables]
-    parsed = _parse(formula, f"{known.hide_in(left)} ~ {known.hide_in(right)}", free)
-    if len(list(parsed.lhs)) != 1:
-        raise ValueError(f"formula must have one response on the left of '~', got {left!r}")
-    (answer,) = parsed.lhs
+    answer, terms = _parse(formula, f"{answer_read.hidden} ~ {terms_read.hidden}", free, known)
     response = known.show_in(str(answer))
-    terms = _without_repeats(parsed, right)
+    if "." in _signs(terms_read.hidden):
+        terms = _without_repeats(terms)
     factors = [factor for term in terms for factor in term.factors]
-    needs = [
-        (_expression(factor, known), [known.find(name) for name in _needs(factor)]) for factor in factors
-    ]
+    needs = [(_expression(factor, known), known.held_in(factor.expr)) for factor in factors]
     used = sorted({name for _, of_factor in needs for name in of_factor})
-    _check_response_is_apart(response, response_variables, used)
+    _check_response_is_apart(response, set(response_variables), used)
     rows_read = len(table)
     table = leave_out_missing(table, [*response_variables, *used], drop_missing)
     table = plain_columns(table, [*response_variables, *used])
     check_predictors(table, needs)
     hidden = table.rename(columns=known.hide)
+    _check_expressions([*answer.factors, *factors], hidden, known)
     y = check_response(response_values(hidden, answer, known), response, family)
     if not any(term.degree for term in terms):
         raise ValueError(f"formula {formula!r} leaves no variable to select")
@@ -110,9 +112,12 @@ def apply_formula(
     intercept = any(term.degree == 0 for term in terms)
     gated = [known.type_in(_tick(term)) for term in terms if term.degree]
     written = f"{known.type_in(_tick(answer))} ~ {' + '.join(gated if intercept else ['0', *gated])}"
+    notes = [*answer_read.notes, *terms_read.notes, *_of_lookalikes(answer_read, terms_read)]
+    notes += _of_squares(factors, known)
     return FormulaData(
-        written, response, y, x, groups, intercept, rows_read, rows_read - len(table), reference
-    )
+        written, response, y, x, groups, intercept, rows_read, rows_read - len(table), reference,
+        list(dict.fromkeys(notes)),
+    )  # fmt: skip
 
 
 def _check_response_is_apart(response: str, variables: set[str], used: list[str]) -> None:
@@ -129,97 +134,106 @@ def _expression(factor: Any, known: ColumnNames) -> str | None:
     return None if factor.eval_method.value == "lookup" else known.type_in(factor.expr)
 
 
-def _split(formula: str) -> tuple[str, str]:
-    left, separator, right = formula.partition("~")
-    if not separator or not left.strip() or not right.strip() or "~" in right:
-        raise ValueError(f"formula must read 'response ~ terms', got {formula!r}")
-    return left.strip(), right.strip()
-
-
-def _parse(formula: str, hidden: str, variables: list[str]) -> Any:
-    from formulaic import Formula
+def _parse(formula: str, hidden: str, variables: list[str], known: ColumnNames) -> tuple[Any, list[Any]]:
+    """The term of the response, and those on the right."""
+    from formulaic import Formula, SimpleFormula
     from formulaic.errors import FormulaicError
 
+    from l0bayes.apps.select.formula_operators import formula_parser
+
+    context = {"__formulaic_variables_available__": variables}
     try:
-        parsed = Formula.from_spec(hidden, context={"__formulaic_variables_available__": variables})
-    except FormulaicError as error:
-        raise ValueError(f"formula {formula!r} cannot be read: {first_line(error)}") from None
-    if not hasattr(parsed.rhs, "get_model_matrix") or hasattr(parsed.rhs, "_structure"):
+        parsed = Formula.from_spec(hidden, parser=formula_parser(), context=context)
+    except (FormulaicError, SyntaxError) as error:
+        told = known.type_in(first_line(error))
+        raise ValueError(f"formula {formula!r} cannot be read: {told}") from None
+    except ValueError as error:
+        raise ValueError(known.type_in(str(error))) from None
+    if not (isinstance(parsed.lhs, SimpleFormula) and isinstance(parsed.rhs, SimpleFormula)):
         raise ValueError(f"formula {formula!r} must have one part on each side of '~'")
-    return parsed
+    answers, terms = list(parsed.lhs), list(parsed.rhs)
+    if len(answers) != 1 or len(answers[0].factors) != 1 or not answers[0].degree:
+        got = known.type_in(" + ".join(map(str, answers)))
+        raise ValueError(
+            f"formula must have one response on the left of '~', got {got or 'none'}: arithmetic is written "
+            "as I(after - before)"
+        )
+    scaled = [term for term in terms if term.degree and term.degree < len(term.factors)]
+    if scaled:
+        told = known.type_in(str(scaled[0]))
+        raise ValueError(
+            f"formula has the product {told}: a number changes the unit of a column and no result"
+        )
+    return answers[0], terms
 
 
-def _named(text: str) -> set[str]:
-    """Variables that a formula names, also those that it takes away."""
-    found: set[str] = set()
-    for kind, token in _tokens(text):
-        if kind == "name" and token != ".":
-            found.add(token)
-        elif kind == "python":
-            found |= _names_in(token)
-    return found
-
-
-def _tokens(text: str) -> list[tuple[str, str]]:
-    from formulaic.errors import FormulaicError
+def _signs(hidden: str) -> list[str]:
     from formulaic.parser.algos.tokenize import tokenize
 
-    try:
-        return [(str(getattr(token.kind, "value", "")), str(token.token)) for token in tokenize(text)]
-    except FormulaicError as error:
-        raise ValueError(f"formula {text!r} cannot be read: {first_line(error)}") from None
+    return [str(token.token) for token in tokenize(hidden)]
 
 
-def _needs(factor: Any) -> list[str]:
-    """Variables of a factor."""
-    if factor.eval_method.value == "lookup":
-        return [factor.expr]
-    return sorted(_names_in(factor.expr)) if factor.eval_method.value == "python" else []
+def _check_expressions(factors: list[Any], hidden: pd.DataFrame, known: ColumnNames) -> None:
+    def is_truth(name: str) -> bool:
+        return name in hidden and hidden[name].dtype == bool
+
+    for factor in factors:
+        if factor.eval_method.value == "python":
+            try:
+                check_expression(factor.expr, is_truth)
+            except ValueError as error:
+                raise ValueError(known.type_in(str(error))) from None
 
 
-def _names_in(expression: str) -> set[str]:
-    """Names in a Python expression in which backticks quote, without those that formulaic brings."""
-    from formulaic.transforms import TRANSFORMS
-
-    quoted: dict[str, str] = {}
-
-    def hold(match: re.Match[str]) -> str:
-        name = f"_quoted_{len(quoted)}"
-        quoted[name] = match[1]
-        return name
-
-    try:
-        tree = ast.parse(re.sub(r"`([^`]*)`", hold, expression).strip(), mode="eval")
-    except SyntaxError:
-        raise ValueError(f"formula cannot be read: {expression!r} is no expression") from None
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    return {quoted.get(name, name) for name in names if name in quoted or name not in TRANSFORMS}
-
-
-def _check_known(variables: set[str], names: list[str]) -> None:
-    unknown = sorted(variables - set(names))
-    if unknown:
-        told = []
-        for name in unknown:
-            near = [known for known in names if known.lower() == name.lower()]
-            near = near or difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-            told.append(f"{name!r}" + (f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""))
-        listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-        raise ValueError(f"formula names what the table does not have: {'; '.join(told)}. It has {listed}")
+def _check_known(answer: Reading, terms: Reading, names: list[str]) -> None:
+    unknown = sorted({*answer.unknown, *terms.unknown})
+    if not unknown:
+        return
+    told = []
+    for name in unknown:
+        near = [known for known in names if known.lower() == name.lower()]
+        if is_function(name):
+            told.append(f"{name!r} (a function, which takes its column in parentheses)")
+            continue
+        near = near or difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+        told.append(f"{name!r}" + (f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""))
+    odd = [f"`{name}`" for name in (*answer.lookalikes, *terms.lookalikes)]
+    hint = f". Put the name into backticks: {', '.join(odd)}" if odd else ""
+    listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    raise ValueError(f"formula names what the table does not have: {'; '.join(told)}{hint}. It has {listed}")
 
 
-def _without_repeats(parsed: Any, right: str) -> list[Any]:
+def _of_lookalikes(*readings: Reading) -> list[str]:
+    return [
+        f"{name} in the formula is no name: the column of that name is `{name}`, in backticks"
+        for reading in readings
+        for name in reading.lookalikes
+    ]
+
+
+def _of_squares(factors: list[Any], known: ColumnNames) -> list[str]:
+    notes = []
+    for factor in factors:
+        made = squares(factor.expr) if factor.eval_method.value == "python" else []
+        if made:
+            named = [known.type_in(name) for name in made]
+            notes.append(
+                f"{known.type_in(factor.expr)} is computed as it stands, and its PIP depends on where "
+                f"{' and '.join(named)} {'has its' if len(named) == 1 else 'have their'} zero; that of "
+                f"{f'poly({named[0]}, 2)' if len(named) == 1 else ':'.join(named)} does not"
+            )
+    return notes
+
+
+def _without_repeats(terms: list[Any]) -> list[Any]:
     """The terms; those of the dot that another holds are left out."""
-    terms = list(parsed.rhs)
-    if not any(token == "." for _, token in _tokens(right)):
-        return terms
     held = {
         name
         for term in terms
         if len(term.factors) == 1
         and term.factors[0].eval_method.value == "python"
-        and term.factors[0].expr.startswith(_HOLDING)
-        for name in _needs(term.factors[0])
+        and function_of(term.factors[0].expr) in _HOLDING
+        for name in re.findall(r"\w+", term.factors[0].expr)
     }
     return [
         term

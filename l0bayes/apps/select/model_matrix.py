@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l0bayes.apps.select.column_names import ColumnNames
+from l0bayes.apps.select.formula_functions import context
 from l0bayes.apps.select.table_checks import data_row, rows_of
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _evaluate(table: pd.DataFrame, terms: list[Any], known: ColumnNames, *, inte
             warnings.simplefilter("error", DataMismatchWarning)
             return ModelSpec(
                 SimpleFormula(terms), ensure_full_rank=intercept, output="pandas", na_action="ignore"
-            ).get_model_matrix(table, context={})
+            ).get_model_matrix(table, context=context())
     except DataMismatchWarning as warning:
         raise ValueError(_of_other_levels(table, terms, known, warning)) from None
     except (FormulaicError, ArithmeticError, LookupError, TypeError, ValueError) as error:

@@ -156,7 +156,8 @@ def select(
             warnings.simplefilter("always")
             estimator.fit(data.x, data.y.to_numpy())
         seconds = time.perf_counter() - started
-        told = list(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning)))
+        caught_words = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+        told = list(dict.fromkeys([*data.notes, *caught_words]))
         summary = estimator.summary(settings.hdi)
         found = Selection(out, settings, data, estimator, summary, seconds, told)
         with staged(out, FILES) as folder:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l0bayes.apps.select.column_names import bare
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -52,7 +54,7 @@ def quoted(name: str) -> str:
     Args:
         name: Its name.
     """
-    return name if name.isidentifier() else f"`{name}`"
+    return name if bare(name) else f"`{name}`"
 
 
 def leave_out_missing(table: pd.DataFrame, names: Sequence[str], drop: bool) -> pd.DataFrame:

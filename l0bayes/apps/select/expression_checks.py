@@ -1,0 +1,90 @@
+r"""Expressions inside a formula that Python would evaluate, but not as one means them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+__all__ = ["check_expression", "function_of", "squares"]
+
+_TRUTHS = (ast.Compare, ast.BoolOp, ast.Call)
+_SIGNS: dict[type[ast.operator], str] = {ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^"}
+
+
+def check_expression(expression: str, is_truth: Callable[[str], bool]) -> None:
+    """Refuse ``&`` and ``|`` between what are no comparisons: Python would combine the bits of numbers.
+
+    ``a > 3 & b < 2`` is such a case: ``&`` binds more tightly than comparisons do.
+
+    Args:
+        expression: The expression, a function or what stands in braces, with stand-ins for columns.
+        is_truth: Whether a name is that of a column of truth values.
+
+    Raises:
+        ValueError: If it is no expression, or has such a sign.
+    """
+    for node in ast.walk(_tree(expression)):
+        sign = _SIGNS.get(type(node.op)) if isinstance(node, ast.BinOp) else None
+        if (
+            sign
+            and isinstance(node, ast.BinOp)
+            and not (_true(node.left, is_truth) and _true(node.right, is_truth))
+        ):
+            raise ValueError(
+                f"formula has {sign} between numbers in {expression}: for 'and' and 'or' put comparisons "
+                f"into parentheses, as in (a > 1) {'&' if sign == '^' else sign} (b > 1)"
+            )
+
+
+def _true(node: ast.expr, is_truth: Callable[[str], bool]) -> bool:
+    if isinstance(node, ast.Name):
+        return is_truth(node.id)
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.op, ast.Invert | ast.Not) and _true(node.operand, is_truth)
+    if isinstance(node, ast.BinOp):
+        return type(node.op) in _SIGNS
+    return isinstance(node, _TRUTHS)
+
+
+def function_of(expression: str) -> str:
+    """Name of the function that an expression is a call of: ``"C"`` of ``"C(region)"``; else nothing.
+
+    Args:
+        expression: The expression.
+    """
+    tree = _tree(expression)
+    call = tree.body if isinstance(tree.body, ast.Call) else None
+    return ast.unparse(call.func) if call is not None and isinstance(call.func, ast.Name) else ""
+
+
+def squares(expression: str) -> list[str]:
+    """Columns as they stand of which an expression takes a power or a product with another.
+
+    Where such a column has its zero decides what the result says: :math:`x^2` of degrees Celsius is another
+    curve than that of degrees Fahrenheit.
+
+    Args:
+        expression: The expression.
+    """
+    found = []
+    for node in ast.walk(_tree(expression)):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+            found += [node.left.id] if isinstance(node.left, ast.Name) else []
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            both = [side.id for side in (node.left, node.right) if isinstance(side, ast.Name)]
+            found += both if len(both) == 2 else []
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "poly" and _is_raw(node):
+            found += [given.id for given in node.args[:1] if isinstance(given, ast.Name)]
+    return list(dict.fromkeys(found))
+
+
+def _is_raw(call: ast.Call) -> bool:
+    given = [word.value for word in call.keywords if word.arg == "raw"] or call.args[2:3]
+    return any(isinstance(value, ast.Constant) and bool(value.value) for value in given)
+
+
+def _tree(expression: str) -> ast.Expression:
+    try:
+        return ast.parse(expression.strip(), mode="eval")
+    except SyntaxError:
+        raise ValueError(f"formula cannot be read: {expression!r} is no expression") from None

@@ -1,0 +1,87 @@
+r"""Functions that a formula may call, and what to write in place of those it may not."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+__all__ = ["FACTOR", "context", "function_called", "is_function"]
+
+FACTOR = "C"
+"""The function that makes a factor of a column."""
+
+# Names by which users of other packages know a function.
+_ALSO_CALLED = {"factor": FACTOR, "as.factor": FACTOR, "ordered": FACTOR, "ns": "cs"}
+_INSTEAD = {
+    "offset": "offsets are not for formulas here: with a Normal likelihood take it off the response, as in "
+    "'I(y - x) ~ ...'; for others build the model with l0bayes.models.SparseRegression, which has an offset",
+    "cbind": "the response is one column: give a table with one row a trial and a 0/1 response, or build the "
+    "model with l0bayes.models.SparseRegression, which takes numbers of trials",
+    "ifelse": "write a comparison, which counts as 0 and 1: I(age > 50)",
+    "cut": "write comparisons, I(age > 50), a spline, bs(age, df=4), or make the classes a column of the "
+    "table",
+    "relevel": "no result here depends on which level comes first: write C(region)",
+    "as.numeric": "write the column as it is; text among numbers is refused by row",
+    "as.integer": "write the column as it is; text among numbers is refused by row",
+    "as.character": "write C(region) for a factor",
+    "interaction": "write a:b for a product of factors",
+    "c": "write a list in brackets: levels=['a', 'b']",
+    "s": "smooths of this kind are not here: write bs(age, df=4), a spline whose columns share a gate",
+    "te": "smooths of this kind are not here: write bs(age, df=4):bs(dose, df=4)",
+    "rcs": "write cs(age, df=4), a natural spline whose columns share a gate",
+    "lag": "rows are taken to be in no order: make the lagged column in the table",
+    "weights": "weights are not for formulas: SpikeSlabRegressor.fit takes sample_weight",
+    "Surv": "times to an event are not for this command: see l0bayes.models.SparseRegression with the Cox "
+    "likelihood",
+}
+_FURTHER = (
+    "sqrt", "cbrt", "log1p", "expm1", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsin", "arccos",
+    "arctan", "floor", "ceil", "sign", "minimum", "maximum", "where",
+)  # fmt: skip
+_PYTHON = ("abs", "round")
+
+
+def context() -> dict[str, Any]:
+    """What a formula may use beside the columns and what ``formulaic`` brings."""
+    import numpy as np
+
+    return {name: getattr(np, name) for name in _FURTHER}
+
+
+def is_function(name: str) -> bool:
+    """Whether a name, or what stands before its first dot, is a function of formulas.
+
+    Args:
+        name: Such as ``"log"``, ``"np.log"`` or ``"contr.sum"``.
+    """
+    return name.split(".")[0] in _known() or name in _ALSO_CALLED
+
+
+def function_called(name: str) -> str:
+    """The function by the name that it has here.
+
+    Args:
+        name: As in the formula.
+
+    Raises:
+        ValueError: If there is none, with what to write in its place.
+    """
+    if name in _INSTEAD:
+        raise ValueError(f"formula calls {name}(): {_INSTEAD[name]}")
+    if name in _ALSO_CALLED:
+        return _ALSO_CALLED[name]
+    if name.split(".")[0] in _known():
+        return name
+    near = difflib.get_close_matches(name, sorted(_known() - {"np", "contr"}), n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise ValueError(
+        f"formula calls {name}(), which is no function here{hint}. There are "
+        f"{', '.join(sorted(_known() - set(_INSTEAD) - {'np', 'contr'}, key=str.lower))}, and those of NumPy "
+        "as np.log1p and the like"
+    )
+
+
+def _known() -> set[str]:
+    from formulaic.transforms import TRANSFORMS
+
+    return {*TRANSFORMS, *_FURTHER, *_PYTHON}
