@@ -52,21 +52,22 @@ def _table(parts: dict[str, Any]) -> str:
     for part, found in parts.items():
         for one in found["candidates"]:
             cells[part, one.get("design"), one["name"]] = one["summary"]
-            entry = (one["name"], one["family"], one["variant"])
+            # What was measured before the word was gate law has it as family.
+            entry = (one["name"], one.get("gate_law", one.get("family")), one["variant"])
             if entry not in order:
                 order.append(entry)
     if not order:
         return ABSENT
-    families = list(WORDS)
-    order.sort(key=lambda entry: families.index(entry[1]))  # stable: variants keep their order
-    lines = ["| family | setting | " + " | ".join(column[0] for column in COLUMNS) + " |"]
+    laws = list(WORDS)
+    order.sort(key=lambda entry: laws.index(entry[1]))  # stable: variants keep their order
+    lines = ["| gate law | setting | " + " | ".join(column[0] for column in COLUMNS) + " |"]
     lines.append("|" + "---|" * (len(COLUMNS) + 2))
-    for name, family, variant in order:
+    for name, gate_law, variant in order:
         row = [
             _cell(cells.get((part, design, name)), key, factor, digits)
             for _, part, design, key, factor, digits in COLUMNS
         ]
-        lines.append(f"| {WORDS[family]} | {variant} | " + " | ".join(row) + " |")
+        lines.append(f"| {WORDS[gate_law]} | {variant} | " + " | ".join(row) + " |")
     return "\n".join(lines)
 
 

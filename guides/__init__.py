@@ -7,11 +7,11 @@ from l0bayes.guides.auto_hard_concrete import AutoHardConcrete
 from l0bayes.guides.auto_hard_kumaraswamy import AutoHardKumaraswamy
 from l0bayes.guides.auto_joint_gates import AutoJointGates
 from l0bayes.guides.auto_rectified_normal import AutoRectifiedNormal
-from l0bayes.guides.families import FAMILIES, gate_guide
-from l0bayes.guides.gate_guide import AutoGateGuide, SlabFamily
+from l0bayes.guides.family_guide import FamilyGuide
+from l0bayes.guides.gate_guide import AutoGateGuide, SlabLaw
+from l0bayes.guides.guide_by_name import gate_guide
 
 __all__ = [
-    "FAMILIES",
     "AutoBernoulliGates",
     "AutoConcrete",
     "AutoConcreteDropout",
@@ -21,6 +21,7 @@ __all__ = [
     "AutoJointGates",
     "AutoRectifiedNormal",
     "Estimator",
-    "SlabFamily",
+    "FamilyGuide",
+    "SlabLaw",
     "gate_guide",
 ]

@@ -3,21 +3,22 @@ r"""The guide with binary gates."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from torch import Tensor
 
-from l0bayes.distributions import BernoulliGate, GateLaw, StraightThroughGate
-from l0bayes.guides.gate_guide import AutoGateGuide
-from l0bayes.guides.starts import logit_of_start
-from l0bayes.infer.objectives.gate_gradients import RLOO, DisARM
+from l0bayes import validate
+from l0bayes.distributions import GateLaw, StraightThroughGate
+from l0bayes.gate_families import gate_family
+from l0bayes.guides.family_guide import FamilyGuide
+from l0bayes.infer.objectives.gate_gradients import GATE_GRADIENTS, RLOO
 
 __all__ = ["AutoBernoulliGates", "Estimator"]
 
 Estimator = Literal["disarm", "rloo", "straight_through"]
 
 
-class AutoBernoulliGates(AutoGateGuide):
+class AutoBernoulliGates(FamilyGuide):
     r"""Guide whose gates are exactly 0 or 1; see :class:`~l0bayes.distributions.BernoulliGate`.
 
     With normal slabs and a prior on binary gates the objective is the ELBO of the strict spike and slab,
@@ -51,6 +52,8 @@ class AutoBernoulliGates(AutoGateGuide):
             small, or another argument is outside its range.
     """
 
+    gate_law = "bernoulli"
+
     def __init__(
         self,
         model: Callable[..., Any],
@@ -62,17 +65,14 @@ class AutoBernoulliGates(AutoGateGuide):
         init_active: float = 0.5,
         **options: Any,
     ) -> None:
-        if estimator not in get_args(Estimator):
-            raise ValueError(f"estimator must be one of {', '.join(get_args(Estimator))}; got {estimator!r}")
+        validate.one_of(gate_family(self.gate_law).estimators, estimator=estimator)
         if num_evaluations is not None and estimator != "rloo":
             raise ValueError(f"num_evaluations is for the estimator 'rloo'; got it with {estimator!r}")
-        gradient = (
-            RLOO(2 if num_evaluations is None else num_evaluations) if estimator == "rloo" else DisARM()
-        )
-        start = {"logits": logit_of_start(init_active)}
-        super().__init__(model, args, kwargs, gate_start=start, gate_gradient=gradient, **options)
+        gradient = GATE_GRADIENTS.get(estimator) if num_evaluations is None else RLOO(num_evaluations)
+        super().__init__(model, args, kwargs, init_active=init_active, gate_gradient=gradient, **options)
         self.estimator: Estimator = estimator
 
     def relaxed_law(self, **parameters: Tensor) -> GateLaw:
-        straight = self.estimator == "straight_through"
-        return (StraightThroughGate if straight else BernoulliGate)(parameters["logits"])
+        if self.estimator == "straight_through":
+            return StraightThroughGate(parameters["logits"])
+        return super().relaxed_law(**parameters)

@@ -30,7 +30,7 @@ class AutoConcreteDropout(AutoConcrete):
         model: A Pyro model.
         args: Positional arguments to run the model with once, to learn its sites.
         kwargs: Keyword arguments of that run.
-        temperature: Temperature of the concrete, positive; 0.1 in the source.
+        temperature: Temperature of the concrete, positive; by default 0.1, as in the source.
         init_active: Probability :math:`1 - p` that a unit is kept, at the start; 0.9 in the source.
         **options: ``slab`` (points by default), ``init_loc_fn`` and ``create_plates`` of
             :class:`~l0bayes.guides.AutoGateGuide`.
@@ -39,15 +39,17 @@ class AutoConcreteDropout(AutoConcrete):
         ValueError: If an argument is outside its range.
     """
 
+    gate_law = "concrete_dropout"
+
     def __init__(
         self,
         model: Callable[..., Any],
         args: Sequence[Any] = (),
         kwargs: dict[str, Any] | None = None,
         *,
-        temperature: float = 0.1,
+        temperature: float | None = None,
         init_active: float = 0.9,
         **options: Any,
     ) -> None:
-        options = {"slab": "delta", "tied": True, **options}
+        options = {"slab": "delta", **options}
         super().__init__(model, args, kwargs, temperature=temperature, init_active=init_active, **options)

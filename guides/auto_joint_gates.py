@@ -9,12 +9,15 @@ import pyro.distributions as dist
 import torch
 from pyro.nn.module import PyroParam
 from torch import Tensor
-from torch.distributions import biject_to, constraints
+from torch.distributions import constraints
 
+from l0bayes import validate
 from l0bayes.distributions import AutoregressiveGates, BernoulliGate, ConditionalSlab, GatedSlab, GateLaw
-from l0bayes.guides.gate_guide import AutoGateGuide, _column
+from l0bayes.guides.gate_guide import AutoGateGuide
 from l0bayes.guides.latent import Latent
+from l0bayes.guides.latent_laws import pushed_normal
 from l0bayes.guides.parameters import GuideParameters
+from l0bayes.guides.quantile_levels import quantile_levels
 from l0bayes.guides.starts import logit_of_start
 from l0bayes.infer.objectives.score_elbo import HELD, ScoreELBO
 
@@ -88,8 +91,7 @@ class AutoJointGates(AutoGateGuide):
         init_active: float = 0.5,
         **options: Any,
     ) -> None:
-        if rank is not None and rank < 1:
-            raise ValueError(f"rank must be at least 1, got {rank!r}")
+        validate.at_least(1, **validate.given(rank=rank))
         if num_draws < 2:
             raise ValueError(f"num_draws must be at least 2, for a baseline; got {num_draws!r}")
         unknown = sorted(set(options) - {"init_scale", "init_loc_fn", "create_plates"})
@@ -183,11 +185,8 @@ class AutoJointGates(AutoGateGuide):
         loc, scale = getattr(self.loc, latent.key), getattr(self.scale, latent.key)
         if held:
             loc, scale = loc.detach(), scale.detach()
-        if latent.family == "normal":
-            return _Normal(loc, scale)
-        transform = biject_to(latent.support)
-        event_dim = latent.event_dim + transform.domain.event_dim - transform.codomain.event_dim
-        return dist.TransformedDistribution(_Normal(loc, scale).to_event(event_dim), [transform])
+        normal = _Normal(loc, scale)
+        return normal if latent.law == "normal" else pushed_normal(latent, normal)
 
     def _law_and_infer(
         self, latent: Latent, gates: dict[str, GateLaw], values: dict[str, Tensor]
@@ -289,5 +288,5 @@ class AutoJointGates(AutoGateGuide):
         for latent in self._latents:
             if latent.role == "slab":
                 law = self._slab_alone(latent, gates)
-                found[latent.name] = law.icdf(_column(quantiles, law.mean))
+                found[latent.name] = law.icdf(quantile_levels(quantiles, law.mean))
         return found

@@ -3,33 +3,33 @@ r"""The common base of the gate guides: which site gets which variational law.""
 from __future__ import annotations
 
 import copy
-import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal, Self, get_args
 
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro.infer.autoguide import AutoGuide
 from pyro.infer.autoguide.initialization import init_to_feasible
-from pyro.nn.module import PyroParam
 from torch import Tensor
-from torch.distributions import biject_to, constraints
+from torch.distributions import biject_to
 
+from l0bayes import validate
 from l0bayes.distributions import BernoulliGate, GatedSlab, GateLaw
-from l0bayes.guides.latent import Latent, find_latents
-from l0bayes.guides.parameters import GuideParameters
+from l0bayes.guides.latent import Latent
+from l0bayes.guides.latent_laws import other_law, slab_law
+from l0bayes.guides.quantile_levels import quantile_levels
+from l0bayes.guides.trainable_guide import TrainableGuide
 from l0bayes.infer.objectives.elbo import MONTE_CARLO
 from l0bayes.infer.objectives.gate_gradients import GATE_GRADIENT, DisARM, GateGradient
 
-__all__ = ["AutoGateGuide", "SlabFamily"]
+__all__ = ["AutoGateGuide", "SlabLaw"]
 
-SlabFamily = Literal["normal", "delta"]
+SlabLaw = Literal["normal", "delta"]
 
 
-class AutoGateGuide(AutoGuide):
+class AutoGateGuide(TrainableGuide):
     r"""Mean-field guide: a gate law on every gate, Delta or Normal on every slab.
 
     .. math::
@@ -71,121 +71,41 @@ class AutoGateGuide(AutoGuide):
         args: Sequence[Any] = (),
         kwargs: dict[str, Any] | None = None,
         *,
-        slab: SlabFamily = "normal",
-        gate_start: dict[str, float],
+        slab: SlabLaw = "normal",
+        gate_start: Mapping[str, float],
         tied: bool = False,
         gate_gradient: GateGradient | None = None,
         init_scale: float = 0.1,
         init_loc_fn: Callable[[dict[str, Any]], Any] = init_to_feasible,
         create_plates: Callable[..., Any] | None = None,
     ) -> None:
-        if slab not in get_args(SlabFamily):
-            raise ValueError(f"slab must be one of {', '.join(get_args(SlabFamily))}; got {slab!r}")
-        if not init_scale > 0.0:
-            raise ValueError(f"init_scale must be positive, got {init_scale!r}")
-        kwargs = kwargs or {}
-        _check_binds(model, tuple(args), kwargs)
-        super().__init__(model, create_plates=create_plates)
+        validate.one_of(get_args(SlabLaw), slab=slab)
+        validate.positive(init_scale=init_scale)
+        super().__init__(
+            model,
+            tuple(args),
+            kwargs or {},
+            gate_start=gate_start,
+            tied=tied,
+            slabs_have_scales=slab == "normal",
+            init_scale=init_scale,
+            init_loc_fn=init_loc_fn,
+            create_plates=create_plates,
+        )
         self.slab = slab
         self.hardened = False
-        self.tied = tied
         self.gate_gradient = gate_gradient or DisARM()
-        self.gate_parameter_names = tuple(gate_start)
-        self._gate_start = dict(gate_start)
-        self._gate_shapes: dict[str, torch.Size] = {}
-        self._latents, values = find_latents(model, tuple(args), kwargs, init_loc_fn)
-        self._prototype_frames = {frame.name: frame for latent in self._latents for frame in latent.frames}
-        for name in (*self.gate_parameter_names, "loc", "scale"):
-            setattr(self, name, GuideParameters())
-        for latent in self._latents:
-            self._make_parameters(latent, values[latent.name], gate_start, init_scale)
 
-    # ---- what a family supplies ------------------------------------------------------------------
+    # ---- what a guide supplies -------------------------------------------------------------------
 
     @abstractmethod
     def relaxed_law(self, **parameters: Tensor) -> GateLaw:
-        """The family's gate law for given parameters."""
-
-    # ---- parameters ------------------------------------------------------------------------------
-
-    def _make_parameters(
-        self, latent: Latent, value: Tensor, gate_start: dict[str, float], scale: float
-    ) -> None:
-        def store(container: str, start: Tensor, constraint: Any, event_dim: int) -> None:
-            parameter = PyroParam(start.clone(), constraint, event_dim)
-            setattr(getattr(self, container), latent.key, parameter)
-
-        if latent.role == "gate":
-            self._gate_shapes[latent.name] = value.shape
-            for name, start in gate_start.items():
-                if self.tied:
-                    store(name, value.new_tensor(start), constraints.real, 0)
-                else:
-                    store(name, torch.full_like(value, start), constraints.real, latent.event_dim)
-            return
-        loc = biject_to(latent.support).inv(value)
-        event_dim = latent.event_dim + loc.dim() - value.dim()
-        store("loc", loc, constraints.real, event_dim)
-        if latent.role == "other" or self.slab == "normal":
-            # Kept as a logarithm: steps are relative to the scale, and a softplus takes thrice the time.
-            store("scale", torch.full_like(loc, scale), constraints.positive, event_dim)
-
-    def gate_parameters(self) -> Iterator[torch.nn.Parameter]:
-        """The parameters of the gates, which want a learning rate of their own."""
-        for name in self.gate_parameter_names:
-            yield from getattr(self, name).parameters()
-
-    @torch.no_grad()
-    def reopen(self, site: str, index: int | tuple[int, ...]) -> None:
-        """Put a gate that has shut back to where it started, in place.
-
-        Where the start itself is not open by the median rule, the gate's first parameter, by which the
-        gates of every family open, is raised until it is. Gates of a site that are tied open together.
-
-        Args:
-            site: Name of the gate site.
-            index: Index of the gate at the site.
-
-        Raises:
-            ValueError: If the guide has no such gate site.
-        """
-        gates = {latent.name: latent for latent in self._latents if latent.role == "gate"}
-        if site not in gates:
-            raise ValueError(f"site must be one of the gate sites {sorted(gates)}, got {site!r}")
-        latent = gates[site]
-        values = {name: getattr(getattr(self, name), latent.key) for name in self.gate_parameter_names}
-        # Gates that share their parameters can only open together.
-        place: Any = ... if self.tied else index
-        for name, start in self._gate_start.items():
-            values[name].detach()[place] = start
-        opening = values[self.gate_parameter_names[0]].detach()
-        while not (self._whole_gate_law(latent).activity_logits[index] > 0.1).all():
-            opening[place] += 0.1
-
-    @torch.no_grad()
-    def perturb(self, seed: int, gates: float = 0.5, locs: float = 0.1) -> Self:
-        """Add Normal noise to the parameters, in place, for a restart from another place.
-
-        Args:
-            seed: Seed of the noise.
-            gates: Standard deviation of the noise on gate parameters (logits).
-            locs: Standard deviation of the noise on the locations of slabs and other latents.
-
-        Returns:
-            The guide itself.
-        """
-        generator = torch.Generator().manual_seed(seed)
-        groups = [(list(self.gate_parameters()), gates), (list(self.loc.parameters()), locs)]
-        for parameters, size in groups:
-            for parameter in parameters:
-                noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-                parameter.add_(size * noise.to(parameter))
-        return self
+        """The gate law of given parameters."""
 
     # ---- laws ------------------------------------------------------------------------------------
 
     def _gate_law(self, latent: Latent) -> GateLaw:
-        values = {name: getattr(getattr(self, name), latent.key) for name in self.gate_parameter_names}
+        values = self.gate_values(latent.name)
         if self.tied:  # plates, of which a part may be drawn, extend the law by themselves
             shape = self._gate_shapes[latent.name]
             shape = shape[len(shape) - latent.event_dim :]
@@ -199,24 +119,11 @@ class AutoGateGuide(AutoGuide):
         return law.expand(self._gate_shapes[latent.name]) if self.tied else law
 
     def _slab_law(self, latent: Latent, gates: dict[str, GateLaw]) -> GatedSlab:
-        loc = getattr(self.loc, latent.key)
-        point = self.slab == "delta"
-        base = dist.Delta(loc) if point else dist.Normal(loc, getattr(self.scale, latent.key))
-        activity = loc.new_ones(())
-        for link in latent.gates:
-            if link.site in gates:  # a gate may be hidden from this guide and enumerated in the model
-                activity = activity * link.spread(gates[link.site].prob_active)
-        return GatedSlab(base, activity)
+        scale = None if self.slab == "delta" else getattr(self.scale, latent.key)
+        return slab_law(latent, getattr(self.loc, latent.key), scale, gates)
 
     def _other_law(self, latent: Latent) -> Any:
-        loc, scale = getattr(self.loc, latent.key), getattr(self.scale, latent.key)
-        if latent.family == "normal":
-            return dist.Normal(loc, scale)
-        if latent.family == "log_normal":
-            return dist.LogNormal(loc, scale)
-        transform = biject_to(latent.support)
-        event_dim = latent.event_dim + transform.domain.event_dim - transform.codomain.event_dim
-        return dist.TransformedDistribution(dist.Normal(loc, scale).to_event(event_dim), [transform])
+        return other_law(latent, getattr(self.loc, latent.key), getattr(self.scale, latent.key))
 
     def _law(self, latent: Latent, gates: dict[str, GateLaw]) -> Any:
         if latent.role == "gate":
@@ -229,7 +136,7 @@ class AutoGateGuide(AutoGuide):
     ) -> tuple[Any, Any]:
         """The law to draw a site from, given what was drawn before it, and what objectives are to know."""
         law = self._law(latent, gates)
-        if isinstance(law, BernoulliGate) and not law.has_rsample:
+        if latent.role == "gate" and not law.has_rsample:
             return law, {GATE_GRADIENT: self.gate_gradient}
         return law, {MONTE_CARLO: True} if latent.role == "other" else {}
 
@@ -243,9 +150,7 @@ class AutoGateGuide(AutoGuide):
 
     def gates(self) -> dict[str, GateLaw]:
         """The posterior law of every gate site, elementwise and at full plate size."""
-        return {
-            latent.name: self._whole_gate_law(latent) for latent in self._latents if latent.role == "gate"
-        }
+        return {name: self._whole_gate_law(latent) for name, latent in self._gates.items()}
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Sample every latent site.
@@ -327,53 +232,14 @@ class AutoGateGuide(AutoGuide):
         for latent in self._latents:
             if latent.role == "gate":
                 law: Any = self._whole_gate_law(latent)
-                probabilities = _column(quantiles, law.activity_logits)
+                probabilities = quantile_levels(quantiles, law.activity_logits)
                 result[latent.name] = law.icdf(probabilities)
                 continue
             loc = getattr(self.loc, latent.key)
-            probabilities = _column(quantiles, loc)
+            probabilities = quantile_levels(quantiles, loc)
             if latent.role == "slab" and self.slab == "delta":
                 result[latent.name] = loc.expand(len(probabilities), *loc.shape).clone()
                 continue
             normal = dist.Normal(loc, getattr(self.scale, latent.key))
             result[latent.name] = biject_to(latent.support)(normal.icdf(probabilities))
         return result
-
-    # ---- copying ---------------------------------------------------------------------------------
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Pyro's own clears these on the original, which breaks it after a copy or a save. A model is
-        # often a closure, which cannot be pickled, and is needed in the constructor alone.
-        state = self.__dict__.copy()
-        state["_model"] = (None,)
-        state["master"] = None
-        state["plates"] = {}
-        return state
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        new = type(self).__new__(type(self))
-        memo[id(self)] = new
-        state = self.__getstate__()
-        new.__dict__.update({key: copy.deepcopy(value, memo) for key, value in state.items()})
-        new.__dict__["_model"] = self._model
-        return new
-
-
-def _column(quantiles: Sequence[float] | Tensor, like: Tensor) -> Tensor:
-    values = torch.as_tensor(quantiles, dtype=like.dtype, device=like.device)
-    return values.reshape(-1, *(1 for _ in like.shape))
-
-
-def _check_binds(model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    target = model.forward if isinstance(model, torch.nn.Module) else model
-    try:
-        signature = inspect.signature(target)
-    except (TypeError, ValueError):  # a callable without a signature: running it will tell
-        return
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as error:
-        raise TypeError(
-            f"the model's signature is {signature} and does not accept the given args and kwargs "
-            f"({error}); pass example arguments as AutoGuide(model, args=(x, y))"
-        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -20,10 +21,10 @@ from l0bayes.distributions import L2Penalty
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.sites import GateLink, gate_record, slab_record
 
-__all__ = ["Family", "Latent", "Role", "find_latents"]
+__all__ = ["Latent", "LatentLaw", "Role", "find_latents"]
 
 Role = Literal["gate", "slab", "other"]
-Family = Literal["normal", "log_normal", "pushed"]
+LatentLaw = Literal["normal", "log_normal", "pushed"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Latent:
         given: Those of its plates whose subsample the model is given, and that are larger than it.
         prior_moments: For a slab, mean and standard deviation of its prior in the first run of the model, of
             the event's shape; 0 and 1 where there are none.
-        family: For another latent, the Normal pushed onto its support. The first two have analytic KLs;
-            it is kept by name since constraints lose their identity in a copy.
+        law: For another latent, the law of a Normal pushed onto its support. The first two have analytic
+            KLs; it is kept by name since constraints lose their identity in a copy.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Latent:
     gates: tuple[GateLink, ...] = ()
     given: frozenset[str] = frozenset()
     prior_moments: tuple[Tensor, Tensor] | None = field(default=None, compare=False)
-    family: Family = "pushed"
+    law: LatentLaw = "pushed"
 
     @property
     def key(self) -> str:
@@ -82,7 +83,9 @@ def find_latents(
         ValueError: If the model has no latent site, one that is discrete and no gate, a slab that is
             not on the whole real line, or a batch dimension outside every plate.
         NotImplementedError: If a site stands in a sequential plate.
+        TypeError: If the arguments do not bind to the model's signature.
     """
+    _check_binds(model, args, kwargs)
 
     def start(site: dict[str, Any]) -> Any:
         fn = site["fn"]
@@ -114,6 +117,21 @@ def find_latents(
     return latents, values
 
 
+def _check_binds(model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    target = model.forward if isinstance(model, torch.nn.Module) else model
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):  # a callable without a signature: running it will tell
+        return
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(
+            f"the model's signature is {signature} and does not accept the given args and kwargs "
+            f"({error}); pass example arguments as AutoGuide(model, args=(x, y))"
+        ) from error
+
+
 class _GivenPlates(Messenger):
     """Effect handler that notes the plates that are given their subsample, and do not draw it."""
 
@@ -139,8 +157,8 @@ def _describe(name: str, site: Any) -> Latent:
         biject_to(fn.support)
     record = slab_record(site)
     if record is None:
-        return Latent(name, "other", fn.event_dim, frames, fn.support, family=_family(fn.support))
-    if _family(fn.support) != "normal":
+        return Latent(name, "other", fn.event_dim, frames, fn.support, law=_law_on(fn.support))
+    if _law_on(fn.support) != "normal":
         raise ValueError(
             f"slab site {name!r} has support {fn.support}; gate guides cover slabs on the whole real line"
         )
@@ -169,7 +187,7 @@ def _check_batch(name: str, batch_shape: torch.Size, plates: set[int]) -> None:
             )
 
 
-def _family(support: Any) -> Family:
+def _law_on(support: Any) -> LatentLaw:
     while isinstance(support, constraints.independent):
         support = support.base_constraint
     if support is constraints.real:

@@ -1,25 +1,12 @@
-r"""Checks and start values that the gate families share."""
+r"""Where gates start, as a guide is told it."""
 
 from __future__ import annotations
 
 import math
 
-__all__ = ["check_temperature", "logit_of_start"]
+from l0bayes import validate
 
-
-def check_temperature(value: float, name: str = "temperature") -> float:
-    """The value as a float.
-
-    Args:
-        value: A temperature.
-        name: What the argument is called.
-
-    Raises:
-        ValueError: If it is not positive.
-    """
-    if not value > 0.0:
-        raise ValueError(f"{name} must be positive, got {value!r}")
-    return float(value)
+__all__ = ["logit_of_start"]
 
 
 def logit_of_start(init_active: float) -> float:
@@ -31,6 +18,5 @@ def logit_of_start(init_active: float) -> float:
     Raises:
         ValueError: If it is not strictly between 0 and 1.
     """
-    if not 0.0 < init_active < 1.0:
-        raise ValueError(f"init_active must lie strictly between 0 and 1, got {init_active!r}")
+    validate.inside("(0, 1)", init_active=init_active)
     return math.log(init_active) - math.log1p(-init_active)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from l0bayes import distributions, guides, infer, models
+from l0bayes import distributions, gate_families, guides, infer, models
 from l0bayes.infer import Fit, MeanFieldELBO, Minibatches, Target, fit, hardened_elbo, pruning_forecast
 from l0bayes.sites import gate, slab, spike_and_slab
 
@@ -48,6 +48,7 @@ __all__ = [
     "estimators",
     "fit",
     "gate",
+    "gate_families",
     "gate_table",
     "gradient_report",
     "gradients",

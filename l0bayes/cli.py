@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from l0bayes.gate_families import DEFAULT_GATE_LAW
+from l0bayes.gate_families.help_texts import estimator_help, gate_law_help
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -123,18 +126,11 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Examples a step.")] = 100,
     lr: Annotated[float, typer.Option(help="Learning rate of weights.")] = 1e-3,
     gate_lr: Annotated[float, typer.Option(help="Learning rate of gates.")] = 1e-2,
-    family: Annotated[
-        str,
-        typer.Option(
-            help="hard_concrete, concrete, hard_kumaraswamy, rectified_normal, bernoulli or concrete_dropout."
-        ),
-    ] = "hard_concrete",
+    gate_law: Annotated[str, typer.Option(help=gate_law_help())] = DEFAULT_GATE_LAW,
     temperature: Annotated[
-        float | None, typer.Option(help="Temperature of the gates; the family's own if not given.")
+        float | None, typer.Option(help="Temperature of the gates; the law's own if not given.")
     ] = None,
-    estimator: Annotated[
-        str | None, typer.Option(help="Of the family bernoulli: disarm, rloo or straight_through.")
-    ] = None,
+    estimator: Annotated[str | None, typer.Option(help=estimator_help())] = None,
     train_size: Annotated[int | None, typer.Option(help="Number of training examples to use.")] = None,
     seed: Seed = 0,
     threads: Threads = 1,
@@ -172,7 +168,7 @@ def train(
                 batch_size=batch_size,
                 lr=lr,
                 gate_lr=gate_lr,
-                family=family,
+                gate_law=gate_law,
                 temperature=temperature,
                 estimator=estimator,
                 train_size=train_size,

@@ -69,12 +69,11 @@ STILL_LONG = {
     "estimator_base.py",
     "fit.py",
     "forecast.py",
-    "gate_guide.py",
     "gating.py",
     "plan.py",
     "target.py",
 }
-STILL_INTIMATE = {"auto_joint_gates", "score_elbo", "importance"}
+STILL_INTIMATE = {"score_elbo", "importance"}
 # Beside the floors: data is read by models and whatever stands above them, and knows none of the rooms.
 DATASETS = "datasets"
 FORBIDDEN = {

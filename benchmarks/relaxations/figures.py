@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from benchmarks.relaxations.records import read_results
 from benchmarks.relaxations.settings import CANDIDATES
+from l0bayes.gate_families import GATE_FAMILIES
 
 __all__ = ["draw_figures"]
 
-# Okabe and Ito's palette, which colour-blind readers tell apart; a marker for each family besides.
-_LOOK = {
-    "hard_concrete": ("#0072B2", "o"),
-    "concrete": ("#56B4E9", "s"),
-    "rectified_normal": ("#009E73", "^"),
-    "hard_kumaraswamy": ("#E69F00", "D"),
-    "bernoulli": ("#D55E00", "v"),
-    "concrete_dropout": ("#555555", "o"),
-}
-_WORDS = {
-    "hard_concrete": "hard concrete",
-    "concrete": "concrete",
-    "rectified_normal": "rectified Normal, σ",
-    "hard_kumaraswamy": "hard Kumaraswamy",
-    "bernoulli": "binary",
-    "concrete_dropout": "Concrete Dropout",
-}
+# Okabe and Ito's palette, which colour-blind readers tell apart; a marker for each gate law besides.
+_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#555555", "#CC79A7")
+_MARKERS = ("o", "s", "^", "D", "v", "o", "P")
+_LOOK = dict(zip(GATE_FAMILIES, zip(cycle(_COLOURS), cycle(_MARKERS), strict=False), strict=False))
 _BINARY = {"disarm": "DisARM", "rloo": "RLOO"}
 
 
@@ -46,7 +35,7 @@ def draw_figures(folder: Path) -> list[Path]:
     for name in ("regression", "digits", "mnist"):
         file = folder / f"relaxations-{name}.json"
         if file.is_file():
-            found[name] = json.loads(file.read_text("utf-8"))
+            found[name] = read_results(file)
     files = []
     with mpl.rc_context({"font.size": 9, "axes.titlesize": 9.5, "svg.fonttype": "none"}):
         if "regression" in found:
@@ -105,7 +94,7 @@ def _networks(found: dict[str, dict[str, Any]], file: Path, panels: list[Panel])
 
         def shown(one: dict[str, Any], key: str = key) -> bool:
             """Tied gates have no target: a network that is not pruned has no place on an axis of gaps."""
-            return key != "gap" or one["family"] != "concrete_dropout"
+            return key != "gap" or not GATE_FAMILIES[one["gate_law"]].tied
 
         for ax, (name, results) in zip(line, found.items(), strict=True):
             rows = [one for one in results["candidates"] if shown(one) and key in one["summary"]]
@@ -121,7 +110,8 @@ def _networks(found: dict[str, dict[str, Any]], file: Path, panels: list[Panel])
             ax.set(title=_NETS[name], xlabel=title)
     seeds = len(next(iter(found.values()))["seeds"])
     note = f"mean and 95 % interval over {seeds} seeds; "
-    return _save(figure, file, note + "Concrete Dropout (hollow):\ntied gates, no target for the size")
+    tied = ", ".join(law.label for law in GATE_FAMILIES.values() if law.tied)
+    return _save(figure, file, note + f"{tied} (hollow):\ntied gates, no target for the size")
 
 
 def _dots(
@@ -130,10 +120,12 @@ def _dots(
     """One line of the picture for each of ``names``, empty where ``rows`` lack it."""
     labels, found = [], {row["name"]: row for row in rows}
     for place, row in enumerate(names):
-        colour, marker = _LOOK[row["family"]]
+        law = GATE_FAMILIES[row["gate_law"]]
+        colour, marker = _LOOK[law.name]
         variant = _BINARY.get(row["variant"].split(",")[0], row["variant"].split(",")[0])
-        labels.append(f"{_WORDS[row['family']]} {variant}{', per example' if row['per_example'] else ''}")
-        if place and names[place - 1]["family"] != row["family"]:
+        sigma = "" if law.unit is None else ", σ"
+        labels.append(f"{law.label}{sigma} {variant}{', per example' if row['per_example'] else ''}")
+        if place and names[place - 1]["gate_law"] != law.name:
             ax.axhline(place - 0.5, color="#dddddd", linewidth=0.8, zorder=0)
         if row["name"] not in found:
             continue
@@ -144,7 +136,7 @@ def _dots(
             )
             continue
         mean, half = factor * value["mean"], factor * (value["half_width"] or 0.0)
-        hollow = "white" if row["family"] == "concrete_dropout" else colour
+        hollow = "white" if law.tied else colour
         ax.errorbar(
             mean,
             place,

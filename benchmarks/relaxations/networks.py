@@ -49,7 +49,7 @@ def run_network(
     guide = gate_guide(
         model,
         (x[:2], y[:2]),
-        family=candidate.family,
+        gate_law=candidate.gate_law,
         slab="delta",
         init_active=settings.init_active,
         **candidate.options,

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-__all__ = ["Records", "interval"]
+__all__ = ["Records", "interval", "read_results"]
 
 
 class Records:
@@ -78,3 +78,15 @@ def interval(values: list[float | None]) -> dict[str, Any] | None:
     count = len(there)
     half = float(t.ppf(0.975, count - 1)) * stdev(there) / math.sqrt(count) if count > 1 else None
     return {"mean": mean(there), "half_width": half, "all": values}
+
+
+def read_results(file: Path) -> dict[str, Any]:
+    """What a part of the study wrote, with the names of today.
+
+    Args:
+        file: The file; one from before ``gate_law`` was called so has ``family`` in its place.
+    """
+    results: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    for one in results["candidates"]:
+        one.setdefault("gate_law", one.pop("family", None))
+    return results

@@ -125,7 +125,7 @@ def run_regression(
     if not candidate.tied:
         options["slab"] = "normal"
     model, data = make_model(problem), (problem.x.float(), problem.y.float())
-    guide = gate_guide(model, data, family=candidate.family, **options)
+    guide = gate_guide(model, data, gate_law=candidate.gate_law, **options)
     begun = time.process_time()
     try:
         fit = l0bayes.fit(

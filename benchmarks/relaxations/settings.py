@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from l0bayes.gate_families import DEFAULT_GATE_LAW, GATE_FAMILIES, GateFamily
 from l0bayes.infer import CompileMode
 
 __all__ = [
@@ -22,20 +23,20 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Candidate:
-    """One family at one sharpness.
+    """One gate law at one sharpness.
 
     Attributes:
         name: What ``--only`` takes and the results are listed under.
-        family: Name in :data:`l0bayes.guides.FAMILIES`.
-        sharpness: Temperature, σ of the rectified Normal, or temperature at the start of the hard
-            Kumaraswamy; ``None`` for binary gates, which are told apart by ``variant``.
+        gate_law: Name in :data:`l0bayes.gate_families.GATE_FAMILIES`.
+        sharpness: Temperature, also where it is that of the start alone; ``None`` for binary gates, which are
+            told apart by ``variant``.
         options: Options of the guide.
         per_example: Whether gates are drawn once for each example of a minibatch.
         parts: Parts of the study that it takes part in.
     """
 
     name: str
-    family: str
+    gate_law: str
     sharpness: float | None = None
     options: dict[str, Any] = field(default_factory=dict)
     per_example: bool = False
@@ -43,51 +44,42 @@ class Candidate:
 
     @property
     def variant(self) -> str:
-        """What tells it from others of its family, as it stands in pictures."""
+        """What tells it from others of its gate law, as it stands in pictures."""
         if self.sharpness is not None:
             text = f"{self.sharpness:.3g}"
         else:
-            text = str(self.options["estimator"]).replace("_", "-")
+            text = str(self.options.get("estimator", "")).replace("_", "-")
         return f"{text}, per example" if self.per_example else text
 
     @property
     def tied(self) -> bool:
         """Whether a layer's gates share one probability, so that no target can be met."""
-        return self.family == "concrete_dropout"
+        return GATE_FAMILIES[self.gate_law].tied
 
 
 _TEMPERATURES = {"0.1": 0.1, "0.33": 1.0 / 3.0, "0.67": 2.0 / 3.0}
 _SCALES = {"0.125": 0.125, "0.25": 0.25, "0.5": 0.5}
 
 
-def _at(family: str, option: str, values: dict[str, float]) -> list[Candidate]:
-    return [Candidate(f"{family}-{key}", family, value, {option: value}) for key, value in values.items()]
+def _candidates_of(family: GateFamily) -> list[Candidate]:
+    name, option = family.name, family.temperature_option
+    if family.estimators:
+        first, *rest = (Candidate(one, name, None, {"estimator": one}) for one in family.estimators)
+        return [first, replace(first, name=f"{first.name}-per-example", per_example=True, parts="bc"), *rest]
+    if option is None:
+        return [Candidate(name, name)]
+    # Where a temperature is a standard deviation, gates are as sharp as others at a lower one.
+    grid = _TEMPERATURES if family.unit is None else _SCALES
+    found = [Candidate(f"{name}-{key}", name, value, {option: value}) for key, value in grid.items()]
+    if name == DEFAULT_GATE_LAW:
+        # What drawing gates for each example does by itself, without which the same of DisARM says little.
+        last = found[-1]
+        found.append(replace(last, name=f"{last.name}-per-example", per_example=True, parts="b"))
+    return found
 
 
-def _binary(estimator: str, **more: Any) -> Candidate:
-    suffix = "-per-example" if more.get("per_example") else ""
-    return Candidate(f"{estimator}{suffix}", "bernoulli", None, {"estimator": estimator}, **more)
-
-
-CANDIDATES: tuple[Candidate, ...] = (
-    *_at("hard_concrete", "temperature", _TEMPERATURES),
-    # What drawing gates for each example does by itself, without which the same of DisARM says little.
-    Candidate(
-        "hard_concrete-0.67-per-example",
-        "hard_concrete",
-        2.0 / 3.0,
-        {"temperature": 2.0 / 3.0},
-        per_example=True,
-        parts="b",
-    ),
-    *_at("concrete", "temperature", _TEMPERATURES),
-    *_at("rectified_normal", "temperature", _SCALES),
-    *_at("hard_kumaraswamy", "init_temperature", _TEMPERATURES),
-    _binary("disarm"),
-    _binary("disarm", per_example=True, parts="bc"),
-    _binary("rloo"),
-    _binary("straight_through"),
-    *_at("concrete_dropout", "temperature", _TEMPERATURES),
+CANDIDATES: tuple[Candidate, ...] = tuple(
+    one for family in GATE_FAMILIES.values() for one in _candidates_of(family)
 )
 """All candidates, in the order in which they are shown."""
 

@@ -119,7 +119,7 @@ def _summary(candidate: Candidate, design: str | None, runs: list[dict[str, Any]
     reasons = sorted({run[key] for run in runs for key in ("reason", "diverged") if key in run})
     return {
         "name": candidate.name,
-        "family": candidate.family,
+        "gate_law": candidate.gate_law,
         "variant": candidate.variant,
         "sharpness": candidate.sharpness,
         "per_example": candidate.per_example,

@@ -9,13 +9,14 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import register_kl
 from torch.distributions.utils import broadcast_all
+from torch.nn.functional import logsigmoid
 
 from l0bayes.distributions.constraints import finite
 from l0bayes.distributions.gate_law import GateLaw, mixed_kl
 from l0bayes.distributions.numerics import log1mexp
 from l0bayes.distributions.stretch import checked_stretch, interior_rule
 
-__all__ = ["HardKumaraswamy", "shapes_for"]
+__all__ = ["HardKumaraswamy", "shapes_at", "shapes_for"]
 
 # Gauss-Legendre nodes per unit of logit space. The density is steepest where b is large, where its width
 # is about 1 / log b: 13 nodes serve b up to 100, 20 up to 400.
@@ -23,6 +24,8 @@ _NODES_PER_UNIT = 20.0
 # Beyond it exp(x) is so small that a term of its square is below the rounding of float64.
 _SMALL = -20.0
 _WIDEST_SHAPE = 80.0
+_HALVINGS = 110  # until no number lies between
+_NO_SHAPES = f"no shapes between exp(-{_WIDEST_SHAPE:g}) and exp({_WIDEST_SHAPE:g}) have these atoms"
 
 
 class HardKumaraswamy(GateLaw):
@@ -157,21 +160,10 @@ def _stirling_rest(x: Tensor) -> Tensor:
     return (1 / 12 - square * (1 / 360 - square * tail)) / x
 
 
-def _log_rate(log_a: float, log_t: float) -> float:
-    """``log(-log(1 - t ** a))``."""
-    x = math.exp(log_a) * log_t
-    if x < _SMALL:
-        return x + 0.5 * math.exp(x)
-    return math.log(-math.log(-math.expm1(x)) if x > -math.log(2.0) else -math.log1p(-math.exp(x)))
-
-
 def shapes_for(
     active: float, saturated: float, stretch: tuple[float, float] = (-0.1, 1.1)
 ) -> tuple[float, float]:
-    r"""The shapes whose gate has given atoms.
-
-    :math:`\log P(z = 1)/\log P(z \ne 0)` does not depend on b and rises with a from 1 to infinity, so
-    that a is found by bisection and b in closed form.
+    r"""The shapes whose gate has given atoms; see :func:`shapes_at`.
 
     Args:
         active: :math:`P(z \ne 0)`.
@@ -190,21 +182,72 @@ def shapes_for(
             "active and saturated must be probabilities with 0 < saturated < active < 1, "
             f"got active={active!r} and saturated={saturated!r}"
         )
-    at_zero, at_one = _log_ends(checked_stretch(stretch))
-    wanted = math.log(-math.log(saturated)) - math.log(-math.log(active))
+    rates = torch.tensor([active, saturated], dtype=torch.float64).log().neg().log()
+    log_a, log_b, found = _solve_shapes(rates[0], rates[1], stretch)
+    if not found:
+        raise ValueError(f"active={active!r} and saturated={saturated!r} are too close: {_NO_SHAPES}")
+    return log_a.item(), log_b.item()
 
-    def ratio(log_a: float) -> float:
+
+def shapes_at(
+    activity_logits: Tensor, saturation_logits: Tensor, stretch: tuple[float, float] = (-0.1, 1.1)
+) -> tuple[Tensor, Tensor]:
+    r"""The shapes whose gates have given atoms, from the logits of :math:`P(z \ne 0)` and :math:`P(z = 1)`.
+
+    :math:`\log P(z = 1)/\log P(z \ne 0)` does not depend on b and rises with a from 1 to infinity, so
+    that a is found by bisection and b in closed form.
+
+    Args:
+        activity_logits: Of any shape, float64.
+        saturation_logits: Of the same shape, each below that of the activity.
+        stretch: ``(gamma, zeta)`` with ``gamma < 0`` and ``zeta > 1``.
+
+    Returns:
+        ``(log_a, log_b)``, each of that shape.
+
+    Raises:
+        ValueError: If two are so close that a shape would leave the range from exp(-80) to exp(80), or the
+            stretch does not contain [0, 1] in its interior.
+    """
+    log_a, log_b, found = _solve_shapes(_log_log(activity_logits), _log_log(saturation_logits), stretch)
+    if not found.all():
+        at = activity_logits[~found][0].item(), saturation_logits[~found][0].item()
+        raise ValueError(f"the logits {at[0]!r} of activity and {at[1]!r} of saturation: {_NO_SHAPES}")
+    return log_a, log_b
+
+
+def _log_log(logits: Tensor) -> Tensor:
+    r""":math:`\log(-\log\sigma(\ell))`."""
+    far = logits > -_SMALL
+    rate = -logsigmoid(torch.where(far, 0.0, logits))
+    return torch.where(far, -logits - 0.5 * torch.exp(-logits), rate.log())
+
+
+def _solve_shapes(
+    active: Tensor, saturated: Tensor, stretch: tuple[float, float]
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Both shapes from the two :math:`\log(-\log P)`, and where there are any."""
+    at_zero, at_one = _log_ends(checked_stretch(stretch))
+    wanted = saturated - active
+
+    def ratio(log_a: Tensor) -> Tensor:
         return _log_rate(log_a, at_one) - _log_rate(log_a, at_zero)
 
-    low, high = -_WIDEST_SHAPE, _WIDEST_SHAPE
-    if not ratio(low) < wanted < ratio(high):
-        raise ValueError(
-            f"active={active!r} and saturated={saturated!r} are too close: no shapes between "
-            f"exp(-{_WIDEST_SHAPE:g}) and exp({_WIDEST_SHAPE:g}) have these atoms"
-        )
-    while low < (middle := 0.5 * (low + high)) < high:
-        low, high = (middle, high) if ratio(middle) < wanted else (low, middle)
-    return high, math.log(-math.log(active)) - _log_rate(high, at_zero)
+    low, high = torch.full_like(wanted, -_WIDEST_SHAPE), torch.full_like(wanted, _WIDEST_SHAPE)
+    found = (ratio(low) < wanted) & (wanted < ratio(high))
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        below = ratio(middle) < wanted
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return high, active - _log_rate(high, at_zero), found
+
+
+def _log_rate(log_a: Tensor, log_t: float) -> Tensor:
+    """``log(-log(1 - t ** a))``."""
+    x = log_a.exp() * log_t
+    far = x < _SMALL
+    near = (-log1mexp(torch.where(far, -1.0, x))).log()
+    return torch.where(far, x + 0.5 * x.exp(), near)
 
 
 @register_kl(HardKumaraswamy, HardKumaraswamy)

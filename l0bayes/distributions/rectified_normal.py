@@ -9,18 +9,20 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints, register_kl
 from torch.distributions.utils import broadcast_all
+from torch.nn.functional import logsigmoid
 from torch.special import log_ndtr, ndtri
 
 from l0bayes.distributions.constraints import finite
 from l0bayes.distributions.gate_law import GateLaw, mixed_kl
 from l0bayes.distributions.numerics import gauss_legendre
 
-__all__ = ["RectifiedNormal"]
+__all__ = ["RectifiedNormal", "probit_of_logit"]
 
 # Beyond the window the density is below exp(-81 / 2), 3e-18, of what it is at most on (0, 1). On the
 # widest window, 18 standard deviations, the rule is good to 1e-13; with 32 nodes it would be to 1e-8.
 _WINDOW = 81.0
 _NODES = 48
+_FAR = 30.0
 
 
 class RectifiedNormal(GateLaw):
@@ -120,6 +122,26 @@ def _probit_to_logit(probit: Tensor) -> Tensor:
     above: Tensor = log_ndtr(probit)
     below: Tensor = log_ndtr(-probit)
     return above - below
+
+
+def probit_of_logit(logits: Tensor) -> Tensor:
+    r""":math:`\Phi^{-1}(\sigma(\ell))`: the location, in units of the scale, that has a given activity.
+
+    Beyond 30 nats, where a probability would soon be 0 or 1, Newton's iteration solves
+    :math:`\log\Phi(-t) = \log\sigma(-|\ell|)`.
+
+    Args:
+        logits: Activity logits, any shape.
+    """
+    size = logits.abs()
+    near = -ndtri(torch.sigmoid(-size.clamp(max=_FAR)))
+    tail = -logsigmoid(-size.clamp(min=_FAR))
+    t = (2.0 * tail - torch.log(4.0 * math.pi * tail)).sqrt()
+    for _ in range(4):
+        log_tail = log_ndtr(-t)
+        slope = torch.exp(-0.5 * (t.square() + math.log(2.0 * math.pi)) - log_tail)
+        t = t + (log_tail + tail) / slope
+    return torch.where(size < _FAR, near, t).copysign(logits)
 
 
 @register_kl(RectifiedNormal, RectifiedNormal)

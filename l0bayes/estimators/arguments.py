@@ -14,7 +14,7 @@ from torch import Tensor
 from l0bayes import validate
 from l0bayes.models.terms import column_groups, term_names
 from l0bayes.selection.engines.choose_engine import Engine
-from l0bayes.selection.kernels.relaxations import RELAXATIONS
+from l0bayes.selection.kernels.relaxations import selection_gate_laws
 from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 
 __all__ = ["check_choices", "check_switches", "gate_groups", "inclusion_prior", "positive", "slab_scales"]
@@ -23,19 +23,19 @@ __all__ = ["check_choices", "check_switches", "gate_groups", "inclusion_prior", 
 _SMALLEST_SCALE, _LARGEST_SCALE = 1e-100, 1e100
 
 
-def check_choices(engine: Any, guide: Any, restarts: Any) -> None:
-    """Refuse unknown engines and guides, and a number of restarts that is none.
+def check_choices(engine: Any, gate_law: Any, restarts: Any) -> None:
+    """Refuse unknown engines and gate laws, and a number of restarts that is none.
 
     Args:
         engine: Name of the engine.
-        guide: Name of the gate family.
+        gate_law: Name of the gate law.
         restarts: Number of restarts.
 
     Raises:
         ValueError: By argument.
     """
     validate.one_of(get_args(Engine), engine=engine)
-    validate.one_of(RELAXATIONS, guide=guide)
+    validate.one_of(selection_gate_laws(), gate_law=gate_law)
     if not isinstance(restarts, Integral) or isinstance(restarts, bool) or restarts < 1:
         raise ValueError(f"restarts must be a whole number of at least 1, got {restarts!r}")
 

@@ -35,6 +35,7 @@ from l0bayes.estimators.input_tables import (
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.estimators.solve import solve
 from l0bayes.estimators.summary_tables import joint_table, models_table, size_table, summary_table
+from l0bayes.gate_families import DEFAULT_GATE_LAW
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.summaries.credible_sets import CredibleSet, credible_sets
@@ -51,7 +52,7 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
 
     Args:
         inclusion, slab_scale, intercept_scale, fit_intercept: As in each of them.
-        standardize, groups, guide, engine, restarts, random_state: As in each of them.
+        standardize, groups, gate_law, engine, restarts, random_state: As in each of them.
     """
 
     n_features_in_: int
@@ -72,7 +73,7 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         fit_intercept: bool = True,
         standardize: bool = True,
         groups: Any = None,
-        guide: str = "hard_concrete",
+        gate_law: str = DEFAULT_GATE_LAW,
         engine: str = "auto",
         restarts: int = 4,
         random_state: Any = None,
@@ -83,7 +84,7 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.groups = groups
-        self.guide = guide
+        self.gate_law = gate_law
         self.engine = engine
         self.restarts = restarts
         self.random_state = random_state
@@ -124,7 +125,7 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: If an argument, a column or the response is not what it must be, by name.
         """
-        check_choices(self.engine, self.guide, self.restarts)
+        check_choices(self.engine, self.gate_law, self.restarts)
         check_switches(fit_intercept=self.fit_intercept, standardize=self.standardize)
         self._check_own()
         intercept_scale = positive("intercept_scale", self.intercept_scale, infinite=True)
@@ -161,7 +162,9 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
             common["unpenalised_scale"] = torch.tensor([intercept_scale], dtype=torch.float64)
         problem = self._problem(common, scaling)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        posterior, trust = solve(problem, self.engine, guide=self.guide, restarts=self.restarts, seed=seed)
+        posterior, trust = solve(
+            problem, self.engine, gate_law=self.gate_law, restarts=self.restarts, seed=seed
+        )
         self._keep(posterior, trust, Findings(posterior, scaling, names, gate_names, seed), target)
         return self
 

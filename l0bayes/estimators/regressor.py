@@ -12,6 +12,7 @@ from l0bayes.estimators.arguments import positive
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.scaling import Scaling
+from l0bayes.gate_families import DEFAULT_GATE_LAW
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.noise_prior import InverseGamma
 
@@ -57,8 +58,9 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
         standardize: See above.
         groups: Columns that are in or out together: one label a column, or a mapping of a group's name to
             its columns. By default each column is its own.
-        guide: Gate family of a variational fit, for ``engine="svi"``: ``"hard_concrete"``, ``"concrete"``,
-            ``"hard_kumaraswamy"``, ``"rectified_normal"`` or ``"bernoulli"``, which relaxes nothing.
+        gate_law: Law of the gates of a variational fit, for ``engine="svi"``: one of
+            :data:`~l0bayes.gate_families.GATE_FAMILIES` that gives every gate a probability of its own.
+            ``"bernoulli"`` relaxes nothing.
         engine: ``"exact"`` for all models, to 20 gates; ``"gibbs"`` for collapsed tempered Gibbs sampling;
             ``"svi"`` for a variational fit; ``"auto"`` for the first where there are few gates and the
             second where there are many.
@@ -95,7 +97,7 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
         fit_intercept: bool = True,
         standardize: bool = True,
         groups: Any = None,
-        guide: str = "hard_concrete",
+        gate_law: str = DEFAULT_GATE_LAW,
         engine: str = "auto",
         restarts: int = 4,
         random_state: Any = None,
@@ -107,7 +109,7 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
             fit_intercept=fit_intercept,
             standardize=standardize,
             groups=groups,
-            guide=guide,
+            gate_law=gate_law,
             engine=engine,
             restarts=restarts,
             random_state=random_state,

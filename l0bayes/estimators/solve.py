@@ -15,14 +15,14 @@ __all__ = ["solve"]
 
 
 def solve(
-    problem: SelectionProblem, engine: str, *, guide: str, restarts: int, seed: int
+    problem: SelectionProblem, engine: str, *, gate_law: str, restarts: int, seed: int
 ) -> tuple[SelectionPosterior, Trust]:
     """The posterior of a problem by an engine.
 
     Args:
         problem: The problem.
         engine: Name of the engine.
-        guide: Gate family of a variational fit.
+        gate_law: Law of the gates of a variational fit.
         restarts: Number of its restarts.
         seed: Seed.
 
@@ -30,7 +30,7 @@ def solve(
         ValueError: If the engine cannot do the problem.
     """
     if engine == "svi":
-        posterior = fit_gates(problem, family=guide, options=SVIOptions(restarts=restarts), seed=seed)
+        posterior = fit_gates(problem, gate_law=gate_law, options=SVIOptions(restarts=restarts), seed=seed)
         return posterior, trust_of(posterior, seed=seed)
     posterior = infer_gates(problem, cast(Engine, engine), seed=seed)
     return posterior, trust_of(posterior)

@@ -145,7 +145,7 @@ def gradient_report(
     guide: Any,
     data: Any = (),
     *,
-    families: Sequence[str | Candidate] | None = None,
+    candidates: Sequence[str | Candidate] | None = None,
     num_draws: int = 1000,
     max_enumerated: int = 14,
     reference_draws: int = 20_000,
@@ -183,8 +183,8 @@ def gradient_report(
         model: A Pyro model.
         guide: A guide of :mod:`l0bayes.guides` for it, trained or not. It is not changed.
         data: The model's arguments: a tuple, or a tensor.
-        families: Candidates, as names of families or :class:`~l0bayes.gradients.Candidate`; default the
-            guide's own, all families at their defaults, and all estimators.
+        candidates: What to put to the test: names of gate laws or :class:`~l0bayes.gradients.Candidate`; by
+            default the guide's own, all laws at their defaults, and all estimators.
         num_draws: Draws a candidate, at least 2.
         max_enumerated: Enumerate up to so many gates.
         reference_draws: Draws of the reference where there are more gates, at least 2.
@@ -195,8 +195,8 @@ def gradient_report(
         The report. All is in the guide's precision, and summed in float64.
 
     Raises:
-        TypeError: If the guide is no gate guide, or a family neither a name nor a candidate.
-        ValueError: If the guide has no gates, gates stand in a plate of which a part is drawn, a family is
+        TypeError: If the guide is no gate guide, or a candidate is neither a name nor a :class:`Candidate`.
+        ValueError: If the guide has no gates, gates stand in a plate of which a part is drawn, a gate law is
             unknown or named twice, there are too few draws, or a number is outside its range.
 
     Example::
@@ -210,9 +210,9 @@ def gradient_report(
     validate.at_least(2, num_draws=num_draws, reference_draws=reference_draws)
     validate.at_least(1, chunk_size=chunk_size)
     validate.at_least(0, max_enumerated=max_enumerated)
-    candidates = _candidates(families)
+    tested = _by_label(candidates)
     problem = GateProblem.of(model, guide, data if isinstance(data, tuple) else (data,))
-    draws = {name: draws_of(candidate, problem, guide) for name, candidate in candidates.items()}
+    draws = {name: draws_of(candidate, problem, guide) for name, candidate in tested.items()}
     exact = problem.num_gates <= max_enumerated
     if exact:
         reference = Reference(exact_gradient(problem, chunk_size))
@@ -238,19 +238,19 @@ def gradient_report(
     )
 
 
-def _candidates(families: Sequence[str | Candidate] | None) -> dict[str, Candidate]:
-    if families is None:
-        families = all_candidates()
-    if isinstance(families, str | Candidate):
-        families = [families]
+def _by_label(candidates: Sequence[str | Candidate] | None) -> dict[str, Candidate]:
+    if candidates is None:
+        candidates = all_candidates()
+    if isinstance(candidates, str | Candidate):
+        candidates = [candidates]
     found: dict[str, Candidate] = {}
-    for family in families:
-        if not isinstance(family, str | Candidate):
-            raise TypeError(f"families must hold names or candidates, got {type(family).__name__}")
-        candidate = Candidate(family) if isinstance(family, str) else family
+    for one in candidates:
+        if not isinstance(one, str | Candidate):
+            raise TypeError(f"candidates must hold names of gate laws or Candidate, got {type(one).__name__}")
+        candidate = Candidate(one) if isinstance(one, str) else one
         if candidate.name in found:
-            raise ValueError(f"families must have different labels; got {candidate.name!r} twice")
+            raise ValueError(f"candidates must have different labels; got {candidate.name!r} twice")
         found[candidate.name] = candidate
     if not found:
-        raise ValueError("families must name at least one candidate, got none")
+        raise ValueError("candidates must name at least one, got none")
     return found

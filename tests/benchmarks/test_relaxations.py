@@ -1,4 +1,4 @@
-"""The study of relaxations: its exact answers are exact, and every family runs through it."""
+"""The study of relaxations: its exact answers are exact, and every gate law runs through it."""
 
 import json
 import math
@@ -18,7 +18,8 @@ from benchmarks.relaxations.records import Records, interval
 from benchmarks.relaxations.regression import DESIGNS, draw_problem, hardened, make_model
 from benchmarks.relaxations.settings import CANDIDATES, REGRESSION, candidates_for
 from benchmarks.relaxations.study import run_part
-from l0bayes.guides import FAMILIES, AutoHardConcrete
+from l0bayes.gate_families import GATE_FAMILIES
+from l0bayes.guides import AutoHardConcrete
 from tests.infer.exact import all_models, expected_log_likelihood, log_marginals, posterior
 
 
@@ -121,8 +122,8 @@ def test_the_closed_form_sums_over_all_gates(fitted):
     assert float(found.elbo) == pytest.approx(float(expected), abs=1e-4)
 
 
-def test_every_family_takes_part():
-    assert {one.family for one in CANDIDATES} >= set(FAMILIES)
+def test_every_gate_law_takes_part():
+    assert {one.gate_law for one in CANDIDATES} >= set(GATE_FAMILIES)
     assert len({one.name for one in CANDIDATES}) == len(CANDIDATES)
     with pytest.raises(ValueError, match="only must name some of"):
         candidates_for("a", ["soft_concrete"])
@@ -131,19 +132,19 @@ def test_every_family_takes_part():
 def one_of_each(part):
     first = {}
     for one in candidates_for(part):
-        if one.family in FAMILIES:
-            first.setdefault((one.family, one.options.get("estimator")), one.name)
+        if one.gate_law in GATE_FAMILIES:
+            first.setdefault((one.gate_law, one.options.get("estimator")), one.name)
     return list(first.values())
 
 
-def test_every_family_runs_through_the_regressions(tmp_path):
+def test_every_gate_law_runs_through_the_regressions(tmp_path):
     names = one_of_each("a")
     result = run_part("a", 1, tmp_path, only=names, quick=True, changes={"steps": 5})
     assert [one["name"] for one in result["candidates"]] == names * 2
     for one in result["candidates"]:
         run = one["runs"][0]
         assert 0.0 <= run["largest_error_exact"] <= 1.0
-        if one["family"] == "concrete_dropout":
+        if one["gate_law"] == "concrete_dropout":
             assert run["hardened_elbo"] is None
             assert "neither a bound" in one["reason"]
         else:

@@ -73,7 +73,7 @@ ARGUMENTS = {
     "noise text": ({"noise_scale": "big"}, r"noise_scale must be a positive number, got 'big'"),
     "intercept": ({"intercept_scale": 0.0}, r"intercept_scale must be a positive number"),
     "engine": ({"engine": "hmc"}, r"engine must be one of auto, svi, exact, gibbs; got 'hmc'"),
-    "guide": ({"guide": "delta"}, r"guide must be one of hard_concrete, .*, bernoulli; got 'delta'"),
+    "gate_law": ({"gate_law": "delta"}, r"gate_law must be one of hard_concrete, .*, bernoulli; got 'delta'"),
     "restarts": ({"restarts": 0}, r"restarts must be a whole number of at least 1, got 0"),
     "groups too short": ({"groups": [0, 1]}, r"groups must hold one label for each of 3 columns"),
     "groups missing": ({"groups": ["a", None, "a"]}, r"groups must label every column, got None for 'bmi'"),

@@ -88,7 +88,7 @@ def test_arguments_are_the_ones_promised():
     """By name and in order, for those who give them by place; one constructor keeps them for all."""
     regressor = [
         "inclusion", "slab_scale", "slab_scaled_by_noise", "noise_scale", "intercept_scale", "fit_intercept",
-        "standardize", "groups", "guide", "engine", "restarts", "random_state",
+        "standardize", "groups", "gate_law", "engine", "restarts", "random_state",
     ]  # fmt: skip
     rest = [name for name in regressor if name not in ("slab_scaled_by_noise", "noise_scale")]
     for kind, names in zip(KINDS, (regressor, rest, rest), strict=True):

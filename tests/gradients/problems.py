@@ -6,9 +6,9 @@ import pyro
 import pyro.distributions as dist
 import torch
 
+from l0bayes.gate_families import GATE_FAMILIES
 from l0bayes.gradients import GateProblem
 from l0bayes.gradients.candidates import Candidate, draws_of
-from l0bayes.guides import FAMILIES
 from l0bayes.sites import spike_and_slab
 from tests.infer.exact import all_models
 from tests.infer.problems import NOISE, X, Y, bernoulli_kl, regression
@@ -16,9 +16,9 @@ from tests.infer.problems import NOISE, X, Y, bernoulli_kl, regression
 PI = 0.2
 
 
-def delta_guide(model=None, seed=3, family="hard_concrete", gates=1.0, **options):
+def delta_guide(model=None, seed=3, gate_law="hard_concrete", gates=1.0, **options):
     """A guide with points for slabs, in double precision and away from its start."""
-    made = FAMILIES[family](model or regression(), (X, Y), **{"slab": "delta", **options})
+    made = GATE_FAMILIES[gate_law].guide_class(model or regression(), (X, Y), **{"slab": "delta", **options})
     return made.double().perturb(seed, gates=gates, locs=0.7)
 
 

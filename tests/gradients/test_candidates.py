@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from l0bayes.distributions import BernoulliGate
+from l0bayes.gate_families import GATE_FAMILIES
 from l0bayes.gradients import Candidate, GateProblem, PathwiseDraws, gradient_report
 from l0bayes.gradients.candidates import draws_of
-from l0bayes.guides import FAMILIES
 from l0bayes.infer import RLOO, DisARM, MeanFieldELBO
 from tests.gradients.problems import (
     classification,
@@ -21,12 +21,12 @@ from tests.gradients.problems import (
 from tests.infer.problems import X, Y, regression
 
 LABELS = (Y > 0).double()
-RELAXED = [family for family in FAMILIES if family != "bernoulli"]
+RELAXED = [gate_law for gate_law in GATE_FAMILIES if gate_law != "bernoulli"]
 OPTIONS = {
-    **{family: {"family": family} for family in RELAXED},
-    "disarm": {"family": "bernoulli"},
-    "rloo(4)": {"family": "bernoulli", "estimator": "rloo", "num_evaluations": 4},
-    "straight_through": {"family": "bernoulli", "estimator": "straight_through"},
+    **{gate_law: {"gate_law": gate_law} for gate_law in RELAXED},
+    "disarm": {"gate_law": "bernoulli"},
+    "rloo(4)": {"gate_law": "bernoulli", "estimator": "rloo", "num_evaluations": 4},
+    "straight_through": {"gate_law": "bernoulli", "estimator": "straight_through"},
 }
 
 
@@ -67,19 +67,19 @@ def test_the_own_estimator_of_a_hardened_guide():
     torch.testing.assert_close(drawn, trained_gradient(classification, guide, (X, LABELS)))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_family_at_its_defaults_is_a_fresh_guide_of_it(family):
+@pytest.mark.parametrize("gate_law", GATE_FAMILIES)
+def test_a_family_at_its_defaults_is_a_fresh_guide_of_it(gate_law):
     """Where the activity is that of the start, the first parameter found is the start."""
-    fresh = FAMILIES[family](regression(), (X, Y), slab="delta").double()
+    fresh = GATE_FAMILIES[gate_law].guide_class(regression(), (X, Y), slab="delta").double()
     own = one_draw(regression(), fresh, (X, Y))
-    torch.testing.assert_close(one_draw(regression(), fresh, (X, Y), family), own, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(one_draw(regression(), fresh, (X, Y), gate_law), own, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("family", RELAXED)
-def test_a_family_is_put_at_the_activity_of_the_guide(family):
+@pytest.mark.parametrize("gate_law", RELAXED)
+def test_a_family_is_put_at_the_activity_of_the_guide(gate_law):
     guide = delta_guide(gates=4.0)
     problem = GateProblem.of(regression(), guide, (X, Y))
-    draws = draws_of(Candidate(family), problem, guide)
+    draws = draws_of(Candidate(gate_law), problem, guide)
     assert isinstance(draws, PathwiseDraws)
     (piece,) = draws.pieces
     torch.testing.assert_close(piece.law(piece.first).activity_logits, logits_of(guide), rtol=1e-9, atol=1e-9)
@@ -124,7 +124,7 @@ def test_unbiased_estimators_cover_the_exact_gradient(estimator):
     for seed in range(6):
         model, guide = random_problem(seed)
         report = gradient_report(
-            model, guide, (X, Y), families=[Candidate("bernoulli", estimator=estimator, label="it")]
+            model, guide, (X, Y), candidates=[Candidate("bernoulli", estimator=estimator, label="it")]
         )
         low, high = report.intervals("it", 0.999, simultaneous=True).T
         assert ((low < report.reference) & (report.reference < high)).all()
@@ -138,7 +138,7 @@ def test_straight_through_is_exact_where_the_likelihood_is_linear():
     model = factor_model(lambda weights: (weights * torch.arange(1.0, 5.0)).sum(), 4)
     guide = delta_guide(model)
     straight = Candidate("bernoulli", estimator="straight_through")
-    report = gradient_report(model, guide, (X, Y), families=[straight], num_draws=20)
+    report = gradient_report(model, guide, (X, Y), candidates=[straight], num_draws=20)
     torch.testing.assert_close(report.mean("straight_through"), report.reference)
     assert report.estimates["straight_through"].variance < 1e-20
 
@@ -146,7 +146,7 @@ def test_straight_through_is_exact_where_the_likelihood_is_linear():
 def test_straight_through_is_biased_where_it_is_not():
     guide = delta_guide()
     report = gradient_report(
-        regression(), guide, (X, Y), families=[Candidate("bernoulli", estimator="straight_through")]
+        regression(), guide, (X, Y), candidates=[Candidate("bernoulli", estimator="straight_through")]
     )
     p, slabs = logits_of(guide).sigmoid(), slabs_of(guide)
     # z * z is differentiated as 2 z, of mean 2 p, where the difference of its values is 1.
@@ -164,7 +164,7 @@ def test_the_relaxations_bias_falls_and_its_variance_grows_as_it_cools():
         classification,
         guide,
         (X, LABELS),
-        families=[Candidate("hard_concrete", temperature) for temperature in temperatures],
+        candidates=[Candidate("hard_concrete", temperature) for temperature in temperatures],
         num_draws=6000,
         chunk_size=2000,
     )

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import l0bayes
+from l0bayes.gate_families import GATE_FAMILIES
 from l0bayes.gradients import Candidate, GradientReport, gradient_report
-from l0bayes.guides import FAMILIES, AutoHardConcrete
+from l0bayes.guides import AutoHardConcrete
 from l0bayes.plots import plot_gradients
 from l0bayes.sites import spike_and_slab
 from tests.gradients.problems import delta_guide, factor_model
@@ -37,7 +38,7 @@ def report(guide):
 
 
 def test_everything_is_tried_by_default(report):
-    relaxed = [family for family in FAMILIES if family != "bernoulli"]
+    relaxed = [gate_law for gate_law in GATE_FAMILIES if gate_law != "bernoulli"]
     expected = ["guide", *relaxed, "disarm", "rloo(2)", "rloo(4)", "straight_through"]
     assert list(report.estimates) == expected
     assert list(report.table.index) == expected
@@ -80,7 +81,7 @@ def test_means_errors_and_intervals(report):
 
 def test_the_long_run_reference_agrees_with_enumeration(guide, report):
     long = gradient_report(
-        regression(), guide, (X, Y), families=["bernoulli", "guide"], max_enumerated=3, reference_draws=4000
+        regression(), guide, (X, Y), candidates=["bernoulli", "guide"], max_enumerated=3, reference_draws=4000
     )
     assert not long.exact
     scores = (long.reference - report.reference) / long.reference_error
@@ -92,18 +93,18 @@ def test_the_long_run_reference_agrees_with_enumeration(guide, report):
 
 
 def test_a_candidate_does_not_depend_on_the_others(guide, report):
-    alone = gradient_report(regression(), guide, (X, Y), families=["concrete"], num_draws=200)
+    alone = gradient_report(regression(), guide, (X, Y), candidates=["concrete"], num_draws=200)
     assert torch.equal(alone.mean("concrete"), report.mean("concrete"))
 
 
 def test_another_seed_is_another_report(guide, report):
-    other = gradient_report(regression(), guide, (X, Y), families=["concrete"], num_draws=200, seed=5)
+    other = gradient_report(regression(), guide, (X, Y), candidates=["concrete"], num_draws=200, seed=5)
     assert not torch.equal(other.mean("concrete"), report.mean("concrete"))
     assert torch.equal(other.reference, report.reference)
 
 
 def test_the_chunks_do_not_matter_to_the_truth(guide, report):
-    other = gradient_report(regression(), guide, (X, Y), families="concrete", num_draws=20, chunk_size=3)
+    other = gradient_report(regression(), guide, (X, Y), candidates="concrete", num_draws=20, chunk_size=3)
     torch.testing.assert_close(other.reference, report.reference, rtol=1e-12, atol=1e-12)
 
 
@@ -162,7 +163,9 @@ def test_the_picture_of_many_gates(report):
 def test_the_picture_without_noise():
     """A likelihood that does not see the gates: nothing to draw on logarithmic axes."""
     model = factor_model(lambda weights: 0.0 * weights.sum(), 4)
-    report = gradient_report(model, delta_guide(model), (X, Y), families=["guide", "bernoulli"], num_draws=20)
+    report = gradient_report(
+        model, delta_guide(model), (X, Y), candidates=["guide", "bernoulli"], num_draws=20
+    )
     torch.testing.assert_close(report.reference, report.kl_gradient)
     left, _ = plot_gradients(report)
     left.figure.draw_without_rendering()
@@ -180,13 +183,13 @@ def test_the_picture_without_noise():
         ({"chunk_size": 0}, ValueError, "chunk_size must be at least 1, got 0"),
         ({"max_enumerated": -1}, ValueError, "max_enumerated must be at least 0, got -1"),
         (
-            {"families": ["soft_concrete"]},
+            {"candidates": ["soft_concrete"]},
             ValueError,
-            "family must be one of hard_concrete, .*'soft_concrete'",
+            "gate_law must be one of hard_concrete, .*'soft_concrete'",
         ),
-        ({"families": [3]}, TypeError, "families must hold names or candidates, got int"),
-        ({"families": []}, ValueError, "families must name at least one candidate"),
-        ({"families": ["concrete", "concrete"]}, ValueError, "different labels; got 'concrete' twice"),
+        ({"candidates": [3]}, TypeError, "candidates must hold names of gate laws or Candidate, got int"),
+        ({"candidates": []}, ValueError, "candidates must name at least one"),
+        ({"candidates": ["concrete", "concrete"]}, ValueError, "different labels; got 'concrete' twice"),
     ],
 )
 def test_arguments_out_of_range(guide, options, error, message):
@@ -197,14 +200,17 @@ def test_arguments_out_of_range(guide, options, error, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"family": "concrete", "temperature": 0.0}, "temperature must be positive, got 0.0"),
-        ({"family": "bernoulli", "temperature": 0.1}, "temperature must be None for the family 'bernoulli'"),
-        ({"family": "guide", "temperature": 0.1}, "temperature must be None for the family 'guide'"),
+        ({"gate_law": "concrete", "temperature": 0.0}, "temperature must be positive, got 0.0"),
         (
-            {"family": "concrete", "estimator": "rloo"},
-            "estimator must be None but for the family 'bernoulli'",
+            {"gate_law": "bernoulli", "temperature": 0.1},
+            "temperature must be None for the gate law 'bernoulli'",
         ),
-        ({"family": "bernoulli", "estimator": "arm"}, "estimator must be one of disarm, .*; got 'arm'"),
+        ({"gate_law": "guide", "temperature": 0.1}, "temperature must be None for the gate law 'guide'"),
+        (
+            {"gate_law": "concrete", "estimator": "rloo"},
+            "estimator must be None but for the gate law 'bernoulli'",
+        ),
+        ({"gate_law": "bernoulli", "estimator": "arm"}, "estimator must be one of disarm, .*; got 'arm'"),
     ],
 )
 def test_candidates_that_are_none(arguments, message):

@@ -14,7 +14,8 @@ from pyro.infer import Predictive
 from pyro.infer.autoguide import AutoGuideList, AutoNormal
 
 from l0bayes.distributions import BernoulliGate, deployed_gates
-from l0bayes.guides import FAMILIES, gate_guide
+from l0bayes.gate_families import GATE_FAMILIES
+from l0bayes.guides import gate_guide
 from l0bayes.infer import GradientStep, MeanFieldELBO
 from l0bayes.sites import spike_and_slab
 from tests.guides.families import ALL, RELAXED, TIED, WITH_TEMPERATURE, guide_of
@@ -147,7 +148,7 @@ def test_the_start_has_the_activity_asked_for(case, active):
 @pytest.mark.parametrize("active", [0.02, 0.9])
 def test_hard_kumaraswamy_starts_with_the_atoms_of_the_hard_concrete(temperature, active):
     ours = gate_guide(
-        regression, DATA, family="hard_kumaraswamy", init_temperature=temperature, init_active=active
+        regression, DATA, gate_law="hard_kumaraswamy", init_temperature=temperature, init_active=active
     )
     alike = gate_guide(regression, DATA, temperature=temperature, init_active=active)
     for name in ("activity_logits", "saturation_logits"):
@@ -391,18 +392,18 @@ def test_the_gradient_of_a_tied_parameter_is_the_sum_over_its_gates(case):
 # ---- choosing by name --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_guide_of_a_name(family):
-    assert type(gate_guide(regression, DATA, family=family)) is FAMILIES[family]
+@pytest.mark.parametrize("gate_law", GATE_FAMILIES)
+def test_the_guide_of_a_name(gate_law):
+    assert type(gate_guide(regression, DATA, gate_law=gate_law)) is GATE_FAMILIES[gate_law].guide_class
 
 
 def test_an_unknown_family_names_those_there_are():
-    with pytest.raises(ValueError, match=r"family must be one of hard_concrete, .*; got 'gumbel'"):
-        gate_guide(regression, DATA, family="gumbel")
+    with pytest.raises(ValueError, match=r"gate_law must be one of hard_concrete, .*; got 'gumbel'"):
+        gate_guide(regression, DATA, gate_law="gumbel")
 
 
 @pytest.mark.parametrize(
-    ("family", "wrong"),
+    ("gate_law", "wrong"),
     [
         ("bernoulli", {"temperature": 0.5}),
         ("hard_kumaraswamy", {"temperature": 0.5}),
@@ -412,10 +413,12 @@ def test_an_unknown_family_names_those_there_are():
         ("concrete_dropout", {"gate_start": {}}),
     ],
 )
-def test_an_option_of_another_family_names_those_it_takes(family, wrong):
+def test_an_option_of_another_family_names_those_it_takes(gate_law, wrong):
     (name,) = wrong
-    with pytest.raises(TypeError, match=rf"family '{family}' takes the options .*init_active.*; got {name}"):
-        gate_guide(regression, DATA, family=family, **wrong)
+    with pytest.raises(
+        TypeError, match=rf"gate law '{gate_law}' takes the options .*init_active.*; got {name}"
+    ):
+        gate_guide(regression, DATA, gate_law=gate_law, **wrong)
 
 
 @every
@@ -442,7 +445,7 @@ def test_temperatures_out_of_range(case, given):
 )
 def test_options_of_binary_gates(options, message):
     with pytest.raises(ValueError, match=message):
-        gate_guide(regression, DATA, family="bernoulli", **options)
+        gate_guide(regression, DATA, gate_law="bernoulli", **options)
 
 
 @pytest.mark.parametrize("case", RELAXED)

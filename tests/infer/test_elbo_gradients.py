@@ -109,8 +109,8 @@ def shared_strict(x, y):
 @pytest.mark.parametrize("case", REPARAMETRISED)
 def test_gradients_of_every_reparametrised_family(case, name, slab):
     """For gates, slabs and other latents, at fixed noise."""
-    model, family = (MODELS | {"shared_strict": lambda: shared_strict})[name](), case.split(",")[0]
-    guide = gate_guide(model, (X, Y), family=family, slab=slab, **REPARAMETRISED[case])
+    model, gate_law = (MODELS | {"shared_strict": lambda: shared_strict})[name](), case.split(",")[0]
+    guide = gate_guide(model, (X, Y), gate_law=gate_law, slab=slab, **REPARAMETRISED[case])
     guide.perturb(3, gates=0.5, locs=0.5)
     checked = assert_gradients(MeanFieldELBO()(model, guide), (X, Y))
     count = sum(p.numel() for p in guide.parameters())

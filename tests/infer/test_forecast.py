@@ -124,14 +124,14 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_closes_about_when_it_says(family, optimizer):
+@pytest.mark.parametrize("gate_law", FAMILIES)
+def test_every_gate_law_closes_about_when_it_says(gate_law, optimizer):
     """Where parameters are no activity logits, or are shared, gates move faster."""
     prior, lr = L0Penalty(5.0), 0.02
     model = gates_only(z=prior)
 
     def fresh():
-        return gate_guide(model, family=family, init_active=0.9, **FAMILIES[family])
+        return gate_guide(model, gate_law=gate_law, init_active=0.9, **FAMILIES[gate_law])
 
     options = {"steps": 100, "gate_lr": lr, "lr_schedule": 1.0, "optimizer": optimizer}
     forecast = pruning_forecast(model, fresh(), **options).sites["z"]

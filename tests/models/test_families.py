@@ -113,12 +113,12 @@ def test_a_network_is_trained_to_a_size(case):
 # ---- what is reported, against closed forms ----------------------------------------------------------
 
 
-def reported(family, locations, **options):
+def reported(gate_law, locations, **options):
     """A guide on two inputs' worth of gates whose first parameter is set, and what is reported of it."""
     model = SparseRegression(len(locations), noise_scale=1.0, intercept_scale=None)
     x = torch.randn(6, len(locations), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     data = (x, x.sum(-1))
-    guide = gate_guide(model, data, family=family, **options).double()
+    guide = gate_guide(model, data, gate_law=gate_law, **options).double()
     with torch.no_grad():
         next(guide.gate_parameters()).copy_(torch.tensor(locations, dtype=torch.float64))
     posterior = to_arviz(l0bayes.infer.Fit.of(model, guide, data), num_draws=500)
@@ -166,12 +166,12 @@ def test_the_stochastic_gates_activity_is_the_closed_form(sigma):
     assert_atoms(*found, active, one)
 
 
-@pytest.mark.parametrize("family", ["concrete", "concrete_dropout"])
+@pytest.mark.parametrize("gate_law", ["concrete", "concrete_dropout"])
 @pytest.mark.parametrize("temperature", [0.02, 2 / 3])
-def test_the_plain_concrete_never_reports_an_exact_zero(family, temperature):
+def test_the_plain_concrete_never_reports_an_exact_zero(gate_law, temperature):
     locations = [-60.0, -4.0, -1.0, 0.7, 3.0]
-    options = {"tied": False} if family == "concrete_dropout" else {}
-    guide, table, draws = reported(family, locations, temperature=temperature, **options)
+    options = {"tied": False} if gate_law == "concrete_dropout" else {}
+    guide, table, draws = reported(gate_law, locations, temperature=temperature, **options)
     law = guide.gates()["beta.gate"]
     assert law.prob_active.tolist() == pytest.approx([1 / (1 + math.exp(-a)) for a in locations], rel=1e-9)
     assert (table["prob_one"] == 0).all()
@@ -191,12 +191,12 @@ def test_the_plain_concrete_never_reports_an_exact_zero(family, temperature):
     assert (deployed_gates(law, "median") != 0).tolist() == [a > 0 for a in locations]
 
 
-@pytest.mark.parametrize("family", ["concrete", "concrete_dropout"])
+@pytest.mark.parametrize("gate_law", ["concrete", "concrete_dropout"])
 @pytest.mark.parametrize("slab", ["normal", "delta"])
 @pytest.mark.parametrize("prior", [0.3, L0Penalty(1.0)])
-def test_the_plain_concrete_says_that_deployment_needs_a_threshold(family, slab, prior):
+def test_the_plain_concrete_says_that_deployment_needs_a_threshold(gate_law, slab, prior):
     model = network(inclusion=prior)
-    guide = gate_guide(model, (X, LABELS), family=family, slab=slab, init_active=0.6)
+    guide = gate_guide(model, (X, LABELS), gate_law=gate_law, slab=slab, init_active=0.6)
     described = describe_objective(model, guide, (X, LABELS))
     assert "deployment needs a threshold" in described.note
     assert not described.is_bound
@@ -210,5 +210,5 @@ def test_a_straight_through_gradient_is_called_biased_whatever_the_prior():
     for prior in (0.3, L0Penalty(1.0), HardConcrete(0.0, 0.5)):
         model = network(inclusion=prior)
         for estimator, biased in (("straight_through", True), ("disarm", False)):
-            guide = gate_guide(model, (X, LABELS), family="bernoulli", estimator=estimator, slab="delta")
+            guide = gate_guide(model, (X, LABELS), gate_law="bernoulli", estimator=estimator, slab="delta")
             assert ("biased" in describe_objective(model, guide, (X, LABELS)).note) is biased

@@ -2,23 +2,21 @@ r"""What a run was asked for."""
 
 from __future__ import annotations
 
-import inspect
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from l0bayes import validate
-from l0bayes.guides import FAMILIES, Estimator
+from l0bayes.gate_families import DEFAULT_GATE_LAW, GATE_FAMILIES
 from l0bayes.infer import Target
 
 __all__ = ["RunConfig"]
 
 SlabChoice = Literal["delta", "normal"]
 
-_WITH_TEMPERATURE = {
-    name for name, guide in FAMILIES.items() if "temperature" in inspect.signature(guide.__init__).parameters
-}
+# What settings of older runs are called now.
+_RENAMED = {"family": "gate_law"}
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,9 @@ class RunConfig:
         lr: Learning rate of weights.
         gate_lr: Learning rate of gates.
         decay_from: Progress from which on both rates fall linearly to a hundredth.
-        family: Gate family of the guide; see :func:`~l0bayes.guides.gate_guide`.
-        temperature: Temperature of the gates; ``None`` for the family's own.
-        estimator: Of the family ``"bernoulli"``: how its gradient is estimated; ``None`` for DisARM.
+        gate_law: Law of the gates, one of :data:`~l0bayes.gate_families.GATE_FAMILIES`.
+        temperature: Temperature of the gates; ``None`` for the law's own.
+        estimator: Of binary gates: how their gradient is estimated; ``None`` for DisARM.
         init_active: P(z != 0) at the start.
         init_scale: Of Normal slabs: standard deviation at the start.
         per_example_gates: Whether gates are drawn for every example of a minibatch.
@@ -80,7 +78,7 @@ class RunConfig:
     lr: float = 1e-3
     gate_lr: float = 1e-2
     decay_from: float = 0.5
-    family: str = "hard_concrete"
+    gate_law: str = DEFAULT_GATE_LAW
     temperature: float | None = None
     estimator: str | None = None
     init_active: float = 0.9
@@ -99,14 +97,16 @@ class RunConfig:
         validate.not_negative(weight_decay=self.weight_decay, kl_weight=self.kl_weight)
         validate.inside("(0, 1)", init_active=self.init_active)
         validate.inside("[0, 1)", decay_from=self.decay_from)
-        validate.one_of(FAMILIES, family=self.family)
-        if self.temperature is not None and self.family not in _WITH_TEMPERATURE:
-            raise ValueError(f"family {self.family!r} has no temperature; got {self.temperature!r}")
-        if self.estimator is not None and self.family != "bernoulli":
+        validate.one_of(GATE_FAMILIES, gate_law=self.gate_law)
+        record = GATE_FAMILIES[self.gate_law]
+        if self.temperature is not None and not record.has_temperature:
+            raise ValueError(f"gate law {self.gate_law!r} has no temperature; got {self.temperature!r}")
+        if self.estimator is not None and not record.estimators:
+            binary = ", ".join(repr(name) for name, one in GATE_FAMILIES.items() if one.estimators)
             raise ValueError(
-                f"estimator is for the family 'bernoulli'; got {self.estimator!r} with {self.family!r}"
+                f"estimator is for the gate law {binary}; got {self.estimator!r} with {self.gate_law!r}"
             )
-        validate.one_of(get_args(Estimator), **validate.given(estimator=self.estimator))
+        validate.one_of(record.estimators, **validate.given(estimator=self.estimator))
         validate.one_of(get_args(SlabChoice), slab=self.slab)
         if self.penalty is not None and self.inclusion is not None:
             raise ValueError("give penalty or inclusion, not both")
@@ -114,8 +114,8 @@ class RunConfig:
             replace(Target.parse(self.target), ramp=self.target_ramp)
 
     @property
-    def family_options(self) -> dict[str, Any]:
-        """The options of the guide that belong to its family."""
+    def gate_law_options(self) -> dict[str, Any]:
+        """The options of the guide that belong to its gate law."""
         options = {"temperature": self.temperature, "estimator": self.estimator}
         return {name: value for name, value in options.items() if value is not None}
 
@@ -136,5 +136,6 @@ class RunConfig:
         values = json.loads(Path(file).read_text())
         unknown = sorted(set(values) - {one.name for one in fields(cls)})
         if unknown:
-            raise ValueError(f"{file} holds unknown settings {unknown}")
+            now = [f"; {name!r} is now called {_RENAMED[name]!r}" for name in unknown if name in _RENAMED]
+            raise ValueError(f"{file} holds unknown settings {unknown}{''.join(now)}")
         return cls(**values)

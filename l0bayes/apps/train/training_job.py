@@ -62,11 +62,11 @@ def assemble(config: RunConfig, data: Split) -> tuple[SparseNetwork, AutoGateGui
     guide = gate_guide(
         model,
         (data.train_x[:2], data.train_y[:2]),
-        family=config.family,
+        gate_law=config.gate_law,
         slab=config.slab,
         init_active=config.init_active,
         init_scale=config.init_scale,
-        **config.family_options,
+        **config.gate_law_options,
     )
     return model, guide
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from l0bayes import validate
 from l0bayes.distributions.numerics import binary_draws
 
-__all__ = ["GATE_GRADIENT", "RLOO", "DisARM", "GateGradient"]
+__all__ = ["GATE_GRADIENT", "GATE_GRADIENTS", "RLOO", "DisARM", "GateGradient"]
 
 GATE_GRADIENT = "l0bayes_gate_gradient"
 """Key in a guide site's ``infer`` under which binary gates name their :class:`GateGradient`."""
@@ -24,6 +24,11 @@ class GateGradient(ABC):
     The function is evaluated at one draw and at ``companions`` of it; gates of all sites change together,
     and everything else, weights and data, stays as it is.
     """
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables: the class's name in small letters."""
+        return type(self).__name__.lower()
 
     @property
     @abstractmethod
@@ -107,6 +112,10 @@ class RLOO(GateGradient):
     def __post_init__(self) -> None:
         validate.at_least(2, num_evaluations=self.num_evaluations)
 
+    @property
+    def label(self) -> str:
+        return f"rloo({self.num_evaluations})"
+
     def companions(self, logits: Tensor, gates: Tensor) -> list[Tensor]:
         probability = torch.sigmoid(logits).expand_as(gates)
         return [binary_draws(probability) for _ in range(self.num_evaluations - 1)]
@@ -116,3 +125,7 @@ class RLOO(GateGradient):
         open_ = torch.sigmoid(logits)
         terms = ((value - mean) * (gate - open_) for gate, value in zip(gates, values, strict=True))
         return sum(terms, start=torch.zeros_like(gates[0])) / (self.num_evaluations - 1)
+
+
+GATE_GRADIENTS: dict[str, GateGradient] = {"disarm": DisARM(), "rloo": RLOO()}
+"""The estimators by the names by which options choose them."""

@@ -1,83 +1,103 @@
-r"""Gate families of a variational selection, and the gradient of those whose draws have none."""
+r"""Gates of a variational selection: a gate family in all restarts, and the gradient of binary gates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.distributions import transform_to
 
-from l0bayes.distributions import (
-    BernoulliGate,
-    BinaryConcrete,
-    GateLaw,
-    HardConcrete,
-    HardKumaraswamy,
-    RectifiedNormal,
-)
-from l0bayes.distributions.hard_kumaraswamy import shapes_for
+from l0bayes import validate
+from l0bayes.distributions import BernoulliGate, GateLaw
+from l0bayes.gate_families import GATE_FAMILIES, GateFamily
 from l0bayes.infer.objectives.gate_gradients import DisARM
 from l0bayes.selection.kernels.mean_field import Factors
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 
-__all__ = ["RELAXATIONS", "Relaxation", "binary_log_likelihood"]
+__all__ = ["Relaxation", "binary_log_likelihood", "relaxation_of", "selection_gate_laws"]
 
-# Slope of the logistic against that of the Normal distribution function, at the middle.
-_SLOPE = 0.627
+
+def selection_gate_laws() -> list[str]:
+    """Names of the gate families whose gates have a probability each, so that they can select."""
+    return [name for name, family in GATE_FAMILIES.items() if not family.tied]
+
+
+def relaxation_of(gate_law: str, hot: float, cold: float) -> Relaxation:
+    """A gate family as a selection takes it.
+
+    A family that learns how sharp it is cannot be cooled. It starts in the middle, at the geometric mean of
+    the two temperatures: from a hotter start it does not get sharp enough.
+
+    Args:
+        gate_law: Name of the family.
+        hot: Temperature at the start.
+        cold: Temperature at the end.
+
+    Raises:
+        ValueError: If there is no such family, or it has no probability of its own for each gate.
+    """
+    validate.one_of(selection_gate_laws(), " for the engine 'svi'", gate_law=gate_law)
+    family = GATE_FAMILIES[gate_law]
+    return Relaxation(family, hot if family.has_temperature else math.sqrt(hot * cold))
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """A family of gate laws, each with a probability of its own for every gate.
+    r"""A gate family with all its parameters in one row, to be trained while the temperature falls.
 
-    Attributes:
-        law: From parameters, shape ``(R, m G)``, and a temperature to the law of ``(R, G)`` gates.
-        start: From logits of the activity, shape ``(R, G)``, to parameters.
+    Where :math:`s(\ell, \beta)` are the family's parameters at the activity logit :math:`\ell`, a gate is
+    at :math:`\varphi + s(0, \beta)`, with :math:`\varphi` trained. So an undecided gate keeps its activity as
+    the temperature falls, and in families where :math:`\ell` and :math:`\beta` enter s apart, as in the hard
+    concrete, every gate does.
+
+    Args:
+        family: The family.
+        temperature: :math:`\beta` at the start.
     """
 
-    law: Callable[[Tensor, Tensor], GateLaw]
-    start: Callable[[Tensor], Tensor]
+    family: GateFamily
+    temperature: float
 
+    def start(self, logits: Tensor) -> Tensor:
+        """Trained values at the start.
 
-def _hard_concrete(logits: Tensor, temperature: Tensor) -> GateLaw:
-    # By its activity, which then stays when the temperature falls.
-    shift = HardConcrete(torch.zeros_like(temperature), temperature).activity_logits
-    return HardConcrete(logits - shift, temperature)
+        Args:
+            logits: Activity logits, shape ``(R, G)``.
 
+        Returns:
+            Shape ``(R, m G)`` for a family of m parameters.
+        """
+        found = self._unbounded(self.family.start_at(logits, self.temperature))
+        undecided = self._undecided(logits.new_tensor(self.temperature))
+        return torch.cat([value - undecided.get(name, 0.0) for name, value in found.items()], -1)
 
-def _concrete(logits: Tensor, temperature: Tensor) -> GateLaw:
-    return BinaryConcrete(logits, temperature)
+    def law(self, trained: Tensor, temperature: Tensor) -> GateLaw:
+        """The law of ``(R, G)`` gates.
 
+        Args:
+            trained: Trained values, shape ``(R, m G)``.
+            temperature: The temperature now, a scalar.
+        """
+        parameters = self.family.parameters
+        undecided = self._undecided(temperature)
+        values = {
+            one.name: transform_to(one.constraint)(value + undecided.get(one.name, 0.0))
+            for one, value in zip(parameters, trained.chunk(len(parameters), -1), strict=True)
+        }
+        return self.family.law_of(values, temperature)
 
-def _bernoulli(logits: Tensor, temperature: Tensor) -> GateLaw:
-    """Nothing is relaxed: the temperature says nothing here."""
-    return BernoulliGate(logits)
+    def _undecided(self, temperature: Tensor) -> dict[str, Tensor]:
+        """Where gates of activity ½ are at a temperature; nothing for a family without one."""
+        if not self.family.has_temperature:
+            return {}
+        return self._unbounded(self.family.start_at(temperature.new_zeros(()), temperature))
 
-
-def _rectified_normal(logits: Tensor, temperature: Tensor) -> GateLaw:
-    return RectifiedNormal(logits * (_SLOPE * temperature), temperature)
-
-
-def _hard_kumaraswamy(parameters: Tensor, temperature: Tensor) -> GateLaw:
-    """Its sharpness is a parameter: the temperature says nothing here."""
-    log_a, log_b = parameters.chunk(2, -1)
-    return HardKumaraswamy(log_a, log_b)
-
-
-def _shapes(logits: Tensor) -> Tensor:
-    log_a, log_b = shapes_for(0.5, 0.25)
-    return torch.cat([log_a + 0.3 * logits, torch.full_like(logits, log_b)], -1)
-
-
-RELAXATIONS: dict[str, Relaxation] = {
-    "hard_concrete": Relaxation(_hard_concrete, lambda logits: logits),
-    "concrete": Relaxation(_concrete, lambda logits: logits),
-    "rectified_normal": Relaxation(_rectified_normal, lambda logits: logits),
-    "hard_kumaraswamy": Relaxation(_hard_kumaraswamy, _shapes),
-    "bernoulli": Relaxation(_bernoulli, lambda logits: logits),
-}
-"""The families by name."""
+    def _unbounded(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {
+            one.name: transform_to(one.constraint).inv(values[one.name]) for one in self.family.parameters
+        }
 
 
 def binary_log_likelihood(problem: GeneralisedProblem, factors: Factors, particles: int) -> Tensor:

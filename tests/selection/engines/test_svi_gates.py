@@ -17,7 +17,7 @@ from l0bayes.selection.engines.svi_run import SVIOptions, SVIRun
 from l0bayes.selection.kernels.elimination import all_models
 from l0bayes.selection.kernels.mean_field import Drawn, Factors, gate_kl, hardened_elbos, log_joint
 from l0bayes.selection.kernels.mixture import distinct_modes, log_mixture
-from l0bayes.selection.kernels.relaxations import RELAXATIONS, binary_log_likelihood
+from l0bayes.selection.kernels.relaxations import binary_log_likelihood, relaxation_of, selection_gate_laws
 from tests.arviz_versions import psis
 from tests.selection.glm_problems import make_problem
 from tests.selection.problems import everything, problem
@@ -138,11 +138,11 @@ def test_the_bound_is_below_the_evidence_and_near_it(changes):
     torch.testing.assert_close(found.mean, exact.mean, atol=0.1, rtol=0.0)
 
 
-@pytest.mark.parametrize("family", RELAXATIONS)
-def test_every_family_finds_the_signals(family):
+@pytest.mark.parametrize("gate_law", selection_gate_laws())
+def test_every_gate_law_finds_the_signals(gate_law):
     given = problem(n=80)
-    found = fit_gates(given, family=family, options=SHORT)
-    assert found.diagnostics["family"] == family
+    found = fit_gates(given, gate_law=gate_law, options=SHORT)
+    assert found.diagnostics["gate_law"] == gate_law
     assert (found.pip[[0, 2, 4]] > 0.9).all()
     assert (found.pip[[1, 3, 5]] < 0.6).all()
 
@@ -166,7 +166,7 @@ def test_large_counts(level):
     given = given.replace(
         y=torch.poisson(torch.exp(eta), generator=generator), unpenalised_scale=torch.tensor([10.0])
     )
-    found = fit_gates(given, family="bernoulli", options=SVIOptions(restarts=4))
+    found = fit_gates(given, gate_law="bernoulli", options=SVIOptions(restarts=4))
     torch.testing.assert_close(found.pip, enumerate_glm(given).pip, rtol=0, atol=0.04)
 
 
@@ -180,7 +180,7 @@ def test_more_columns_than_rows():
 def test_both_ways_to_the_likelihood_are_one():
     """By second moments and row by row: the same number of the same draws, but for a constant."""
     given = problem(n=40, **UNKNOWN)
-    run = SVIRun(given, RELAXATIONS["hard_concrete"], SVIOptions(restarts=3))
+    run = SVIRun(given, relaxation_of("hard_concrete", 2 / 3, 0.1), SVIOptions(restarts=3))
     cold = torch.tensor(0.3, dtype=DOUBLE)
     losses = []
     for by_rows in (False, True):
@@ -194,7 +194,7 @@ def test_the_training_objective_is_the_bound_where_gates_are_decided():
     """Activities of nearly 0 and 1 relax nothing: the mean over draws is the hardened ELBO but for
     constants, at a known noise."""
     given = problem(n=40)
-    run = SVIRun(given, RELAXATIONS["hard_concrete"], SVIOptions(restarts=2, particles=20_000))
+    run = SVIRun(given, relaxation_of("hard_concrete", 2 / 3, 0.1), SVIOptions(restarts=2, particles=20_000))
     values = run.parameters.clone()
     values[:, : given.num_groups] = torch.tensor([40.0, -40.0, 40.0, -40.0, 40.0, -40.0], dtype=DOUBLE)
     cold = torch.tensor(0.1, dtype=DOUBLE)
@@ -209,7 +209,7 @@ def test_the_training_objective_is_the_bound_where_gates_are_decided():
 @pytest.mark.parametrize("name", ["plain", "groups", "everything", "slabs in units of a known one"])
 def test_the_training_objective_of_binary_gates_is_the_bound(name):
     given = JOINTS[name]()
-    run = SVIRun(given, RELAXATIONS["bernoulli"], SVIOptions(restarts=3))
+    run = SVIRun(given, relaxation_of("bernoulli", 2 / 3, 0.1), SVIOptions(restarts=3))
     generator = torch.Generator().manual_seed(0)
     noise = 0.5 * torch.randn(run.parameters.shape, generator=generator, dtype=DOUBLE)
     values, k = run.parameters + noise, given.unpenalised.shape[1]
@@ -268,17 +268,19 @@ def test_binary_gates_leave_the_error_of_mean_field_alone(changes):
     """Of near-independent columns, and of gates that a Beta prior ties; and the bound is a better one."""
     given = problem(n=60, **changes)
     exact = enumerate_models(given).pip
-    relaxed, binary = (fit_gates(given, family=one, options=SHORT) for one in ("hard_concrete", "bernoulli"))
+    relaxed, binary = (
+        fit_gates(given, gate_law=one, options=SHORT) for one in ("hard_concrete", "bernoulli")
+    )
     assert (binary.pip - exact).abs().max() < (0.04 if "prior" in changes else 0.02)
     assert binary.diagnostics["elbo"] > relaxed.diagnostics["elbo"]
 
 
-@pytest.mark.parametrize("family", ["hard_concrete", "bernoulli"])
-def test_an_unknown_noise_with_more_columns_than_rows(family):
+@pytest.mark.parametrize("gate_law", ["hard_concrete", "bernoulli"])
+def test_an_unknown_noise_with_more_columns_than_rows(gate_law):
     """A start at what the ridge leaves unexplained, next to nothing, would explain all by chance."""
     given = problem(n=80, p=120, noise=InverseGamma())
-    found = fit_gates(given, family=family, options=SHORT)
-    known = fit_gates(given.replace(noise=1.0), family=family, options=SHORT)
+    found = fit_gates(given, gate_law=gate_law, options=SHORT)
+    known = fit_gates(given.replace(noise=1.0), gate_law=gate_law, options=SHORT)
     assert (found.pip[[0, 2, 4]] > 0.9).all()
     assert float(found.pip.sum()) == pytest.approx(float(known.pip.sum()), rel=0.3)
     assert float(found.draws.variances.mean()) == pytest.approx(1.0, abs=0.4)
@@ -480,7 +482,9 @@ def test_wrong_options(options, match):
         SVIOptions(**options)
 
 
-def test_an_unknown_family():
+def test_an_unknown_gate_law():
     """Concrete Dropout ties its gates: it has no probability for each."""
-    with pytest.raises(ValueError, match=r"family must be one of hard_concrete, .*; got 'concrete_dropout'"):
-        fit_gates(problem(), family="concrete_dropout")
+    with pytest.raises(
+        ValueError, match=r"gate_law must be one of hard_concrete, .*; got 'concrete_dropout'"
+    ):
+        fit_gates(problem(), gate_law="concrete_dropout")

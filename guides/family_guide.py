@@ -1,0 +1,96 @@
+r"""The guide of a gate family, as far as its record makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.distributions.constraints import Constraint
+
+from l0bayes import validate
+from l0bayes.distributions import GateLaw
+from l0bayes.gate_families import gate_family
+from l0bayes.guides.gate_guide import AutoGateGuide
+from l0bayes.guides.starts import logit_of_start
+
+__all__ = ["FamilyGuide"]
+
+
+class FamilyGuide(AutoGateGuide):
+    r"""Guide whose gates follow a family of :data:`~l0bayes.gate_families.GATE_FAMILIES`.
+
+    A subclass names the family and is whole with that. Where the family has settings or the guide other
+    defaults, its constructor says so::
+
+        class AutoMine(FamilyGuide):
+            gate_law = "mine"
+
+    A temperature is a buffer that may be changed in place, and so is the unit of a family that has one; the
+    unit stays when the temperature changes.
+
+    Args:
+        model: A Pyro model.
+        args: Positional arguments to run the model with once, to learn its sites.
+        kwargs: Keyword arguments of that run.
+        temperature: Temperature of the gates at the start, positive; ``None`` for the family's own.
+        init_active: :math:`P(z \ne 0)` at the start, strictly between 0 and 1.
+        settings: Settings of the family, each of which becomes an attribute; by default the family's own.
+        **options: ``slab``, ``tied``, ``init_scale``, ``init_loc_fn`` and ``create_plates`` of
+            :class:`~l0bayes.guides.AutoGateGuide`.
+
+    Raises:
+        ValueError: If an argument is outside its range, or a temperature is given to a family without.
+        TypeError: If the family does not have a setting.
+    """
+
+    gate_law: ClassVar[str]
+    """Name of the family."""
+
+    temperature: Tensor
+    unit: Tensor
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        temperature: float | None = None,
+        init_active: float = 0.5,
+        settings: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        family = gate_family(self.gate_law)
+        if temperature is None:
+            temperature = family.temperature
+        elif family.temperature_option is None:
+            raise ValueError(f"gate law {self.gate_law!r} has no temperature; got {temperature!r}")
+        else:
+            validate.positive(**{family.temperature_option: temperature})
+        settings = {**family.settings, **(settings or {})}
+        start = family.start_at(logit_of_start(init_active), temperature, **settings)
+        options = {"tied": family.tied, **options}
+        values = {name: value.item() for name, value in start.items()}
+        super().__init__(model, args, kwargs, gate_start=values, **options)
+        for name, value in settings.items():
+            setattr(self, name, value)
+        if family.has_temperature:
+            self.register_buffer("temperature", torch.tensor(temperature, dtype=torch.get_default_dtype()))
+        if family.unit is not None:
+            # Part of the state: the first parameter means nothing without it.
+            self.register_buffer("unit", torch.tensor(family.unit(temperature)))
+
+    def gate_constraint(self, parameter: str) -> Constraint:
+        family = gate_family(self.gate_law)
+        return next(one.constraint for one in family.parameters if one.name == parameter)
+
+    def relaxed_law(self, **parameters: Tensor) -> GateLaw:
+        family = gate_family(self.gate_law)
+        return family.law_of(
+            parameters,
+            self.temperature if family.has_temperature else None,
+            self.unit if family.unit is not None else None,
+            **{name: getattr(self, name) for name in family.settings},
+        )

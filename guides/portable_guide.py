@@ -1,0 +1,34 @@
+"""A guide that is copied and pickled without its model."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Self
+
+from pyro.infer.autoguide import AutoGuide
+
+__all__ = ["PortableGuide"]
+
+
+class PortableGuide(AutoGuide):
+    """Pyro's base of guides, of which copies and what is loaded from a file are whole.
+
+    Pyro's own clears the model on the original, which breaks it after a copy or a save. A model is often a
+    closure, which cannot be pickled, and is needed in the constructor alone: a pickle is without it, and a
+    copy shares it.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state["_model"] = (None,)
+        state["master"] = None
+        state["plates"] = {}
+        return state
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        new = type(self).__new__(type(self))
+        memo[id(self)] = new
+        state = self.__getstate__()
+        new.__dict__.update({key: copy.deepcopy(value, memo) for key, value in state.items()})
+        new.__dict__["_model"] = self._model
+        return new
