@@ -15,6 +15,7 @@ from l0bayes.network import (
     NetworkCost,
     chosen_places,
     link_parameters,
+    nearest_kind,
     plan_gates,
     prepare,
     trace_units,
@@ -56,7 +57,7 @@ class GatedNetwork(nn.Module):
         super().__init__()
         if not isinstance(net, nn.Module):
             raise TypeError(f"net must be an nn.Module, got {type(net).__name__}")
-        if not list(net.children()) or isinstance(net, nn.MultiheadAttention):
+        if not list(net.children()) or nearest_kind(net) is not None:
             raise TypeError(
                 f"net is a single {type(net).__name__}, whose parts have no names; give nn.Sequential(net)"
             )
@@ -165,13 +166,15 @@ def _example(net: nn.Module, given: Tensor | tuple[Any, ...] | None) -> tuple[An
     if given is not None:
         example = given if isinstance(given, tuple) else (given,)
         return tuple(x[:2].detach().clone() if isinstance(x, Tensor) else x for x in example)
-    first = next((m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d)), None)
+    nearest = [(module, kind) for module in net.modules() if (kind := nearest_kind(module)) is not None]
+    first = next(((module, kind) for module, kind in nearest if "input" in kind.placements), None)
     if first is None:
         raise ValueError("net holds no Linear or convolution to gate")
-    if not isinstance(first, nn.Linear):
+    module, kind = first
+    rows = kind.example(module, torch.Generator().manual_seed(0))
+    if rows is None:
         raise ValueError(
             "example is needed, one or two rows of your data, to find how the units of this network hang "
-            f"together: its first layer is a {type(first).__name__}, whose input size is not known"
+            f"together: its first layer is a {type(module).__name__}, whose input size is not known"
         )
-    generator = torch.Generator().manual_seed(0)
-    return (torch.randn(2, first.in_features, generator=generator).to(first.weight),)
+    return (rows,)

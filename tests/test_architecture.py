@@ -64,13 +64,10 @@ SUBROOM_FLOOR = {
 STILL_LONG = {
     "active_sets.py",
     "cli.py",
-    "cost.py",
     "elbo.py",
     "estimator_base.py",
     "fit.py",
     "forecast.py",
-    "gating.py",
-    "plan.py",
     "target.py",
 }
 STILL_INTIMATE = {"score_elbo", "importance"}

@@ -1,17 +1,34 @@
-"""Gates on networks: placement, expected cost, and what is left as a plain small network."""
+"""Gates on networks: kinds of layers, placement, expected cost, and removal to a plain small network."""
 
-from l0bayes.network.attention import HeadAttention
+from l0bayes.network.block_stand_ins import BlockStandIn, Scaled, Skip
 from l0bayes.network.cost import CostKind, LayerCost, NetworkCost
-from l0bayes.network.export import Scaled, Skip, count_macs, count_nonzero, shrink
-from l0bayes.network.gating import ParameterLink, gated, link_parameters, prepare, recalibrate_norms
+from l0bayes.network.counting import count_macs, count_nonzero
+from l0bayes.network.export import shrink
+from l0bayes.network.gating import gated
+from l0bayes.network.kinds import (
+    GatePlacement,
+    HeadAttention,
+    LayerKind,
+    SelectiveConv1d,
+    SelectiveConv2d,
+    SelectiveLinear,
+    UnitAxes,
+    kind_of,
+    nearest_kind,
+    register_kind,
+    registered_kinds,
+)
 from l0bayes.network.live import LiveLayer, live_layers
-from l0bayes.network.placement import GateGroup, GatePlacement, Gates, chosen_places
-from l0bayes.network.plan import Factor, GatePlan, GateSpec, plan_gates
-from l0bayes.network.select import SelectiveConv1d, SelectiveConv2d, SelectiveLinear
+from l0bayes.network.parameter_links import ParameterLink, link_parameters
+from l0bayes.network.placement import GateGroup, Gates, chosen_places
+from l0bayes.network.plan import Factor, GatePlan, GateSpec
+from l0bayes.network.planner import plan_gates
+from l0bayes.network.preparation import prepare, recalibrate_norms
 from l0bayes.network.trace import trace_units
-from l0bayes.network.units import TracedBlock, TracedLayer, UnitTrace
+from l0bayes.network.units import OtherModule, TracedBlock, TracedLayer, UnitTrace
 
 __all__ = [
+    "BlockStandIn",
     "CostKind",
     "Factor",
     "GateGroup",
@@ -21,8 +38,10 @@ __all__ = [
     "Gates",
     "HeadAttention",
     "LayerCost",
+    "LayerKind",
     "LiveLayer",
     "NetworkCost",
+    "OtherModule",
     "ParameterLink",
     "Scaled",
     "SelectiveConv1d",
@@ -31,16 +50,21 @@ __all__ = [
     "Skip",
     "TracedBlock",
     "TracedLayer",
+    "UnitAxes",
     "UnitTrace",
     "chosen_places",
     "count_macs",
     "count_nonzero",
     "gated",
+    "kind_of",
     "link_parameters",
     "live_layers",
+    "nearest_kind",
     "plan_gates",
     "prepare",
     "recalibrate_norms",
+    "register_kind",
+    "registered_kinds",
     "shrink",
     "trace_units",
 ]

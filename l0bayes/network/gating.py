@@ -2,154 +2,23 @@ r"""A network run with its gates: what multiplies what, and where."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from l0bayes.network.attention import HeadAttention
 from l0bayes.network.live import LiveLayer
-from l0bayes.network.plan import Factor, GatePlan
-from l0bayes.network.select import SelectiveConv1d, SelectiveConv2d, SelectiveLinear
-from l0bayes.network.units import layers_of, put_module
-from l0bayes.sites import SampledGate
+from l0bayes.network.plan import GatePlan
+from l0bayes.network.units import TracedLayer
 
-__all__ = ["ParameterLink", "gated", "link_parameters", "prepare", "recalibrate_norms"]
+__all__ = ["gated"]
 
 # Batch size from which multiplying a layer's weights by gates is taken to be cheaper than its inputs.
 _TYPICAL_BATCH = 64
-
-
-def prepare(net: nn.Module) -> nn.Module:
-    """A copy of a network whose attention can be gated.
-
-    Args:
-        net: Any module.
-
-    Raises:
-        TypeError: If it is what deploying another one left.
-    """
-    for name, module in net.named_modules():
-        if isinstance(module, SelectiveLinear | SelectiveConv1d | SelectiveConv2d):
-            raise TypeError(
-                f"{name!r} is a {type(module).__name__}, which reads part of its input: this network was "
-                "deployed before. Gate the network that it was deployed from"
-            )
-    new = copy.deepcopy(net)
-    if isinstance(new, nn.MultiheadAttention):
-        return HeadAttention(new)
-    for name, module in list(new.named_modules()):
-        if isinstance(module, nn.MultiheadAttention):
-            put_module(new, name, HeadAttention(module))
-    return new
-
-
-# ---- which gates a parameter is tied to ----------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ParameterLink:
-    """One gate site of a parameter.
-
-    Attributes:
-        site: The site.
-        shape: How its gates lie beside the parameter, where they lie in order.
-        index: Gate of each entry, broadcastable to the parameter; ``None`` where ``shape`` says it.
-        partial: Whether the index leaves entries out, as -1.
-    """
-
-    site: str
-    shape: tuple[int, ...] | None = None
-    index: Tensor | None = None
-    partial: bool = False
-
-    def of(self, sampled: Mapping[str, SampledGate]) -> SampledGate:
-        """The sampled gate, laid out beside the parameter."""
-        one = sampled[self.site]
-        if self.index is not None:
-            return one.at(self.index, self.partial)
-        return one if self.shape is None else one.view(*self.shape)
-
-
-def link_parameters(net: nn.Module, plan: GatePlan) -> dict[str, list[ParameterLink]]:
-    """The parameters that are slabs, by name, and the gates that each is tied to.
-
-    Args:
-        net: The prepared network.
-        plan: Its gates.
-    """
-    links: dict[str, list[ParameterLink]] = {}
-    for name, module in layers_of(net).items():
-        if name not in plan.trace.layers or isinstance(
-            module, nn.LayerNorm | nn.modules.batchnorm._BatchNorm
-        ):
-            continue
-        dims: dict[str, int] = {key: value.dim() for key, value in module.named_parameters()}
-        for key, dim in dims.items():
-            blocks = [ParameterLink(site, shape=(1,) * dim) for site in plan.blocks_around(name)]
-            own = (
-                _attention_links(module, key, name, plan)
-                if isinstance(module, HeadAttention)
-                else _layer_links(module, key, name, plan)
-            )
-            groups = [
-                ParameterLink(f.site, index=f.index, partial=f.partial)
-                for f in plan.groups.get(f"{name}.{key}", ())
-            ]
-            links[f"{name}.{key}"] = [*own, *groups, *blocks]
-    return links
-
-
-def _attention_links(module: HeadAttention, key: str, name: str, plan: GatePlan) -> list[ParameterLink]:
-    site = plan.heads.get(name)
-    if site is None or key == "out_proj.bias":
-        return []
-    heads = torch.arange(module.num_heads).repeat_interleave(module.head_dim)
-    if key == "out_proj.weight":
-        return [ParameterLink(site, index=heads)]
-    index = heads.repeat(3)
-    return [ParameterLink(site, index=index if key == "in_proj_bias" else index[:, None])]
-
-
-def _layer_links(module: Any, key: str, name: str, plan: GatePlan) -> list[ParameterLink]:
-    made, read = plan.outputs.get(name, []), plan.inputs.get(name, [])
-    if key == "bias":
-        return [_along(plan, factor, 0, 1) for factor in made]
-    if isinstance(module, nn.Embedding):
-        links = [_along(plan, factor, 1, 2) for factor in made]
-    else:
-        dim, groups = module.weight.dim(), getattr(module, "groups", 1)
-        links = [_along(plan, factor, 0, dim) for factor in made]
-        if groups == 1:
-            links += [_along(plan, factor, 1, dim) for factor in read]
-        else:
-            rows = len(module.weight) // groups
-            for factor in read:
-                index = factor.index.reshape(groups, -1).repeat_interleave(rows, 0)
-                index = index.reshape(*index.shape, *[1] * (dim - 2))
-                links.append(ParameterLink(factor.site, index=index, partial=factor.partial))
-    if name in plan.weight:
-        links.append(ParameterLink(plan.weight[name]))
-    return links
-
-
-def _along(plan: GatePlan, factor: Factor, axis: int, dim: int) -> ParameterLink:
-    (count,) = plan.specs[factor.site].shape
-    shape = [1] * dim
-    shape[axis] = len(factor.index)
-    if factor.in_order and count == len(factor.index):
-        return ParameterLink(factor.site, shape=tuple(shape))
-    return ParameterLink(factor.site, index=factor.index.reshape(shape), partial=factor.partial)
-
-
-# ---- the gated run -------------------------------------------------------------------------------
 
 
 def gated(
@@ -194,23 +63,22 @@ def gated(
     for name, site in plan.weight.items():
         values[f"{name}.weight"] = values[f"{name}.weight"] * gates[site]
     live = live or {}
-    norms = _slice_parameters(net, values, live)
+    running = _slice_parameters(net, plan, values, live)
     with ExitStack() as stack:
         for name, read in plan.inputs.items():
             part, layer = live.get(name), plan.trace.layers[name]
             if part is not None and part.select is not None:
-                hook = _select(part.select, getattr(layer.module, "kernel_size", ()))
+                hook = _select(part.select, layer.kind.unit_dim(layer.module))
                 stack.callback(net.get_submodule(name).register_forward_pre_hook(hook).remove)
             if not read:
                 continue
             multiplier = math.prod((factor.of(gates) for factor in read[1:]), start=read[0].of(gates))
             if part is not None and part.columns is not None:
                 multiplier = multiplier.index_select(-1, part.columns.to(multiplier.device))
-            if _folds(layer) and multiplier.dim() == 1:
-                weight = values[f"{name}.weight"]
-                values[f"{name}.weight"] = weight * multiplier.reshape(-1, *[1] * (weight.dim() - 2))
+            if multiplier.dim() == 1 and _folds(layer):
+                _fold(multiplier, net, layer, values)
             else:
-                hook = _multiply(multiplier, name, layer.batch_dim)
+                hook = _multiply(multiplier, layer)
                 stack.callback(net.get_submodule(name).register_forward_pre_hook(hook).remove)
         for name, site in plan.blocks.items():
             before, after = _through(gates[site], name, plan)
@@ -219,44 +87,44 @@ def gated(
             stack.callback(handle.remove)
             stack.callback(net.get_submodule(name).register_forward_hook(after).remove)
         for name, site in plan.heads.items():
-            attention = net.get_submodule(name)
-            stack.callback(setattr, attention, "head_gates", None)
-            attention.head_gates = gates[site]
+            kind = plan.trace.layers[name].kind
+            stack.enter_context(kind.heads_gated(net.get_submodule(name), gates[site]))
         output = functional_call(net, values, inputs)
-    for name, rows in norms:
-        attrgetter(name)(net).index_copy_(0, rows, values[name])
+    for name, axis, rows in running:
+        attrgetter(name)(net).index_copy_(axis, rows, values[name])
     for factor in plan.output:
         output = output * _beside(factor.of(gates), output, plan.trace.output_dim, 0, "the network's output")
     return output
 
 
 def _slice_parameters(
-    net: nn.Module, values: dict[str, Tensor], live: Mapping[str, LiveLayer]
-) -> list[tuple[str, Tensor]]:
-    """Cut parameters to what is computed, in place; returns the running statistics to be put back."""
+    net: nn.Module, plan: GatePlan, values: dict[str, Tensor], live: Mapping[str, LiveLayer]
+) -> list[tuple[str, int, Tensor]]:
+    """Cut parameters and buffers to what is computed; returns the buffers to be put back, and where."""
     running = []
     for name, part in live.items():
-        norm = isinstance(net.get_submodule(name), nn.modules.batchnorm._BatchNorm)
-        for key in ("weight", "bias", *(("running_mean", "running_var") if norm else ())):
+        module = net.get_submodule(name)
+        buffers = module._buffers
+        for key, axes in plan.trace.layers[name].kind.axes(module).items():
             full = values.get(f"{name}.{key}")
-            full = attrgetter(f"{name}.{key}")(net) if full is None else full
+            full = getattr(module, key) if full is None else full
             if full is None:
                 continue
-            if part.rows is not None:
+            if part.rows is not None and axes.out is not None:
                 rows = part.rows.to(full.device)
-                full = full.index_select(0, rows)
-                if key.startswith("running"):
-                    running.append((f"{name}.{key}", rows))
-            if part.columns is not None and key == "weight":
-                full = full.index_select(1, part.columns.to(full.device))
+                full = full.index_select(axes.out, rows)
+                if key in buffers:
+                    running.append((f"{name}.{key}", axes.out, rows))
+            if part.columns is not None and axes.into is not None:
+                full = full.index_select(axes.into, part.columns.to(full.device))
             values[f"{name}.{key}"] = full
     return running
 
 
-def _select(index: Tensor, kernel: tuple[int, ...]) -> Callable[..., Any]:
+def _select(index: Tensor, dim: int) -> Callable[..., Any]:
     def hook(_: nn.Module, args: Any) -> Any:
         x, *rest = args
-        return (x.index_select(-1 - len(kernel), index.to(x.device)), *rest)
+        return (x.index_select(dim, index.to(x.device)), *rest)
 
     return hook
 
@@ -272,15 +140,22 @@ def _check_leading(plan: GatePlan, each: Mapping[str, int]) -> None:
             )
 
 
-def _folds(layer: Any) -> bool:
-    """Whether gates are multiplied into the weights rather than into what the layer reads."""
-    module = layer.module
-    if getattr(module, "groups", 1) > 1:
+def _folds(layer: TracedLayer) -> bool:
+    """Whether gates are multiplied into the parameters rather than into what the layer reads."""
+    if not layer.kind.folds(layer.module):
         return False
     if layer.reads_data:  # else data would need gradients, a matrix product more
         return True
-    kernel = math.prod(module.weight.shape[2:]) if isinstance(module, nn.Conv1d | nn.Conv2d) else 1
-    return bool(kernel * len(layer.outputs) < _TYPICAL_BATCH * layer.positions)
+    return layer.numel_reading < _TYPICAL_BATCH * layer.positions * len(layer.inputs)
+
+
+def _fold(multiplier: Tensor, net: nn.Module, layer: TracedLayer, values: dict[str, Tensor]) -> None:
+    for key, axes in layer.kind.axes(layer.module).items():
+        if axes.into is not None:
+            name = f"{layer.name}.{key}"
+            base = values.get(name)
+            base = attrgetter(name)(net) if base is None else base
+            values[name] = base * axes.beside(multiplier, base.shape)
 
 
 def _beside(gates: Tensor, x: Tensor, dim: int, batch_dim: int, name: str) -> Tensor:
@@ -301,12 +176,12 @@ def _check_batch(count: int, x: Tensor, batch_dim: int, name: str) -> None:
         )
 
 
-def _multiply(gates: Tensor, name: str, batch_dim: int) -> Callable[..., Any]:
-    def hook(module: nn.Module, args: Any) -> Any:
+def _multiply(gates: Tensor, layer: TracedLayer) -> Callable[..., Any]:
+    dim = layer.kind.unit_dim(layer.module)
+
+    def hook(_: nn.Module, args: Any) -> Any:
         x, *rest = args
-        space = {nn.Conv1d: 1, nn.Conv2d: 2}
-        after = next((count for kind, count in space.items() if isinstance(module, kind)), 0)
-        return (x * _beside(gates, x, -1 - after, batch_dim, name), *rest)
+        return (x * _beside(gates, x, dim, layer.batch_dim, layer.name), *rest)
 
     return hook
 
@@ -327,28 +202,3 @@ def _through(gate: Tensor, name: str, plan: GatePlan) -> tuple[Callable[..., Non
         return each * output if adds else x + each * (output - x)
 
     return before, after
-
-
-@torch.no_grad()
-def recalibrate_norms(net: nn.Module, x: Tensor, batch_size: int = 500) -> None:
-    """Compute the running statistics of batch normalisation anew, in place.
-
-    Args:
-        net: A plain network.
-        x: Inputs, as many as make a good average.
-        batch_size: Examples at a time.
-    """
-    norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    if not norms:
-        return
-    kept = [norm.momentum for norm in norms]
-    net.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average
-        norm.train()
-    for rows in x.split(batch_size):
-        net(rows)
-    for norm, momentum in zip(norms, kept, strict=True):
-        norm.momentum = momentum
-        norm.eval()

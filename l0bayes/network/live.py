@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from l0bayes.network.plan import GatePlan
-from l0bayes.network.units import TracedLayer, is_depthwise
 
 __all__ = ["LiveLayer", "live_layers"]
 
@@ -49,9 +48,9 @@ def live_layers(plan: GatePlan, awake: Mapping[str, Tensor]) -> dict[str, LiveLa
     for name, layer in plan.trace.layers.items():
         rows = torch.nonzero(present[layer.outputs]).flatten()
         made = None if len(rows) == len(layer.outputs) else rows
-        if isinstance(layer.module, nn.modules.batchnorm._BatchNorm):
-            part = LiveLayer(made, None, None)
-        elif _is_sliced(layer):
+        if not layer.kind.can_sleep(layer.module):
+            continue
+        if layer.kind.reads(layer.module):
             comes = torch.nonzero(present[layer.inputs]).flatten()
             read = present[layer.inputs].clone()
             for factor in plan.inputs.get(name, ()):
@@ -60,17 +59,10 @@ def live_layers(plan: GatePlan, awake: Mapping[str, Tensor]) -> dict[str, LiveLa
             select = None if len(columns) == len(comes) else torch.searchsorted(comes, columns)
             part = LiveLayer(made, None if len(columns) == len(layer.inputs) else columns, select)
         else:
-            continue
+            part = LiveLayer(made, None, None)
         if part.rows is not None or part.columns is not None:
             live[name] = part
     return live
-
-
-def _is_sliced(layer: TracedLayer) -> bool:
-    return (
-        isinstance(layer.module, nn.Linear | nn.Conv1d | nn.Conv2d)
-        and getattr(layer.module, "groups", 1) == 1
-    )
 
 
 def _present(plan: GatePlan, gates: Mapping[str, Tensor]) -> Tensor:
@@ -85,8 +77,8 @@ def _present(plan: GatePlan, gates: Mapping[str, Tensor]) -> Tensor:
     ends = [] if trace.outputs is None else trace.outputs.tolist()
     stays = [-1, *trace.fixed, *trace.mixed, *ends]
     for layer in trace.layers.values():
-        if is_depthwise(layer.module) or isinstance(layer.module, nn.Embedding):
-            stays += layer.outputs.tolist()
+        if not layer.kind.can_sleep(layer.module):
+            stays += [*layer.inputs.tolist(), *layer.outputs.tolist()]
     present[torch.tensor(stays)] = True
     for layer in trace.layers.values():
         if not bool(present[layer.outputs].any()):

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from torch import nn
 
-from l0bayes.network.attention import HeadAttention
-from l0bayes.network.units import layers_of
+from l0bayes.network.kinds import GatePlacement, layers_of, left_alone, nearest_kind, registered_kinds
 
-__all__ = ["GateGroup", "GatePlacement", "Gates", "Place", "chosen_places"]
-
-GatePlacement = Literal["input", "output", "weight", "heads", "block"]
+__all__ = ["GateGroup", "Gates", "Place", "chosen_places"]
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,11 @@ class Place:
 def chosen_places(net: nn.Module, gates: Gates) -> tuple[list[Place], dict[str, GateGroup]]:
     """Resolve globs over module names.
 
+    A module that is nearly of a kind (a subclass of Linear, a parametrised convolution) has no gates: a glob
+    that matches others too passes it over, with a warning that names it and the reason.
+
     Args:
-        net: The network, attention already of the kind that can be gated.
+        net: The network, prepared for gates.
         gates: What the user gave.
 
     Returns:
@@ -69,26 +70,19 @@ def chosen_places(net: nn.Module, gates: Gates) -> tuple[list[Place], dict[str, 
         ValueError: If a placement is unknown or a glob matches no module.
         TypeError: If a module cannot have such gates.
     """
-    layers = {
-        name: layer
-        for name, layer in layers_of(net).items()
-        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d)
-    }
+    chooser = _Chooser(net)
     if isinstance(gates, str):
         _check_placement(gates, "*")
-        if gates in ("heads", "block"):
-            gates = {"*": gates}
-        else:
-            if not layers:
-                raise ValueError("net holds no Linear or convolution to gate")
-            return [Place(name, gates, "*") for name in layers], {}
+        if gates not in ("heads", "block"):
+            places = chooser.everywhere(gates)
+            chooser.warn()
+            return places, {}
+        gates = {"*": gates}
     if not isinstance(gates, Mapping):
         raise TypeError(
             f"gates must be a placement or a mapping from module names, got {type(gates).__name__}"
         )
-    modules = dict(net.named_modules(remove_duplicate=False))
-    modules.pop("", None)
-    places: dict[tuple[str, str], Place] = {}
+    found: dict[tuple[str, str], Place] = {}
     groups: dict[str, GateGroup] = {}
     for pattern, value in gates.items():
         if isinstance(value, GateGroup):
@@ -96,10 +90,11 @@ def chosen_places(net: nn.Module, gates: Gates) -> tuple[list[Place], dict[str, 
             continue
         for placement in (value,) if isinstance(value, str) else tuple(value):
             _check_placement(placement, pattern)
-            for name in _matching(modules, pattern, placement):
-                places.setdefault((name, placement), Place(name, placement, pattern))
-    order = {name: position for position, name in enumerate(modules)}
-    return sorted(places.values(), key=lambda place: order[place.name]), groups
+            for name in chooser.matching(pattern, placement):
+                found.setdefault((name, placement), Place(name, placement, pattern))
+    chooser.warn()
+    order = {name: position for position, name in enumerate(chooser.modules)}
+    return sorted(found.values(), key=lambda place: order[place.name]), groups
 
 
 def _check_placement(placement: Any, pattern: str) -> None:
@@ -110,29 +105,59 @@ def _check_placement(placement: Any, pattern: str) -> None:
         )
 
 
-_ACCEPTED: dict[str, tuple[type[nn.Module], ...]] = {
-    "input": (nn.Linear, nn.Conv1d, nn.Conv2d),
-    "output": (nn.Linear, nn.Conv1d, nn.Conv2d, nn.LayerNorm, nn.Embedding),
-    "weight": (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding),
-    "heads": (HeadAttention,),
-    "block": (nn.Module,),
-}
+class _Chooser:
+    """The modules of a network by what gates they can have."""
 
+    def __init__(self, net: nn.Module) -> None:
+        self.modules = dict(net.named_modules(remove_duplicate=False))
+        self.modules.pop("", None)
+        self.layers = layers_of(net)
+        own = {net.get_submodule(name): kind for name, kind in self.layers.items()}
+        # Under all its names, where a module has several.
+        self.kinds = {name: own[module] for name, module in self.modules.items() if module in own}
+        self.reasons = left_alone(net)
+        self.passed_over: dict[str, str] = {}
 
-def _matching(modules: Mapping[str, nn.Module], pattern: str, placement: str) -> Iterator[str]:
-    names = fnmatch.filter(modules, pattern)
-    if not names:
-        near = difflib.get_close_matches(pattern, modules, 4, 0.4)
-        hint = f"; near matches are {near}" if near else f"; the modules are {list(modules)[:20]}"
-        raise ValueError(f"gates: {pattern!r} matches no module of the network (unknown){hint}")
-    # Projections inside attention are part of it.
-    inside = tuple(f"{name}." for name, module in modules.items() if isinstance(module, HeadAttention))
-    accepted = _ACCEPTED[placement]
-    fitting = [
-        name for name in names if isinstance(modules[name], accepted) and not name.startswith(inside or "\0")
-    ]
-    if not fitting:
-        kinds = ", ".join(sorted({f"{name!r} is a {type(modules[name]).__name__}" for name in names})[:4])
-        wanted = "/".join(kind.__name__ for kind in accepted).replace("HeadAttention", "MultiheadAttention")
-        raise TypeError(f"gates: {kinds}, which cannot be gated on {placement!r}; that takes a {wanted}")
-    yield from fitting
+    def takes(self, name: str, placement: GatePlacement) -> bool:
+        """Whether a module can have such gates; what is nearly of a kind that can is noted."""
+        if name in self.reasons:
+            near = nearest_kind(self.modules[name])
+            if near is not None and placement in near.placements:
+                self.passed_over[name] = self.reasons[name]
+        return name in self.kinds and placement in self.kinds[name].placements
+
+    def everywhere(self, placement: GatePlacement) -> list[Place]:
+        """All layers with weights between two sets of units: those whose inputs can be gated."""
+        reading = [name for name in (*self.layers, *self.reasons) if self.takes(name, "input")]
+        if not reading:
+            raise ValueError(f"net holds no Linear or convolution to gate{self.reasons_of(self.passed_over)}")
+        return [Place(name, placement, "*") for name in reading if self.takes(name, placement)]
+
+    def matching(self, pattern: str, placement: GatePlacement) -> list[str]:
+        """The modules that a glob means."""
+        names = fnmatch.filter(self.modules, pattern)
+        if not names:
+            near = difflib.get_close_matches(pattern, self.modules, 4, 0.4)
+            hint = f"; near matches are {near}" if near else f"; the modules are {list(self.modules)[:20]}"
+            raise ValueError(f"gates: {pattern!r} matches no module of the network (unknown){hint}")
+        fitting = [name for name in names if placement == "block" or self.takes(name, placement)]
+        if not fitting:
+            found = sorted({f"{name!r} is a {type(self.modules[name]).__name__}" for name in names})
+            wanted = "/".join(kind.name for kind in registered_kinds(placement))
+            raise TypeError(
+                f"gates: {', '.join(found[:4])}, which cannot be gated on {placement!r}; that takes a "
+                f"{wanted}{self.reasons_of(name for name in names if name in self.reasons)}"
+            )
+        return fitting
+
+    def reasons_of(self, names: Iterable[str]) -> str:
+        parts = "; ".join(f"{name!r}: {self.reasons[name]}" for name in names)
+        return f" ({parts})" if parts else ""
+
+    def warn(self) -> None:
+        if self.passed_over:
+            warnings.warn(
+                "these modules stay as they are, without gates, since they may compute something else than "
+                f"their class{self.reasons_of(self.passed_over)}",
+                stacklevel=5,
+            )

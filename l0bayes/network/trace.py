@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.infer.evaluation_mode import evaluating
+from l0bayes.network.kinds import layers_of, left_alone, no_layers
+from l0bayes.network.mac_tally import MacTally
 from l0bayes.network.tracker import Tracker
-from l0bayes.network.units import TracedBlock, TracedLayer, UnitTrace, layers_of, rows_of
+from l0bayes.network.units import OtherModule, TracedBlock, TracedLayer, UnitTrace, rows_of
 
 __all__ = ["trace_units"]
 
@@ -39,12 +41,14 @@ def trace_units(net: nn.Module, example: tuple[Any, ...], blocks: tuple[str, ...
         ValueError: If the network cannot be run on the example.
     """
     tracker = Tracker(rows_of(example))
-    names = {module: name for name, module in layers_of(net).items()}
+    kinds = layers_of(net)
     try:
         with ExitStack() as stack:
             stack.enter_context(evaluating(net))
-            for module, name in names.items():
-                stack.enter_context(_hooked(module, *tracker.around_layer(name, module)))
+            for name, kind in kinds.items():
+                module = net.get_submodule(name)
+                stack.enter_context(_hooked(module, *tracker.around_layer(name, module, kind)))
+            tracker.tally.watch(stack, net, no_layers(net), {})
             for name in blocks:
                 stack.enter_context(_hooked(net.get_submodule(name), *tracker.around_block(name)))
             stack.enter_context(tracker)
@@ -56,8 +60,22 @@ def trace_units(net: nn.Module, example: tuple[Any, ...], blocks: tuple[str, ...
             "give one or two rows of your data as example="
         ) from error
     trace = tracker.finish(output)
+    trace.others = _other_modules(net, tracker.tally, tracker.rows)
     _find_batch(net, trace, example)
     return trace
+
+
+def _other_modules(net: nn.Module, tally: MacTally, rows: int) -> dict[str, OtherModule]:
+    """Modules of no kind that have parameters of their own, or work."""
+    reasons = left_alone(net)
+    others = {}
+    for name in no_layers(net):
+        module = net.get_submodule(name)
+        macs, unknown = tally.macs.get(name, 0.0) / rows, tuple(sorted(tally.uncounted.get(name, ())))
+        if macs or unknown or name in reasons or module._parameters:
+            reason = reasons.get(name, f"{type(module).__name__} is of no registered kind")
+            others[name] = OtherModule(name, module, reason, macs, unknown, name in reasons)
+    return others
 
 
 def _find_batch(net: nn.Module, trace: UnitTrace, example: tuple[Any, ...]) -> None:

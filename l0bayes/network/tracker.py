@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from l0bayes.network.attention import HeadAttention
+from l0bayes.network.kinds import LayerKind
+from l0bayes.network.mac_tally import MacTally
 from l0bayes.network.operations import POINTWISE, POOLING, REDUCTIONS, SHAPES
-from l0bayes.network.units import NONE, TracedBlock, TracedLayer, UnitTrace, is_depthwise
+from l0bayes.network.units import NONE, TracedBlock, TracedLayer, UnitTrace
 
 __all__ = ["Tracker"]
 
@@ -34,6 +35,7 @@ class Tracker(TorchDispatchMode):
         self.ends_of_blocks: dict[int, tuple[Tensor, str]] = {}
         self.passed_by: list[tuple[TracedBlock, Tensor, Tensor]] = []
         self.made_by: dict[int, str] = {}
+        self.tally = MacTally()
         self.inside = 0
 
     # ---- classes of units ------------------------------------------------------------------------
@@ -88,6 +90,7 @@ class Tracker(TorchDispatchMode):
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         if not self.inside:
+            self.tally.operation(func, args, kwargs, out)
             tensors = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
             if any(id(x) in self.labels for x in tensors):
                 self.follow(func, args, kwargs, tensors, out)
@@ -170,7 +173,9 @@ class Tracker(TorchDispatchMode):
 
     # ---- layers and blocks -----------------------------------------------------------------------
 
-    def around_layer(self, name: str, module: nn.Module) -> tuple[Callable[..., None], Callable[..., None]]:
+    def around_layer(
+        self, name: str, module: nn.Module, kind: LayerKind
+    ) -> tuple[Callable[..., None], Callable[..., None]]:
         def before(_: nn.Module, args: Any, kwargs: Any) -> None:
             self.inside += 1
 
@@ -178,60 +183,38 @@ class Tracker(TorchDispatchMode):
             self.inside -= 1
             if not self.inside:
                 inputs = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
-                self.follow_layer(name, module, inputs, out)
+                self.follow_layer(name, module, kind, inputs, out)
 
         return before, after
 
-    def follow_layer(self, name: str, module: nn.Module, inputs: list[Tensor], out: Any) -> None:
-        x, kind = inputs[0], type(module).__name__
+    def follow_layer(
+        self, name: str, module: nn.Module, kind: LayerKind, inputs: list[Tensor], out: Any
+    ) -> None:
         result = out[0] if isinstance(out, tuple) else out
-        dim = 1 if isinstance(module, nn.Conv1d | nn.Conv2d | nn.modules.batchnorm._BatchNorm) else -1
-        if isinstance(module, nn.Embedding):
-            read = torch.full((module.num_embeddings,), NONE)
-        else:
-            read = self.vector(x, dim, f"{kind} {name!r}")
-        if isinstance(module, nn.LayerNorm | HeadAttention):
+        word, dim = f"{kind.name} {name!r}", kind.unit_dim(module)
+        read = kind.read_units(module, inputs, self, word)
+        if kind.mixes:
             for one in inputs:
-                labels = self.get(one)
-                if labels is not None:
-                    self.mix(labels, f"{kind} {name!r}")
+                if (labels := self.get(one)) is not None:
+                    self.mix(labels, word)
         layer = self.trace.layers.get(name)
         if layer is None:
-            layer = TracedLayer(name, module, read, self.outputs_of(module, read, result.shape[dim]))
-            layer.shape = tuple(x.shape)
+            made = kind.made_units(module, read, result.shape[dim], self)
+            layer = TracedLayer(name, module, kind, read, made)
+            layer.shape = tuple(inputs[0].shape)
             layer.reads_data = bool((read < 0).all())
             self.trace.layers[name] = layer
         else:  # called again: what it reads now is tied to what it read before
             self.tie(layer.inputs, read)
             self.fix(torch.cat([layer.inputs[read < 0], read[layer.inputs < 0]]))
             layer.inputs = torch.where(layer.inputs >= 0, layer.inputs, read)
-        positions = result.numel() // (result.shape[dim] * self.rows)
-        layer.positions += positions
-        if isinstance(module, HeadAttention):
-            key = inputs[1] if len(inputs) > 1 else x
-            length = key.shape[-2 if module.batch_first or key.dim() == 2 else 0]
-            layer.keys += key.numel() // (module.embed_dim * self.rows)
-            layer.lengths += positions * length
+        layer.positions += result.numel() // (result.shape[dim] * self.rows)
+        for key, count in kind.uses(module, [tuple(x.shape) for x in inputs], tuple(result.shape)).items():
+            layer.uses[key] = layer.uses.get(key, 0.0) + count / self.rows
         shape = [1] * result.dim()
         shape[dim] = -1
         self.put(result, layer.outputs.reshape(shape).broadcast_to(result.shape))
         self.made_by[id(result)] = name
-
-    def outputs_of(self, module: nn.Module, read: Tensor, count: int) -> Tensor:
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            if bool((read >= 0).all()):
-                return read
-            self.mix(read, "a BatchNorm of units and other values")
-        if is_depthwise(module) and bool((read >= 0).all()):
-            return read
-        made = self.fresh(count)
-        if isinstance(module, nn.LayerNorm | nn.modules.batchnorm._BatchNorm | HeadAttention):
-            self.fix(made)
-        if isinstance(module, nn.Conv1d | nn.Conv2d) and module.groups > 1:
-            # Groups of unequal size are no convolution: it stays whole, its shut units unread.
-            self.fix(made)
-            self.fix(read)
-        return made
 
     def around_block(self, name: str) -> tuple[Callable[..., None], Callable[..., None]]:
         self.trace.blocks[name] = TracedBlock()

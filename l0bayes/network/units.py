@@ -7,30 +7,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from l0bayes.network.attention import HeadAttention
+from l0bayes.network.kinds import LayerKind
 
 __all__ = [
-    "LAYERS",
     "NONE",
+    "OtherModule",
     "TracedBlock",
     "TracedLayer",
     "UnitTrace",
-    "is_depthwise",
-    "layers_of",
     "put_module",
     "rows_of",
 ]
-
-LAYERS = (
-    nn.Linear,
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.modules.batchnorm._BatchNorm,
-    nn.LayerNorm,
-    nn.Embedding,
-    HeadAttention,
-)
-"""Modules that are followed as a whole."""
 
 NONE = -1
 """Label of an entry that is no unit: data, constants, what an operation has mixed."""
@@ -43,11 +30,12 @@ class TracedLayer:
     Attributes:
         name: Its name in the network.
         module: The layer.
+        kind: Its kind.
         inputs: Unit of each input feature, of shape ``(in,)``; -1 where it is none.
         outputs: Unit of each output feature, of shape ``(out,)``.
         positions: Output positions an example, summed over calls: pixels, tokens, 1 for vectors.
-        keys: For attention, positions of keys an example, summed over calls.
-        lengths: For attention, pairs of query and key an example, summed over calls.
+        uses: How often an example multiplies by each entry of a parameter, by name of the parameter, summed
+            over calls; or whatever else the kind's cost depends on.
         reads_data: Whether its input does not depend on any other layer.
         shape: Shape of the example where it came in.
         batch_dim: Dimension of it that counts examples, -1 where none does.
@@ -55,14 +43,26 @@ class TracedLayer:
 
     name: str
     module: nn.Module
+    kind: LayerKind
     inputs: Tensor
     outputs: Tensor
     positions: int = 0
-    keys: int = 0
-    lengths: int = 0
+    uses: dict[str, float] = field(default_factory=dict)
     reads_data: bool = False
     shape: tuple[int, ...] = ()
     batch_dim: int = 0
+
+    @property
+    def hands_on(self) -> bool:
+        """Whether its outputs are the units it reads."""
+        return self.kind.one_to_one(self.module) and bool((self.inputs == self.outputs).all())
+
+    @property
+    def numel_reading(self) -> int:
+        """Number of parameters that multiply its inputs."""
+        own = self.module._parameters
+        axes = self.kind.axes(self.module).items()
+        return sum(p.numel() for name, one in axes if one.into is not None and (p := own[name]) is not None)
 
 
 @dataclass
@@ -84,12 +84,34 @@ class TracedBlock:
     batch_dim: int = 0
 
 
+@dataclass(frozen=True)
+class OtherModule:
+    """A module of no kind, which stays as it is.
+
+    Attributes:
+        name: Its name in the network; empty for the network itself.
+        module: The module.
+        reason: Why it is of no kind.
+        macs: Multiply-accumulates an example that it runs itself, outside of layers.
+        uncounted: Operations that it runs whose multiply-accumulates are not known.
+        nearly: Whether its class is of a kind, or descends from one that is.
+    """
+
+    name: str
+    module: nn.Module
+    reason: str
+    macs: float = 0.0
+    uncounted: tuple[str, ...] = ()
+    nearly: bool = False
+
+
 @dataclass
 class UnitTrace:
     """What one run told about a network's units.
 
     Attributes:
         layers: Layers by name, in the order of their first call.
+        others: Modules of no kind that have parameters of their own, or work, by name.
         blocks: The modules asked about.
         fixed: Units that cannot be taken out of the tensor that holds them, although each may be left
             unread: constants of full size are added to them, or a normalisation makes them.
@@ -102,6 +124,7 @@ class UnitTrace:
     """
 
     layers: dict[str, TracedLayer] = field(default_factory=dict)
+    others: dict[str, OtherModule] = field(default_factory=dict)
     blocks: dict[str, TracedBlock] = field(default_factory=dict)
     fixed: set[int] = field(default_factory=set)
     mixed: dict[int, str] = field(default_factory=dict)
@@ -109,20 +132,6 @@ class UnitTrace:
     output_dim: int = -1
     output_layer: str | None = None
     size: int = 0
-
-
-def layers_of(net: nn.Module) -> dict[str, nn.Module]:
-    """The layers that are followed as a whole, by name; the projections inside attention are part of it.
-
-    Args:
-        net: Any module.
-    """
-    found: dict[str, nn.Module] = {}
-    for name, module in net.named_modules():
-        owner = name.rpartition(".")[0]
-        if isinstance(module, LAYERS) and not isinstance(found.get(owner), HeadAttention):
-            found[name] = module
-    return found
 
 
 def rows_of(example: tuple[Any, ...]) -> int:
@@ -144,14 +153,3 @@ def put_module(net: nn.Module, name: str, module: nn.Module) -> None:
     """
     owner, _, key = name.rpartition(".")
     net.get_submodule(owner)._modules[key] = module
-
-
-def is_depthwise(module: nn.Module) -> bool:
-    """Whether every output map of a convolution reads the one input map of its number.
-
-    Args:
-        module: Any module.
-    """
-    if not isinstance(module, nn.Conv1d | nn.Conv2d):
-        return False
-    return module.groups == module.in_channels == module.out_channels > 1

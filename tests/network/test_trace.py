@@ -112,7 +112,7 @@ def test_attention_and_normalisation_mix(norm_first):
     assert set(stream) <= found.mixed.keys()
     assert set(units(found, "layer.norm1")) <= found.fixed
     assert set(units(found, "layer.linear1")).isdisjoint({*found.mixed, *found.fixed})
-    assert found.layers["layer.self_attn"].lengths == 49
+    assert found.layers["layer.self_attn"].uses["pairs"] == 49
     assert [found.layers[n].positions for n in ("embed", "layer.linear1", "head")] == [7, 7, 1]
     assert {n for n in found.layers if "out_proj" in n} == set()
 
@@ -121,7 +121,7 @@ def test_a_batch_that_is_not_in_front():
     first, last = (trace(Tokens(batch_first=flag), SETS).layers for flag in (True, False))
     for name, layer in first.items():
         twin = last[name]
-        assert (layer.positions, layer.keys, layer.lengths) == (twin.positions, twin.keys, twin.lengths)
+        assert (layer.positions, layer.uses) == (twin.positions, twin.uses)
 
 
 # ---- operations --------------------------------------------------------------------------------------

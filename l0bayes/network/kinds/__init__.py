@@ -1,0 +1,63 @@
+"""Kinds of layers: one file a kind, and the register of all."""
+
+from l0bayes.network.kinds.attention_kind import AttentionKind
+from l0bayes.network.kinds.batch_norm_kind import BatchNormKind
+from l0bayes.network.kinds.convolution_kind import (
+    Conv1dKind,
+    Conv2dKind,
+    ConvolutionKind,
+    SelectiveConv1d,
+    SelectiveConv2d,
+)
+from l0bayes.network.kinds.embedding_kind import EmbeddingKind
+from l0bayes.network.kinds.head_attention import HeadAttention
+from l0bayes.network.kinds.kind_registry import (
+    kind_of,
+    layers_of,
+    left_alone,
+    nearest_kind,
+    no_layers,
+    register_kind,
+    registered_kinds,
+)
+from l0bayes.network.kinds.layer_kind import LayerKind, Shape, Units
+from l0bayes.network.kinds.layer_norm_kind import LayerNormKind
+from l0bayes.network.kinds.linear_kind import LinearKind, SelectiveLinear
+from l0bayes.network.kinds.recognition import GatePlacement
+from l0bayes.network.kinds.selective import SelectedInput, Selective
+from l0bayes.network.kinds.unit_axes import Presence, UnitAxes
+
+__all__ = [
+    "AttentionKind",
+    "BatchNormKind",
+    "Conv1dKind",
+    "Conv2dKind",
+    "ConvolutionKind",
+    "EmbeddingKind",
+    "GatePlacement",
+    "HeadAttention",
+    "LayerKind",
+    "LayerNormKind",
+    "LinearKind",
+    "Presence",
+    "SelectedInput",
+    "Selective",
+    "SelectiveConv1d",
+    "SelectiveConv2d",
+    "SelectiveLinear",
+    "Shape",
+    "UnitAxes",
+    "Units",
+    "kind_of",
+    "layers_of",
+    "left_alone",
+    "nearest_kind",
+    "no_layers",
+    "register_kind",
+    "registered_kinds",
+]
+
+# In the order in which messages list them.
+for kind in (LinearKind(), Conv1dKind(), Conv2dKind(), LayerNormKind(), EmbeddingKind(), AttentionKind()):
+    register_kind(kind)
+register_kind(BatchNormKind())

@@ -1,0 +1,112 @@
+r"""Multi-head attention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from l0bayes.network.kinds.head_attention import HeadAttention
+from l0bayes.network.kinds.layer_kind import LayerKind, Shape
+from l0bayes.network.kinds.selective import Selective
+from l0bayes.network.kinds.unit_axes import Presence, UnitAxes
+
+__all__ = ["AttentionKind"]
+
+
+class AttentionKind(LayerKind):
+    """``nn.MultiheadAttention``, also inside ``nn.TransformerEncoderLayer``: its heads can be gated.
+
+    While it is gated, :class:`~l0bayes.network.HeadAttention` stands in for it.
+    """
+
+    types = (nn.MultiheadAttention, HeadAttention)
+    name = "MultiheadAttention"
+    placements = frozenset({"heads"})
+    mixes = True
+
+    def reason_coupled(self, module: Any) -> str | None:
+        if type(module) is HeadAttention:
+            return None
+        if not module._qkv_same_embed_dim or module.bias_k is not None or module.add_zero_attn:
+            return "it has kdim, vdim, add_bias_kv or add_zero_attn"
+        last = module.out_proj
+        if (
+            type(last) is not nn.modules.linear.NonDynamicallyQuantizableLinear
+            or "weight" not in last._parameters
+        ):
+            return "its out_proj has been replaced, or its weight is computed anew in each run"
+        return None
+
+    def gateable(self, module: Any) -> nn.Module:
+        return module if type(module) is HeadAttention else HeadAttention(module)
+
+    def plain(self, module: Any, siblings: Iterable[nn.Module]) -> nn.Module:
+        complete = module.num_heads * module.head_dim == module.embed_dim
+        # Beside torch's own attention nn.TransformerEncoderLayer may take its fused path, which reads the
+        # weights of its Linear layers and would miss a selection.
+        if not complete or any(isinstance(one, Selective) for one in siblings):
+            result: nn.Module = module
+            return result
+        options = {"bias": module.in_proj_bias is not None, "batch_first": module.batch_first}
+        plain = nn.MultiheadAttention(module.embed_dim, module.num_heads, module.dropout, **options)
+        plain = plain.to(module.in_proj_weight)
+        plain.load_state_dict(module.state_dict())
+        return plain.train(module.training)
+
+    # ---- units and cost --------------------------------------------------------------------------
+
+    def axes(self, module: Any) -> dict[str, UnitAxes]:
+        return {}
+
+    def unit_dim(self, module: Any) -> int:
+        return -1
+
+    def size(self, module: Any) -> str:
+        return f"{module.num_heads} heads"
+
+    def uses(self, module: Any, inputs: Sequence[Shape], output: Shape) -> dict[str, float]:
+        """Numbers of queries, of keys, and of pairs of a query and a key."""
+        key = inputs[1] if len(inputs) > 1 else inputs[0]
+        length = key[-2 if module.batch_first or len(key) == 2 else 0]
+        queries, keys = math.prod(output) / module.embed_dim, math.prod(key) / module.embed_dim
+        return {"queries": queries, "keys": keys, "pairs": queries * length}
+
+    def cost(self, module: Any, uses: Mapping[str, float], there: Presence) -> tuple[Tensor, Tensor]:
+        heads = there.made.new_tensor(module.num_heads) if there.heads is None else there.heads.sum()
+        bias = 0 if module.in_proj_bias is None else 3 * module.head_dim
+        last = 0 if module.out_proj.bias is None else module.embed_dim
+        params = heads * (4 * module.embed_dim * module.head_dim + bias) + last
+        return params, heads * self._macs_of_head(module, uses)
+
+    def macs(self, module: Any, inputs: Sequence[Shape], output: Shape) -> float:
+        return float(module.num_heads * self._macs_of_head(module, self.uses(module, inputs, output)))
+
+    def _macs_of_head(self, module: Any, uses: Mapping[str, float]) -> float:
+        projections = 2 * module.embed_dim * (uses["queries"] + uses["keys"])
+        return float(module.head_dim * (projections + 2 * uses["pairs"]))
+
+    # ---- heads -----------------------------------------------------------------------------------
+
+    def heads(self, module: Any) -> int:
+        return int(module.num_heads)
+
+    def heads_of_entries(self, module: Any) -> dict[str, Tensor]:
+        heads = torch.arange(module.num_heads).repeat_interleave(module.head_dim)
+        rows = heads.repeat(3)
+        return {"in_proj_weight": rows[:, None], "in_proj_bias": rows, "out_proj.weight": heads}
+
+    @contextmanager
+    def heads_gated(self, module: Any, gates: Tensor) -> Iterator[None]:
+        module.head_gates = gates
+        try:
+            yield
+        finally:
+            module.head_gates = None
+
+    def keep_heads(self, module: Any, gates: Tensor) -> None:
+        module.keep_heads(gates.to(module.in_proj_weight))

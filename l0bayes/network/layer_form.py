@@ -1,0 +1,111 @@
+r"""What the cost of one layer depends on, worked out once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from l0bayes.network.kinds import Presence
+from l0bayes.network.plan import Factor, GatePlan
+from l0bayes.network.units import TracedLayer
+
+__all__ = ["LayerForm"]
+
+
+class LayerForm:
+    """From probabilities of gates to probabilities of a layer's parts.
+
+    Args:
+        layer: The layer.
+        plan: The network's gates.
+    """
+
+    def __init__(self, layer: TracedLayer, plan: GatePlan) -> None:
+        trace, self.layer, name = plan.trace, layer, layer.name
+        self.blocks = plan.blocks_around(name)
+        self._out_factors, self._in_factors = plan.outputs.get(name, []), plan.inputs.get(name, [])
+        if not layer.kind.resizable(layer.module):
+            self._in_factors = []  # such a layer stays whole
+        self._own: dict[str, list[Factor]] = {}
+        for key, _ in layer.module.named_parameters(recurse=False):
+            if factors := plan.groups.get(f"{name}.{key}"):
+                self._own[key] = list(factors)
+        self._weight_site = plan.weight.get(name)
+        self._head_site = plan.heads.get(name)
+        units = layer.outputs.tolist()
+        ends = set() if trace.outputs is None else set(trace.outputs.tolist())
+        self._stays = torch.tensor(
+            [unit < 0 or unit in trace.fixed or unit in ends or unit in trace.mixed for unit in units]
+        )
+        self._same = self._find_same()
+        self._sites = list(plan.local.values())
+        closable = any(unit in plan.closable for unit in units)
+        self._readers = self._find_readers(units, plan) if closable else None
+
+    def _find_same(self) -> Tensor | None:
+        """Output and input features that are one unit, which is there for both or for neither."""
+        made, read = self.layer.outputs, self.layer.inputs
+        possible = ~self._stays & torch.isin(made, read)
+        if not self.layer.kind.folds(self.layer.module) or not bool(possible.any()):
+            return None
+        rows = torch.nonzero(possible).flatten()
+        at, columns = torch.nonzero(made[rows][:, None] == read, as_tuple=True)
+        return torch.stack([rows[at], columns])
+
+    def _find_readers(self, units: list[int], plan: GatePlan) -> Tensor:
+        """For each unit the gates of its readers, counted through all sites; ends that are never shut."""
+        starts, total = {}, 0
+        for site in self._sites:
+            starts[site] = total
+            total += math.prod(plan.specs[site].shape)
+        always_shut, never_shut = total, total + 1
+        rows = [
+            [starts[site] + at for site, at in plan.closable.get(unit, ())] or [never_shut] for unit in units
+        ]
+        width = max(map(len, rows))
+        return torch.tensor([row + [always_shut] * (width - len(row)) for row in rows])
+
+    def presence(self, active: Mapping[str, Tensor], one: Tensor) -> Presence:
+        """Probabilities that the layer's parts are there, beside the blocks that it stands in.
+
+        Args:
+            active: P(z != 0) by gate site.
+            one: 1, of the gates' type and on their device.
+        """
+        return Presence(
+            made=self._made(active, one),
+            read=_product(self._in_factors, len(self.layer.inputs), active, one),
+            heads=None if self._head_site is None else active[self._head_site],
+            own=self._single(active, one),
+            same=self._same,
+        )
+
+    def _made(self, active: Mapping[str, Tensor], one: Tensor) -> Tensor:
+        """Probability that each output feature is computed."""
+        made = _product(self._out_factors, len(self._stays), active, one)
+        if self._readers is not None:
+            shut = torch.cat(
+                [*(1.0 - active[site] for site in self._sites), one.expand(1), one.expand(1) * 0.0]
+            )
+            made = made * (1.0 - shut[self._readers].prod(1))
+        return torch.where(self._stays.to(made.device), torch.ones_like(made), made)
+
+    def _single(self, active: Mapping[str, Tensor], one: Tensor) -> dict[str, Tensor]:
+        """Probabilities of the gates on single entries of parameters and on slices of them."""
+        own = {
+            key: math.prod((factor.of(active) for factor in factors), start=one)
+            for key, factors in self._own.items()
+        }
+        if self._weight_site is not None:
+            own["weight"] = active[self._weight_site] * own.get("weight", one)
+        return own
+
+
+def _product(factors: list[Factor], count: int, active: Mapping[str, Tensor], one: Tensor) -> Tensor:
+    total = one.expand(count)
+    for factor in factors:
+        total = total * factor.of(active)
+    return total

@@ -1,0 +1,225 @@
+r"""From placements to a plan: which gate multiplies what."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from l0bayes.network.placement import GateGroup, Place
+from l0bayes.network.plan import Factor, GatePlan, GateSpec
+from l0bayes.network.units import TracedLayer, UnitTrace
+
+__all__ = ["plan_gates"]
+
+
+def plan_gates(
+    net: nn.Module, trace: UnitTrace, places: Sequence[Place], groups: Mapping[str, GateGroup]
+) -> GatePlan:
+    """Lay gates on the units of a traced network.
+
+    A gate on an *output* unit, or on an *input* feature that is a unit which nobody else reads, belongs to
+    the unit: it multiplies the unit wherever it is read, after normalisation and nonlinearity, so that
+    the unit's bias dies with it. Other input gates (one for each pixel of a flattened map, or for data)
+    belong to the reading layer.
+
+    Args:
+        net: The network.
+        trace: Its units.
+        places: Where gates were asked for.
+        groups: Groups by name.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ValueError: If units are gated twice, or mixed before they are read, or a place is not on the
+            road of the example.
+    """
+    return _Planner(net, trace, places, groups).plan
+
+
+class _Planner:
+    def __init__(
+        self, net: nn.Module, trace: UnitTrace, places: Sequence[Place], groups: Mapping[str, GateGroup]
+    ) -> None:
+        self.net, self.trace = net, trace
+        self.plan = GatePlan({}, trace)
+        self.owner: dict[int, tuple[str, int]] = {}
+        self.readers: dict[int, list[str]] = {}
+        for layer in trace.layers.values():
+            if not layer.hands_on:
+                for unit in torch.unique(layer.inputs[layer.inputs >= 0]).tolist():
+                    self.readers.setdefault(unit, []).append(layer.name)
+        self.last = next((name for name in reversed(trace.layers) if not trace.layers[name].hands_on), "")
+        self.ends = set() if trace.outputs is None else set(trace.outputs.tolist()) - {-1}
+        several = [place.name for place in places]
+        for place in places:
+            site = (
+                f"{place.name}.gate"
+                if several.count(place.name) == 1
+                else f"{place.name}.{place.placement}.gate"
+            )
+            self.place(place, site)
+        for name, group in groups.items():
+            self.group(name, group)
+        self.finish()
+
+    def place(self, place: Place, site: str) -> None:
+        if place.placement == "block":
+            self.block(place, site)
+            return
+        layer = self.trace.layers.get(place.name)
+        if layer is None:
+            raise ValueError(f"gates: the example did not go through {place.name!r}, so it cannot be gated")
+        module = layer.module
+        if reason := layer.kind.reason_not_gated(module, place.placement):
+            raise ValueError(f"{place.name!r} {reason}")
+        if place.placement == "weight":
+            self.add(site, tuple(module.weight.shape), place, 1.0)  # type: ignore[arg-type]
+            self.plan.weight[place.name] = site
+        elif place.placement == "heads":
+            heads = layer.kind.heads(module)
+            self.add(site, (heads,), place, sum(p.numel() for p in module.parameters()) / heads)
+            self.plan.heads[place.name] = site
+        elif place.placement == "output":
+            self.outputs(place, layer, site)
+        else:
+            self.inputs(place, layer, site)
+
+    def add(self, site: str, shape: tuple[int, ...], place: Place, weights: float) -> None:
+        self.plan.specs[site] = GateSpec(site, shape, place.placement, place.name, place.pattern, weights)
+
+    def outputs(self, place: Place, layer: TracedLayer, site: str) -> None:
+        units = layer.outputs.tolist()
+        at_end = [unit for unit in units if unit in self.ends]
+        last = layer.name == self.last and not any(unit in self.readers for unit in units)
+        if (at_end or last) and any(mark in place.pattern for mark in "*?["):
+            return  # what the network predicts is not hidden
+        if at_end and self.trace.output_layer is None:
+            raise ValueError(
+                f"the outputs of {place.name!r} leave the network through other operations, "
+                "so gates on them could not be folded into it"
+            )
+        taken = {self.owner[unit][0] for unit in units if unit in self.owner}
+        if taken:
+            if len(taken) == 1 and all(unit in self.owner for unit in units):
+                spec = self.plan.specs[next(iter(taken))]
+                if spec.placement == "output":
+                    return  # tied by a residual connection: one gate for the units of both
+            raise ValueError(
+                f"the outputs of {place.name!r} are gated twice; they are the units of {sorted(taken)}"
+            )
+        self.refuse_mixed(place, units)
+        distinct = list(dict.fromkeys(units))
+        for position, unit in enumerate(distinct):
+            self.owner[unit] = (site, position)
+        weights = sum(p.numel() for p in layer.module.parameters()) / len(distinct)
+        self.add(site, (len(distinct),), place, weights)
+
+    def refuse_mixed(self, place: Place, units: Iterable[int]) -> None:
+        for unit in units:
+            if unit in self.trace.mixed:
+                raise ValueError(
+                    f"the units of {place.name!r} are gated but mixed by {self.trace.mixed[unit]} before "
+                    "they are read, so that a shut unit could not be removed; use gates on the "
+                    '"input" of the layer behind it, or on "weight"'
+                )
+
+    def inputs(self, place: Place, layer: TracedLayer, site: str) -> None:
+        units = layer.inputs.tolist()
+        self.add(site, (len(units),), place, layer.numel_reading / len(units))
+        whole = min(units) >= 0 and len(set(units)) == len(units)
+        alone = all(
+            self.readers[unit] == [place.name] and unit not in self.ends for unit in units if unit >= 0
+        )
+        if whole and alone:
+            taken = sorted({self.owner[unit][0] for unit in units if unit in self.owner})
+            if taken:
+                raise ValueError(
+                    f"the units that {place.name!r} reads are gated twice; they carry {taken} too"
+                )
+            if not any(unit in self.trace.mixed for unit in units):
+                self.owner.update({unit: (site, position) for position, unit in enumerate(units)})
+                return
+        self.plan.local[place.name] = site
+
+    def block(self, place: Place, site: str) -> None:
+        block = self.trace.blocks[place.name]
+        if not (block.is_added or block.keeps_shape):
+            raise ValueError(
+                f"{place.name!r} is no residual block: its output is not added to anything and has another "
+                "shape than its input, so that closing it would cut the network"
+            )
+        module = self.net.get_submodule(place.name)
+        self.add(site, (1,), place, float(sum(p.numel() for p in module.parameters())))
+        self.plan.blocks[place.name] = site
+
+    def group(self, name: str, group: GateGroup) -> None:
+        site = f"{name}.gate"
+        parameters = dict(self.net.named_parameters())
+        count = 0
+        index: dict[str, Tensor] = {}
+        if not group.slices:
+            raise ValueError(f"gates: the group {name!r} has no slices")
+        for gate, slices in enumerate(group.slices):
+            for parameter, where in slices:
+                if parameter not in parameters:
+                    near = difflib.get_close_matches(parameter, parameters, 4, 0.4)
+                    raise ValueError(
+                        f"gates: group {name!r} names unknown parameter {parameter!r}; "
+                        f"near matches are {near}"
+                    )
+                owners = index.setdefault(parameter, torch.full(parameters[parameter].shape, -1))
+                if bool((owners[where] >= 0).any()):
+                    raise ValueError(f"gates: slices of group {name!r} overlap in {parameter!r}")
+                owners[where] = gate
+                count += owners[where].numel()
+        place = Place(name, "weight", name)
+        self.add(site, (len(group.slices),), place, count / len(group.slices))
+        self.plan.specs[site] = replace(self.plan.specs[site], placement="group")
+        for parameter, owners in index.items():
+            self.plan.groups.setdefault(parameter, []).append(Factor(site, owners))
+
+    # ---- from units to features ------------------------------------------------------------------
+
+    def factors(self, units: Tensor) -> list[Factor]:
+        found: dict[str, Tensor] = {}
+        for feature, unit in enumerate(units.tolist()):
+            if unit in self.owner:
+                site, position = self.owner[unit]
+                found.setdefault(site, torch.full((len(units),), -1))[feature] = position
+        return [Factor(site, index) for site, index in found.items()]
+
+    def finish(self) -> None:
+        plan, trace = self.plan, self.trace
+        for layer in trace.layers.values():
+            plan.outputs[layer.name] = self.factors(layer.outputs)
+            if layer.hands_on:
+                continue
+            plan.inputs[layer.name] = self.factors(layer.inputs)
+            if layer.name in plan.local:
+                plan.inputs[layer.name].append(
+                    Factor(plan.local[layer.name], torch.arange(len(layer.inputs)))
+                )
+        if trace.outputs is not None:
+            plan.output = self.factors(trace.outputs)
+        for unit, readers in self.readers.items():
+            if (
+                unit in self.ends
+                or unit in trace.mixed
+                or unit in trace.fixed
+                or not all(r in plan.local for r in readers)
+            ):
+                continue
+            plan.closable[unit] = [
+                (plan.local[reader], position)
+                for reader in readers
+                for position in torch.nonzero(trace.layers[reader].inputs == unit).flatten().tolist()
+            ]
+        order = {name: position for position, name in enumerate(dict(self.net.named_modules()))}
+        plan.specs = dict(sorted(plan.specs.items(), key=lambda item: order.get(item[1].owner, math.inf)))
