@@ -26,7 +26,12 @@ if TYPE_CHECKING:
         selection,
         testing,
     )
-    from l0bayes.estimators import SpikeSlabClassifier, SpikeSlabPoissonRegressor, SpikeSlabRegressor
+    from l0bayes.estimators import (
+        SpikeSlabClassifier,
+        SpikeSlabGLM,
+        SpikeSlabPoissonRegressor,
+        SpikeSlabRegressor,
+    )
     from l0bayes.gradients import gradient_report
     from l0bayes.posterior import gate_table
     from l0bayes.posterior.to_arviz import to_arviz
@@ -40,6 +45,7 @@ __all__ = [
     "MeanFieldELBO",
     "Minibatches",
     "SpikeSlabClassifier",
+    "SpikeSlabGLM",
     "SpikeSlabPoissonRegressor",
     "SpikeSlabRegressor",
     "Target",
@@ -85,6 +91,7 @@ _LAZY_MODULES = (
 )
 _LAZY_NAMES = {
     "SpikeSlabClassifier": "l0bayes.estimators",
+    "SpikeSlabGLM": "l0bayes.estimators",
     "SpikeSlabPoissonRegressor": "l0bayes.estimators",
     "SpikeSlabRegressor": "l0bayes.estimators",
     "gate_table": "l0bayes.posterior",

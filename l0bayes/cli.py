@@ -182,7 +182,17 @@ def train(
 def select(
     data: Annotated[Path, typer.Argument(help="A .csv, .tsv, .parquet or .feather file.")],
     formula: Annotated[str, typer.Argument(help='Such as "y ~ . - id + C(region)".')],
-    family: Annotated[str, typer.Option(help="gaussian, binomial or poisson.")] = "gaussian",
+    likelihood: Annotated[
+        str, typer.Option(help="gaussian, bernoulli, poisson, or a name that --load registers.")
+    ] = "gaussian",
+    likelihood_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=NUMBER", help="An option of the likelihood; may be repeated."),
+    ] = None,
+    load: Annotated[
+        list[Path] | None,
+        typer.Option(help="A Python file to run first, such as one that registers a likelihood."),
+    ] = None,
     out: Out = Path("report"),
     inclusion: Annotated[
         str | None,
@@ -211,11 +221,15 @@ def select(
         import torch
 
         from l0bayes.apps import select as selecting
+        from l0bayes.apps.user_files import load_user_file
 
         torch.set_num_threads(threads)
         with _told(), _steps() as on_step:
+            for file in load or ():
+                load_user_file(file)
             settings = selecting.SelectSettings(
-                family=family,
+                likelihood=likelihood,
+                likelihood_options=selecting.parse_options(likelihood_option or ()),
                 inclusion=selecting.parse_inclusion(inclusion),
                 expected_active=expected_active,
                 slab_scale=slab_scale,

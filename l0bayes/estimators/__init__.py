@@ -3,6 +3,7 @@
 from l0bayes.estimators.classifier import SpikeSlabClassifier
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.findings import Findings
+from l0bayes.estimators.glm import SpikeSlabGLM
 from l0bayes.estimators.poisson import SpikeSlabPoissonRegressor
 from l0bayes.estimators.regressor import SpikeSlabRegressor
 from l0bayes.estimators.separating_columns import SeparationWarning
@@ -12,6 +13,7 @@ __all__ = [
     "SeparationWarning",
     "SpikeSlabClassifier",
     "SpikeSlabEstimator",
+    "SpikeSlabGLM",
     "SpikeSlabPoissonRegressor",
     "SpikeSlabRegressor",
 ]

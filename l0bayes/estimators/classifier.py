@@ -8,20 +8,16 @@ import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from torch import Tensor
 
-from l0bayes.estimators.estimator_base import SpikeSlabEstimator
+from l0bayes.estimators.generalised_estimator import GeneralisedEstimator, likelihood_for_selection
 from l0bayes.estimators.input_tables import Array
-from l0bayes.estimators.scaling import Scaling
 from l0bayes.estimators.separating_columns import warn_of_separation
-from l0bayes.likelihoods.bernoulli_likelihood import Bernoulli
-from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
-from l0bayes.selection.problem.selection_problem import SelectionProblem
+from l0bayes.likelihoods.likelihood import Likelihood
 
 __all__ = ["SpikeSlabClassifier"]
 
 
-class SpikeSlabClassifier(ClassifierMixin, SpikeSlabEstimator):  # type: ignore[misc]
+class SpikeSlabClassifier(ClassifierMixin, GeneralisedEstimator):  # type: ignore[misc]
     r"""Logistic regression of two classes in which every column is in or out, with the probability of that.
 
     With ``standardize=False`` and ``fit_intercept=False`` the model is exactly
@@ -58,6 +54,8 @@ class SpikeSlabClassifier(ClassifierMixin, SpikeSlabEstimator):  # type: ignore[
             are many.
         restarts: Restarts of a variational fit, averaged by their ELBO.
         random_state: Seed of the sampler and of draws.
+        likelihood: Law of the response: ``"bernoulli"``, by log odds, or another registered likelihood of two
+            classes; see :mod:`l0bayes.likelihoods`.
 
     Attributes:
         classes_: The two classes; coefficients are of the log odds of the second.
@@ -78,13 +76,38 @@ class SpikeSlabClassifier(ClassifierMixin, SpikeSlabEstimator):  # type: ignore[
     classes_: Any
     _numeric_response = False
 
+    def __init__(
+        self,
+        inclusion: Any = (1.0, 1.0),
+        slab_scale: Any = 1.0,
+        intercept_scale: float = 10.0,
+        fit_intercept: bool = True,
+        standardize: bool = True,
+        groups: Any = None,
+        guide: str = "hard_concrete",
+        engine: str = "auto",
+        restarts: int = 4,
+        random_state: Any = None,
+        likelihood: str | Likelihood = "bernoulli",
+    ) -> None:
+        super().__init__(
+            inclusion=inclusion,
+            slab_scale=slab_scale,
+            intercept_scale=intercept_scale,
+            fit_intercept=fit_intercept,
+            standardize=standardize,
+            groups=groups,
+            guide=guide,
+            engine=engine,
+            restarts=restarts,
+            random_state=random_state,
+        )
+        self.likelihood = likelihood
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         return tags
-
-    def _check_own(self) -> None:
-        pass
 
     def _response(self, y: Any) -> Array:
         check_classification_targets(y)
@@ -105,11 +128,11 @@ class SpikeSlabClassifier(ClassifierMixin, SpikeSlabEstimator):  # type: ignore[
     def _warn(self, x: Array, y: Array, names: list[str]) -> None:
         warn_of_separation(x, y, names, intercept=self.fit_intercept)
 
-    def _scaling(self, x: Tensor, y: Tensor, weights: Tensor) -> Scaling:
-        return Scaling.of(x, weights, centered=self.fit_intercept)
-
-    def _problem(self, common: dict[str, Any], scaling: Scaling) -> SelectionProblem:
-        return GeneralisedProblem(likelihood=Bernoulli(), **common)
+    def _own_likelihood(self) -> Likelihood:
+        likelihood = likelihood_for_selection(self.likelihood)
+        if not likelihood.has_classes:
+            raise ValueError(f"likelihood must be one of classes, got {likelihood.name!r}: use SpikeSlabGLM")
+        return likelihood
 
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
         """Posterior predictive probabilities of the two classes, averaged over models and coefficients.
@@ -121,7 +144,8 @@ class SpikeSlabClassifier(ClassifierMixin, SpikeSlabEstimator):  # type: ignore[
             Shape ``(n, 2)``, in the order of ``classes_``.
         """
         x = self._columns(X)
-        one = torch.cat([torch.sigmoid(part).mean(1) for part in self.findings_.predictor_draws(x)])
+        link = self._own_likelihood().inverse_link
+        one = torch.cat([link(part).mean(1) for part in self.findings_.predictor_draws(x)])
         return torch.stack([1.0 - one, one], 1).numpy()
 
     def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803

@@ -48,7 +48,7 @@ __all__ = ["SpikeSlabEstimator"]
 
 
 class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
-    """Base of the three estimators; not used by itself.
+    """Base of the estimators; not used by itself.
 
     Args:
         inclusion, slab_scale, intercept_scale, fit_intercept: As in each of them.

@@ -5,22 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_tweedie_score
-from torch import Tensor
 
-from l0bayes.estimators.estimator_base import SpikeSlabEstimator
+from l0bayes.estimators.generalised_estimator import GeneralisedEstimator
 from l0bayes.estimators.input_tables import Array
-from l0bayes.estimators.scaling import Scaling
+from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.poisson_likelihood import Poisson
-from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
-from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["SpikeSlabPoissonRegressor"]
 
 
-class SpikeSlabPoissonRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[misc]
+class SpikeSlabPoissonRegressor(RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
     r"""Regression of counts in which every column is in or out, with the probability of that.
 
     With ``standardize=False`` and ``fit_intercept=False`` the model is exactly
@@ -79,9 +75,6 @@ class SpikeSlabPoissonRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ig
         tags.target_tags.positive_only = True
         return tags
 
-    def _check_own(self) -> None:
-        pass
-
     def _response(self, y: Any) -> Array:
         counts = np.asarray(y, dtype=np.float64)
         if (counts < 0).any():
@@ -91,11 +84,8 @@ class SpikeSlabPoissonRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ig
             raise ValueError("y is 0 in every row that counts: there is nothing to explain")
         return counts
 
-    def _scaling(self, x: Tensor, y: Tensor, weights: Tensor) -> Scaling:
-        return Scaling.of(x, weights, centered=self.fit_intercept)
-
-    def _problem(self, common: dict[str, Any], scaling: Scaling) -> SelectionProblem:
-        return GeneralisedProblem(likelihood=Poisson(whole=False), **common)
+    def _own_likelihood(self) -> Likelihood:
+        return Poisson(whole=False)
 
     def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
         """Posterior mean of the rate, and the standard deviation of a new count.
@@ -108,13 +98,7 @@ class SpikeSlabPoissonRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ig
         Returns:
             Means of shape ``(n,)``, or the pair of means and standard deviations.
         """
-        x = self._columns(X)
-        rates = [torch.exp(part) for part in self.findings_.predictor_draws(x)]
-        mean = torch.cat([part.mean(1) for part in rates])
-        if not return_std:
-            return mean.numpy()
-        variance = torch.cat([part.var(1) for part in rates]) + mean
-        return mean.numpy(), variance.sqrt().numpy()
+        return self._predicted(X, return_std)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
         """Share of the Poisson deviance that is explained, D², as in scikit-learn's Poisson regression.

@@ -31,7 +31,7 @@ class Bernoulli(Likelihood):
     words = Words(
         kind="a logistic regression",
         formula="P(y<sub>i</sub> = {event}) = 1 / (1 + exp(−η<sub>i</sub>))",
-        effects="log odds",
+        effects="the log odds",
         summary="two classes by their log odds",
     )
     laws = (dist.Bernoulli,)

@@ -16,6 +16,8 @@ from l0bayes.likelihoods.predictor_precision import PredictorPrecision
 
 __all__ = ["Binomial"]
 
+_NO_TRIALS = "numbers of trials are not given; zeros and ones are for bernoulli"
+
 
 class Binomial(Likelihood):
     r"""Successes in a number of trials, with :math:`\operatorname{logit} P = \eta`.
@@ -34,7 +36,7 @@ class Binomial(Likelihood):
     words = Words(
         kind="a logistic regression of successes in trials",
         formula="y<sub>i</sub> ~ Binomial(m<sub>i</sub>, 1 / (1 + exp(−η<sub>i</sub>)))",
-        effects="log odds",
+        effects="the log odds",
         summary="successes in a known number of trials by their log odds",
     )
     laws = (dist.Binomial,)
@@ -52,7 +54,7 @@ class Binomial(Likelihood):
         return self
 
     def supports_derivatives(self) -> str | None:
-        return "numbers of trials are not given" if self.trials is None else None
+        return _NO_TRIALS if self.trials is None else None
 
     def _known(self) -> Tensor:
         if self.trials is None:

@@ -28,7 +28,7 @@ class Categorical(Likelihood):
     words = Words(
         kind="a multinomial logistic regression",
         formula="P(y<sub>i</sub> = k) ∝ exp(η<sub>ik</sub>)",
-        effects="log odds",
+        effects="the log odds",
         summary="several classes by their logits",
     )
     has_classes = True

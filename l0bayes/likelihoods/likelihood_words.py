@@ -16,7 +16,7 @@ class Words:
         kind: What a regression with it is: ``"a logistic regression"``.
         formula: Law of one response, as HTML with ``<sub>`` and no other tag. ``{event}`` stands for what
             happens with the probability that the predictor gives.
-        effects: What a coefficient changes: ``"log odds"``.
+        effects: What a coefficient changes: ``"the log odds"``.
         summary: One line for tables.
     """
 

@@ -18,6 +18,8 @@ from l0bayes.apps.select.table_checks import (
     leave_out_missing,
     plain_columns,
 )
+from l0bayes.likelihoods.likelihood import Likelihood
+from l0bayes.likelihoods.likelihood_registry import likelihood_by_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +65,7 @@ class FormulaData:
 
 
 def apply_formula(
-    table: pd.DataFrame, formula: str, family: str, *, drop_missing: bool = False
+    table: pd.DataFrame, formula: str, likelihood: str | Likelihood, *, drop_missing: bool = False
 ) -> FormulaData:
     """Evaluate a formula over a table.
 
@@ -74,13 +76,14 @@ def apply_formula(
     Args:
         table: The table.
         formula: Such as ``"y ~ . - id + C(region)"``.
-        family: ``"gaussian"``, ``"binomial"`` or ``"poisson"``: what the response may hold.
+        likelihood: Law of the response, or its name: it says what the response may hold.
         drop_missing: Whether to leave out rows in which something is missing.
 
     Raises:
         ValueError: If the formula cannot be read or names what the table does not have, or a column
             will not do: missing or infinite values, text among numbers, a constant, two of one name.
     """
+    law = likelihood if isinstance(likelihood, Likelihood) else likelihood_by_name(likelihood, "selection")
     table = table.rename(columns=str)
     names = list(table.columns)
     if len(set(names)) < len(names):
@@ -105,7 +108,7 @@ def apply_formula(
     check_predictors(table, needs)
     hidden = table.rename(columns=known.hide)
     _check_expressions([*answer.factors, *factors], hidden, known)
-    y = check_response(response_values(hidden, answer, known), response, family)
+    y = check_response(response_values(hidden, answer, known), response, law)
     if not any(term.degree for term in terms):
         raise ValueError(f"formula {formula!r} leaves no variable to select")
     x, groups, reference = gated_columns(hidden, terms, known)

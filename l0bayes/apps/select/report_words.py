@@ -10,23 +10,13 @@ from typing import Any
 import numpy as np
 
 from l0bayes.apps.select.formulas import FormulaData
+from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.selection import GaussianProblem, SelectionPosterior, SelectionProblem
 from l0bayes.selection.summaries.credible_sets import credible_sets
 from l0bayes.selection.trust.posterior_trust import Trust
 
 __all__ = ["SetOfVariables", "advice_on", "describe_model", "describe_sets", "engine_in_words"]
 
-_LIKELIHOOD = {
-    "gaussian": ("y<sub>i</sub> ~ N(η<sub>i</sub>, σ²)", "a linear regression with Normal noise"),
-    "binomial": (
-        "P(y<sub>i</sub> = {second}) = 1 / (1 + exp(−η<sub>i</sub>))",
-        "a logistic regression",
-    ),
-    "poisson": (
-        "y<sub>i</sub> ~ Poisson(exp(η<sub>i</sub>))",
-        "a Poisson regression with the logarithm as link",
-    ),
-}
 _ADVICE = {
     "exact": (
         "Every possible model was computed, so there is no sampling error. What remains is whether the model "
@@ -75,19 +65,18 @@ class SetOfVariables:
 
 
 def describe_model(
-    family: str, data: FormulaData, posterior: SelectionPosterior, parameters: dict[str, Any]
+    likelihood: Likelihood, data: FormulaData, posterior: SelectionPosterior, parameters: dict[str, Any]
 ) -> dict[str, Any]:
     """Kind of regression, formulas (as HTML) and sentences on priors and scales.
 
     Args:
-        family: ``"gaussian"``, ``"binomial"`` or ``"poisson"``.
+        likelihood: Law of the response.
         data: What the formula made of the table.
         posterior: What the engine found.
         parameters: Arguments of the estimator.
     """
     from markupsafe import Markup, escape
 
-    likelihood, kind = _LIKELIHOOD[family]
     prior = posterior.problem.prior
     count = posterior.problem.num_groups
     if prior.beta is None:
@@ -106,9 +95,9 @@ def describe_model(
     unit, noise = _noise(posterior.problem)
     slab += unit
     alpha = "α + " if data.intercept else ""
-    second = escape(_classes(data)[1]) if family == "binomial" else ""
+    event = _classes(data)[1] if likelihood.has_classes else "1"
     formulas = [
-        likelihood.format(second=second),
+        likelihood.words.html(str(escape(event))),
         f"η<sub>i</sub> = {alpha}Σ<sub>j</sub> z<sub>g(j)</sub> θ<sub>j</sub> x<sub>ij</sub>",
         gate,
         f"θ<sub>j</sub> ~ N(0, {slab})",
@@ -132,8 +121,19 @@ def describe_model(
         sentences.append(f"Effects of {name} are differences from its level {level!r}.")
     if data.intercept:
         sentences.append("The intercept α has no gate: it is always in.")
-    sentences.append(_standardised(family, data, parameters))
-    return {"kind": kind, "formulas": [Markup(text) for text in formulas], "sentences": sentences}
+    for option, value in likelihood.settings.items():
+        if isinstance(value, float) and not likelihood.conjugate:
+            sentences.append(f"The likelihood's {option} is {value:g}.")
+    of_event = f" of {event}" if likelihood.has_classes else ""
+    sentences.append(
+        f"An effect is the change of {likelihood.words.effects}{of_event} per unit of a variable."
+    )
+    sentences.append(_standardised(likelihood, data, parameters))
+    return {
+        "kind": likelihood.words.kind,
+        "formulas": [Markup(text) for text in formulas],
+        "sentences": sentences,
+    }
 
 
 @singledispatch
@@ -149,13 +149,13 @@ def _(problem: GaussianProblem) -> tuple[str, list[str]]:
     return " σ²" if problem.slab_scaled_by_noise else "", [formula]
 
 
-def _standardised(family: str, data: FormulaData, parameters: dict[str, Any]) -> str:
+def _standardised(likelihood: Likelihood, data: FormulaData, parameters: dict[str, Any]) -> str:
     if not parameters.get("standardize", True):
         return "Nothing was standardised: priors are in the units of the data."
     how = "centred and divided by" if data.intercept else "divided by"
     which = (
         "Columns (dummies too) and the response were"
-        if family == "gaussian"
+        if likelihood.conjugate
         else "Columns (dummies too) were"
     )
     return (
@@ -182,14 +182,14 @@ def _classes(data: FormulaData) -> list[str]:
     return [str(value) for value in np.unique(data.y.to_numpy())]
 
 
-def advice_on(trust: Trust, family: str) -> str:
+def advice_on(trust: Trust, likelihood: Likelihood) -> str:
     """What to do about a verdict.
 
     Args:
         trust: The verdict.
-        family: ``"gaussian"``, ``"binomial"`` or ``"poisson"``.
+        likelihood: Law of the response.
     """
-    if trust.verdict == "exact" and family != "gaussian":
+    if trust.verdict == "exact" and not likelihood.conjugate:
         return _LAPLACE + _ADVICE["exact"]
     return _ADVICE[trust.verdict]
 

@@ -3,24 +3,28 @@ r"""What is asked of a selection."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from l0bayes.likelihoods.likelihood import Likelihood
+from l0bayes.likelihoods.likelihood_registry import likelihood_by_name
 from l0bayes.selection.engines.choose_engine import Engine
 
-__all__ = ["FAMILIES", "SelectSettings", "parse_inclusion"]
+__all__ = ["SelectSettings", "parse_inclusion", "parse_options"]
 
-FAMILIES = ("gaussian", "binomial", "poisson")
 # The largest that numpy takes.
 _LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
 class SelectSettings:
-    r"""Family, priors and engine of a selection; ``None`` leaves a choice to the estimator.
+    r"""Likelihood, priors and engine of a selection; ``None`` leaves a choice to the estimator.
 
     Args:
-        family: ``"gaussian"``, ``"binomial"`` or ``"poisson"``.
+        likelihood: Name of the law of the response, one that the engines support:
+            ``l0bayes.likelihoods.names("selection")``.
+        likelihood_options: Its options, such as ``{"dispersion": 0.5}``.
         inclusion: Prior probability that a variable is in the model, or ``(a, b)`` of a Beta law.
         expected_active: Number of variables expected in the model, in place of ``inclusion``.
         slab_scale: Prior standard deviation of an effect that is not zero, for standardised columns.
@@ -28,26 +32,29 @@ class SelectSettings:
         seed: Seed of every random number.
         hdi: Share of the posterior that intervals hold.
 
+    Attributes:
+        law: The likelihood, with its options.
+
     Raises:
         ValueError: If a name is unknown, a number is out of range, or both of ``inclusion`` and
             ``expected_active`` are given.
     """
 
-    family: str = "gaussian"
+    likelihood: str = "gaussian"
+    likelihood_options: Mapping[str, float] = field(default_factory=dict)
     inclusion: float | tuple[float, float] | None = None
     expected_active: float | None = None
     slab_scale: float | None = None
     engine: str = "auto"
     seed: int = 0
     hdi: float = 0.94
+    law: Likelihood = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name, value, accepted in (
-            ("family", self.family, FAMILIES),
-            ("engine", self.engine, get_args(Engine)),
-        ):
-            if value not in accepted:
-                raise ValueError(f"{name} must be one of {', '.join(accepted)}; got {value!r}")
+        law = likelihood_by_name(self.likelihood, "selection", **self.likelihood_options)
+        object.__setattr__(self, "law", law)
+        if self.engine not in get_args(Engine):
+            raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}; got {self.engine!r}")
         if self.inclusion is not None and self.expected_active is not None:
             raise ValueError("give inclusion or expected-active, not both: each sets the prior of the gates")
         if isinstance(self.inclusion, float) and not 0.0 < self.inclusion < 1.0:
@@ -108,3 +115,24 @@ def parse_inclusion(text: str | None) -> float | tuple[float, float] | None:
     raise ValueError(
         f"inclusion must be a probability such as 0.1, or a,b of a Beta law such as 1,9; got {text!r}"
     )
+
+
+def parse_options(texts: Iterable[str]) -> dict[str, float]:
+    """Options of a likelihood, from texts.
+
+    Args:
+        texts: Such as ``"dispersion=0.5"``, one for each option.
+
+    Raises:
+        ValueError: If a text is none of the kind.
+    """
+    options = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        try:
+            options[name.strip()] = float(value)
+        except ValueError:
+            separator = ""
+        if not separator or not name.strip():
+            raise ValueError(f"likelihood-option must read name=number, such as dispersion=0.5; got {text!r}")
+    return options

@@ -66,7 +66,7 @@ class Selection:
         table = self.summary.reset_index()
         return {
             "formula": self.data.formula,
-            "family": self.settings.family,
+            "likelihood": self.settings.likelihood,
             "rows": len(self.data.x),
             "rows_dropped": self.data.rows_dropped,
             "engine": fit.engine_,
@@ -118,7 +118,7 @@ def select(
         path: A CSV, Parquet or Feather file.
         formula: Such as ``"y ~ . - id + C(region)"``.
         out: Folder.
-        settings: Family, priors, engine; the defaults where not given.
+        settings: Likelihood, priors, engine; the defaults where not given.
         force: Replace what a selection left in the folder; other files there are not touched.
         drop_missing: Leave out rows in which something is missing.
         command: The command line, for the report.
@@ -144,7 +144,7 @@ def select(
             f"{' what a selection left in it' if out.is_dir() else ''}"
         )
     tell(f"Reading {path}")
-    data = apply_formula(read_table(path), formula, settings.family, drop_missing=drop_missing)
+    data = apply_formula(read_table(path), formula, settings.law, drop_missing=drop_missing)
     estimator = _estimator(settings, data)
     page_template()
     with folder_for(out):
@@ -167,17 +167,13 @@ def select(
 
 
 def _estimator(settings: SelectSettings, data: FormulaData) -> Any:
-    from l0bayes.estimators import SpikeSlabClassifier, SpikeSlabPoissonRegressor, SpikeSlabRegressor
+    from l0bayes.estimators.estimator_choice import estimator_for
 
-    kinds = {
-        "gaussian": SpikeSlabRegressor,
-        "binomial": SpikeSlabClassifier,
-        "poisson": SpikeSlabPoissonRegressor,
-    }
     chosen = settings.prior_of(len(data.gates))
     if settings.slab_scale is not None:
         chosen["slab_scale"] = settings.slab_scale
-    return kinds[settings.family](
+    return estimator_for(
+        settings.law,
         engine=settings.engine,
         fit_intercept=data.intercept,
         groups=data.groups,
@@ -227,7 +223,7 @@ def _page(found: Selection, images: list[Path], path: str | Path, command: str |
     trust, posterior = fit.trust_, fit.posterior_
     # One row a gate, most probable first.
     gates = found.summary.drop_duplicates("group").set_index("group")
-    described = describe_model(settings.family, data, posterior, fit.get_params())
+    described = describe_model(settings.law, data, posterior, fit.get_params())
     return render_page(
         found.summary,
         fit.top_models(_TOP_MODELS),
@@ -246,7 +242,7 @@ def _page(found: Selection, images: list[Path], path: str | Path, command: str |
         verdict=trust.verdict,
         verdict_words=str(trust).removeprefix(f"{trust.verdict}: ").removesuffix(" ".join(trust.reasons)),
         reasons=list(trust.reasons),
-        advice=advice_on(trust, settings.family),
+        advice=advice_on(trust, settings.law),
         warnings=found.warnings,
         sets=describe_sets(posterior, data.gates),
         hdi=f"{100.0 * settings.hdi:g} %",

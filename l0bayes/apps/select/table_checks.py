@@ -8,6 +8,11 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+
+from l0bayes.likelihoods.likelihood import Likelihood
+from l0bayes.likelihoods.likelihood_registry import names as likelihood_names
+from l0bayes.likelihoods.likelihood_registry import registered
 
 from l0bayes.apps.select.column_names import bare
 
@@ -192,20 +197,21 @@ def _check_text(name: str, values: Any, *, plain: bool) -> None:
         )
 
 
-def check_response(values: pd.Series[Any], name: str, family: str) -> pd.Series[Any]:
+def check_response(values: pd.Series[Any], name: str, likelihood: Likelihood) -> pd.Series[Any]:
     """The response as an estimator takes it.
 
     Args:
         values: The response, without missing values.
         name: Its name.
-        family: ``"gaussian"``, ``"binomial"`` or ``"poisson"``.
+        likelihood: Its law.
 
     Raises:
-        ValueError: If the family cannot have brought forth such values.
+        ValueError: If such values cannot be observed under the law.
     """
     import pandas as pd
 
-    if family == "binomial":
+    option = f"--likelihood {likelihood.name}"
+    if likelihood.has_classes:
         classes = sorted(values.unique().tolist(), key=str)
         if len(classes) == 1:
             raise ValueError(
@@ -214,13 +220,13 @@ def check_response(values: pd.Series[Any], name: str, family: str) -> pd.Series[
             )
         if len(classes) > 2:
             raise ValueError(
-                f"response {name!r} must have two classes for --family binomial, got {len(classes)}: "
+                f"response {name!r} must have two classes for {option}, got {len(classes)}: "
                 f"{', '.join(map(_short, classes[:4]))}, ..."
             )
         if pd.api.types.is_float_dtype(values) and any(value % 1 != 0 for value in classes):
             raise ValueError(
                 f"response {name!r} holds {_short(classes[0])} and {_short(classes[1])}: classes for "
-                "--family binomial must be whole numbers, such as 0 and 1, or words"
+                f"{option} must be whole numbers, such as 0 and 1, or words"
             )
         # Words and numbers in one column have no order.
         return values.map(str) if len({type(value) for value in classes}) > 1 else values
@@ -228,17 +234,19 @@ def check_response(values: pd.Series[Any], name: str, family: str) -> pd.Series[
         held = (
             f"text, such as {values.iloc[0]!r}" if not pd.api.types.is_bool_dtype(values) else "truth values"
         )
-        hint = "; --family binomial is for two classes" if values.nunique() == 2 else ""
-        raise ValueError(f"response {name!r} must hold numbers for --family {family}, it holds {held}{hint}")
+        hint = ""
+        if values.nunique() == 2:
+            for_classes = [known for known in likelihood_names("selection") if registered(known).has_classes]
+            hint = f"; --likelihood {' or '.join(for_classes)} is for two classes"
+        raise ValueError(f"response {name!r} must hold numbers for {option}, it holds {held}{hint}")
     _check_finite(name, values)
-    if family == "poisson":
-        for wrong, word in ((values < 0, "not be negative"), (values % 1 != 0, "be whole numbers")):
-            if wrong.any():
-                first = values[wrong]
-                raise ValueError(
-                    f"response {name!r} must {word} for --family poisson: {first.iloc[0]:g} in "
-                    f"{data_row(first.index, 0)}, and so in {rows_of(len(first))}"
-                )
+    for condition, wrong in likelihood.violations(torch.tensor(values.to_numpy(float))):
+        if wrong.any():
+            first = values[wrong.numpy()]
+            raise ValueError(
+                f"response {name!r} must {condition} for {option}: {first.iloc[0]:g} in "
+                f"{data_row(first.index, 0)}, and so in {rows_of(len(first))}"
+            )
     if values.nunique() == 1:
         raise ValueError(f"response {name!r} is constant: {values.iloc[0]:g} in all {rows_of(len(values))}")
     return values.astype(float)

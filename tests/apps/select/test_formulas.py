@@ -21,15 +21,15 @@ def table(count=60):
     )
 
 
-def applied(data, formula, family="gaussian", **options):
+def applied(data, formula, likelihood="gaussian", **options):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return apply_formula(data, formula, family, **options)
+        return apply_formula(data, formula, likelihood, **options)
 
 
-def refused(data, formula, family="gaussian", **options):
+def refused(data, formula, likelihood="gaussian", **options):
     with pytest.raises(ValueError, match=" ") as error:
-        applied(data, formula, family, **options)
+        applied(data, formula, likelihood, **options)
     assert "_column" not in str(error.value)
     return str(error.value)
 
@@ -115,15 +115,17 @@ def test_a_change_may_depend_on_where_it_began():
 
 def test_truth_values_with_missing_ones():
     data = table().assign(k=pd.Series([None, *[True, False] * 29, True], dtype=object))
-    found = applied(data, "k ~ a", "binomial", drop_missing=True)
+    found = applied(data, "k ~ a", "bernoulli", drop_missing=True)
     assert found.y.dtype == bool
     assert len(found.y) == 59
 
 
 def test_classes_that_are_no_whole_numbers():
     data = table().assign(k=np.resize([0.5, 1.5], 60))
-    assert "holds 0.5 and 1.5: classes for --family binomial must be" in refused(data, "k ~ a", "binomial")
-    assert len(applied(data.assign(k=data["k"] + 0.5), "k ~ a", "binomial").y) == 60
+    assert "holds 0.5 and 1.5: classes for --likelihood bernoulli must be" in refused(
+        data, "k ~ a", "bernoulli"
+    )
+    assert len(applied(data.assign(k=data["k"] + 0.5), "k ~ a", "bernoulli").y) == 60
 
 
 # ---- types -----------------------------------------------------------------------------------------------

@@ -177,12 +177,12 @@ def test_the_report_says_what_was_done(done):
 
 def test_json_is_all_that_is_printed(data, tmp_path, quick):
     out = tmp_path / "report"
-    arguments = ["--family", "binomial", "--json", "--out", out, "--hdi", 0.5, "--expected-active", 1]
+    arguments = ["--likelihood", "bernoulli", "--json", "--out", out, "--hdi", 0.5, "--expected-active", 1]
     result = run(data, "high ~ age + bmi + s5", *arguments)
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout, parse_constant=pytest.fail)
     assert found["formula"] == "high ~ age + bmi + s5"
-    assert found["family"] == "binomial"
+    assert found["likelihood"] == "bernoulli"
     assert found["trust"]["verdict"] == "exact"
     assert [set(row) for row in found["summary"]] == [{"feature", *COLUMNS}] * 3
     assert [row["prior"] for row in found["summary"]] == pytest.approx([1 / 3] * 3)
@@ -195,7 +195,7 @@ def test_json_is_all_that_is_printed(data, tmp_path, quick):
 
 def test_priors_without_an_intercept(data, tmp_path, quick):
     out = tmp_path / "report"
-    settings = ["--family", "poisson", "--inclusion", "1,4", "--slab-scale", 0.5, "--seed", 3]
+    settings = ["--likelihood", "poisson", "--inclusion", "1,4", "--slab-scale", 0.5, "--seed", 3]
     result = run(data, "visits ~ 0 + age + bmi", *settings, "--out", out)
     assert result.exit_code == 0, result.output
     text = " ".join(page(out)[0].text.split())
@@ -363,11 +363,11 @@ def test_names_that_mean_something_elsewhere(tmp_path):
     assert set(pd.read_csv(out / "summary.csv", dtype={"feature": str})["feature"]) == set(ODD)
 
 
-@pytest.mark.parametrize("family", ["gaussian", "binomial"])
-def test_the_table_of_what_select_wrote(data, tmp_path, quick, family):
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_the_table_of_what_select_wrote(data, tmp_path, quick, likelihood):
     out = tmp_path / "report"
-    formula = f"{'y' if family == 'gaussian' else 'high'} ~ bmi + s5 + C(region)"
-    assert run(data, formula, "--family", family, "--engine", "gibbs", "--out", out).exit_code == 0
+    formula = f"{'y' if likelihood == 'gaussian' else 'high'} ~ bmi + s5 + C(region)"
+    assert run(data, formula, "--likelihood", likelihood, "--engine", "gibbs", "--out", out).exit_code == 0
     summary = pd.read_csv(out / "summary.csv", index_col="feature")
     posterior = az.from_netcdf(str(out / "posterior.nc"))
     table = l0bayes.gate_table(posterior)
@@ -418,7 +418,7 @@ def failed(*arguments):
         ("y ~ log(bmi)", "column 'log(bmi)' is not finite in"),
         ("y ~ log(region)", "column 'region' holds text, such as"),
         ("y ~ I(bmi * 0)", "column 'I(bmi * 0)' is constant: 0 in all 442 rows"),
-        ("high ~ bmi", "response 'high' must hold numbers for --family gaussian, it holds text, such as"),
+        ("high ~ bmi", "response 'high' must hold numbers for --likelihood gaussian, it holds text, such as"),
     ],
 )
 def test_formulas_that_will_not_do(data, tmp_path, formula, message):
@@ -427,23 +427,23 @@ def test_formulas_that_will_not_do(data, tmp_path, formula, message):
 
 
 @pytest.mark.parametrize(
-    ("family", "formula", "message"),
+    ("likelihood", "formula", "message"),
     [
-        ("gamma", "y ~ bmi", "family must be one of gaussian, binomial, poisson; got 'gamma'"),
-        ("binomial", "region ~ bmi", "must have two classes for --family binomial, got 3: 'north'"),
-        ("binomial", "one ~ bmi", "response 'one' has one class only, 1 in all 442 rows"),
-        ("poisson", "age ~ bmi", "response 'age' must not be negative for --family poisson: "),
+        ("gamma", "y ~ bmi", "likelihood must be one of gaussian, bernoulli, poisson; got 'gamma'"),
+        ("bernoulli", "region ~ bmi", "must have two classes for --likelihood bernoulli, got 3: 'north'"),
+        ("bernoulli", "one ~ bmi", "response 'one' has one class only, 1 in all 442 rows"),
+        ("poisson", "age ~ bmi", "response 'age' must not be negative for --likelihood poisson: "),
         (
             "poisson",
             "y10 ~ bmi",
-            "response 'y10' must be whole numbers for --family poisson: 0.5 in data row 1",
+            "response 'y10' must be whole numbers for --likelihood poisson: 0.5 in data row 1",
         ),
         ("gaussian", "one ~ bmi", "response 'one' is constant"),
     ],
 )
-def test_responses_that_will_not_do(tmp_path, family, formula, message):
+def test_responses_that_will_not_do(tmp_path, likelihood, formula, message):
     path = written(tmp_path, frame().assign(one=1, y10=0.5))
-    assert message in failed(path, formula, "--family", family, "--out", tmp_path / "out")
+    assert message in failed(path, formula, "--likelihood", likelihood, "--out", tmp_path / "out")
 
 
 def changed(column, values):

@@ -1,0 +1,68 @@
+r"""What estimators of generalised linear models share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from l0bayes.estimators.estimator_base import SpikeSlabEstimator
+from l0bayes.estimators.scaling import Scaling
+from l0bayes.likelihoods.likelihood import Likelihood
+from l0bayes.likelihoods.likelihood_registry import likelihood_by_name, supports
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+from l0bayes.selection.problem.selection_problem import SelectionProblem
+
+__all__ = ["GeneralisedEstimator", "likelihood_for_selection"]
+
+
+class GeneralisedEstimator(SpikeSlabEstimator):
+    """Base of the estimators whose likelihood has derivatives; not used by itself.
+
+    Columns are standardised as each estimator says, the response never is.
+    """
+
+    @abstractmethod
+    def _own_likelihood(self) -> Likelihood:
+        """The law of the response."""
+
+    def _check_own(self) -> None:
+        self._own_likelihood()
+
+    def _scaling(self, x: Tensor, y: Tensor, weights: Tensor) -> Scaling:
+        return Scaling.of(x, weights, centered=self.fit_intercept)
+
+    def _problem(self, common: dict[str, Any], scaling: Scaling) -> SelectionProblem:
+        return GeneralisedProblem(likelihood=self._own_likelihood(), **common)
+
+    def _predicted(self, X: Any, return_std: bool) -> Any:  # noqa: N803
+        r"""Posterior mean of :math:`m(\eta) = E[y \mid \eta]`, and the standard deviation of a new response.
+
+        .. math:: \operatorname{Var} y = \operatorname{Var} m(\eta) + E[\operatorname{Var}(y \mid \eta)]
+        """
+        likelihood, means, variances = self._own_likelihood(), [], []
+        for eta in self.findings_.predictor_draws(self._columns(X)):
+            mean = likelihood.mean(eta)
+            means.append(mean.mean(1))
+            if return_std:
+                variances.append(mean.var(1) + likelihood.variance(eta).mean(1))
+        predicted = torch.cat(means).numpy()
+        return (predicted, torch.cat(variances).sqrt().numpy()) if return_std else predicted
+
+
+def likelihood_for_selection(given: str | Likelihood) -> Likelihood:
+    """The likelihood that an argument stands for, one that the engines integrate coefficients out of.
+
+    Args:
+        given: Its name, or the likelihood.
+
+    Raises:
+        ValueError: If the name is unknown, or the engines do not support the likelihood.
+    """
+    likelihood = given if isinstance(given, Likelihood) else likelihood_by_name(given, "selection")
+    reason = supports(likelihood, "selection") or supports(likelihood, "derivatives")
+    if reason is not None:
+        raise ValueError(f"likelihood {likelihood!r} is not for this estimator: {reason}")
+    return likelihood

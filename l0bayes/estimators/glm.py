@@ -1,0 +1,125 @@
+r"""Spike-and-slab regression of a response of any likelihood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin
+
+from l0bayes.estimators.generalised_estimator import GeneralisedEstimator, likelihood_for_selection
+from l0bayes.estimators.input_tables import Array
+from l0bayes.likelihoods.likelihood import Likelihood
+
+__all__ = ["SpikeSlabGLM"]
+
+
+class SpikeSlabGLM(RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
+    r"""Generalised linear regression in which every column is in or out, with the probability of that.
+
+    With ``standardize=False`` and ``fit_intercept=False`` the model is exactly
+
+    .. math::
+        y \sim \text{likelihood}(X\beta), \qquad \beta_j = z_j\theta_j, \qquad
+        z_j \sim \mathrm{Bern}(\pi), \qquad \theta_j \sim N(0, s^2)
+
+    with s the ``slab_scale`` and π the ``inclusion``. ``fit_intercept`` adds an intercept that is always in,
+    with its own :math:`N(0, t^2)`, t the ``intercept_scale``.
+
+    **What is standardised.** With ``standardize=True`` columns are centred and divided by their standard
+    deviations (divisor n; weighted where there are weights), and ``slab_scale`` is in units of the predictor
+    per standard deviation; the intercept's prior is on the predictor at the mean of the columns. Without an
+    intercept columns are divided only. All results are on the user's scale.
+
+    Coefficients are integrated out by Laplace's method of second order, model by model.
+
+    Args:
+        likelihood: Name of a likelihood with four derivatives, or the likelihood with its options, such as
+            ``NegativeBinomial(dispersion=0.5)``; see :mod:`l0bayes.likelihoods`.
+        inclusion: Prior inclusion probability: a number, an array with one a column (or one a group), or a
+            tuple ``(a, b)`` for π ~ Beta(a, b), integrated out. The default Beta(1, 1) makes all model
+            sizes equally probable, and so pays for looking at many columns.
+        slab_scale: Standard deviation of a coefficient that is in; a number or one a column.
+        intercept_scale: Prior standard deviation of the intercept.
+        fit_intercept: Whether there is an intercept.
+        standardize: See above.
+        groups: Columns that are in or out together: one label a column, or a mapping of a group's name to
+            its columns. By default each column is its own.
+        guide: Gate family of a variational fit, for ``engine="svi"``: ``"hard_concrete"``, ``"concrete"``,
+            ``"hard_kumaraswamy"``, ``"rectified_normal"`` or ``"bernoulli"``, which relaxes nothing.
+        engine: ``"exact"`` for all models, to 16 gates; ``"gibbs"`` for sampling; ``"svi"`` for a
+            variational fit; ``"auto"`` for the first where there are few gates and the second where there
+            are many.
+        restarts: Restarts of a variational fit, averaged by their ELBO.
+        random_state: Seed of the sampler and of draws.
+
+    Attributes:
+        pip_: Posterior inclusion probability of every column, shape ``(p,)``.
+        coef_: Posterior mean of the coefficients, zeros included, shape ``(p,)``.
+        coef_conditional_: The same given that the gate is open, shape ``(p,)``.
+        intercept_: Posterior mean of the intercept.
+        log_evidence_: :math:`\log p(y)` under the model; NaN where the engine does not give it.
+        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.trust.posterior_trust.Trust`.
+        inference_data_: Draws for ArviZ.
+        engine_: The engine that was used.
+        posterior_: What it found, in standardised units.
+        findings_: The same on the user's scale.
+        n_features_in_: Number of columns p.
+        feature_names_in_: Names of the columns, where X had any.
+    """
+
+    def __init__(
+        self,
+        likelihood: str | Likelihood = "poisson",
+        inclusion: Any = (1.0, 1.0),
+        slab_scale: Any = 1.0,
+        intercept_scale: float = 10.0,
+        fit_intercept: bool = True,
+        standardize: bool = True,
+        groups: Any = None,
+        guide: str = "hard_concrete",
+        engine: str = "auto",
+        restarts: int = 4,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            inclusion=inclusion,
+            slab_scale=slab_scale,
+            intercept_scale=intercept_scale,
+            fit_intercept=fit_intercept,
+            standardize=standardize,
+            groups=groups,
+            guide=guide,
+            engine=engine,
+            restarts=restarts,
+            random_state=random_state,
+        )
+        self.likelihood = likelihood
+
+    def _own_likelihood(self) -> Likelihood:
+        likelihood = likelihood_for_selection(self.likelihood)
+        if likelihood.takes_trials:
+            raise ValueError(
+                f"likelihood {likelihood.name!r} has numbers of trials, which tables of columns do not hold: "
+                "fit l0bayes.models.SparseRegression and refine it"
+            )
+        return likelihood
+
+    def _response(self, y: Any) -> Array:
+        response = np.asarray(y, dtype=np.float64)
+        self._own_likelihood().check(torch.as_tensor(response))
+        return response
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
+        """Posterior mean of the response's mean, and the standard deviation of a new response.
+
+        Args:
+            X: Columns, shape ``(n, p)``.
+            return_std: Whether to give the standard deviation of the posterior predictive law too: of a new
+                response, its own variance included, averaged over all models.
+
+        Returns:
+            Means of shape ``(n,)``, or the pair of means and standard deviations.
+        """
+        return self._predicted(X, return_std)
