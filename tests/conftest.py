@@ -1,8 +1,10 @@
-"""Every test starts from the same seed and an empty parameter store."""
+"""Every test starts from the same seed, an empty parameter store and the likelihoods of the package."""
 
 import pyro
 import pytest
 import torch
+
+from l0bayes.likelihoods import likelihood_registry
 
 torch.set_num_threads(1)  # the tensors are tiny: threads cost more than they save, and disturb neighbours
 
@@ -11,6 +13,11 @@ torch.set_num_threads(1)  # the tensors are tiny: threads cost more than they sa
 def _fresh_pyro():
     pyro.clear_param_store()
     pyro.set_rng_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _own_likelihoods(monkeypatch):
+    monkeypatch.setattr(likelihood_registry, "_KINDS", dict(likelihood_registry._KINDS))
 
 
 @pytest.fixture

@@ -42,8 +42,9 @@ class GeneralisedEstimator(SpikeSlabEstimator):
 
         .. math:: \operatorname{Var} y = \operatorname{Var} m(\eta) + E[\operatorname{Var}(y \mid \eta)]
         """
+        x = self._columns(X)
         likelihood, means, variances = self._own_likelihood(), [], []
-        for eta in self.findings_.predictor_draws(self._columns(X)):
+        for eta in self.findings_.predictor_draws(x):
             mean = likelihood.mean(eta)
             means.append(mean.mean(1))
             if return_std:

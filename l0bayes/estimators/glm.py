@@ -97,6 +97,12 @@ class SpikeSlabGLM(RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
         )
         self.likelihood = likelihood
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        negative = likelihood_for_selection(self.likelihood).impossible(torch.tensor([-1.0]))
+        tags.target_tags.positive_only = bool(negative)
+        return tags
+
     def _own_likelihood(self) -> Likelihood:
         likelihood = likelihood_for_selection(self.likelihood)
         if likelihood.takes_trials:

@@ -14,20 +14,22 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from l0bayes import SpikeSlabClassifier, SpikeSlabPoissonRegressor, SpikeSlabRegressor
+from l0bayes import SpikeSlabClassifier, SpikeSlabGLM, SpikeSlabPoissonRegressor, SpikeSlabRegressor
+from l0bayes.likelihoods import Poisson
 
 KINDS = [SpikeSlabRegressor, SpikeSlabClassifier, SpikeSlabPoissonRegressor]
 WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
 
 
 def checks():
-    for kind in KINDS:
-        for estimator, check in estimator_checks_generator(kind()):
+    # The checks' responses are not whole.
+    for kind, given in (*((kind, {}) for kind in KINDS), (SpikeSlabGLM, {"likelihood": Poisson(False)})):
+        for estimator, check in estimator_checks_generator(kind(**given)):
             name = getattr(check, "func", check).__name__
             if name == WEIGHTS:
                 # 30 columns of 15 rows, which are sampled: half a minute where the noise is unknown.
                 known = {"noise_scale": 1.0} if kind is SpikeSlabRegressor else {}
-                estimator = kind(**known)
+                estimator = kind(**given, **known)
             yield pytest.param(estimator, check, id=f"{kind.__name__}-{name}")
 
 
@@ -91,7 +93,8 @@ def test_arguments_are_the_ones_promised():
         "standardize", "groups", "gate_law", "engine", "restarts", "random_state",
     ]  # fmt: skip
     rest = [name for name in regressor if name not in ("slab_scaled_by_noise", "noise_scale")]
-    for kind, names in zip(KINDS, (regressor, rest, rest), strict=True):
+    promised = (regressor, [*rest, "likelihood"], rest, ["likelihood", *rest])
+    for kind, names in zip((*KINDS, SpikeSlabGLM), promised, strict=True):
         assert list(inspect.signature(kind).parameters) == names
         given = {name: object() for name in names}
         assert kind(*given.values()).get_params() == given

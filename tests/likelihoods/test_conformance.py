@@ -139,5 +139,5 @@ class TestCategorical(LikelihoodSuite):
 
 
 def test_every_likelihood_is_here():
-    tested = {suite().likelihood().name for suite in LikelihoodSuite.__subclasses__()}
-    assert tested >= set(names())
+    suites = [suite for suite in LikelihoodSuite.__subclasses__() if suite.__module__ == __name__]
+    assert {suite().likelihood().name for suite in suites} >= set(names())

@@ -25,12 +25,6 @@ from l0bayes.testing.likelihood_suite import LikelihoodSuite
 FILE = Path(__file__).with_name("exponential.py")
 
 
-@pytest.fixture(autouse=True)
-def registered_here(monkeypatch):
-    """What a test registers is unknown to the others."""
-    monkeypatch.setattr(registry, "_KINDS", dict(registry._KINDS))
-
-
 @pytest.fixture
 def exponential():
     return load_user_file(FILE).Exponential
@@ -49,7 +43,7 @@ class TestExponential(LikelihoodSuite):
     interval = (0.0, math.inf)
 
     @pytest.fixture(autouse=True)
-    def loaded(self, registered_here):
+    def loaded(self):
         load_user_file(FILE)
 
     def likelihood(self):

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from l0bayes.apps.select.column_names import bare
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import names as likelihood_names
 from l0bayes.likelihoods.likelihood_registry import registered
-
-from l0bayes.apps.select.column_names import bare
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -594,3 +594,57 @@ def test_the_dot_leaves_out_what_another_term_brings():
 def test_levels_that_do_not_occur_get_no_column():
     table = frame().assign(region=pd.Categorical(frame()["region"], ["north", "south", "west", "mars"]))
     assert selecting.apply_formula(table, "y ~ region", "gaussian").groups == ["region"] * 2
+
+
+# ---- likelihoods -----------------------------------------------------------------------------------------
+
+
+def test_the_help_lists_the_likelihoods_there_are():
+    """The list is written out in the command line, which starts without torch."""
+    from l0bayes.likelihoods import names
+
+    words = " ".join(CliRunner().invoke(app, ["select", "--help"], env={"COLUMNS": "200"}).output.split())
+    assert f"{', '.join(names('selection'))}, or a name that --load registers" in words
+
+
+def test_options_of_a_likelihood(data, tmp_path, quick):
+    out = tmp_path / "report"
+    chosen = ["--likelihood", "negative_binomial", "--likelihood-option", "dispersion=0.5"]
+    result = run(data, "visits ~ age + bmi", *chosen, "--out", out)
+    assert result.exit_code == 0, result.output
+    text = " ".join(page(out)[0].text.split())
+    assert "It is a negative binomial regression" in text
+    assert "The likelihood's dispersion is 0.5." in text
+    assert "An effect is the change of the log mean per unit of a variable." in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--likelihood", "binomial"],
+            "likelihood 'binomial' is not for selection: numbers of trials are not",
+        ),
+        (
+            ["--likelihood", "cox"],
+            "likelihood 'cox' is not for selection: an observation is all rows together",
+        ),
+        (["--likelihood", "student_t"], "is not for selection: its log density is not concave"),
+        (["--likelihood", "negative_binomial"], "dispersion is a latent of its own; give a number"),
+        (
+            ["--likelihood-option", "shape=1"],
+            "the gaussian likelihood has no option 'shape'; it has noise_scale",
+        ),
+        (["--likelihood-option", "noise_scale"], "likelihood-option must read name=number"),
+        (["--likelihood-option", "noise_scale=-1"], "noise_scale must be positive, got -1.0"),
+    ],
+)
+def test_likelihoods_that_will_not_do(data, tmp_path, arguments, message):
+    assert message in failed(data, "y ~ bmi", *arguments, "--out", tmp_path / "out")
+
+
+def test_a_known_noise(data, tmp_path, quick):
+    out = tmp_path / "report"
+    result = run(data, "y ~ age + bmi", "--likelihood-option", "noise_scale=60", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "σ = " in page(out)[0].text
