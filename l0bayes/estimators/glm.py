@@ -46,8 +46,9 @@ class SpikeSlabGLM(RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
         standardize: See above.
         groups: Columns that are in or out together: one label a column, or a mapping of a group's name to
             its columns. By default each column is its own.
-        guide: Gate family of a variational fit, for ``engine="svi"``: ``"hard_concrete"``, ``"concrete"``,
-            ``"hard_kumaraswamy"``, ``"rectified_normal"`` or ``"bernoulli"``, which relaxes nothing.
+        gate_law: Law of the gates of a variational fit, for ``engine="svi"``: one of
+            :data:`~l0bayes.gate_families.GATE_FAMILIES` that gives every gate a probability of its own.
+            ``"bernoulli"`` relaxes nothing.
         engine: ``"exact"`` for all models, to 16 gates; ``"gibbs"`` for sampling; ``"svi"`` for a
             variational fit; ``"auto"`` for the first where there are few gates and the second where there
             are many.
@@ -78,7 +79,7 @@ class SpikeSlabGLM(RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
         fit_intercept: bool = True,
         standardize: bool = True,
         groups: Any = None,
-        guide: str = "hard_concrete",
+        gate_law: str = "hard_concrete",
         engine: str = "auto",
         restarts: int = 4,
         random_state: Any = None,
@@ -90,7 +91,7 @@ class SpikeSlabGLM(RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
             fit_intercept=fit_intercept,
             standardize=standardize,
             groups=groups,
-            guide=guide,
+            gate_law=gate_law,
             engine=engine,
             restarts=restarts,
             random_state=random_state,
