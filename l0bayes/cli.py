@@ -211,6 +211,13 @@ def select(
     drop_missing: Annotated[
         bool, typer.Option("--drop-missing", help="Leave out rows in which a value is missing.")
     ] = False,
+    na: Annotated[
+        str | None,
+        typer.Option(
+            help="Words that mean missing, such as NA,None; '' for none. By default the usual words, in "
+            "columns of numbers only. Empty cells always do."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is in the folder.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")
@@ -244,6 +251,7 @@ def select(
                 settings,
                 force=force,
                 drop_missing=drop_missing,
+                na=selecting.words_of(na),
                 command=_command_line(),
                 on_step=on_step,
             )

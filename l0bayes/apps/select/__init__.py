@@ -2,8 +2,10 @@
 
 from l0bayes.apps.select.formulas import FormulaData, apply_formula
 from l0bayes.apps.select.select_settings import SelectSettings, parse_inclusion, parse_options
-from l0bayes.apps.select.selection_job import FILES, Selection, select
-from l0bayes.apps.select.table_files import read_table
+from l0bayes.apps.select.selection_job import FILES, select
+from l0bayes.apps.select.selection_result import Selection
+from l0bayes.apps.select.table_cells import words_of
+from l0bayes.apps.select.table_files import load_table, read_table
 
 __all__ = [
     "FILES",
@@ -11,8 +13,10 @@ __all__ = [
     "SelectSettings",
     "Selection",
     "apply_formula",
+    "load_table",
     "parse_inclusion",
     "parse_options",
     "read_table",
     "select",
+    "words_of",
 ]

@@ -44,6 +44,7 @@ class FormulaData:
         rows_read: Rows of the table.
         rows_dropped: Rows left out because something was missing.
         reference: The level of each factor that its dummies are compared with.
+        columns: The columns of the table that it uses.
         notes: What could have been read in another way, and how it was read.
     """
 
@@ -56,6 +57,7 @@ class FormulaData:
     rows_read: int
     rows_dropped: int
     reference: dict[str, str]
+    columns: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -118,9 +120,18 @@ def apply_formula(
     notes = [*answer_read.notes, *terms_read.notes, *_of_lookalikes(answer_read, terms_read)]
     notes += _of_squares(factors, known)
     return FormulaData(
-        written, response, y, x, groups, intercept, rows_read, rows_read - len(table), reference,
-        list(dict.fromkeys(notes)),
-    )  # fmt: skip
+        formula=written,
+        response=response,
+        y=y,
+        x=x,
+        groups=groups,
+        intercept=intercept,
+        rows_read=rows_read,
+        rows_dropped=rows_read - len(table),
+        reference=reference,
+        columns=[*response_variables, *used],
+        notes=list(dict.fromkeys(notes)),
+    )
 
 
 def _check_response_is_apart(response: str, variables: set[str], used: list[str]) -> None:

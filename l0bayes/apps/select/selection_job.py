@@ -7,8 +7,7 @@ import platform
 import shlex
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,82 +19,19 @@ from l0bayes.apps.select.report_page import page_template, render_page
 from l0bayes.apps.select.report_pictures import PICTURES, pictures
 from l0bayes.apps.select.report_words import advice_on, describe_model, describe_sets, engine_in_words
 from l0bayes.apps.select.select_settings import SelectSettings
-from l0bayes.apps.select.table_files import read_table
+from l0bayes.apps.select.selection_result import TOP_MODELS, Selection
+from l0bayes.apps.select.table_files import TableFile, load_table
 from l0bayes.apps.writers import try_writers
 from l0bayes.posterior.netcdf import write_netcdf
 from l0bayes.posterior.whole_files import folder_for, staged, write_whole
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 __all__ = ["FILES", "Selection", "select"]
 
 FILES = ("summary.csv", "posterior.nc", *PICTURES, "report.html")
-_TOP_MODELS = 10
 _FDR = 0.1
-
-
-@dataclass
-class Selection:
-    """What a selection found, and what it left.
-
-    Attributes:
-        folder: Where its files are.
-        settings: What was asked for.
-        data: What the formula made of the table.
-        estimator: The fitted estimator.
-        summary: Its summary, one row a column.
-        seconds: Wall-clock time of the fit.
-        warnings: What was warned of.
-        files: Files written.
-    """
-
-    folder: Path
-    settings: SelectSettings
-    data: FormulaData
-    estimator: Any
-    summary: pd.DataFrame
-    seconds: float
-    warnings: list[str]
-    files: list[Path] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """The summary and what belongs to it, as plain values; what is not finite is ``None``."""
-        fit = self.estimator
-        sets = fit.credible_sets()
-        table = self.summary.reset_index()
-        return {
-            "formula": self.data.formula,
-            "likelihood": self.settings.likelihood,
-            "rows": len(self.data.x),
-            "rows_dropped": self.data.rows_dropped,
-            "engine": fit.engine_,
-            "seed": self.settings.seed,
-            "hdi": self.settings.hdi,
-            "seconds": round(self.seconds, 3),
-            "trust": {"verdict": fit.trust_.verdict, "reasons": list(fit.trust_.reasons)},
-            "log_evidence": _plain(fit.log_evidence_),
-            "expected_model_size": _plain(float(fit.findings_.pip.sum())),
-            "intercept": _plain(fit.intercept_),
-            "summary": [
-                {str(name): _plain(value) for name, value in row.items()} for row in table.to_dict("records")
-            ],
-            "credible_sets": [
-                {
-                    "number": number,
-                    "variables": [self.data.gates[gate] for gate in one.gates],
-                    "probability": _plain(one.probability),
-                    "purity": _plain(one.purity),
-                }
-                for number, one in enumerate(sets, start=1)
-            ],
-            "top_models": [
-                {"probability": _plain(row["probability"]), "variables": list(row["variables"])}
-                for row in fit.top_models(_TOP_MODELS).to_dict("records")
-            ],
-            "warnings": self.warnings,
-            "files": [str(path) for path in self.files],
-        }
 
 
 def select(
@@ -106,6 +42,7 @@ def select(
     *,
     force: bool = False,
     drop_missing: bool = False,
+    na: Sequence[str] | None = None,
     command: str | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> Selection:
@@ -121,6 +58,7 @@ def select(
         settings: Likelihood, priors, engine; the defaults where not given.
         force: Replace what a selection left in the folder; other files there are not touched.
         drop_missing: Leave out rows in which something is missing.
+        na: Words that mean missing; see :func:`~l0bayes.apps.select.table_files.load_table`.
         command: The command line, for the report.
         on_step: Called with what is being done.
 
@@ -144,7 +82,8 @@ def select(
             f"{' what a selection left in it' if out.is_dir() else ''}"
         )
     tell(f"Reading {path}")
-    data = apply_formula(read_table(path), formula, settings.law, drop_missing=drop_missing)
+    file = load_table(path, na)
+    data = apply_formula(file.table, formula, settings.law, drop_missing=drop_missing)
     estimator = _estimator(settings, data)
     page_template()
     with folder_for(out):
@@ -157,13 +96,18 @@ def select(
             estimator.fit(data.x, data.y.to_numpy())
         seconds = time.perf_counter() - started
         caught_words = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-        told = list(dict.fromkeys([*data.notes, *caught_words]))
+        told = list(dict.fromkeys([*_doubts_of(file, data), *data.notes, *caught_words]))
         summary = estimator.summary(settings.hdi)
-        found = Selection(out, settings, data, estimator, summary, seconds, told)
+        found = Selection(out, settings, data, estimator, summary, seconds, told, list(file.notes))
         with staged(out, FILES) as folder:
             names = _write(found, folder, path, command, tell)
         found.files += [out / name for name in names]
     return found
+
+
+def _doubts_of(file: TableFile, data: FormulaData) -> list[str]:
+    """What is doubtful about the columns that the formula uses; the others do not matter."""
+    return [doubt for name, doubt in file.doubts.items() if name in data.columns]
 
 
 def _estimator(settings: SelectSettings, data: FormulaData) -> Any:
@@ -226,7 +170,7 @@ def _page(found: Selection, images: list[Path], path: str | Path, command: str |
     described = describe_model(settings.law, data, posterior, fit.get_params())
     return render_page(
         found.summary,
-        fit.top_models(_TOP_MODELS),
+        fit.top_models(TOP_MODELS),
         images,
         response=data.response,
         source=Path(path).name,
@@ -261,6 +205,7 @@ def _computed(found: Selection, path: str | Path, command: str | None) -> dict[s
     facts = {
         "command": command
         or f"l0bayes select {shlex.quote(Path(path).name)} {shlex.quote(found.data.formula)}",
+        "cells": " ".join(found.reading),
         "engine": f"{fit.engine_}: {engine_in_words(fit.engine_)}",
     }
     if math.isfinite(fit.log_evidence_):
@@ -279,14 +224,3 @@ def _computed(found: Selection, path: str | Path, command: str | None) -> dict[s
         ),
     }
     return facts
-
-
-def _plain(value: Any) -> Any:
-    """A value that JSON knows."""
-    import pandas as pd
-
-    if hasattr(value, "item"):
-        value = value.item()
-    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    return value

@@ -2,6 +2,7 @@ r"""What a table must be for a selection: clear words where it is not."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Number
@@ -30,6 +31,7 @@ __all__ = [
 
 # Text with more levels than this, and than a third of the rows, is a name and no factor.
 _FEW_LEVELS = 20
+_NUMBER_LIKE = re.compile(r"[^\w\s]?\s?[+-]?\d+(?:[., '’\u00a0]\d+)*\s?[^\d\s]{0,3}")
 
 
 def rows_of(count: int) -> str:
@@ -186,14 +188,28 @@ def _check_text(name: str, values: Any, *, plain: bool) -> None:
             f"C({quoted(name)}) if it is a factor"
         )
     if not plain:
-        raise ValueError(f"column {name!r} holds text, such as {values.iloc[0]!r}, where numbers are needed")
+        raise ValueError(
+            f"column {name!r} holds text, such as {values.iloc[0]!r}, where numbers are needed"
+            f"{_hint_on(values)}"
+        )
     levels = values.nunique()
     if levels > max(_FEW_LEVELS, len(values) // 3):
         raise ValueError(
             f"column {name!r} holds text with {levels} different values in {rows_of(len(values))}: too many "
-            f"for a factor. Leave it out, as in '. - {quoted(name)}', or write C({quoted(name)}) if you mean "
-            "it"
+            f"for a factor{_hint_on(values)}. Leave it out, as in '. - {quoted(name)}', or write "
+            f"C({quoted(name)}) if you mean it"
         )
+
+
+def _hint_on(values: pd.Series[Any]) -> str:
+    """What to say of text that is nearly all numbers with something around or between the digits."""
+    looks = values.map(lambda cell: _NUMBER_LIKE.fullmatch(str(cell)) is not None)
+    if looks.mean() < 0.9:
+        return ""
+    return (
+        "; its cells look like numbers in another notation: write them with a decimal point, and without "
+        "signs of thousands, units or currencies"
+    )
 
 
 def check_response(values: pd.Series[Any], name: str, likelihood: Likelihood) -> pd.Series[Any]:

@@ -8,15 +8,19 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l0bayes.apps.select.csv_dialect import Dialect, recognise_dialect
+from l0bayes.apps.select.table_cells import USUAL_WORDS, mask_words, read_cells
+
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["read_table"]
+__all__ = ["TableFile", "load_table", "read_table"]
 
 _CSV = {".csv": ",", ".tsv": "\t"}
 _ARROW = {".parquet": "Parquet", ".pq": "Parquet", ".feather": "Feather", ".arrow": "Feather"}
@@ -34,15 +38,46 @@ _UNREADABLE = (
 )
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+@dataclass(frozen=True)
+class TableFile:
+    """A table, and how its file was read.
+
+    Attributes:
+        table: The table.
+        notes: How it was read, in sentences for a report.
+        doubts: By column, what might have been meant otherwise, in a sentence for a warning.
+    """
+
+    table: pd.DataFrame
+    notes: tuple[str, ...] = ()
+    doubts: dict[str, str] = field(default_factory=dict)
+
+
+def read_table(path: str | Path, na: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table: that of :func:`load_table`.
+
+    Args:
+        path: As there.
+        na: As there.
+    """
+    return load_table(path, na).table
+
+
+def load_table(path: str | Path, na: Sequence[str] | None = None) -> TableFile:
     """Read a table, by the ending of its name.
+
+    The separator of a text file, its encoding and decimal commas are read off the file; see
+    :func:`~l0bayes.apps.select.csv_dialect.recognise_dialect` and
+    :func:`~l0bayes.apps.select.table_cells.read_cells`.
 
     Args:
         path: A ``.csv`` (also ``.csv.gz`` and the like), ``.tsv``, ``.parquet`` or ``.feather`` file.
+        na: Words that mean missing beside empty cells. By default those of
+            :data:`~l0bayes.apps.select.table_cells.USUAL_WORDS`, in columns of numbers of a text file only.
 
     Returns:
-        The table, with the names of its columns as they stand in the file. An index with a name that pandas
-        wrote to a Parquet or Feather file is a column like the others.
+        The table, with the names of its columns as they stand in the file, but for spaces around them. An
+        index with a name that pandas wrote to a Parquet or Feather file is a column like the others.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -60,44 +95,63 @@ def read_table(path: str | Path) -> pd.DataFrame:
     kind = next((ending for ending in reversed(endings) if ending in {**_CSV, **_ARROW}), None)
     if kind is None:
         raise ValueError(f"{str(path)!r} must end in one of {[*_CSV, *_ARROW]}, so that its kind is known")
-    table = _read_csv(path, _CSV[kind]) if kind in _CSV else _read_arrow(path, _ARROW[kind])
-    if table.empty:
+    found = _load_csv(path, _CSV[kind], na) if kind in _CSV else _load_arrow(path, _ARROW[kind], na)
+    if found.table.empty:
         raise ValueError(
-            f"{str(path)!r} has {len(table)} rows and {table.shape[1]} columns: nothing to select"
+            f"{str(path)!r} has {len(found.table)} rows and {found.table.shape[1]} columns: nothing to select"
         )
-    return table.reset_index(drop=True)
+    return TableFile(found.table.reset_index(drop=True), found.notes, found.doubts)
 
 
-def _read_csv(path: Path, separator: str) -> pd.DataFrame:
+def _load_csv(path: Path, separator: str, na: Sequence[str] | None) -> TableFile:
+    try:
+        dialect = recognise_dialect(path, separator)
+    except _UNREADABLE as error:
+        raise ValueError(f"{str(path)!r} cannot be read as CSV: {_line(error)}") from None
     # Header and first row by themselves: of a whole table, pandas renames the second of two columns of one
     # name, and takes the first fields of rows that are too long for names of the rows, which shifts the rest.
     long: list[list[str]] = []
     head = _parse_csv(
         path,
-        separator,
+        dialect,
         header=None,
         nrows=2,
         dtype=str,
-        keep_default_na=False,
         engine="python",
         on_bad_lines=long.append,
     )
-    names = head.iloc[0].tolist()
+    names = ["" if name != name else str(name).strip() for name in head.iloc[0].tolist()]
     _check_names(path, names)
     if long:
         raise ValueError(_of_long_rows(path, names, long[0]))
-    table = _parse_csv(path, separator, low_memory=False, index_col=False)
+    table = _parse_csv(path, dialect, low_memory=False, index_col=False)
     for index, name in enumerate(names):
-        if not name.strip():
+        if not name:
             raise ValueError(_of_a_nameless_column(path, index, table.iloc[:, index]))
-    return table
+    notes = [*dialect.notes]
+    if any(str(given) != name for given, name in zip(head.iloc[0], names, strict=True)):
+        notes.append("Spaces around names in the header were taken away.")
+    table.columns = names
+    table, of_cells, doubts = read_cells(table, na, commas_separate=dialect.separator == ",")
+    words = ", ".join(USUAL_WORDS) if na is None else ", ".join(na)
+    where = " in columns of numbers" if na is None else ""
+    missing = f", and the words {words}{where}" if words else " and nothing else"
+    notes += [*of_cells, f"Empty cells count as missing{missing} (--na)."]
+    return TableFile(table, tuple(notes), doubts)
 
 
-def _parse_csv(path: Path, separator: str, **options: Any) -> pd.DataFrame:
+def _parse_csv(path: Path, dialect: Dialect, **options: Any) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        table: pd.DataFrame = pd.read_csv(path, sep=separator, **options)
+        table: pd.DataFrame = pd.read_csv(
+            path,
+            sep=dialect.separator,
+            encoding=dialect.encoding,
+            keep_default_na=False,
+            na_values=[""],
+            **options,
+        )
     except _UNREADABLE as error:
         raise ValueError(f"{str(path)!r} cannot be read as CSV: {_line(error)}") from None
     return table
@@ -124,7 +178,7 @@ def _of_a_nameless_column(path: Path, index: int, values: pd.Series[Any]) -> str
     return f"{told}: give it one in the header"
 
 
-def _read_arrow(path: Path, kind: str) -> pd.DataFrame:
+def _load_arrow(path: Path, kind: str, na: Sequence[str] | None) -> TableFile:
     try:
         import pyarrow
         import pyarrow.feather
@@ -149,7 +203,12 @@ def _read_arrow(path: Path, kind: str) -> pd.DataFrame:
         frame = frame.reset_index(level=named)
     if nameless := [index for index, name in enumerate(frame.columns) if not str(name).strip()]:
         raise ValueError(f"column {nameless[0] + 1} of {str(path)!r} has no name")
-    return frame
+    if not na:
+        return TableFile(frame, ("Cells without a value count as missing, and nothing else (--na).",))
+    return TableFile(
+        frame.assign(**{name: mask_words(frame[name], na) for name in frame.columns}),
+        (f"Cells without a value count as missing, and the words {', '.join(na)} (--na).",),
+    )
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
