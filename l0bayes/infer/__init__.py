@@ -1,22 +1,32 @@
 """The mean-field ELBO, its compiled form and the training loop."""
 
+from l0bayes.infer.callbacks.callback import Callback
+from l0bayes.infer.callbacks.history import History
+from l0bayes.infer.callbacks.training_run import Record, TrainingRun
+from l0bayes.infer.guide_abilities import GateGuide
 from l0bayes.infer.loop.batches import Minibatches
 from l0bayes.infer.loop.checkpoint import CheckpointError
 from l0bayes.infer.loop.collapse import CollapseWarning
+from l0bayes.infer.loop.divergence import DivergenceError
 from l0bayes.infer.loop.early_stopping import EarlyStopping
 from l0bayes.infer.loop.fit import fit
-from l0bayes.infer.loop.fit_result import Fit, History, Restart
-from l0bayes.infer.loop.training import DivergenceError
+from l0bayes.infer.loop.fit_keywords import FitKeywords
+from l0bayes.infer.loop.fit_result import Fit, Restart
+from l0bayes.infer.loop.fit_settings import FitSettings
+from l0bayes.infer.model_abilities import CostedModel, LiveModel
 from l0bayes.infer.objectives.compiled import CompilationWarning, CompileMode, GradientStep
-from l0bayes.infer.objectives.elbo import MONTE_CARLO, BoundELBO, ELBOTerms, MeanFieldELBO
+from l0bayes.infer.objectives.elbo import BoundELBO, MeanFieldELBO
 from l0bayes.infer.objectives.gate_gradients import GATE_GRADIENT, RLOO, DisARM, GateGradient
 from l0bayes.infer.objectives.hardened_elbo import HardenedELBO, hardened_elbo
 from l0bayes.infer.objectives.objective import Objective, describe_objective
 from l0bayes.infer.objectives.score_elbo import HELD, ScoreELBO, elbo_of
+from l0bayes.infer.objectives.site_terms import MONTE_CARLO, ELBOTerms
 from l0bayes.infer.schedules import Constant, Geometric, Linear, Schedule
-from l0bayes.infer.targets.costs import CostedModel
-from l0bayes.infer.targets.forecast import PruningForecast, PruningWarning, SiteForecast, pruning_forecast
-from l0bayes.infer.targets.target import Target, TargetELBO, TargetWarning
+from l0bayes.infer.targets.forecast import PruningForecast, PruningWarning, pruning_forecast
+from l0bayes.infer.targets.gate_travel import SiteForecast
+from l0bayes.infer.targets.target import Target
+from l0bayes.infer.targets.target_elbo import TargetELBO
+from l0bayes.infer.targets.target_steering import TargetWarning
 
 __all__ = [
     "GATE_GRADIENT",
@@ -24,6 +34,7 @@ __all__ = [
     "MONTE_CARLO",
     "RLOO",
     "BoundELBO",
+    "Callback",
     "CheckpointError",
     "CollapseWarning",
     "CompilationWarning",
@@ -35,17 +46,22 @@ __all__ = [
     "ELBOTerms",
     "EarlyStopping",
     "Fit",
+    "FitKeywords",
+    "FitSettings",
     "GateGradient",
+    "GateGuide",
     "Geometric",
     "GradientStep",
     "HardenedELBO",
     "History",
     "Linear",
+    "LiveModel",
     "MeanFieldELBO",
     "Minibatches",
     "Objective",
     "PruningForecast",
     "PruningWarning",
+    "Record",
     "Restart",
     "Schedule",
     "ScoreELBO",
@@ -53,6 +69,7 @@ __all__ = [
     "Target",
     "TargetELBO",
     "TargetWarning",
+    "TrainingRun",
     "describe_objective",
     "elbo_of",
     "fit",

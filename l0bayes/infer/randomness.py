@@ -7,7 +7,21 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["private_randomness"]
+__all__ = ["GeneratorState", "private_randomness"]
+
+
+class GeneratorState:
+    """The state of torch's generators, of the CPU and of every GPU in use, as it is now."""
+
+    def __init__(self) -> None:
+        self.cpu = torch.get_rng_state()
+        self.gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+
+    def put_back(self) -> None:
+        """Give the generators this state again."""
+        torch.set_rng_state(self.cpu)
+        if self.gpus:
+            torch.cuda.set_rng_state_all(self.gpus)
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from l0bayes.infer import MeanFieldELBO
-from l0bayes.infer.loop.preflight import check_data, first_batch, preflight
+from l0bayes.infer.loop.batch_stream import first_batch
+from l0bayes.infer.loop.preflight import check_data, preflight
 from l0bayes.sites import spike_and_slab
 from tests.infer.fitting import X, Y, guide_of, loader, regression, same_state, state_of
 

@@ -11,7 +11,7 @@ import l0bayes
 from l0bayes.distributions import L0Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Constant, Linear, MeanFieldELBO, Minibatches, Target, TargetELBO, TargetWarning
-from l0bayes.infer.targets.target import count_observations
+from l0bayes.infer.targets.observations import num_observations
 from l0bayes.sites import spike_and_slab
 from tests.infer.costed import WIDTH, Costed, X, Y, guide_of
 from tests.infer.fitting import same_state, state_of
@@ -227,9 +227,13 @@ def test_a_schedule_of_ones_own():
         assert float(objective.asked) == pytest.approx(wanted)
 
 
+def count(model, guide, *data):
+    return num_observations(MeanFieldELBO().traces(model, guide, *data))
+
+
 def test_observations_are_counted_with_their_scales():
     model = Costed()
-    assert count_observations(model, guide_of(model), (X[:50], Y[:50])) == 200.0
+    assert count(model, guide_of(model), X[:50], Y[:50]) == 200.0
 
     def two(x):
         spike_and_slab("w", 0.5)
@@ -237,7 +241,7 @@ def test_observations_are_counted_with_their_scales():
         with pyro.plate("data", len(x)):
             pyro.sample("x", dist.Normal(0.0, 1.0).mask(torch.arange(200) < 30), obs=x[:, 0])
 
-    assert count_observations(two, AutoHardConcrete(two, (X,)), (X,)) == 31.0  # 170 are masked
+    assert count(two, AutoHardConcrete(two, (X,)), X) == 31.0  # 170 are masked
 
 
 # ---- refusals ------------------------------------------------------------------------------------------

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from l0bayes import validate
+from l0bayes.infer.callbacks.callback import Callback
+from l0bayes.infer.callbacks.training_run import Record, TrainingRun
 
 __all__ = ["EarlyStopping"]
 
 
 @dataclass
-class EarlyStopping:
+class EarlyStopping(Callback):
     r"""Stop when the smoothed ELBO has not risen for a while.
 
     A single ELBO estimate is noisy, so it is smoothed as an exponential moving average,
@@ -23,6 +26,8 @@ class EarlyStopping:
         smoothing: Weight a of a new value, in (0, 1].
         after: Progress of training before which it never stops, in [0, 1]; set it to where the
             schedules have arrived.
+
+    It is a callback; the run ends as ``"converged"``.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -38,6 +43,17 @@ class EarlyStopping:
         validate.not_negative(min_rise=self.min_rise)
         validate.inside("(0, 1]", smoothing=self.smoothing)
         validate.inside("[0, 1]", after=self.after)
+
+    def on_record(self, run: TrainingRun, record: Record) -> None:
+        self._judge(run)
+
+    def load_state_dict(self, run: TrainingRun, state: dict[str, Any]) -> None:
+        self._judge(run)  # it may have ended when it was kept
+
+    def _judge(self, run: TrainingRun) -> None:
+        progresses = [step / run.steps for step in run.history.step]
+        if self.should_stop(run.history.elbo, progresses):
+            run.stop("converged")
 
     def should_stop(self, elbos: list[float], progresses: list[float]) -> bool:
         """Whether a history of recorded ELBOs, with the progress at each, says to stop."""

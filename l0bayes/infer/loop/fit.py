@@ -2,34 +2,36 @@ r"""Fit any Pyro model and guide."""
 
 from __future__ import annotations
 
-import copy
-import os
+import difflib
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from dataclasses import fields, replace
+from typing import Any, Unpack
 
-import pyro
 import torch
 
-from l0bayes.infer.loop.checkpoint import Checkpointer
-from l0bayes.infer.loop.early_stopping import EarlyStopping
-from l0bayes.infer.loop.fit_result import Fit, History, Restart, best_run
+from l0bayes.infer.guide_abilities import guide_abilities
+from l0bayes.infer.loop.batch_stream import first_batch
+from l0bayes.infer.loop.checkpoint import Checkpoint
+from l0bayes.infer.loop.divergence import DivergenceError
+from l0bayes.infer.loop.fit_keywords import FitKeywords
+from l0bayes.infer.loop.fit_result import Fit
+from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.gate_readings import read_gates
-from l0bayes.infer.loop.preflight import check_data, first_batch, preflight
-from l0bayes.infer.loop.training import DivergenceError, OptimizerFactory, Plan, Record, train
+from l0bayes.infer.loop.preflight import check_data, preflight
+from l0bayes.infer.loop.restarts import Restarts
+from l0bayes.infer.loop.standard_callbacks import standard_callbacks
+from l0bayes.infer.model_abilities import model_abilities
 from l0bayes.infer.objectives.compiled import CompileMode, GradientStep
 from l0bayes.infer.objectives.elbo import BoundELBO
-from l0bayes.infer.objectives.gate_parts import temperatures
-from l0bayes.infer.objectives.objective import describe_objective
+from l0bayes.infer.objectives.objective import describe_traces
 from l0bayes.infer.objectives.per_example import check_per_example
 from l0bayes.infer.objectives.score_elbo import ScoreELBO, elbo_of
 from l0bayes.infer.randomness import private_randomness
-from l0bayes.infer.schedules import Linear, Schedule, as_schedule
-from l0bayes.infer.targets.costs import CostedModel
-from l0bayes.infer.targets.forecast import forecast_of_optimizer
-from l0bayes.infer.targets.target import Target, TargetELBO, as_target, count_observations
+from l0bayes.infer.targets.observations import num_observations
+from l0bayes.infer.targets.target import as_target
+from l0bayes.infer.targets.target_elbo import TargetELBO
+from l0bayes.infer.targets.target_steering import TargetSteering
 
 __all__ = ["fit"]
 
@@ -43,36 +45,16 @@ def fit(
     guide: torch.nn.Module,
     data: Any = (),
     *,
-    steps: int | None = None,
-    epochs: int | None = None,
-    lr: float = 0.01,
-    gate_lr: float | None = None,
-    lr_schedule: float | Schedule | None = None,
-    temperature: float | Schedule | None = None,
-    kl_weight: float | Schedule = 1.0,
-    num_particles: int = 1,
-    optimizer: OptimizerFactory | None = None,
-    early_stopping: EarlyStopping | None = None,
-    restarts: int = 1,
-    seed: int = 0,
-    compile: CompileMode | Literal["auto"] = "auto",  # noqa: A002 - the word torch uses
-    log_every: int | None = None,
-    target: str | Target | None = None,
-    guard_collapse: bool | None = None,
-    per_example_gates: bool = False,
-    sleep: bool = False,
-    checkpoint: str | os.PathLike[str] | None = None,
-    checkpoint_every: float = 60.0,
-    resume: bool = False,
-    progress: bool = True,
-    callback: Callable[[History], None] | None = None,
+    settings: FitSettings | None = None,
+    **keywords: Unpack[FitKeywords],
 ) -> Fit:
     r"""Maximise the ELBO of a model and guide by stochastic gradients.
 
     The guide is trained in place, on the objective that it asks for by a method ``objective``, or else on
     :class:`~l0bayes.infer.MeanFieldELBO`. Everything is checked before the first step: data, priors, shapes,
-    that the guide covers the model and that every KL exists. Random numbers follow ``seed`` alone and
-    the global generator is left as it was. Interrupting (Ctrl-C) returns what was reached.
+    that the guide covers the model and that every KL exists. The checks run the model once, and capturing it
+    as a graph runs it once more. Random numbers follow ``seed`` alone and the global generator is left as it
+    was. Interrupting (Ctrl-C) returns the state that was reached.
 
     Args:
         model: A Pyro model, a function or a module (whose parameters are trained along).
@@ -80,50 +62,13 @@ def fit(
             autoguide.
         data: The model's positional arguments as a tuple, or a ``DataLoader`` (any iterable that can
             be iterated anew) of such tuples.
-        steps: Number of optimiser steps; default 2000. Not together with ``epochs``.
-        epochs: Number of passes over the loader.
-        lr: Learning rate of slabs, other latents and the model's parameters.
-        gate_lr: Learning rate of the gates, in logits; by default 10 times ``lr``, since gates that
-            move as slowly as weights do not decide.
-        lr_schedule: Factor on both rates over progress; by default 1 for the first half, then
-            linearly to 0.01.
-        temperature: Temperature of the guide's gates, a number or a schedule; default: as the guide
-            has it.
-        kl_weight: Weight of all KL terms, a number or a schedule; 1 is the bound.
-        num_particles: Draws a step; sets of draws for a guide that asks for several, such as
-            :class:`~l0bayes.guides.AutoJointGates`.
-        optimizer: From parameter groups to an optimiser; default fused Adam.
-        early_stopping: When to stop before the last step.
-        restarts: Number of independent runs; all but the first start from perturbed parameters. The
-            given guide ends as the best of them.
-        seed: Seed of the first run; the others take the next integers.
-        compile: ``"inductor"``, ``"graph"``, ``"eager"`` (see :class:`~l0bayes.infer.GradientStep`), or
-            ``"auto"``: Inductor for long runs, where its compile time is won back, else the captured
-            graph.
-        log_every: Steps between records of the history; by default about 200 records a run.
-        target: What the deployed network may cost, as a share of the dense network:
-            ``"units:0.2"`` for the number of open gates, ``"macs:0.1"`` for a model that knows its
-            multiply-accumulates, or a :class:`~l0bayes.infer.Target`. The penalty that it takes is found
-            during training; see :class:`~l0bayes.infer.TargetELBO`. A gate prior that does not push by
-            itself, ``L0Penalty(0)`` or ``Gate(0.5)``, goes with it.
-        guard_collapse: Whether a site of several gates gets its most probable one back, with a
-            :class:`~l0bayes.infer.CollapseWarning`, when all have shut; looked at whenever a record is
-            made. By default it is so for a :class:`~l0bayes.infer.CostedModel`; in a regression all may
-            rightly shut.
-        per_example_gates: Draw every gate once for each example; see
-            :class:`~l0bayes.infer.MeanFieldELBO`.
-        sleep: Leave units out of the computation once their gates have all but shut, for models that can
-            (:class:`~l0bayes.models.SparseNetwork`): training takes less and less time the smaller the
-            network becomes. Graphs are captured anew a few times; Inductor would compile each time, so that
-            ``"auto"`` takes the captured graph.
-        checkpoint: File to keep the state of the run in, with one run only. It is written at records, at
-            most every ``checkpoint_every`` seconds, and when the run ends, is interrupted or diverges.
-        checkpoint_every: Seconds between two writes.
-        resume: Go on from ``checkpoint`` where that file exists. The result is that of a run without
-            interruption, bit for bit on the same machine, for a tuple of tensors and for
-            :class:`~l0bayes.infer.Minibatches`; a loader that shuffles has another order.
-        progress: Whether to show a progress bar.
-        callback: Called with the history after each record.
+        settings: All settings in one object; by default those of ``FitSettings()``.
+        **keywords: Single settings, by the names and defaults of :class:`~l0bayes.infer.FitSettings`, where
+            each is described: ``steps``, ``epochs``, ``lr``, ``gate_lr``, ``lr_schedule``, ``temperature``,
+            ``kl_weight``, ``num_particles``, ``optimizer``, ``early_stopping``, ``restarts``, ``seed``,
+            ``compile``, ``log_every``, ``target``, ``guard_collapse``, ``per_example_gates``, ``sleep``,
+            ``checkpoint``, ``checkpoint_every``, ``resume``, ``progress``, ``callback``, ``callbacks``. They
+            go before ``settings``.
 
     Returns:
         The fit; see :class:`~l0bayes.infer.Fit`.
@@ -131,7 +76,7 @@ def fit(
     Raises:
         ValueError: If an argument is outside its range, data are empty or not finite, or the guide
             does not cover the model.
-        TypeError: If an argument is of a type that is not accepted.
+        TypeError: If an argument is of a type that is not accepted, or unknown.
         NotImplementedError: If a KL is missing.
         DivergenceError: If the objective or its gradient becomes NaN or infinite; its ``fit`` holds what
             was reached.
@@ -147,244 +92,100 @@ def fit(
         fit = l0bayes.fit(model, guide, (x, y), steps=3000, temperature=Geometric(0.67, 0.1))
     """
     started = time.perf_counter()
-    _check_numbers(lr=lr, gate_lr=gate_lr)
-    _check_checkpoint(checkpoint, checkpoint_every, resume, restarts)
-    _check_counts(restarts=restarts, log_every=log_every, steps=steps, epochs=epochs)
-    if compile not in ("auto", *get_args(CompileMode)):
-        raise ValueError(f"compile must be auto, {', '.join(get_args(CompileMode))}; got {compile!r}")
-    if not isinstance(guide, torch.nn.Module):
-        raise TypeError(
-            f"guide must be a module, such as AutoHardConcrete; got {type(guide).__name__}. A guide function "
-            "with pyro.param is trained by pyro.infer.SVI(..., loss=MeanFieldELBO())"
-        )
-    if restarts > 1 and not hasattr(guide, "perturb"):
-        raise ValueError(
-            f"restarts={restarts} needs a guide with perturb(), which {type(guide).__name__} lacks"
-        )
+    settings = _settings(settings, keywords)
     with private_randomness():  # a loader that shuffles draws
         batch = first_batch(data)
-    check_data(model, batch)
-    if hasattr(model, "check_data"):  # a model that knows which data it can observe, all of them
-        model.check_data(*(data if isinstance(data, tuple) else getattr(data, "tensors", batch)))
-    total = _total_steps(steps, epochs, data)
-    plan = Plan(
-        steps=total,
-        lr=lr,
-        gate_lr=10.0 * lr if gate_lr is None else gate_lr,
-        lr_schedule=Linear(1.0, 0.01, begin=0.5) if lr_schedule is None else _weight(lr_schedule=lr_schedule),
-        temperature=_temperature(temperature, guide),
-        kl_weight=_weight(kl_weight=kl_weight),
-        optimizer=optimizer,
-        early_stopping=early_stopping,
-        log_every=log_every or max(1, total // 200),
-        progress=progress,
-        callback=callback,
-        guard_collapse=isinstance(model, CostedModel) if guard_collapse is None else guard_collapse,
-        resume=resume,
-        sleep=sleep,
-    )
-    if sleep and not hasattr(model, "sleep"):
+    settings = _check(settings, model, guide, data, batch)
+    elbo = elbo_of(guide, settings.num_particles, settings.per_example_gates)
+    if settings.target is not None and isinstance(elbo, ScoreELBO):
         raise ValueError(
-            f"sleep=True needs a model that can, such as SparseNetwork; got {type(model).__name__}"
+            f"target={settings.target!r} needs a guide with independent gates, which this one's are not"
         )
-    if per_example_gates:
-        check_per_example(model)
-    elbo = elbo_of(guide, num_particles, per_example_gates)
-    if target is not None and isinstance(elbo, ScoreELBO):
-        raise ValueError(f"target={target!r} needs a guide with independent gates, which this one's are not")
-    objective = elbo(model, guide)
-    with private_randomness(seed):
-        _make_lazy_parameters(guide, batch)
-        preflight(objective, batch)
-        described = describe_objective(model, guide, batch)
-        if target is not None:
-            target = as_target(target, model, guide)
-            observations = count_observations(model, guide, batch)
+    objective, steering = elbo(model, guide), None
+    with private_randomness(settings.seed):
+        traces = preflight(objective, batch)
+        described = describe_traces(traces)
+        if settings.target is not None:
+            target = as_target(settings.target, model, guide)
+            settings = replace(settings, target=target)
             objective = TargetELBO(
-                model, guide, elbo, target, steps=total, gate_lr=plan.gate_lr, observations=observations
+                model,
+                guide,
+                elbo,
+                target,
+                steps=settings.total_steps,
+                gate_lr=settings.gate_rate,
+                observations=num_observations(traces),
             )
-    mode = "graph" if sleep and compile == "auto" else _mode(compile, objective, total * restarts)
-    step = GradientStep(objective, mode)
-    if checkpoint is not None:
-        settings = {"steps": total, "seed": seed, "target": None if target is None else str(target)}
-        plan = replace(plan, checkpoint=Checkpointer(checkpoint, checkpoint_every, settings))
-    plan = replace(plan, inspect=_forecaster(model, guide, batch, plan, target is not None))
-    config = {
-        "steps": total,
-        "lr": plan.lr,
-        "gate_lr": plan.gate_lr,
-        "lr_schedule": repr(plan.lr_schedule),
-        "temperature": repr(plan.temperature) if plan.temperature is not None else None,
-        "kl_weight": repr(plan.kl_weight),
-        "num_particles": num_particles,
-        "optimizer": "Adam" if optimizer is None else repr(optimizer),
-        "early_stopping": repr(early_stopping),
-        "restarts": restarts,
-        "seed": seed,
-        "target": None if target is None else str(target),
-        "guard_collapse": plan.guard_collapse,
-        "per_example_gates": per_example_gates,
-        "sleep": sleep,
-        "torch": str(torch.__version__),
-        "pyro": pyro.__version__,
-    }
-    runs = _Runs(objective, step, data, plan, restarts, seed)
+            steering = TargetSteering(objective)
+    step = GradientStep(objective, _mode(settings, objective))
+    checkpoint = None
+    if settings.checkpoint is not None:
+        checkpoint = Checkpoint(settings.checkpoint, settings.checkpoint_every)
+    callbacks = standard_callbacks(settings, objective, traces, steering, checkpoint)
+    del traces  # a network's activations are in it
+    resume = checkpoint if checkpoint is not None and settings.resume and checkpoint.path.exists() else None
+    runs = Restarts(step, data, settings, callbacks, resume)
 
     def result() -> Fit:
-        seconds = time.perf_counter() - started
-        total_gates = read_gates(guide).total
-        return Fit(runs.done, described, config, data, total_gates, seconds, step.mode)
+        seconds, gates = time.perf_counter() - started, read_gates(guide).total
+        return Fit(runs.done, described, runs.config, data, gates, seconds, step.mode, settings)
 
     try:
         runs.run()
     except DivergenceError as error:
         error.fit = result()
         raise
-    if isinstance(objective, TargetELBO) and runs.done[-1].stopped == "finished":
-        objective.warn_if_missed()
-    return result()
+    done = result()
+    callbacks.on_finish(done)
+    return done
 
 
-class _Runs:
-    """The independent runs of a fit; ``done`` grows as they end, whatever ends them."""
-
-    def __init__(
-        self, objective: BoundELBO, step: GradientStep, data: Any, plan: Plan, restarts: int, seed: int
-    ) -> None:
-        self.objective, self.step, self.data, self.plan = objective, step, data, plan
-        self.seeds = range(seed, seed + restarts)
-        self.done: list[Restart] = []
-
-    def run(self) -> None:
-        start = copy.deepcopy(self.objective.state_dict()) if len(self.seeds) > 1 else {}
-        try:
-            for index, seed in enumerate(self.seeds):
-                if index:
-                    self.objective.load_state_dict(start)
-                    self.objective.guide.perturb(seed)
-                with private_randomness(seed):
-                    self._run_one(index, seed)
-                if self.done[-1].stopped == "interrupted":
-                    break
-        finally:
-            if len(self.done) > 1:
-                self._keep_best()
-
-    def _run_one(self, index: int, seed: int) -> None:
-        label = "training" if len(self.seeds) == 1 else f"restart {index + 1} of {len(self.seeds)}"
-        record, started, stopped = Record(), time.perf_counter(), "diverged"
-        plan = self.plan if index == 0 else replace(self.plan, inspect=None)
-        try:
-            stopped = train(self.objective, self.step, self.data, plan, record, label)
-        finally:
-            model, guide = self.objective.model, self.objective.guide
-            if plan.sleep:
-                model.wake()
-            if len(self.seeds) > 1:  # the next run starts in the same module
-                guide = copy.deepcopy(guide)
-                model = copy.deepcopy(model) if isinstance(model, torch.nn.Module) else model
-            seconds = time.perf_counter() - started
-            run = Restart(guide, model, record.history, seed, seconds, stopped, record.collapsed)
-            self.done.append(run)
-
-    def _keep_best(self) -> None:
-        best = best_run(self.done)
-        self.objective.guide.load_state_dict(best.guide.state_dict())
-        if isinstance(best.model, torch.nn.Module):
-            self.objective.model.load_state_dict(best.model.state_dict())
+def _settings(settings: FitSettings | None, keywords: FitKeywords) -> FitSettings:
+    known = [one.name for one in fields(FitSettings)]
+    for name in keywords:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"fit takes no argument {name!r}, only settings and {', '.join(known)}{hint}")
+    if settings is None:
+        return FitSettings(**keywords)
+    if not isinstance(settings, FitSettings):
+        raise TypeError(f"settings must be a FitSettings, got {type(settings).__name__}")
+    return replace(settings, **keywords)
 
 
-def _check_numbers(**values: float | None) -> None:
-    for name, value in values.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be positive, got {value!r}")
-
-
-def _check_checkpoint(path: str | os.PathLike[str] | None, every: float, resume: bool, restarts: int) -> None:
-    if not every >= 0:
-        raise ValueError(f"checkpoint_every must not be negative, got {every!r}")
-    if path is None and resume:
-        raise ValueError("resume=True needs a file to go on from; give checkpoint")
-    if path is None:
-        return
-    if restarts > 1:
-        raise ValueError(f"checkpoint keeps the state of one run; got restarts={restarts}")
-    folder = Path(path).absolute().parent
-    if not folder.is_dir():
-        raise ValueError(f"checkpoint must stand in a folder that exists; {folder} does not")
-
-
-def _forecaster(
-    model: Any, guide: Any, batch: tuple[Any, ...], plan: Plan, targeted: bool
-) -> Callable[[torch.optim.Optimizer], None]:
-    def inspect(optimizer: torch.optim.Optimizer) -> None:
-        forecast = forecast_of_optimizer(
-            model,
-            guide,
-            batch,
-            optimizer,
-            steps=plan.steps,
-            gate_lr=plan.gate_lr,
-            lr_schedule=plan.lr_schedule,
-            targeted=targeted,
+def _check(settings: FitSettings, model: Any, guide: Any, data: Any, batch: tuple[Any, ...]) -> FitSettings:
+    """Refuse what does not fit model, guide and data; fill in what follows from them."""
+    if not isinstance(guide, torch.nn.Module):
+        raise TypeError(
+            f"guide must be a module, such as AutoHardConcrete; got {type(guide).__name__}. A guide function "
+            "with pyro.param is trained by pyro.infer.SVI(..., loss=MeanFieldELBO())"
         )
-        if forecast is not None:
-            forecast.warn()
-
-    return inspect
-
-
-def _check_counts(**values: int | None) -> None:
-    for name, value in values.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value!r}")
-
-
-def _total_steps(steps: int | None, epochs: int | None, data: Any) -> int:
-    if steps is not None and epochs is not None:
-        raise ValueError("give steps or epochs, not both")
-    if epochs is not None:
-        if isinstance(data, tuple | torch.Tensor):
-            raise ValueError("epochs counts passes over a loader; with full data give steps")
-        try:
-            batches = len(data)
-        except TypeError:
-            raise ValueError(
-                f"epochs needs data with a length, which this {type(data).__name__} lacks; give steps"
-            ) from None
-        return epochs * batches
-    return 2000 if steps is None else steps
+    guide_able, able, kind = guide_abilities(guide), model_abilities(model), type(guide).__name__
+    if settings.restarts > 1 and guide_able.perturb is None:
+        raise ValueError(f"restarts={settings.restarts} needs a guide with perturb(), which {kind} lacks")
+    check_data(model, batch)
+    if able.check_data is not None:  # a model that knows which data it can observe, all of them
+        able.check_data(*(data if isinstance(data, tuple) else getattr(data, "tensors", batch)))
+    steps = settings.steps_on(data)
+    if settings.temperature is not None and not guide_able.temperatures:
+        raise ValueError(f"temperature is given, but {kind} has no temperature")
+    if settings.sleep and able.live is None:
+        raise ValueError(
+            f"sleep=True needs a model that can, such as SparseNetwork; got {type(model).__name__}"
+        )
+    if settings.per_example_gates:
+        check_per_example(model)
+    guard = able.costs is not None if settings.guard_collapse is None else settings.guard_collapse
+    return replace(settings, steps=steps, epochs=None, guard_collapse=guard)
 
 
-def _temperature(value: float | Schedule | None, guide: torch.nn.Module) -> Schedule | None:
-    if value is None:
-        return None
-    if not temperatures(guide):
-        raise ValueError(f"temperature is given, but {type(guide).__name__} has no temperature")
-    schedule = as_schedule(value)
-    for at in (0.0, 0.5, 1.0):
-        if not schedule(at) > 0:
-            raise ValueError(f"temperature must be positive, got {schedule(at)!r} at progress {at}")
-    return schedule
-
-
-def _weight(**named: float | Schedule) -> Schedule:
-    ((name, value),) = named.items()
-    schedule = as_schedule(value)
-    for at in (0.0, 0.5, 1.0):
-        if not schedule(at) >= 0:
-            raise ValueError(f"{name} must not be negative, got {schedule(at)!r} at progress {at}")
-    return schedule
-
-
-def _make_lazy_parameters(guide: torch.nn.Module, batch: tuple[Any, ...]) -> None:
-    """Pyro's own autoguides make their parameters when they first run."""
-    with torch.no_grad(), pyro.get_param_store().scope():
-        guide(*batch)
-
-
-def _mode(wanted: str, objective: BoundELBO, steps: int) -> CompileMode:
-    if wanted != "auto":
-        return cast(CompileMode, wanted)
+def _mode(settings: FitSettings, objective: BoundELBO) -> CompileMode:
+    if settings.compile != "auto":
+        return settings.compile
+    if settings.sleep:  # graphs are captured anew a few times
+        return "graph"
+    steps = settings.total_steps * settings.restarts
     size = sum(p.numel() for p in objective.parameters() if p.requires_grad)
     return "inductor" if size * steps > _INDUCTOR_WORK or steps > _INDUCTOR_STEPS else "graph"

@@ -2,69 +2,15 @@ r"""What a fit returns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from l0bayes.infer.callbacks.history import History
+from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.objectives.objective import Objective, describe_objective
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["Fit", "History", "Restart"]
-
-
-@dataclass
-class History:
-    """What was recorded during one run, one value each ``log_every`` steps.
-
-    Attributes:
-        step: Steps done.
-        elbo: Mean over the steps since the last record of log likelihood minus KL, in nats.
-        log_likelihood: Mean expected log likelihood, in nats.
-        kl: Mean KL of all sites, in nats, unweighted.
-        expected_l0: Sum over gates of P(z != 0).
-        deployed_l0: Number of gates whose median is not 0.
-        temperature: Temperature of the gates, NaN where the guide has none.
-        kl_weight: Weight of the KL.
-        columns: What else there was to record, by name. For a model that knows its costs
-            (:class:`~l0bayes.infer.CostedModel`) or under a target: ``expected_{kind}`` and
-            ``deployed_{kind}``, shares of the dense network's cost, and ``open:{site}``, gates of a site
-            that the median rule leaves open. Under a target: ``target``, the share asked for, and
-            ``multiplier``, in nats an observation for an excess of 100 %.
-    """
-
-    step: list[int] = field(default_factory=list)
-    elbo: list[float] = field(default_factory=list)
-    log_likelihood: list[float] = field(default_factory=list)
-    kl: list[float] = field(default_factory=list)
-    expected_l0: list[float] = field(default_factory=list)
-    deployed_l0: list[int] = field(default_factory=list)
-    temperature: list[float] = field(default_factory=list)
-    kl_weight: list[float] = field(default_factory=list)
-
-    columns: dict[str, list[float]] = field(default_factory=dict)
-
-    def append(self, columns: Mapping[str, float] | None = None, **values: float) -> None:
-        """Add one record.
-
-        Args:
-            columns: Values of the further columns, the same names at each record.
-            **values: Values of all fields, by name.
-        """
-        for name in self.__dataclass_fields__:
-            if name != "columns":
-                getattr(self, name).append(values[name])
-        for name, value in (columns or {}).items():
-            self.columns.setdefault(name, []).append(value)
-
-    def to_frame(self) -> pd.DataFrame:
-        """The records as a pandas DataFrame, one row each, the further columns last."""
-        import pandas as pd
-
-        fields = {name: value for name, value in self.__dict__.items() if name != "columns"}
-        return pd.DataFrame({**fields, **self.columns})
+__all__ = ["Fit", "Restart", "best_run"]
 
 
 @dataclass
@@ -77,7 +23,8 @@ class Restart:
         history: What was recorded.
         seed: Seed of the run.
         seconds: Wall-clock time.
-        stopped: Why it ended: ``"finished"``, ``"converged"``, ``"interrupted"`` or ``"diverged"``.
+        stopped: Why it ended: ``"finished"``, ``"converged"``, ``"interrupted"`` or ``"diverged"``, or what a
+            callback gave as the reason.
         collapsed: Gate site to the step at which all its gates had shut and one was reopened.
     """
 
@@ -98,7 +45,11 @@ class Restart:
 
 
 def best_run(runs: list[Restart]) -> Restart:
-    """The run with the highest ELBO; one without a record only where none has one."""
+    """The run with the highest ELBO; one without a record only where none has one.
+
+    Args:
+        runs: The runs, at least one.
+    """
     recorded = [run for run in runs if run.history.elbo]
     return max(recorded or runs, key=lambda run: run.elbo)
 
@@ -110,11 +61,13 @@ class Fit:
     Attributes:
         restarts: The independent runs, in order of their seeds.
         objective: What was optimised, and whether it is a bound.
-        config: The settings of :func:`l0bayes.fit`.
+        config: The settings as plain values, with the versions of torch and Pyro.
         data: The data as given.
         num_gates: Number of gates.
         seconds: Wall-clock time of all runs.
         mode: Form in which the objective ran: ``"inductor"``, ``"graph"`` or ``"eager"``.
+        settings: The settings of :func:`l0bayes.fit`, with the number of steps and whatever else follows from
+            data and model filled in; ``None`` for a guide that was trained elsewhere.
     """
 
     restarts: list[Restart]
@@ -124,6 +77,7 @@ class Fit:
     num_gates: int
     seconds: float
     mode: str
+    settings: FitSettings | None = None
 
     @classmethod
     def of(cls, model: Any, guide: Any, data: tuple[Any, ...]) -> Fit:

@@ -3,7 +3,7 @@ r"""Checks before any training: bad data and unusable pairs are refused by name.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pyro
@@ -12,41 +12,10 @@ from torch import Tensor
 
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.objectives.elbo import BoundELBO
+from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.randomness import private_randomness
 
-__all__ = ["check_data", "first_batch", "preflight"]
-
-
-def first_batch(data: Any) -> tuple[Any, ...]:
-    """The model arguments of the first batch.
-
-    Args:
-        data: A tuple of arguments, one tensor, or an iterable of batches that can be iterated anew.
-
-    Raises:
-        ValueError: If there is no batch.
-        TypeError: If ``data`` is none of these.
-    """
-    if isinstance(data, Tensor):
-        return (data,)
-    if isinstance(data, tuple):
-        return data
-    bare = isinstance(data, list) and any(isinstance(item, Tensor) for item in data)
-    if bare or isinstance(data, dict | str) or not isinstance(data, Iterable):
-        raise TypeError(
-            "data must be a tuple of the model's arguments, a tensor, or a DataLoader of tuples; "
-            f"got {'a list of tensors' if bare else type(data).__name__}"
-        )
-    if iter(data) is data:
-        raise TypeError("data must be iterable more than once, as a DataLoader is; got a one-time iterator")
-    for batch in data:
-        return as_arguments(batch)
-    raise ValueError("data is empty: the loader gave no batch")
-
-
-def as_arguments(batch: Any) -> tuple[Any, ...]:
-    """One batch of a loader as the model's positional arguments."""
-    return tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+__all__ = ["check_data", "preflight"]
 
 
 def check_data(model: Callable[..., Any], data: tuple[Any, ...]) -> None:
@@ -90,12 +59,17 @@ def _names(model: Callable[..., Any], data: tuple[Any, ...]) -> list[tuple[str, 
     return pairs
 
 
-def preflight(objective: BoundELBO, data: tuple[Any, ...]) -> None:
-    """Run the objective once, with Pyro's validation on, so that errors come before training.
+def preflight(objective: BoundELBO, data: tuple[Any, ...]) -> PairTraces:
+    """Run guide and model once, with Pyro's validation on, so that errors come before training.
+
+    Guides that make their parameters when they first run, as Pyro's own do, have them afterwards.
 
     Args:
         objective: The ELBO with its model and guide.
         data: Model arguments.
+
+    Returns:
+        What the run left, for whatever else is read off model and guide before training.
 
     Raises:
         ValueError: If the guide does not cover the model, if model or guide use ``pyro.param`` outside
@@ -110,7 +84,8 @@ def preflight(objective: BoundELBO, data: tuple[Any, ...]) -> None:
         store.scope(),
         evaluating(objective),
     ):
-        terms = objective.elbo.terms(objective.model, objective.guide, *data)
+        traces = objective.elbo.traces(objective.model, objective.guide, *data)
+        terms = objective.elbo.terms_at(traces)
         owned = {id(parameter) for parameter in objective.parameters()}
         loose = sorted(name for name, value in store._params.items() if id(value) not in owned)
     if loose:
@@ -122,3 +97,4 @@ def preflight(objective: BoundELBO, data: tuple[Any, ...]) -> None:
     for what, value in (("log likelihood", terms.log_likelihood), ("KL", terms.total_kl)):
         if not torch.isfinite(torch.as_tensor(value)):
             raise ValueError(f"the {what} is {float(value)} at the start; check the data and the priors")
+    return traces

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent
 
 from l0bayes.distributions import BernoulliGate
 from l0bayes.infer.objectives.gate_gradients import GATE_GRADIENT, GateGradient
 from l0bayes.infer.objectives.site_densities import log_density
+from l0bayes.sites import inner_law
 
 __all__ = ["binary_sites", "terms_with_score"]
 
@@ -29,7 +29,7 @@ def binary_sites(guide_trace: Any) -> dict[str, GateGradient]:
     for name, site in guide_trace.nodes.items():
         if site["type"] != "sample" or site["is_observed"]:
             continue
-        law = _law(site)
+        law = inner_law(site["fn"])
         if not isinstance(law, BernoulliGate) or law.has_rsample:
             continue
         if not (torch.is_grad_enabled() and law.logits.requires_grad):  # the value alone is wanted
@@ -76,7 +76,7 @@ def terms_with_score(
         The likelihood, a scalar, and by gate site what is to be added to its KL, also scalars.
     """
     estimator = next(iter(sites.values()))
-    logits = {name: _law(guide_trace.nodes[name]).logits for name in sites}
+    logits = {name: inner_law(guide_trace.nodes[name]["fn"]).logits for name in sites}
     gates = {name: [guide_trace.nodes[name]["value"]] for name in sites}
     for name, values in gates.items():
         values += estimator.companions(logits[name].detach(), values[0])
@@ -93,11 +93,6 @@ def terms_with_score(
         likelihood = likelihood + (estimator.gradient(logits[name].detach(), values, at) * change).sum()
         of_kl[name] = (estimator.gradient(logits[name].detach(), values, kls) * change).sum()
     return likelihood, of_kl
-
-
-def _law(site: Any) -> Any:
-    fn = site["fn"]
-    return fn.base_dist if isinstance(fn, Independent) else fn
 
 
 def _likelihood(trace: Any, examples: int | None) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from l0bayes import validate
-from l0bayes.infer.objectives.elbo import BoundELBO
+from l0bayes.infer.objectives.elbo import BoundELBO, RecaptureError
 from l0bayes.infer.randomness import private_randomness
 
 __all__ = ["CompilationWarning", "CompileMode", "GradientStep"]
@@ -136,7 +136,10 @@ class GradientStep:
             self._downgrade("eager", f"batches came in more than {_MAX_GRAPHS} shapes")
             return None
         try:
-            graph = self._capture(layout, inputs)
+            try:
+                graph = self._capture(layout, inputs)
+            except RecaptureError:
+                graph = self._capture(layout, inputs)
         except Exception as error:
             self._downgrade("eager", f"capturing the model failed ({type(error).__name__}: {error})")
             return None

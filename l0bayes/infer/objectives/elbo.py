@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pyro
@@ -15,40 +13,20 @@ from pyro.distributions import Delta
 from pyro.infer.elbo import ELBO, ELBOModule
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
-from torch.distributions import Independent
 
 from l0bayes import validate
-from l0bayes.distributions import GateLaw, JointGateLaw
+from l0bayes.distributions import GateLaw
 from l0bayes.infer.objectives.binary_gates import binary_sites, terms_with_score
 from l0bayes.infer.objectives.latent_draws import Given
-from l0bayes.infer.objectives.per_example import PerExampleGates, check_per_example, num_examples
-from l0bayes.infer.objectives.site_densities import auxiliary_mask, log_density, masked, pair_kl
-from l0bayes.sites import gate_record
+from l0bayes.infer.objectives.pair_traces import PairTraces, check_cover, run_pair
+from l0bayes.infer.objectives.per_example import num_examples
+from l0bayes.infer.objectives.site_terms import MONTE_CARLO, ELBOTerms, kl_by_site, terms_at_draw
 
-__all__ = ["MONTE_CARLO", "BoundELBO", "ELBOTerms", "MeanFieldELBO"]
-
-MONTE_CARLO = "l0bayes_monte_carlo_kl"
-"""Key in a guide site's ``infer`` that allows a one-draw estimate of a KL that has no closed form."""
-
-SiteKL = Callable[[str, Any, Any], Tensor]
+__all__ = ["MONTE_CARLO", "BoundELBO", "ELBOTerms", "MeanFieldELBO", "RecaptureError"]
 
 
-@dataclass
-class ELBOTerms:
-    r"""The terms of one ELBO estimate, in nats, still attached to the graph.
-
-    Attributes:
-        log_likelihood: Sum over observed sites and factors of their log density at the draw.
-        kl: Latent site to its KL from the guide to the model.
-    """
-
-    log_likelihood: Tensor | float = 0.0
-    kl: dict[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def total_kl(self) -> Tensor | float:
-        """Sum of the KLs."""
-        return sum(self.kl.values(), start=torch.zeros(())) if not self.kl else sum(self.kl.values())
+class RecaptureError(RuntimeError):
+    """Raised while a graph is captured, by an objective that runs in another way from now on."""
 
 
 class MeanFieldELBO(ELBO):
@@ -133,21 +111,38 @@ class MeanFieldELBO(ELBO):
         """
         return BoundELBO(model, guide, self)
 
-    def _run(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
-        with ExitStack() as stack:
-            if self.per_example_gates:
-                check_per_example(model)
-                stack.enter_context(PerExampleGates(num_examples(args)))
-            guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
-        # Not poutine.replay: that overwrites the records that l0bayes.sites leaves on the model's sites.
-        with Given.sampled_in(guide_trace):
-            model_trace = poutine.trace(model).get_trace(*args, **kwargs)
-        return model_trace, guide_trace
+    def traces(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> PairTraces:
+        """Run the guide, and the model at its draw, once each, and check that they fit one another.
+
+        Args:
+            model: A Pyro model.
+            guide: A guide that covers the model's latent sites.
+            *args: Positional arguments of both.
+            **kwargs: Keyword arguments of both.
+
+        Raises:
+            ValueError: If a latent site has no guide, a guide site no model, or a gate no gate law.
+        """
+        traces = run_pair(model, guide, args, kwargs, self.per_example_gates)
+        check_cover(traces, self.gate_laws, type(self).__name__)
+        return traces
+
+    def terms_at(self, traces: PairTraces) -> ELBOTerms:
+        """Likelihood and KLs at one draw: their values, without what estimates a gradient through gates.
+
+        Args:
+            traces: One run of guide and model.
+
+        Raises:
+            ValueError: If a site with an analytic KL has different scales in model and guide.
+            NotImplementedError: If a site has no analytic KL and does not allow a sampled one.
+        """
+        return terms_at_draw(traces.model, traces.guide)
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
-        model_trace, guide_trace = map(prune_subsample_sites, self._run(model, guide, args, kwargs))
-        self._check_cover(model_trace, guide_trace)
-        return model_trace, guide_trace
+        """What Pyro's base class asks for to batch particles."""
+        traces = self.traces(model, guide, *args, **kwargs)
+        return traces.model, traces.guide
 
     def terms(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> ELBOTerms:
         """Likelihood and KLs, averaged over the particles.
@@ -182,61 +177,34 @@ class MeanFieldELBO(ELBO):
                     "vectorize_particles=True does not go with binary gates, which are drawn several times "
                     "for each particle; leave it out"
                 )
-            yield _particle_terms(model_trace, guide_trace)
+            yield terms_at_draw(model_trace, guide_trace)
         else:
             for _ in range(self.num_particles):
                 yield self._one_particle(model, guide, args, kwargs)
 
     def _one_particle(self, model: Any, guide: Any, args: Any, kwargs: Any) -> ELBOTerms:
-        with_subsamples, guide_trace = self._run(model, guide, args, kwargs)
-        model_trace, guide_trace = map(prune_subsample_sites, (with_subsamples, guide_trace))
-        self._check_cover(model_trace, guide_trace)
-        terms = _particle_terms(model_trace, guide_trace)
-        sites = binary_sites(guide_trace)
+        traces = self.traces(model, guide, *args, **kwargs)
+        terms = self.terms_at(traces)
+        sites = binary_sites(traces.guide)
         if not sites:
             return terms
-        drawn = Given.sampled_in(with_subsamples).values
 
         def run(gates: dict[str, Tensor]) -> Any:
-            with Given(drawn | gates):
+            with Given(traces.drawn | gates):
                 return prune_subsample_sites(poutine.trace(model).get_trace(*args, **kwargs))
 
         examples = num_examples(args) if self.per_example_gates else None
 
         def total_kl(trace: Any) -> Tensor | float:
-            return terms.total_kl if trace is model_trace else ELBOTerms(kl=_kls(trace, guide_trace)).total_kl
+            known = trace is traces.model
+            return terms.total_kl if known else ELBOTerms(kl=kl_by_site(trace, traces.guide)).total_kl
 
         terms.log_likelihood, scores = terms_with_score(
-            sites, guide_trace, model_trace, run, total_kl, examples
+            sites, traces.guide, traces.model, run, total_kl, examples
         )
         for name, score in scores.items():
             terms.kl[name] = terms.kl[name] + score
         return terms
-
-    def _check_cover(self, model_trace: Any, guide_trace: Any) -> None:
-        for name, site in model_trace.nodes.items():
-            if site["type"] != "sample" or site["is_observed"]:
-                continue
-            covered = guide_trace.nodes.get(name)
-            kind = "gate site" if gate_record(site) is not None else "latent site"
-            if covered is None:
-                raise ValueError(f"{kind} {name!r} of the model is not covered by the guide")
-            law = _unwrapped(covered["fn"])
-            if kind == "gate site" and not isinstance(law, self.gate_laws):
-                if isinstance(law, JointGateLaw):
-                    raise ValueError(
-                        f"the gates of site {name!r} depend on one another, which {type(self).__name__} does "
-                        "not take; use l0bayes.infer.ScoreELBO, or guide.objective()"
-                    )
-                raise ValueError(
-                    f"gate site {name!r} is given {type(law).__name__} by the guide, which is no "
-                    "gate law; use a gate guide such as l0bayes.guides.AutoHardConcrete"
-                )
-        for name, site in guide_trace.nodes.items():
-            if site["type"] != "sample" or site["is_observed"] or site["infer"].get("is_auxiliary"):
-                continue
-            if name not in model_trace.nodes:
-                raise ValueError(f"guide site {name!r} does not exist in the model")
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Negative ELBO with its graph, KLs weighted by ``kl_weight``; arguments as in :meth:`terms`."""
@@ -302,70 +270,3 @@ class BoundELBO(ELBOModule):
         result = super()._apply(fn, recurse)
         self.elbo.kl_weight = self.kl_weight  # .to(device) replaces buffers: keep the two one tensor
         return result
-
-
-def _unwrapped(fn: Any) -> Any:
-    return fn.base_dist if isinstance(fn, Independent) else fn
-
-
-def _particle_terms(model_trace: Any, guide_trace: Any, site_kl: SiteKL | None = None) -> ELBOTerms:
-    terms = ELBOTerms(kl=_kls(model_trace, guide_trace, site_kl))
-    for site in model_trace.nodes.values():
-        if site["type"] == "sample" and site["is_observed"] and not site["infer"].get("_deterministic"):
-            terms.log_likelihood = terms.log_likelihood + log_density(site).sum()
-    return terms
-
-
-def _kls(model_trace: Any, guide_trace: Any, site_kl: SiteKL | None = None) -> dict[str, Tensor]:
-    kls = {
-        name: (site_kl or _site_kl)(name, site, guide_trace.nodes[name])
-        for name, site in model_trace.nodes.items()
-        if site["type"] == "sample" and not site["is_observed"]
-    }
-    for name, site in guide_trace.nodes.items():
-        if site["type"] == "sample" and name not in model_trace.nodes:
-            # auxiliary: its entropy belongs to a Delta site's density
-            kls[name] = masked(log_density(site), auxiliary_mask(name, model_trace.nodes)).sum()
-    return kls
-
-
-def _site_kl(name: str, model_site: Any, guide_site: Any) -> Tensor:
-    q, p = guide_site["fn"], model_site["fn"]
-    if isinstance(_unwrapped(q), Delta):
-        return log_ratio(model_site, guide_site)
-    try:
-        kl = pair_kl(q, p)
-    except NotImplementedError:
-        if guide_site["infer"].get(MONTE_CARLO):
-            return log_ratio(model_site, guide_site)
-        raise NotImplementedError(
-            f"site {name!r}: no KL is registered from {_name(q)} to {_name(p)}. Register one with "
-            "torch.distributions.register_kl, or allow a one-draw estimate with "
-            "infer={l0bayes.infer.MONTE_CARLO: True} at the guide's site"
-        ) from None
-    _check_scales(name, model_site["scale"], guide_site["scale"])
-    if kl.shape != q.batch_shape:
-        kl = kl.expand(torch.broadcast_shapes(kl.shape, q.batch_shape))
-    return masked(kl * guide_site["scale"], guide_site["mask"], model_site["mask"]).sum()
-
-
-def log_ratio(model_site: Any, guide_site: Any) -> Tensor:
-    """Log density under the guide less that under the model, at the guide's draw, of what is not masked."""
-    log_q, log_p = log_density(guide_site), log_density(model_site, guide_site["value"])
-    return masked(log_q, model_site["mask"]).sum() - masked(log_p, guide_site["mask"]).sum()
-
-
-def _check_scales(name: str, ours: float | Tensor, guides: float | Tensor) -> None:
-    """An analytic KL has one scale. Tensors are not compared: that would branch on values."""
-    if isinstance(ours, Tensor) or isinstance(guides, Tensor) or math.isclose(ours, guides):
-        return
-    raise ValueError(
-        f"site {name!r} has scale {ours} in the model and {guides} in the guide, so that its KL has none; "
-        "put poutine.scale on both, or weight all KLs by kl_weight"
-    )
-
-
-def _name(fn: Any) -> str:
-    base = _unwrapped(fn)
-    inner = getattr(base, "base", None)
-    return f"{type(base).__name__}({type(inner).__name__})" if inner is not None else type(base).__name__

@@ -1,16 +1,16 @@
-"""The gate guides inside a guide: itself, or the parts of a combination such as Pyro's AutoGuideList."""
+"""The gates of a guide: their laws, their parameters, their temperatures. Empty where it has none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from l0bayes.distributions import GateLaw
+from l0bayes.infer.guide_abilities import GatePart, guide_abilities
 
-__all__ = ["gate_guide_of", "gate_laws", "gate_parameters", "temperatures"]
+__all__ = ["gate_laws", "gate_parameters", "gate_part_of", "temperatures"]
 
 
 def gate_laws(guide: Any) -> dict[str, GateLaw]:
@@ -19,10 +19,10 @@ def gate_laws(guide: Any) -> dict[str, GateLaw]:
     Args:
         guide: Any guide.
     """
-    return {name: law for part in _parts(guide) for name, law in part.gates().items()}
+    return {name: law for part in guide_abilities(guide).parts for name, law in part.guide.gates().items()}
 
 
-def gate_guide_of(guide: Any, site: str) -> Any:
+def gate_part_of(guide: Any, site: str) -> GatePart:
     """The part of a guide that holds a gate site.
 
     Args:
@@ -32,8 +32,8 @@ def gate_guide_of(guide: Any, site: str) -> Any:
     Raises:
         ValueError: If no part holds the site.
     """
-    for part in _parts(guide):
-        if site in part.gates():
+    for part in guide_abilities(guide).parts:
+        if site in part.guide.gates():
             return part
     raise ValueError(f"site must be a gate site of the guide, got {site!r}")
 
@@ -44,8 +44,8 @@ def gate_parameters(guide: Any) -> list[torch.nn.Parameter]:
     Args:
         guide: Any guide.
     """
-    parts = (part for part in _parts(guide) if hasattr(part, "gate_parameters"))
-    return [p for part in parts for p in part.gate_parameters() if p.requires_grad]
+    parts = guide_abilities(guide).parts
+    return [p for part in parts if part.parameters for p in part.parameters() if p.requires_grad]
 
 
 def temperatures(guide: Any) -> list[Tensor]:
@@ -54,14 +54,4 @@ def temperatures(guide: Any) -> list[Tensor]:
     Args:
         guide: Any guide.
     """
-    found = (getattr(part, "temperature", None) for part in (guide, *_parts(guide)))
-    unique = {id(value): value for value in found if isinstance(value, Tensor)}
-    return list(unique.values())
-
-
-def _parts(guide: Any) -> Iterator[Any]:
-    if callable(getattr(guide, "gates", None)):
-        yield guide
-    elif isinstance(guide, torch.nn.Module):
-        for part in guide.children():
-            yield from _parts(part)
+    return [*guide_abilities(guide).temperatures]

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from l0bayes.distributions import GatedSlab, L0Penalty
+from l0bayes.infer.guide_abilities import guide_abilities
 from l0bayes.infer.objectives.latent_draws import Given, draw_latents, map_draws
 from l0bayes.infer.objectives.score_elbo import elbo_of
 
@@ -84,19 +85,22 @@ def hardened_elbo(
         TypeError: If the guide cannot be hardened.
         ValueError: If ``num_draws`` is less than 2.
     """
-    if not hasattr(guide, "harden"):
-        raise TypeError(f"guide must have harden(), as the gate guides do; got {type(guide).__name__}")
+    able = guide_abilities(guide)
+    if able.harden is None or able.laws is None:
+        raise TypeError(
+            f"guide must have harden() and laws(), as the gate guides do; got {type(guide).__name__}"
+        )
     if num_draws < 2:
         raise ValueError(f"num_draws must be at least 2 for a standard error, got {num_draws!r}")
-    hard, elbo = guide.harden(), elbo_of(guide)
+    hard, elbo = able.harden(), elbo_of(guide)
     strict = StrictPriors()(model)
 
     def one(values: dict[str, Tensor]) -> dict[str, Tensor]:
         with Given(values):
-            terms = elbo._one_particle(strict, hard, data, {})
+            terms = elbo.terms_at(elbo.traces(strict, hard, *data))
         return {"elbo": torch.as_tensor(terms.log_likelihood - terms.total_kl)}
 
     values = map_draws(one, draw_latents(hard, data, num_draws, seed), seed)["elbo"].double()
-    slabs = (law for law in guide.laws().values() if isinstance(law, GatedSlab))
+    slabs = (law for law in able.laws().values() if isinstance(law, GatedSlab))
     points = any(isinstance(slab.base, Delta) for slab in slabs)
     return HardenedELBO(float(values.mean()), float(values.std() / num_draws**0.5), not points, num_draws)

@@ -13,6 +13,7 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
 from l0bayes import validate
+from l0bayes.infer.guide_abilities import guide_abilities
 from l0bayes.infer.randomness import private_randomness
 
 __all__ = ["Given", "draw_latents", "map_draws"]
@@ -59,11 +60,12 @@ def draw_latents(guide: Any, data: tuple[Any, ...], num_draws: int, seed: int) -
     """
     validate.at_least(1, num_draws=num_draws)
     with private_randomness(seed), poutine.block(), pyro.get_param_store().scope():
-        if hasattr(guide, "draw"):
-            return {name: value.detach() for name, value in guide.draw(num_draws).items()}
-        if hasattr(guide, "laws"):
+        able = guide_abilities(guide)
+        if able.draw is not None:
+            return {name: value.detach() for name, value in able.draw(num_draws).items()}
+        if able.laws is not None:
             # A Delta's draws are views of its parameter, which carry its gradient even here.
-            return {name: law.sample((num_draws,)).detach() for name, law in guide.laws().items()}
+            return {name: law.sample((num_draws,)).detach() for name, law in able.laws().items()}
         draws: list[dict[str, Tensor]] = []
         for _ in range(num_draws):
             trace: Any = prune_subsample_sites(poutine.trace(guide).get_trace(*data))

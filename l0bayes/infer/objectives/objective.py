@@ -10,7 +10,6 @@ import pyro
 import torch
 from pyro import poutine
 from pyro.distributions import Delta
-from torch.distributions import Independent
 
 from l0bayes.distributions import (
     BernoulliGate,
@@ -21,9 +20,11 @@ from l0bayes.distributions import (
     L0Penalty,
     StraightThroughGate,
 )
+from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.objectives.score_elbo import elbo_of
+from l0bayes.sites import inner_law
 
-__all__ = ["Objective", "describe_objective"]
+__all__ = ["Objective", "describe_objective", "describe_traces"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,16 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
         ValueError: If the guide does not cover the model.
     """
     with torch.no_grad(), pyro.get_param_store().scope(), poutine.block():
-        model_trace, guide_trace = elbo_of(guide)._get_trace(model, guide, data, {})
+        return describe_traces(elbo_of(guide).traces(model, guide, *data))
+
+
+def describe_traces(traces: PairTraces) -> Objective:
+    """Name the objective of a pair of which one run is known.
+
+    Args:
+        traces: One run of guide and model.
+    """
+    model_trace, guide_trace = traces.model, traces.guide
     kinds: set[str] = set()
     laws: set[str] = set()
     slabs: set[str] = set()
@@ -105,7 +115,7 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
     for name, site in guide_trace.nodes.items():
         if site["type"] != "sample" or name not in model_trace.nodes:
             continue
-        q, p = _base(site["fn"]), _base(model_trace.nodes[name]["fn"])
+        q, p = inner_law(site["fn"]), inner_law(model_trace.nodes[name]["fn"])
         if isinstance(q, GateLaw | JointGateLaw):
             laws.add(type(q).__name__)
             kind = _kind(q, p)
@@ -137,10 +147,6 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
     return Objective(
         name, is_bound, note, "+".join(sorted(laws)) or "none", "+".join(sorted(slabs)) or "none"
     )
-
-
-def _base(fn: Any) -> Any:
-    return fn.base_dist if isinstance(fn, Independent) else fn
 
 
 def _is_pushed(name: str, guide_trace: Any) -> bool:

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
-from torch.distributions import Independent
 
 from l0bayes.distributions import GateLaw
+from l0bayes.infer.model_abilities import model_abilities
+from l0bayes.sites import inner_law
 
 __all__ = ["PerExampleGates", "check_per_example", "num_examples"]
 
@@ -31,8 +32,7 @@ class PerExampleGates(Messenger):
 
     def _pyro_sample(self, msg: Any) -> None:
         fn = msg["fn"]
-        law = fn.base_dist if isinstance(fn, Independent) else fn
-        if msg["done"] or not isinstance(law, GateLaw):
+        if msg["done"] or not isinstance(inner_law(fn), GateLaw):
             return
         if fn.batch_shape:
             raise ValueError(
@@ -67,7 +67,7 @@ def check_per_example(model: Any) -> None:
     Raises:
         ValueError: If it has not.
     """
-    if not getattr(model, "supports_per_example_gates", False):
+    if not model_abilities(model).per_example_gates:
         name = getattr(model, "__name__", type(model).__name__)
         raise ValueError(
             f"per_example_gates=True needs a model that takes a gate for each example and says so by "

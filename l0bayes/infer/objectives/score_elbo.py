@@ -10,18 +10,21 @@ from pyro import poutine
 from pyro.distributions import Delta
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from l0bayes.distributions import ConditionalSlab, GateLaw, JointGateLaw
-from l0bayes.infer.objectives.elbo import (
-    ELBOTerms,
-    MeanFieldELBO,
-    _check_scales,
-    _particle_terms,
-    _site_kl,
-    _unwrapped,
-)
+from l0bayes.infer.guide_abilities import guide_abilities
+from l0bayes.infer.objectives.elbo import MeanFieldELBO, RecaptureError
+from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.objectives.site_densities import log_density, masked, open_log_density
-from l0bayes.infer.randomness import private_randomness
+from l0bayes.infer.objectives.site_terms import (
+    ELBOTerms,
+    analytic_kl,
+    check_scales,
+    terms_at_draw,
+)
+from l0bayes.infer.randomness import GeneratorState, private_randomness
+from l0bayes.sites import inner_law
 
 __all__ = ["HELD", "ScoreELBO", "elbo_of"]
 
@@ -68,7 +71,7 @@ class ScoreELBO(MeanFieldELBO):
         if num_draws < 1 or num_draws * num_particles < 2:
             raise ValueError(f"a baseline takes at least 2 draws in all, got num_draws={num_draws!r}")
         self.num_draws = num_draws
-        self._batches = True
+        self._batches, self._batched = True, False
         self._validated = False
 
     def terms(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> ELBOTerms:
@@ -86,9 +89,11 @@ class ScoreELBO(MeanFieldELBO):
         """
 
         def one(_: Tensor) -> dict[str, Tensor]:
-            model_trace, guide_trace = self._get_trace(model, guide, args, kwargs)
-            terms = self._terms_at(model_trace, guide_trace)
-            score = sum((log_density(site).sum() for site in _without_gradient(guide_trace)), torch.zeros(()))
+            traces = self.traces(model, guide, *args, **kwargs)
+            terms = self.terms_at(traces)
+            score = sum(
+                (log_density(site).sum() for site in _without_gradient(traces.guide)), torch.zeros(())
+            )
             likelihood = torch.as_tensor(terms.log_likelihood)
             return {"score:": score, "likelihood:": likelihood, **{f"kl:{n}": v for n, v in terms.kl.items()}}
 
@@ -110,21 +115,28 @@ class ScoreELBO(MeanFieldELBO):
                 one(index[0])  # validation branches on values, which a batch cannot
             self._validated = True
         if self._batches:
+            generator = None if self._batched else GeneratorState()
             try:
                 with pyro.validation_enabled(False):
                     batch: dict[str, Tensor] = torch.vmap(one, randomness="different")(index)
+                self._batched = True
                 return batch
-            except RuntimeError:
+            except RuntimeError as error:
                 self._batches = False
+                if get_proxy_mode() is not None:  # the graph holds what was run in vain
+                    raise RecaptureError("the draws cannot be batched") from error
+                if generator is not None:
+                    generator.put_back()
         draws = [one(i) for i in index]
         return {name: torch.stack([draw[name] for draw in draws]) for name in draws[0]}
 
-    def _one_particle(self, model: Any, guide: Any, args: Any, kwargs: Any) -> ELBOTerms:
-        """The value at one draw, without the gates' gradient."""
-        return self._terms_at(*self._get_trace(model, guide, args, kwargs))
+    def terms_at(self, traces: PairTraces) -> ELBOTerms:
+        """The value at one draw, without the gates' gradient.
 
-    def _terms_at(self, model_trace: Any, guide_trace: Any) -> ELBOTerms:
-        return _particle_terms(model_trace, guide_trace, _site_kl_at_draw)
+        Args:
+            traces: One run of guide and model.
+        """
+        return terms_at_draw(traces.model, traces.guide, _site_kl_at_draw)
 
 
 def elbo_of(guide: Any, num_particles: int = 1, per_example_gates: bool = False) -> MeanFieldELBO:
@@ -139,30 +151,29 @@ def elbo_of(guide: Any, num_particles: int = 1, per_example_gates: bool = False)
     Raises:
         ValueError: If the guide's objective does not take gates drawn for each example.
     """
-    parts: list[Any] = [*guide.modules()] if isinstance(guide, torch.nn.Module) else [guide]
-    for part in parts:
-        if callable(getattr(type(part), "objective", None)):
-            if per_example_gates:
-                raise ValueError(f"per_example_gates=True does not go with {type(part).__name__}")
-            objective: MeanFieldELBO = part.objective(num_particles)
-            return objective
-    return MeanFieldELBO(num_particles=num_particles, per_example_gates=per_example_gates)
+    own = guide_abilities(guide).objective
+    if own is None:
+        return MeanFieldELBO(num_particles=num_particles, per_example_gates=per_example_gates)
+    if per_example_gates:
+        raise ValueError(f"per_example_gates=True does not go with the objective of {type(guide).__name__}")
+    objective: MeanFieldELBO = own(num_particles)
+    return objective
 
 
 def _without_gradient(guide_trace: Any) -> list[Any]:
     """The gate sites whose draws carry no gradient."""
     sites = [site for site in guide_trace.nodes.values() if site["type"] == "sample"]
-    laws = [(site, _unwrapped(site["fn"])) for site in sites if not site["is_observed"]]
+    laws = [(site, inner_law(site["fn"])) for site in sites if not site["is_observed"]]
     return [site for site, law in laws if isinstance(law, GateLaw | JointGateLaw) and not law.has_rsample]
 
 
 def _site_kl_at_draw(name: str, model_site: Any, guide_site: Any) -> Tensor:
     """The log ratio at the draw where gates are joint, slabs depend on gates, or a held law is offered."""
-    law, value, scale = _unwrapped(guide_site["fn"]), guide_site["value"], model_site["scale"]
+    law, value, scale = inner_law(guide_site["fn"]), guide_site["value"], model_site["scale"]
     held = guide_site["infer"].get(HELD)
     if not isinstance(law, JointGateLaw | ConditionalSlab) and held is None:
-        return _site_kl(name, model_site, guide_site)
-    _check_scales(name, scale, guide_site["scale"])
+        return analytic_kl(name, model_site, guide_site)
+    check_scales(name, scale, guide_site["scale"])
     if isinstance(law, ConditionalSlab):
         log_p = open_log_density(model_site["fn"], value, (law.open > 0.5).to(value))
         log_q = (law if held is None else held).log_prob_open(value)

@@ -3,44 +3,56 @@ r"""What a network with some of its gates open costs, as a share of the dense ne
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from l0bayes.infer.model_abilities import CostedModel, model_abilities
 from l0bayes.infer.objectives.gate_parts import gate_laws
 
-__all__ = ["CostedModel", "activities", "cost_kinds", "cost_share", "deployed", "smallest_share"]
-
-_UNITS = "units"
+__all__ = ["UnitCosts", "activities", "costs_of", "deployed"]
 
 
-@runtime_checkable
-class CostedModel(Protocol):
-    """What a model offers so that its cost can be a target and is recorded during training."""
+class UnitCosts:
+    """The cost of a model that knows none: its gates, counted alike.
 
-    @property
-    def cost_kinds(self) -> tuple[str, ...]:
-        """Names of the costs that the model knows, such as ``("params", "macs", "units")``."""
-        ...
+    Args:
+        guide: The model's guide, which holds the gates.
+    """
+
+    cost_kinds: tuple[str, ...] = ("units",)
+
+    def __init__(self, guide: Any) -> None:
+        self.guide = guide
 
     def cost_share(self, kind: str, active: Mapping[str, Tensor]) -> Tensor:
-        r"""Expected cost over the cost of the dense network, a scalar, differentiable.
+        """The mean activity of all gates.
 
         Args:
-            kind: One of ``cost_kinds``.
-            active: :math:`P(z \ne 0)` by gate site, elementwise. Where it is 0 or 1 throughout, the
-                result is the share of the deployed network, exactly.
+            kind: ``"units"``.
+            active: Activity by site.
         """
-        ...
+        return torch.cat([value.flatten() for value in active.values()]).mean()
 
     def smallest_share(self, kind: str) -> float:
-        """The share with one gate open in every group: what no target may be below.
+        """The share with one gate open.
 
         Args:
-            kind: One of ``cost_kinds``.
+            kind: ``"units"``.
         """
-        ...
+        return 1.0 / sum(value.numel() for value in activities(self.guide).values())
+
+
+def costs_of(model: Any, guide: Any) -> CostedModel:
+    """The costs that are known of a model: its own, or the number of open gates alone.
+
+    Args:
+        model: Any Pyro model.
+        guide: Its guide.
+    """
+    own = model_abilities(model).costs
+    return UnitCosts(guide) if own is None else own
 
 
 def activities(guide: Any) -> dict[str, Tensor]:
@@ -59,39 +71,3 @@ def deployed(active: Mapping[str, Tensor]) -> dict[str, Tensor]:
         active: :math:`P(z \ne 0)` by site.
     """
     return {name: (value > 0.5).to(value.dtype) for name, value in active.items()}
-
-
-def cost_kinds(model: Any) -> tuple[str, ...]:
-    """The costs that are known of a model: its own, or the number of open gates alone.
-
-    Args:
-        model: Any Pyro model.
-    """
-    return tuple(model.cost_kinds) if isinstance(model, CostedModel) else (_UNITS,)
-
-
-def cost_share(model: Any, kind: str, active: Mapping[str, Tensor]) -> Tensor:
-    """Cost over that of the dense network.
-
-    Args:
-        model: Any Pyro model.
-        kind: One of :func:`cost_kinds`.
-        active: Activity by site; for a model that is not a :class:`CostedModel` its mean over all gates
-            is the share.
-    """
-    if isinstance(model, CostedModel):
-        return model.cost_share(kind, active)
-    return torch.cat([value.flatten() for value in active.values()]).mean()
-
-
-def smallest_share(model: Any, guide: Any, kind: str) -> float:
-    """The smallest share that can be asked for.
-
-    Args:
-        model: Any Pyro model.
-        guide: Its guide.
-        kind: One of :func:`cost_kinds`.
-    """
-    if isinstance(model, CostedModel):
-        return float(model.smallest_share(kind))
-    return 1.0 / sum(value.numel() for value in activities(guide).values())

@@ -92,11 +92,10 @@ def test_a_run_can_be_read_again(run):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_end(run, tmp_path, monkeypatch):
-    import l0bayes.infer.loop.training as training
+    import l0bayes.infer.loop.records as records
 
-    bar = training.ProgressBar if hasattr(training, "ProgressBar") else None
     calls = {"count": 0}
-    original = training.read_gates
+    original = records.read_gates
 
     def interrupting(guide):
         calls["count"] += 1
@@ -104,15 +103,14 @@ def test_an_interrupted_run_goes_on_to_the_same_end(run, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return original(guide)
 
-    monkeypatch.setattr(training, "read_gates", interrupting)
+    monkeypatch.setattr(records, "read_gates", interrupting)
     begun = train_network(SMALL, tmp_path / "run", progress=False, compile="graph")
     assert begun.results["stopped"] == "interrupted"
-    monkeypatch.setattr(training, "read_gates", original)
+    monkeypatch.setattr(records, "read_gates", original)
     ended = train_network(SMALL, tmp_path / "run", resume=True, progress=False, compile="graph")
     assert ended.results["stopped"] == "finished"
     for ours, theirs in zip(ended.fit.guide.parameters(), run.fit.guide.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-    del bar
 
 
 # ---- refusals ------------------------------------------------------------------------------------

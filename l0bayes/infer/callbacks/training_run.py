@@ -1,0 +1,134 @@
+r"""One run of training while it goes on: what callbacks see of it and can do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from l0bayes.infer.callbacks.history import History
+from l0bayes.infer.objectives.compiled import GradientStep
+from l0bayes.infer.objectives.elbo import BoundELBO
+
+__all__ = ["AllCallbacks", "Record", "TrainingRun"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the loop measured since the last record.
+
+    Attributes:
+        step: Steps done.
+        elbo: Mean over the steps since the last record of log likelihood minus KL, in nats.
+        log_likelihood: Mean expected log likelihood, in nats.
+        kl: Mean KL of all sites, in nats, unweighted.
+    """
+
+    step: int
+    elbo: float
+    log_likelihood: float
+    kl: float
+
+
+class AllCallbacks(Protocol):
+    """The callbacks of a run, as one: what the history and checkpoints take from the others."""
+
+    def columns(self, run: TrainingRun) -> dict[str, float]:
+        """The further columns of a record, of all callbacks.
+
+        Args:
+            run: The run.
+        """
+        ...
+
+    def state_dict(self, run: TrainingRun) -> dict[str, dict[str, Any]]:
+        """A copy of the state of every callback that has one, by name.
+
+        Args:
+            run: The run.
+        """
+        ...
+
+    def load_state_dict(self, run: TrainingRun, states: dict[str, dict[str, Any]]) -> None:
+        """Give every callback its state.
+
+        Args:
+            run: The run.
+            states: What :meth:`state_dict` gave.
+        """
+        ...
+
+
+@dataclass
+class TrainingRun:
+    """One run of training.
+
+    Attributes:
+        objective: The ELBO with its model and guide.
+        optimizer: The optimiser.
+        gradient_step: What computes loss and gradients, possibly as a captured graph.
+        steps: Number of steps planned.
+        callbacks: All callbacks of the run.
+        settings: The settings of the fit as plain values.
+        seed: Seed of the run.
+        index: Number of the run among the restarts, from 0.
+        restarts: Number of runs.
+        history: What was recorded so far.
+        collapsed: Gate site to the step at which all its gates had shut.
+        done: Number of steps done.
+        stopped: Why the run ended, ``None`` while it goes on.
+    """
+
+    objective: BoundELBO
+    optimizer: Optimizer
+    gradient_step: GradientStep
+    steps: int
+    callbacks: AllCallbacks
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    index: int = 0
+    restarts: int = 1
+    history: History = field(default_factory=History)
+    collapsed: dict[str, int] = field(default_factory=dict)
+    done: int = 0
+    stopped: str | None = None
+
+    def __post_init__(self) -> None:
+        self._kept: list[Tensor] = []
+
+    @property
+    def model(self) -> Any:
+        """The model."""
+        return self.objective.model
+
+    @property
+    def guide(self) -> Any:
+        """The guide."""
+        return self.objective.guide
+
+    @property
+    def progress(self) -> float:
+        """Steps done over steps planned, in [0, 1]."""
+        return self.done / self.steps
+
+    def stop(self, reason: str) -> None:
+        """End the run after the current step. The first reason counts.
+
+        Args:
+            reason: What :attr:`Restart.stopped <l0bayes.infer.Restart>` will say, such as ``"converged"``.
+        """
+        self.stopped = self.stopped or reason
+
+    def keep(self) -> None:
+        """Keep the parameters as they are now, for :meth:`put_back`."""
+        self._kept = [parameter.detach().clone() for parameter in self.objective.parameters()]
+
+    @torch.no_grad()
+    def put_back(self) -> None:
+        """Put the parameters that were kept last back in place."""
+        for parameter, value in zip(self.objective.parameters(), self._kept, strict=True):
+            parameter.copy_(value)

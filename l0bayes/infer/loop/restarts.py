@@ -1,0 +1,96 @@
+r"""The independent runs of a fit, one after the other in the same modules."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import Any
+
+import torch
+
+from l0bayes.infer.callbacks.callback_list import CallbackList
+from l0bayes.infer.callbacks.training_run import TrainingRun
+from l0bayes.infer.guide_abilities import guide_abilities
+from l0bayes.infer.loop.checkpoint import Checkpoint
+from l0bayes.infer.loop.fit_result import Restart, best_run
+from l0bayes.infer.loop.fit_settings import FitSettings
+from l0bayes.infer.loop.optimizers import make_optimizer
+from l0bayes.infer.loop.training_loop import train
+from l0bayes.infer.objectives.compiled import GradientStep
+from l0bayes.infer.randomness import private_randomness
+
+__all__ = ["Restarts"]
+
+
+class Restarts:
+    """The independent runs of a fit; ``done`` grows as they end, whatever ends them.
+
+    Args:
+        step: The gradient step of the objective.
+        data: A tuple of arguments or an iterable of batches.
+        settings: The settings of the fit.
+        callbacks: What is done around the steps.
+        resume: The checkpoint to go on from; ``None`` to start.
+    """
+
+    def __init__(
+        self,
+        step: GradientStep,
+        data: Any,
+        settings: FitSettings,
+        callbacks: CallbackList,
+        resume: Checkpoint | None,
+    ) -> None:
+        self.objective, self.step, self.data = step.objective, step, data
+        self.settings, self.callbacks, self.resume = settings, callbacks, resume
+        self.config = settings.record()
+        self.done: list[Restart] = []
+
+    def run(self) -> None:
+        """Run them all. The objective's modules end as the best of them."""
+        several = self.settings.restarts > 1
+        start = copy.deepcopy(self.objective.state_dict()) if several else {}
+        perturb = guide_abilities(self.objective.guide).perturb
+        try:
+            for index in range(self.settings.restarts):
+                seed = self.settings.seed + index
+                if index and perturb is not None:
+                    self.objective.load_state_dict(start)
+                    perturb(seed)
+                with private_randomness(seed):
+                    self._run_one(index, seed)
+                if self.done[-1].stopped == "interrupted":
+                    break
+        finally:
+            if len(self.done) > 1:
+                self._keep_best()
+
+    def _run_one(self, index: int, seed: int) -> None:
+        started = time.perf_counter()
+        run = TrainingRun(
+            self.objective,
+            make_optimizer(self.objective, self.settings),
+            self.step,
+            self.settings.total_steps,
+            self.callbacks,
+            settings=self.config,
+            seed=seed,
+            index=index,
+            restarts=self.settings.restarts,
+        )
+        try:
+            train(run, self.data, self.callbacks, self.settings.record_every, self.resume)
+        finally:
+            model, guide = self.objective.model, self.objective.guide
+            if self.settings.restarts > 1:  # the next run starts in the same module
+                guide = copy.deepcopy(guide)
+                model = copy.deepcopy(model) if isinstance(model, torch.nn.Module) else model
+            seconds = time.perf_counter() - started
+            stopped = run.stopped or "failed"
+            self.done.append(Restart(guide, model, run.history, seed, seconds, stopped, run.collapsed))
+
+    def _keep_best(self) -> None:
+        best = best_run(self.done)
+        self.objective.guide.load_state_dict(best.guide.state_dict())
+        if isinstance(best.model, torch.nn.Module):
+            self.objective.model.load_state_dict(best.model.state_dict())

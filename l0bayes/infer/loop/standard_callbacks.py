@@ -1,0 +1,62 @@
+r"""The callbacks of a fit, in the order in which they are called."""
+
+from __future__ import annotations
+
+from l0bayes.infer.callbacks.callback import Callback
+from l0bayes.infer.callbacks.callback_list import CallbackList
+from l0bayes.infer.loop.checkpoint import Checkpoint
+from l0bayes.infer.loop.collapse import CollapseGuard
+from l0bayes.infer.loop.divergence import FiniteGuard
+from l0bayes.infer.loop.fit_settings import FitSettings
+from l0bayes.infer.loop.function_callback import FunctionCallback
+from l0bayes.infer.loop.progress import ProgressBar
+from l0bayes.infer.loop.records import CostColumns, HistoryRecords
+from l0bayes.infer.loop.schedule_setter import ScheduleSetter
+from l0bayes.infer.loop.sleeping import Sleeping
+from l0bayes.infer.model_abilities import model_abilities
+from l0bayes.infer.objectives.elbo import BoundELBO
+from l0bayes.infer.objectives.pair_traces import PairTraces
+from l0bayes.infer.targets.costs import costs_of
+from l0bayes.infer.targets.forecast_warning import ForecastWarning
+from l0bayes.infer.targets.target_steering import TargetSteering
+
+__all__ = ["standard_callbacks"]
+
+
+def standard_callbacks(
+    settings: FitSettings,
+    objective: BoundELBO,
+    traces: PairTraces,
+    steering: TargetSteering | None,
+    checkpoint: Checkpoint | None,
+) -> CallbackList:
+    """The callbacks of a fit; the order is that of :class:`~l0bayes.infer.Callback`.
+
+    Args:
+        settings: The settings of the fit.
+        objective: The ELBO with its model and guide.
+        traces: One run of guide and model.
+        steering: The target, where there is one.
+        checkpoint: The checkpoint, where there is one.
+    """
+    able = model_abilities(objective.model)
+    targeted = steering is not None
+    costs = costs_of(objective.model, objective.guide) if targeted else able.costs
+    found: list[Callback | None] = [
+        ScheduleSetter(settings),
+        ForecastWarning(traces, settings.gate_rate, settings.rate_schedule, targeted),
+        None if costs is None else CostColumns(costs),
+        steering,
+        # Whether values are finite is judged before anything acts on them.
+        FiniteGuard(settings.lr, settings.gate_rate),
+        CollapseGuard() if settings.guard_collapse else None,
+        Sleeping(able.live) if settings.sleep and able.live is not None else None,
+        HistoryRecords(),
+        ProgressBar() if settings.progress else None,
+        *settings.callbacks,
+        # It takes the state of all callbacks above. The function below may change anything.
+        checkpoint,
+        None if settings.callback is None else FunctionCallback(settings.callback),
+        settings.early_stopping,
+    ]
+    return CallbackList([callback for callback in found if callback is not None])

@@ -1,0 +1,71 @@
+r"""One run of training: steps, and the callbacks around them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor
+
+from l0bayes.infer.callbacks.callback_list import CallbackList
+from l0bayes.infer.callbacks.training_run import Record, TrainingRun
+from l0bayes.infer.loop.batch_stream import endless_batches
+from l0bayes.infer.loop.checkpoint import Checkpoint
+from l0bayes.infer.loop.divergence import DivergenceError
+
+__all__ = ["train"]
+
+
+def train(
+    run: TrainingRun, data: Any, callbacks: CallbackList, record_every: int, resume: Checkpoint | None
+) -> None:
+    """Run the optimisation. ``run`` holds what was reached, whatever ends it.
+
+    Args:
+        run: The run, at its start.
+        data: A tuple of arguments or an iterable of batches.
+        callbacks: What is done around the steps.
+        record_every: Steps between records.
+        resume: The checkpoint to go on from; ``None`` to start.
+
+    Raises:
+        DivergenceError: If the objective or its gradient becomes NaN or infinite. Parameters are put
+            back to the last finite record.
+        CheckpointError: If the checkpoint's file is of another run.
+    """
+    with callbacks.around(run):
+        try:
+            if resume is not None:
+                resume.load(run)
+            _steps(run, data, callbacks, record_every)
+        except KeyboardInterrupt:
+            run.stopped = "interrupted"
+        except BaseException as error:
+            run.stopped = "diverged" if isinstance(error, DivergenceError) else "failed"
+            raise
+
+
+def _steps(run: TrainingRun, data: Any, callbacks: CallbackList, record_every: int) -> None:
+    if run.done >= run.steps:
+        run.stop("finished")
+    if run.stopped is not None:  # it had ended when it was kept
+        return
+    pending: list[Tensor] = []
+    for batch in endless_batches(data, run.done):
+        callbacks.before_step(run)
+        with pyro.validation_enabled(False):  # it has passed once; from here on NaN ends the run
+            _, likelihood, kl = run.gradient_step(batch)
+        run.optimizer.step()
+        run.done += 1
+        pending.append(torch.stack([likelihood, kl]))
+        callbacks.after_step(run)
+        if run.done % record_every and run.done < run.steps and run.stopped is None:
+            continue
+        likelihood, kl = torch.stack(pending).double().mean(0).tolist()
+        pending.clear()
+        callbacks.on_record(run, Record(run.done, likelihood - kl, likelihood, kl))
+        if run.done >= run.steps:
+            run.stop("finished")
+        if run.stopped is not None:
+            return

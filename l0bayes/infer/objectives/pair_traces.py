@@ -1,0 +1,96 @@
+r"""One run of a guide and of its model at what the guide drew."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from pyro import poutine
+from pyro.poutine.util import prune_subsample_sites
+from torch import Tensor
+
+from l0bayes.distributions import JointGateLaw
+from l0bayes.infer.objectives.latent_draws import Given
+from l0bayes.infer.objectives.per_example import PerExampleGates, check_per_example, num_examples
+from l0bayes.sites import gate_record, inner_law
+
+__all__ = ["PairTraces", "check_cover", "run_pair"]
+
+
+@dataclass(frozen=True)
+class PairTraces:
+    """What one run of guide and model left.
+
+    Attributes:
+        model: Trace of the model, without the subsample sites of plates.
+        guide: Trace of the guide, without them.
+        drawn: Value of every sample site of the model, subsample indices of plates included.
+    """
+
+    model: Any
+    guide: Any
+    drawn: dict[str, Tensor]
+
+
+def run_pair(
+    model: Any, guide: Any, args: tuple[Any, ...], kwargs: dict[str, Any], per_example_gates: bool = False
+) -> PairTraces:
+    """Run the guide, and the model at its draw: one run of each.
+
+    Args:
+        model: A Pyro model.
+        guide: Its guide.
+        args: Positional arguments of both.
+        kwargs: Keyword arguments of both.
+        per_example_gates: Draw every gate once for each example.
+
+    Raises:
+        ValueError: If gates are to be drawn for each example and the model does not take them so.
+    """
+    with ExitStack() as stack:
+        if per_example_gates:
+            check_per_example(model)
+            stack.enter_context(PerExampleGates(num_examples(args)))
+        guide_trace: Any = poutine.trace(guide).get_trace(*args, **kwargs)
+    # Not poutine.replay: that overwrites the records that l0bayes.sites leaves on the model's sites.
+    with Given.sampled_in(guide_trace):
+        model_trace: Any = poutine.trace(model).get_trace(*args, **kwargs)
+    drawn = Given.sampled_in(model_trace).values
+    return PairTraces(prune_subsample_sites(model_trace), prune_subsample_sites(guide_trace), drawn)
+
+
+def check_cover(traces: PairTraces, gate_laws: tuple[type, ...], objective: str) -> None:
+    """Refuse a guide that does not cover the model, or the model's gates with no gate law.
+
+    Args:
+        traces: One run of both.
+        gate_laws: What a guide may put on a gate site.
+        objective: Name of the objective that takes these.
+
+    Raises:
+        ValueError: By site.
+    """
+    for name, site in traces.model.nodes.items():
+        if site["type"] != "sample" or site["is_observed"]:
+            continue
+        covered = traces.guide.nodes.get(name)
+        kind = "gate site" if gate_record(site) is not None else "latent site"
+        if covered is None:
+            raise ValueError(f"{kind} {name!r} of the model is not covered by the guide")
+        law = inner_law(covered["fn"])
+        if kind == "gate site" and not isinstance(law, gate_laws):
+            if isinstance(law, JointGateLaw):
+                raise ValueError(
+                    f"the gates of site {name!r} depend on one another, which {objective} does "
+                    "not take; use l0bayes.infer.ScoreELBO, or guide.objective()"
+                )
+            raise ValueError(
+                f"gate site {name!r} is given {type(law).__name__} by the guide, which is no "
+                "gate law; use a gate guide such as l0bayes.guides.AutoHardConcrete"
+            )
+    for name, site in traces.guide.nodes.items():
+        if site["type"] != "sample" or site["is_observed"] or site["infer"].get("is_auxiliary"):
+            continue
+        if name not in traces.model.nodes:
+            raise ValueError(f"guide site {name!r} does not exist in the model")

@@ -1,0 +1,58 @@
+r"""The pruning forecast as a callback: a warning before the first step."""
+
+from __future__ import annotations
+
+import torch
+
+from l0bayes.infer.callbacks.callback import Callback
+from l0bayes.infer.callbacks.training_run import TrainingRun
+from l0bayes.infer.objectives.pair_traces import PairTraces
+from l0bayes.infer.schedules import Schedule
+from l0bayes.infer.targets.forecast import PruningForecast, forecast_of_traces
+
+__all__ = ["ForecastWarning"]
+
+
+class ForecastWarning(Callback):
+    """Warns where no gate of a site can close in the run as it is set up.
+
+    Args:
+        traces: One run of guide and model, before training.
+        gate_lr: Learning rate of the gates.
+        lr_schedule: Factor on it over progress.
+        targeted: Whether a target pushes the gates shut; there is no forecast for it with SGD.
+    """
+
+    def __init__(self, traces: PairTraces, gate_lr: float, lr_schedule: Schedule, targeted: bool) -> None:
+        self._traces: PairTraces | None = traces
+        self.gate_lr = gate_lr
+        self.lr_schedule = lr_schedule
+        self.targeted = targeted
+
+    def on_start(self, run: TrainingRun) -> None:
+        if self._traces is None:  # restarts start like the first run
+            return
+        forecast = self._forecast(run, self._traces)
+        self._traces = None  # a network's activations are in it
+        if forecast is not None:
+            forecast.warn()
+
+    def _forecast(self, run: TrainingRun, traces: PairTraces) -> PruningForecast | None:
+        """The forecast for SGD and for optimisers of Adam's family; none is known for others."""
+        momentum = 0.0
+        if isinstance(run.optimizer, torch.optim.SGD):
+            momentum = max(float(group.get("momentum", 0.0)) for group in run.optimizer.param_groups)
+            if self.targeted or not momentum < 1.0:
+                return None
+        elif "adam" not in type(run.optimizer).__name__.lower():
+            return None
+        return forecast_of_traces(
+            run.guide,
+            traces,
+            steps=run.steps,
+            gate_lr=self.gate_lr,
+            lr_schedule=self.lr_schedule,
+            optimizer="sgd" if isinstance(run.optimizer, torch.optim.SGD) else "adam",
+            momentum=momentum,
+            targeted=self.targeted,
+        )
