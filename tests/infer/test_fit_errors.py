@@ -276,8 +276,8 @@ def diverge(model, **options):
 
 
 def test_nan_during_training_keeps_what_was_reached():
-    """Three calls before the first step, then four finite steps, logged in pairs."""
-    guide, error = diverge(Exploding(7), steps=20, log_every=2, lr=0.02)
+    """One call before the first step, then four finite steps, logged in pairs."""
+    guide, error = diverge(Exploding(1 + 4), steps=20, log_every=2, lr=0.02)
     assert isinstance(error, FloatingPointError)
     assert "before step 6" in str(error)
     assert "lr (now 0.02)" in str(error)
@@ -330,7 +330,7 @@ def test_a_gradient_that_is_not_finite_is_found_although_the_value_is(steps, mod
 
 
 def test_a_divergence_among_restarts_leaves_the_best_in_the_guide():
-    model = Exploding(2 + 6 + 2)  # two before the first step, six steps of the first run, two of the second
+    model = Exploding(1 + 6 + 2)  # one before the first step, six steps of the first run, two of the second
     guide, error = diverge(model, steps=6, log_every=1, restarts=2)
     runs = error.fit.restarts
     assert [run.stopped for run in runs] == ["finished", "diverged"]

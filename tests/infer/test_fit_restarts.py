@@ -109,7 +109,7 @@ def test_an_interruption_before_a_record_does_not_count_as_best():
 
     def model(x, y):
         calls.append(1)
-        if len(calls) == 2 + 4 + 2:  # two before the first step, four steps, the second of the next run
+        if len(calls) == 1 + 4 + 2:  # one before the first step, four steps, the second of the next run
             raise KeyboardInterrupt
         return regression(x, y)
 

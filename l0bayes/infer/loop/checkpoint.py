@@ -6,7 +6,7 @@ import copy
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from l0bayes.infer.objectives.elbo import BoundELBO
 __all__ = ["Checkpoint", "CheckpointError"]
 
 _FORMAT = 2
-# Settings that a run may be resumed with another value of: its numbers stay what they were.
+# Settings that explain why another run has parameters and buffers of other shapes.
+_FIRST = {"steps", "seed", "target"}
+# Settings that may change when a run is resumed.
 _FREE = {"torch", "pyro", "compile", "callbacks"}
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
@@ -92,7 +94,7 @@ class Checkpoint(Callback):
             CheckpointError: If the file is no checkpoint or one of another run.
         """
         state = self._read()
-        self._check_settings(state["settings"], run.settings)
+        self._check_settings(state["settings"], run.settings, _FIRST)
         theirs, ours = state["shapes"], _shapes(run.objective)
         different = sorted(name for name in theirs.keys() | ours.keys() if theirs.get(name) != ours.get(name))
         if different:
@@ -101,6 +103,7 @@ class Checkpoint(Callback):
                 f"checkpoint {self.path} is of another model or guide: {len(different)} entries differ, the "
                 f"first is {name!r}, of shape {theirs.get(name)} in the file and {ours.get(name)} here"
             )
+        self._check_settings(state["settings"], run.settings, run.settings.keys() - _FREE)
         run.objective.load_state_dict(state["objective"])
         run.optimizer.load_state_dict(state["optimizer"])
         run.done = state["done"]
@@ -112,11 +115,13 @@ class Checkpoint(Callback):
         if state["random_gpus"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["random_gpus"])
 
-    def _check_settings(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    def _check_settings(
+        self, theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Collection[str]
+    ) -> None:
         for name, value in ours.items():
             before = theirs.get(name)
-            # The name of a function without a fixed one holds its place in memory, which says nothing.
-            if name in _FREE or any(_ADDRESS.search(str(one)) for one in (before, value)):
+            # A function's text holds its place in memory, which differs from process to process.
+            if name not in names or any(_ADDRESS.search(str(one)) for one in (before, value)):
                 continue
             if before != value:
                 raise CheckpointError(
