@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from l0bayes.gate_families import DEFAULT_GATE_LAW
 from l0bayes.gate_families.help_texts import estimator_help, gate_law_help
-
-if TYPE_CHECKING:
-    import pandas as pd
+from l0bayes.terminal import (
+    command_line,
+    errors_in_a_line,
+    files_that_are_whole,
+    open_console,
+    print_files,
+    print_json,
+    print_lines,
+    print_table,
+    show_run,
+    show_selection,
+    steps,
+    use_one_thread,
+)
 
 __all__ = ["app", "main"]
 
@@ -26,9 +34,6 @@ app = typer.Typer(
 )
 
 _SHOWN = ("pip", "pip_low", "pip_high", "mean", "sd", "mean_active", "bayes_factor", "in_median_model")
-
-_SELECTED = ("pip", "pip_mcse", "prior", "cond_mean", "cond_hdi_low", "cond_hdi_high", "p_positive", "bfdr_q")
-_ROWS_SHOWN = 20
 
 Out = Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder for results.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
@@ -41,8 +46,8 @@ def demo(out: Out = Path("demo-output"), seed: Seed = 0) -> None:
     started = time.perf_counter()
     diabetes(out / "diabetes", seed)
     digits(out / "digits", seed)
-    _print(
-        _console(),
+    print_lines(
+        open_console(),
         [
             f"\nDone in {time.perf_counter() - started:.0f} s. Everything is in {out}/",
             "What to try next:",
@@ -58,15 +63,15 @@ def diabetes(out: Out = Path("demo-output/diabetes"), seed: Seed = 0) -> None:
     """Variable selection: 64 linear, square and interaction terms."""
     from l0bayes.apps.demo import run_diabetes
 
-    _use_one_thread()
-    console = _console()
+    use_one_thread()
+    console = open_console()
     console.rule("Diabetes: which of 64 terms matter?")
-    with _told():
+    with errors_in_a_line():
         result = run_diabetes(out, seed=seed)
-    _print(console, result.summary)
+    print_lines(console, result.summary)
     columns = [name for name in _SHOWN if name in result.table]
-    _print_table(console, result.table[columns].head(12), "Posterior inclusion, the 12 most probable terms")
-    _print_files(console, result.files)
+    print_table(console, result.table[columns].head(12), "Posterior inclusion, the 12 most probable terms")
+    print_files(console, result.files)
 
 
 @app.command()
@@ -74,16 +79,16 @@ def digits(out: Out = Path("demo-output/digits"), seed: Seed = 0) -> None:
     """A sparse network: 64-300-100-10 with gates on every unit."""
     from l0bayes.apps.demo import run_digits
 
-    _use_one_thread()
-    console = _console()
+    use_one_thread()
+    console = open_console()
     console.rule("Digits: how small can the network be?")
-    with _told():
+    with errors_in_a_line():
         result = run_digits(out, seed=seed)
-    _print(console, result.summary)
-    _print_table(console, result.table, "Layers")
+    print_lines(console, result.summary)
+    print_table(console, result.table, "Layers")
     for name, value in result.accuracy.items():
         console.print(f"  test accuracy, {name:<17} {value:.1%}", highlight=False)
-    _print_files(console, result.files)
+    print_files(console, result.files)
 
 
 @app.command()
@@ -95,13 +100,13 @@ def table(
     from l0bayes.posterior import gate_table
     from l0bayes.posterior.netcdf import read_netcdf
 
-    with _told():
+    with errors_in_a_line():
         if file.is_dir():
             raise IsADirectoryError(f"{str(file)!r} is a folder; its posterior.nc is meant")
         if not file.is_file():
             raise FileNotFoundError(f"there is no file {str(file)!r}")
         rows = gate_table(read_netcdf(file), name)
-    _print_table(_console(), rows, str(file))
+    print_table(open_console(), rows, str(file))
 
 
 @app.command()
@@ -147,7 +152,7 @@ def train(
     from l0bayes.apps.train import RunConfig, train_network
 
     torch.set_num_threads(threads)
-    with _told():
+    with errors_in_a_line():
         if resume:
             config = RunConfig.from_json(out / "config.json")
         elif not net:
@@ -175,7 +180,7 @@ def train(
                 seed=seed,
             )
         run = train_network(config, out, resume=resume, force=force, test=test)
-    _show(run)
+    show_run(run)
 
 
 @app.command()
@@ -231,7 +236,7 @@ def select(
         from l0bayes.apps.user_files import load_user_file
 
         torch.set_num_threads(threads)
-        with _told(), _steps() as on_step:
+        with errors_in_a_line(), steps() as on_step:
             for file in load or ():
                 load_user_file(file)
             settings = selecting.SelectSettings(
@@ -252,16 +257,16 @@ def select(
                 force=force,
                 drop_missing=drop_missing,
                 na=selecting.words_of(na),
-                command=_command_line(),
+                command=command_line(),
                 on_step=on_step,
             )
     except KeyboardInterrupt as stop:
-        typer.echo(f"stopped: {_what_is_left(getattr(stop, 'files', []), out)}", err=True)
+        typer.echo(f"stopped: {files_that_are_whole(getattr(stop, 'files', []), out)}", err=True)
         raise typer.Exit(130) from None
     if as_json:
-        _print_json(found.to_json())
+        print_json(found.to_json())
     else:
-        _show_selection(found)
+        show_selection(found)
 
 
 @app.command()
@@ -269,68 +274,8 @@ def show(folder: Annotated[Path, typer.Argument(help="A folder that l0bayes trai
     """Print a run again."""
     from l0bayes.apps.train import load_run
 
-    with _told():
-        _show(load_run(folder))
-
-
-def _show_selection(found: Any) -> None:
-    console = _console()
-    shown = found.summary[list(_SELECTED)].head(_ROWS_SHOWN)
-    title = "Posterior inclusion"
-    if len(found.summary) > len(shown):
-        title += f", the {len(shown)} most probable of {len(found.summary)} columns"
-    _print_table(console, shown, title)
-    fit = found.estimator
-    expected = float(fit.findings_.pip.sum())
-    _print(
-        console, [f"Expected model size {expected:.2f} of {len(found.data.gates)}", f"Trust: {fit.trust_}"]
-    )
-    _print(console, [f"Warning: {words}" for words in found.warnings])
-    _print_files(console, found.files)
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))
-
-
-def _command_line() -> str:
-    """As it was typed, the program by its name."""
-    import shlex
-
-    return shlex.join(["l0bayes", *sys.argv[1:]])
-
-
-def _what_is_left(files: list[Path], out: Path) -> str:
-    left = ", ".join(file.name for file in files)
-    return f"{left} in {out} {'is' if len(files) == 1 else 'are'} whole" if left else "nothing was written"
-
-
-@contextmanager
-def _steps() -> Iterator[Callable[[str], None]]:
-    """Says on stderr what is being done: a line that changes in a terminal, lines elsewhere."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda words: console.print(words, highlight=False, markup=False, emoji=False, soft_wrap=True)
-        return
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("Starting")
-        yield lambda words: progress.update(task, description=words)
-
-
-def _show(run: Any) -> None:
-    console = _console()
-    _print(console, run.summary())
-    if run.results:
-        _print_table(console, run.layers, "Layers")
-        _print_table(console, run.costs, "Cost")
-    _print_files(console, run.files)
+    with errors_in_a_line():
+        show_run(load_run(folder))
 
 
 def _placement(text: str | None) -> Any:
@@ -344,71 +289,6 @@ def _placement(text: str | None) -> Any:
         raise ValueError(f"gates is no JSON: {error}") from None
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """What is wrong with arguments or files, in a line instead of a traceback."""
-    try:
-        yield
-    except (OSError, ValueError, TypeError, ModuleNotFoundError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
-
-
 def main() -> None:
     """Entry point of the ``l0bayes`` command."""
     app()
-
-
-def _use_one_thread() -> None:
-    """The demo's matrices are too small to share out, and on a busy machine threads wait for each other:
-    with two of them the same run was measured up to four times slower.
-    """
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 120)
-
-
-# Names come from data and files. As plain strings rich would take [cm] for markup and :b: for a picture.
-def _print(console: Any, lines: Iterable[str]) -> None:
-    from rich.text import Text
-
-    for line in lines:
-        console.print(Text(line))
-
-
-def _print_files(console: Any, files: Iterable[Path]) -> None:
-    from rich.text import Text
-
-    console.print(Text("Files: " + ", ".join(str(file) for file in files)), soft_wrap=True)
-
-
-def _print_table(console: Any, frame: pd.DataFrame, title: str) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    view = Table(title=Text(title, style="table.title"), title_justify="left")
-    view.add_column(Text(str(frame.index.name or "")))
-    for column in frame.columns:
-        view.add_column(Text(str(column).replace("_", " ")), justify="right")
-    for label, row in zip(frame.index, frame.itertuples(index=False), strict=True):
-        view.add_row(Text(str(label)), *(Text(_cell(value)) for value in row))
-    if not console.is_terminal:  # in a file nothing need be cut
-        whole = console.measure(view, options=console.options.update(width=10_000)).maximum
-        console.width = max(console.width, whole)
-    console.print(view)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or type(value).__name__ == "bool":
-        return "yes" if value else ""
-    if float(value).is_integer() and abs(value) >= 2:
-        return f"{int(value):,}"
-    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.3g}"

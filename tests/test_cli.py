@@ -80,9 +80,9 @@ def test_a_gate_by_name(posterior):
 
 
 def test_large_and_infinite_numbers_are_readable(tmp_path):
-    from l0bayes.cli import _cell
+    from l0bayes.terminal import cell
 
-    assert [_cell(v) for v in (123456.0, 1234.56, 0.123456, np.inf, np.nan, 1.0, 0.0)] == [
+    assert [cell(v) for v in (123456.0, 1234.56, 0.123456, np.inf, np.nan, 1.0, 0.0)] == [
         "123,456",
         "1,234.6",
         "0.123",
@@ -91,7 +91,7 @@ def test_large_and_infinite_numbers_are_readable(tmp_path):
         "1",
         "0",
     ]
-    assert [_cell(v) for v in (True, False, np.bool_(True), np.bool_(False), "3-4", 7)] == [
+    assert [cell(v) for v in (True, False, np.bool_(True), np.bool_(False), "3-4", 7)] == [
         "yes",
         "",
         "yes",
