@@ -41,7 +41,7 @@ class Observation(nn.Module):
 
     Raises:
         ValueError: If the name is unknown, the likelihood is not for networks, or the noise scale is not
-            positive.
+            positive or given beside a likelihood that has one.
     """
 
     def __init__(self, likelihood: NetworkLikelihood, noise_scale: float | Literal["learned"] = 1.0) -> None:
@@ -57,6 +57,10 @@ class Observation(nn.Module):
             and self.likelihood.has_noise
             and self.likelihood.settings["noise_scale"] is None
         )
+        if noise_scale != 1.0 and isinstance(likelihood, Likelihood) and not self.gives_noise:
+            raise ValueError(
+                f"noise_scale: {likelihood!r} has no noise of unknown scale; got {noise_scale!r}"
+            )
         if self.likelihood is not None and self.gives_noise:
             number = 1.0 if isinstance(noise_scale, str) else noise_scale
             self.likelihood = self.likelihood.changed(noise_scale=number)

@@ -55,8 +55,8 @@ class SparseRegression:
         likelihood: Name of one of the table, or a :class:`~l0bayes.likelihoods.likelihood.Likelihood`, which
             has its options in itself.
         inclusion: Prior inclusion probability π: a number, a tensor with one a gate, or a gate prior. A
-            pair ``(a, b)`` stands for a latent π ~ Beta(a, b), site ``inclusion``.
-        expected_active: Another way to say π: the expected number of open gates, that is of columns, or
+            pair ``(a, b)`` is a latent π ~ Beta(a, b), site ``inclusion``.
+        expected_active: Another way to give π: the expected number of open gates, that is of columns, or
             of groups where there are any.
         slab: ``"normal"``, ``"laplace"`` or ``"student_t"``, each around 0.
         slab_scale: Its scale, positive: a number or a tensor of shape (p,); ``"learned"`` for a latent, site

@@ -15,7 +15,7 @@ __all__ = ["chosen_likelihood"]
 def chosen_likelihood(
     likelihood: str | Likelihood, shared: Mapping[str, Any], own: Mapping[str, Any]
 ) -> Likelihood:
-    """The likelihood that arguments of a model stand for.
+    """The likelihood from the arguments of a model.
 
     Args:
         likelihood: A name, or the likelihood itself.
@@ -53,7 +53,7 @@ def _itself(likelihood: Likelihood, shared: Mapping[str, Any], own: Mapping[str,
 
 
 def _owner(option: str) -> type[Likelihood]:
-    """A likelihood that has the option, and so knows its range."""
+    """A likelihood that has the option, and checks its range."""
     return next(kind for name in names() if option in (kind := registered(name)).options())
 
 

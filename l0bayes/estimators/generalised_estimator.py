@@ -21,7 +21,7 @@ __all__ = ["GeneralisedEstimator", "likelihood_for_selection"]
 class GeneralisedEstimator(SpikeSlabEstimator):
     """Base of the estimators whose likelihood has derivatives; not used by itself.
 
-    Columns are standardised as each estimator says, the response never is.
+    Columns are standardised on demand, the response never is.
     """
 
     @abstractmethod
@@ -54,7 +54,7 @@ class GeneralisedEstimator(SpikeSlabEstimator):
 
 
 def likelihood_for_selection(given: str | Likelihood) -> Likelihood:
-    """The likelihood that an argument stands for, one that the engines integrate coefficients out of.
+    """The likelihood of an argument; the engines can integrate coefficients out under it.
 
     Args:
         given: Its name, or the likelihood.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_tweedie_score
 
@@ -77,9 +78,11 @@ class SpikeSlabPoissonRegressor(RegressorMixin, GeneralisedEstimator):  # type: 
 
     def _response(self, y: Any) -> Array:
         counts = np.asarray(y, dtype=np.float64)
-        if (counts < 0).any():
-            row = int((counts < 0).argmax())
-            raise ValueError(f"y must hold counts, not negative; got {counts[row]:g} in row {row}")
+        likelihood = self._own_likelihood()
+        wrong = likelihood.impossible(torch.as_tensor(counts)).numpy()
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(f"y must hold {likelihood.accepts}; got {counts[row]:g} in row {row}")
         if not counts.any():
             raise ValueError("y is 0 in every row that counts: there is nothing to explain")
         return counts

@@ -89,7 +89,7 @@ class CoxPartialLikelihood(TorchDistribution):
         times, events = value[order, 0], value[order, 1]
         predictor = self.predictor[..., order]
         weights = torch.ones_like(times) if self.weights is None else self.weights[order].to(predictor)
-        # Rows of one time stand together: the first and the last of them, for every row.
+        # Rows of one time are neighbours now: the first and the last of them, for every row.
         first = torch.searchsorted(-times, -times)
         last = torch.searchsorted(-times, -times, right=True) - 1
         hazard = predictor + torch.log(weights)
@@ -158,7 +158,7 @@ class Cox(Likelihood):
 
     @property
     def accepts(self) -> str:
-        return "times, not negative, and events, 0 or 1,"
+        return "times, not negative, and events, 0 or 1"
 
     def violations(self, y: Tensor) -> Sequence[tuple[str, Tensor]]:
         time, event = y.unbind(-1)

@@ -26,7 +26,7 @@ class Likelihood(Options, RecognisedByLaw, ABC):
 
     Attributes:
         name: Name in the registry.
-        words: What tables and reports say about it.
+        words: Its description in tables and reports.
         conjugate: Whether coefficients with Normal priors are integrated out in closed form.
         log_concave: Whether its log density is concave in η.
         has_noise: Whether it has a noise with a scale: the option ``noise_scale``, ``None`` for an unknown
@@ -164,7 +164,8 @@ class Likelihood(Options, RecognisedByLaw, ABC):
         Raises:
             ValueError: By the first row: what it holds, and what is accepted.
         """
-        self.refuse("y", y, self.impossible(y), f"{self.accepts} for the {self.name} likelihood")
+        comma = "," if "," in self.accepts else ""
+        self.refuse("y", y, self.impossible(y), f"{self.accepts}{comma} for the {self.name} likelihood")
 
     @staticmethod
     def refuse(name: str, values: Tensor, wrong: Tensor, accepted: str) -> None:
@@ -229,7 +230,7 @@ class Likelihood(Options, RecognisedByLaw, ABC):
             ``order + 1`` tensors of the shape of ``eta``.
 
         Raises:
-            NotImplementedError: If there are none; :meth:`supports_derivatives` says why.
+            NotImplementedError: If there are none, with the reason of :meth:`supports_derivatives`.
         """
         raise NotImplementedError(f"the {self.name} likelihood has no derivatives: {self._why_not()}")
 
@@ -243,7 +244,7 @@ class Likelihood(Options, RecognisedByLaw, ABC):
         return self.derivatives(y, eta, 0)[0]
 
     def starting_predictor(self, y: Tensor) -> Tensor:
-        """A finite η near what each response alone would say, shape ``(n,)``.
+        """A finite η near the one that makes each response most probable, shape ``(n,)``.
 
         Args:
             y: Response, shape ``(n,)``.

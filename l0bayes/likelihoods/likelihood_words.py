@@ -1,4 +1,4 @@
-"""What tables and reports say about a likelihood."""
+"""The description of a likelihood in tables and reports."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Words:
 
     Attributes:
         kind: What a regression with it is: ``"a logistic regression"``.
-        formula: Law of one response, as HTML with ``<sub>`` and no other tag. ``{event}`` stands for what
-            happens with the probability that the predictor gives.
+        formula: Law of one response, as HTML with ``<sub>`` and no other tag. ``{event}`` is replaced by the
+            name of the class whose probability the predictor gives.
         effects: What a coefficient changes: ``"the log odds"``.
         summary: One line for tables.
     """
@@ -29,7 +29,7 @@ class Words:
         """The formula as HTML.
 
         Args:
-            event: What ``{event}`` stands for, already escaped.
+            event: Name of the class, already escaped.
         """
         return self.formula.replace("{event}", event)
 
@@ -37,6 +37,6 @@ class Words:
         """The formula as text, an index behind an underscore.
 
         Args:
-            event: What ``{event}`` stands for.
+            event: Name of the class.
         """
         return re.sub(r"<sub>(.*?)</sub>", r"_\1", self.formula).replace("{event}", event)

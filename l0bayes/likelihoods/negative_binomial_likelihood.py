@@ -72,7 +72,7 @@ class NegativeBinomial(Likelihood):
 
     @property
     def accepts(self) -> str:
-        return "counts, whole and not negative,"
+        return "counts, whole and not negative"
 
     def violations(self, y: Tensor) -> Sequence[tuple[str, Tensor]]:
         return count_violations(y)

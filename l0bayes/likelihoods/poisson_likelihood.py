@@ -72,7 +72,7 @@ class Poisson(Likelihood):
 
     @property
     def accepts(self) -> str:
-        return "counts, whole and not negative," if self.whole else "counts, not negative,"
+        return "counts, whole and not negative" if self.whole else "counts, not negative"
 
     def violations(self, y: Tensor) -> Sequence[tuple[str, Tensor]]:
         return count_violations(y, self.whole)

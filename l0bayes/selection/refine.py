@@ -128,8 +128,8 @@ def refine(
     It takes gated weights with one gate each and Normal slabs around 0, of fixed scale or in units of the
     noise; Normal latents without a gate, such as an intercept; gates of fixed inclusion probabilities or one
     Beta latent for all; and a Normal likelihood of known noise or with an InverseGamma prior on its variance
-    (Gamma on the precision), or Bernoulli, Binomial, Poisson and NegativeBinomial. Rows that are masked are
-    left out.
+    (Gamma on the precision), or Bernoulli, Binomial, Poisson, NegativeBinomial, or another registered
+    likelihood with derivatives, see :mod:`l0bayes.likelihoods`. Rows that are masked are left out.
 
     Args:
         fit: What :func:`l0bayes.fit` returned, or ``Fit.of(model, guide, data)``.

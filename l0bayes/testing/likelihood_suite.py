@@ -21,7 +21,6 @@ import pytest
 import torch
 from pyro import poutine
 from torch import Tensor
-from torch.distributions import Independent
 
 from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.likelihoods.likelihood import Likelihood
@@ -35,6 +34,7 @@ from l0bayes.likelihoods.likelihood_registry import (
 )
 from l0bayes.models.regression import SparseRegression
 from l0bayes.selection.recognise.linear_model import read_linear_model
+from l0bayes.sites.site_kinds import inner_law
 from l0bayes.testing.density_suite import DensitySuite
 
 __all__ = ["LikelihoodSuite"]
@@ -111,9 +111,7 @@ class LikelihoodSuite(DensitySuite):
         likelihood, (model, data) = self.likelihood(), self.regression()
         with Given(self.latent_values()):
             trace: Any = poutine.trace(model).get_trace(*data)
-        law = trace.nodes["y"]["fn"]
-        while isinstance(law, Independent):
-            law = law.base_dist
+        law = inner_law(trace.nodes["y"]["fn"])
         kind = likelihood_of_law(law)
         assert kind is type(likelihood)
         eta = trace.nodes["_RETURN"]["value"]

@@ -11,7 +11,7 @@ from l0bayes.selection.recognise.model_runs import ModelRuns, NotLinearError, Ru
 __all__ = ["Reading", "demand", "differ", "movers"]
 
 Reading = Callable[[Run], Sequence[Tensor]]
-"""Numbers that say what a law is, on a scale where 1e-5 is little: logarithms, and ratios to a scale."""
+"""Numbers that determine a law, on a scale where 1e-5 is little: logarithms, and ratios to a scale."""
 
 _TOLERANCE = 1e-5
 
@@ -42,7 +42,7 @@ def movers(runs: ModelRuns, reading: Reading) -> list[str]:
 def demand(
     runs: ModelRuns, what: str, reading: Reading, expected: Reading | None = None, allowed: str | None = None
 ) -> None:
-    """Refuse a law that is not what it should be everywhere, and say what it depends on.
+    """Refuse a law that is not what it should be everywhere, by the name of what it depends on.
 
     Args:
         runs: Runs of the model.

@@ -53,10 +53,10 @@ def read_linear_model(model: Callable[..., Any], data: tuple[Any, ...], seed: in
 
     .. math:: \eta = o + U\alpha + X(z \odot \theta)
 
-    X and U are the derivatives of the likelihood's parameter in slabs and ungated Normal latents; that it is
-    linear in them, that nothing else moves it, and that no prior moves with gates, weights or other latents
-    (but for those that the engines know), is checked at points drawn from the prior. Parameters made by
-    ``pyro.param`` have the values that they have in the store.
+    X and U are the derivatives of the likelihood's predictor in slabs and ungated Normal latents. At points
+    drawn from the prior it is checked that the predictor is linear in them and depends on nothing else, and
+    that no prior depends on gates, weights or other latents, except in the ways that the engines support.
+    Parameters made by ``pyro.param`` have their values in the store.
 
     Args:
         model: The model.
@@ -65,7 +65,7 @@ def read_linear_model(model: Callable[..., Any], data: tuple[Any, ...], seed: in
 
     Raises:
         NotLinearError: If the predictor is not linear, or likelihood, slab prior, gate prior or noise prior
-            are not among those the engines know.
+            are not among those that the engines support.
     """
     quiet = pyro.validation_enabled(False)  # which would branch on values
     store = pyro.get_param_store().scope(_parameters_beside(model))
@@ -154,7 +154,7 @@ def _log_parameter(response: Response, what: str, run: Run) -> list[Tensor]:
 
 
 def _check_untouched(runs: ModelRuns, latents: list[str]) -> None:
-    """No handler, and no ``mask`` of a law, has its hand on a prior."""
+    """No handler, and no ``mask`` of a law, changes a prior."""
     for name in latents:
         for run in (runs.base, *runs.joint):
             scaled = bool((torch.as_tensor(run.nodes[name]["scale"]) != 1).any())

@@ -1,4 +1,4 @@
-r"""The columns of a linear predictor, and whether it is one."""
+r"""The columns of a predictor, and the check that it is linear."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROUNDINGS = 16.0
 
 @dataclass(frozen=True)
 class LinearPredictor:
-    """A predictor that was seen to be linear.
+    """A predictor that passed the checks of linearity.
 
     Attributes:
         offset: Its value where all weights are 0, float64, shape ``(n,)``.
@@ -33,15 +33,15 @@ class LinearPredictor:
 
 
 def find_predictor(runs: ModelRuns, response: Response, normal: list[str]) -> LinearPredictor:
-    r"""Differentiate a predictor in slabs and Normal latents, and see that this is all that it is.
+    r"""Differentiate a predictor in slabs and Normal latents, and check that it is linear in them.
 
     .. math:: \eta = o + J\,(z \odot \theta,\; \alpha)
 
-    At each of the joint points of ``runs`` the value is compared row by row, as a difference from o and on
-    the scale of the terms that make it up; and a random combination of the derivative's rows column by
-    column, on the scale of the column, which neither a large offset nor another large column hides. Either
-    may be off by what is nothing beside the noise. That other latents leave the predictor where it is is
-    asked of each alone, to the last digits.
+    At each of the joint points of ``runs`` two things are compared with the linear formula: the value of each
+    row, as a difference from o, on the scale of its terms; and a random combination of the derivative's
+    rows, column by column, on the scale of the column, so that neither a large offset nor another large
+    column hides a difference. Differences that are negligible beside the noise pass. Each of the other
+    latents, changed alone, must leave the predictor as it is, to the last digits.
 
     Args:
         runs: Runs of the model.

@@ -60,7 +60,7 @@ def noise_and_slabs(runs: ModelRuns, response: Response) -> NoiseAndSlabs:
         response: Its observed site.
 
     Raises:
-        NotLinearError: If they depend on latents in another way than the engines know.
+        NotLinearError: If they depend on latents in a way that the engines do not support.
     """
     ones = torch.ones_like(response.y)
     if not response.kind.conjugate:

@@ -1,4 +1,4 @@
-r"""A Pyro model run at many points, so that what moves with what can be seen."""
+r"""A Pyro model run at many points, to see which parts of it depend on which latents."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CLOSED, _RANDOM, _PRIOR, _FEW = 1, 3, 2, 2  # how many points of each kind
 
 
 class NotLinearError(ValueError):
-    """The model is not one that the engines of variable selection know; the message says why."""
+    """The model is not one that the engines of variable selection support; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Run:
         return inner_law(self.nodes[site]["fn"])
 
     def masks(self, site: str) -> list[tuple[Any, int]]:
-        """Masks on a site, of handlers and of its law, each with the event dimensions that it stands before.
+        """Masks on a site, of handlers and of its law, each with the number of event dimensions after it.
 
         Args:
             site: Its name.
@@ -62,11 +62,11 @@ class Run:
 class ModelRuns:
     r"""A model at a base point, at points where one latent differs, and at points where all do.
 
-    All points are draws from the prior, and so on the scale of what the model means to be possible; gates
-    are open at the base, all shut at one point, a few open under threefold slabs at others.
+    All points are draws from the prior, and so on the model's own scale. Gates are open at the base, all shut
+    at one point, and a few are open at others, there with three times the slabs.
 
     Where the model lets it be done, data and latents are made float64 first, so that what is not linear
-    stands out from rounding. A model that cannot take them (or that rounds on its way) is run as it is.
+    shows above rounding errors. A model that cannot take them (or rounds somewhere inside) is run as it is.
 
     Args:
         model: The model.
@@ -148,7 +148,7 @@ class ModelRuns:
         return product.expand(self.base.values[slab].shape)
 
     def named(self, sites: list[str]) -> str:
-        """Latents as a message says them: what they are, and their names.
+        """Latents in a message: what they are, and their names.
 
         Args:
             sites: Their names, at least one, of one kind.
@@ -173,7 +173,7 @@ class ModelRuns:
         return run
 
     def _drawn(self, values: dict[str, Tensor]) -> Run:
-        """A draw from the prior given some values, kept where numbers are well behaved."""
+        """A draw from the prior given some values, extreme numbers moderated."""
         nodes = self.trace(values)
         drawn = self._run({}, nodes)
         found = {name: values.get(name, nodes[name]["value"]) for name in self.base.values}
@@ -191,7 +191,7 @@ class ModelRuns:
         return [*points, *({} for _ in range(_PRIOR))]
 
     def _large(self) -> Run:
-        """Few gates open, the slabs thrice what the prior draws: single weights that are large."""
+        """Few gates open and slabs of three times a draw from the prior: single weights that are large."""
         gates = {name: torch.zeros_like(self.base.values[name]) for name in self.gates}
         for value in gates.values():
             value.view(-1)[torch.randperm(value.numel())[:4]] = 1.0
@@ -220,7 +220,7 @@ class ModelRuns:
         try:
             with _Downcasts() as seen:
                 self.trace({})
-        except Exception:  # whatever a model says to data of another precision
+        except Exception:  # whatever a model raises for data of another precision
             return False
         return not seen.any
 
@@ -234,7 +234,7 @@ class _Doubled(Messenger):
 
 
 class _Downcasts(TorchDispatchMode):
-    """Sees whether a float64 number was made a shorter one."""
+    """Notes whether a float64 number was converted to a shorter one."""
 
     any = False
 
@@ -262,7 +262,7 @@ def _coins(like: Tensor) -> Tensor:
 
 
 def _tamed(law: Any, value: Tensor) -> Tensor:
-    """A draw from a wide or improper prior, brought to where arithmetic is exact."""
+    """A draw from a wide or improper prior, moved into the range of exact arithmetic."""
     if not value.is_floating_point():
         return value
     value = torch.where(torch.isfinite(value), value, torch.randn_like(value))

@@ -112,7 +112,7 @@ class Response:
         """
         return self.per_row(self.kind.noise_of(run.law(self.name))).double()
 
-    # ---- what stands around the law ----------------------------------------------------------------
+    # ---- masks and scales --------------------------------------------------------------------------
 
     def kept(self, run: Run) -> Tensor:
         """Whether an entry of the flattened site is observed: not masked by the law, nor by a handler.
