@@ -39,7 +39,7 @@ def gate_guide(
 
     Example::
 
-        guide = gate_guide(model, (x, y), gate_law="rectified_normal", slab="normal")
+        guide = gate_guide(model, (x, y), gate_law="concrete", temperature=0.1)
     """
     guide = gate_family(gate_law).guide_class
     known = _options(guide.__init__) | _options(AutoGateGuide.__init__) - {"gate_start", "gate_gradient"}

@@ -136,6 +136,9 @@ def train(
         float | None, typer.Option(help="Temperature of the gates; the law's own if not given.")
     ] = None,
     estimator: Annotated[str | None, typer.Option(help=estimator_help())] = None,
+    load: Annotated[
+        list[Path] | None, typer.Option(help="A Python file to run first, such as one that registers a gate law.")
+    ] = None,
     train_size: Annotated[int | None, typer.Option(help="Number of training examples to use.")] = None,
     seed: Seed = 0,
     threads: Threads = 1,
@@ -150,9 +153,12 @@ def train(
     import torch
 
     from l0bayes.apps.train import RunConfig, train_network
+    from l0bayes.apps.user_files import load_user_file
 
     torch.set_num_threads(threads)
     with errors_in_a_line():
+        for file in load or []:
+            load_user_file(file)
         if resume:
             config = RunConfig.from_json(out / "config.json")
         elif not net:

@@ -19,6 +19,10 @@ from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 __all__ = ["Relaxation", "binary_log_likelihood", "relaxation_of", "selection_gate_laws"]
 
 
+# Shapes of a hard Kumaraswamy that is colder reach beyond exp(80) where gates start nearly shut.
+_COLDEST = 0.1
+
+
 def selection_gate_laws() -> list[str]:
     """Names of the gate families whose gates have a probability each, so that they can select."""
     return [name for name, family in GATE_FAMILIES.items() if not family.tied]
@@ -28,7 +32,7 @@ def relaxation_of(gate_law: str, hot: float, cold: float) -> Relaxation:
     """A gate family as a selection takes it.
 
     A family that learns how sharp it is cannot be cooled. It starts in the middle, at the geometric mean of
-    the two temperatures: from a hotter start it does not get sharp enough.
+    the two temperatures or at 0.1: from a hotter start it does not get sharp enough.
 
     Args:
         gate_law: Name of the family.
@@ -40,7 +44,7 @@ def relaxation_of(gate_law: str, hot: float, cold: float) -> Relaxation:
     """
     validate.one_of(selection_gate_laws(), " for the engine 'svi'", gate_law=gate_law)
     family = GATE_FAMILIES[gate_law]
-    return Relaxation(family, hot if family.has_temperature else math.sqrt(hot * cold))
+    return Relaxation(family, hot if family.has_temperature else max(_COLDEST, math.sqrt(hot * cold)))
 
 
 @dataclass(frozen=True)
