@@ -137,7 +137,8 @@ def train(
     ] = None,
     estimator: Annotated[str | None, typer.Option(help=estimator_help())] = None,
     load: Annotated[
-        list[Path] | None, typer.Option(help="A Python file to run first, such as one that registers a gate law.")
+        list[Path] | None,
+        typer.Option(help="A Python file to run first, such as one that registers a gate law."),
     ] = None,
     train_size: Annotated[int | None, typer.Option(help="Number of training examples to use.")] = None,
     seed: Seed = 0,

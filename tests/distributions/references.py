@@ -1,4 +1,4 @@
-"""Gate laws a second time, in NumPy and SciPy, straight from the formulas; nothing here imports l0bayes.
+"""The gate laws a second time, in NumPy and SciPy, straight from the formulas; no law of l0bayes is asked.
 
 Every law is the image of a standard variable: logistic for the concrete laws, with expectations as
 integrals over L with the weight sigma'(L), Normal for the rectified one, and the logarithm of an
@@ -7,91 +7,19 @@ exponential for the Kumaraswamy. All are taken by adaptive quadrature on short p
 
 from __future__ import annotations
 
-import itertools
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import numpy as np
-from scipy.integrate import quad
-from scipy.special import expit, log_expit, ndtr, xlogy
+from scipy.special import expit, log_expit, ndtr
+
+from l0bayes.testing.gate_law_reference import GateLawReference, integrate
 
 # sigma'(L) is below 1e-26 beyond; what is cut off is far below every tolerance.
 REACH = 60.0
 
 
-def integrate(function: Callable[[float], float], low: float, high: float) -> float:
-    """Integral over [low, high] by adaptive quadrature on pieces of about unit length."""
-    if not low < high:
-        return 0.0
-    edges = np.linspace(low, high, max(1, math.ceil(high - low)) + 1)
-    parts = [quad(function, a, b, epsabs=1e-15, epsrel=1e-11)[0] for a, b in itertools.pairwise(edges)]
-    return math.fsum(parts)
-
-
-def bernoulli_kl(q: float, p: float) -> float:
-    return float(xlogy(q, q / p) + xlogy(1.0 - q, (1.0 - q) / (1.0 - p)))
-
-
-class Reference(ABC):
-    """A law with masses ``zero`` and ``one`` on the atoms and a density between."""
-
-    zero: float
-    one: float
-    threshold = 0.0
-
-    @abstractmethod
-    def cdf(self, x: np.ndarray) -> np.ndarray:
-        """P(z <= x) for 0 < x < 1."""
-
-    @abstractmethod
-    def log_density(self, logit: float) -> float:
-        """Log density at z, given logit z, since near 1 the number z itself does not tell it."""
-
-    @abstractmethod
-    def expect_inside(self, function: Callable[[float], float]) -> float:
-        """Integral of ``function(logit z)`` times the density over (0, 1)."""
-
-    @property
-    def active(self) -> float:
-        return 1.0 - (float(self.cdf(np.array(self.threshold))) if self.threshold else self.zero)
-
-    def mean(self) -> float:
-        return self.one + self.expect_inside(expit)
-
-    def mean_given_active(self) -> float:
-        """E[z | z > threshold] = threshold + the integral of P(z > x) over (threshold, 1) / P(active)."""
-
-        def weighted(logit: float) -> float:
-            z = expit(logit)
-            return (1.0 - self.cdf(z)) * z * expit(-logit)
-
-        # Beyond 36 in logit z lies a length of 2e-16, and 1 - z is no longer told from 0.
-        low = math.log(self.threshold / (1.0 - self.threshold)) if self.threshold else -36.0
-        return self.threshold + integrate(weighted, low, 36.0) / self.active
-
-    def variance(self) -> float:
-        mean = self.mean()
-        inside = self.expect_inside(lambda logit: (expit(logit) - mean) ** 2)
-        return inside + self.zero * mean**2 + self.one * (1.0 - mean) ** 2
-
-    def entropy(self) -> float:
-        atoms = xlogy(self.zero, self.zero) + xlogy(self.one, self.one)
-        return float(-atoms - self.expect_inside(self.log_density))
-
-    def kl(self, other: Reference) -> float:
-        """KL in the mixed measure delta_0 + Lebesgue(0, 1) + delta_1."""
-
-        def gain(logit: float) -> float:
-            return self.log_density(logit) - other.log_density(logit)
-
-        atoms = [(self.zero, other.zero), (self.one, other.one)]
-        return sum(mine * math.log(mine / theirs) for mine, theirs in atoms if mine > 0) + self.expect_inside(
-            gain
-        )
-
-
-class HardConcreteReference(Reference):
+class HardConcreteReference(GateLawReference):
     def __init__(
         self, log_alpha: float, temperature: float, stretch: tuple[float, float] = (-0.1, 1.1)
     ) -> None:
@@ -124,7 +52,7 @@ class HardConcreteReference(Reference):
         return integrate(weighted, low, high)
 
 
-class BinaryConcreteReference(Reference):
+class BinaryConcreteReference(GateLawReference):
     threshold = 0.5
     zero = one = 0.0
 
@@ -146,7 +74,7 @@ class BinaryConcreteReference(Reference):
         return integrate(weighted, -REACH, REACH)
 
 
-class HardKumaraswamyReference(Reference):
+class HardKumaraswamyReference(GateLawReference):
     """With E exponential, P(s > t) = exp(-E) at E = -b log(1 - t^a); integrals are over log E."""
 
     def __init__(self, log_a: float, log_b: float, stretch: tuple[float, float] = (-0.1, 1.1)) -> None:
@@ -180,7 +108,7 @@ class HardKumaraswamyReference(Reference):
         return integrate(weighted, max(self.low, -REACH), min(self.high, 4.2))
 
 
-class RectifiedNormalReference(Reference):
+class RectifiedNormalReference(GateLawReference):
     def __init__(self, loc: float, scale: float = 0.5) -> None:
         self.loc, self.scale = loc, scale
         self.zero, self.one = float(ndtr(-loc / scale)), float(ndtr((loc - 1.0) / scale))
@@ -203,7 +131,7 @@ class RectifiedNormalReference(Reference):
         )
 
 
-class BernoulliReference(Reference):
+class BernoulliReference(GateLawReference):
     def __init__(self, logits: float) -> None:
         self.zero, self.one = float(expit(-logits)), float(expit(logits))
 

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from torch.distributions import kl_divergence
 
 from l0bayes.distributions import BernoulliGate, BinaryConcrete, HardConcrete
-from tests.distributions.conformance import GateLawConformance, close
+from l0bayes.testing.gate_law_case import close
+from l0bayes.testing.gate_law_suite import GateLawSuite
 from tests.distributions.references import BernoulliReference, HardConcreteReference
 
 
-class TestBernoulliGate(GateLawConformance):
+class TestBernoulliGate(GateLawSuite):
     law = BernoulliGate
     cases = [{"logits": logits} for logits in (0.3, -6.0, -0.5, 4.0)]
     extreme_cases = [{"logits": 50.0}, {"logits": -50.0}]

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from torch.distributions import kl_divergence
 
 from l0bayes.distributions import BinaryConcrete, Gate
-from tests.distributions.conformance import GateLawConformance, close
+from l0bayes.testing.gate_law_case import close
+from l0bayes.testing.gate_law_suite import GateLawSuite
 from tests.distributions.references import BinaryConcreteReference
 
 
-class TestBinaryConcrete(GateLawConformance):
+class TestBinaryConcrete(GateLawSuite):
     law = BinaryConcrete
     cases = [
         {"log_alpha": 0.3, "temperature": 2.0 / 3.0},

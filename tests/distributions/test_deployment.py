@@ -11,7 +11,7 @@ from l0bayes.distributions import (
     HardConcrete,
     deployed_gates,
 )
-from tests.distributions.conformance import close
+from l0bayes.testing.gate_law_case import close
 from tests.distributions.references import BinaryConcreteReference, HardConcreteReference
 
 LOG_ALPHA = torch.tensor([-6.0, -2.5, -2.0, -1.2, -0.5, 0.5, 3.0, 8.0], dtype=torch.float64)

@@ -12,14 +12,15 @@ from scipy.special import expit
 from torch.distributions import kl_divergence
 
 from l0bayes.distributions import HardConcrete
-from tests.distributions.conformance import PROPERTY, GateLawConformance, close
+from l0bayes.testing.gate_law_case import PROPERTY, close
+from l0bayes.testing.gate_law_suite import GateLawSuite
 from tests.distributions.references import HardConcreteReference
 
 NARROW, VERY_NARROW = (-0.01, 1.01), (-0.001, 1.001)
 UNEVEN = (-0.3, 1.02)
 
 
-class TestHardConcrete(GateLawConformance):
+class TestHardConcrete(GateLawSuite):
     law = HardConcrete
     cases = [
         {"log_alpha": 0.3, "temperature": 2.0 / 3.0},

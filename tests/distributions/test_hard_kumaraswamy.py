@@ -17,14 +17,15 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from l0bayes.distributions import BernoulliGate, HardConcrete, HardKumaraswamy
 from l0bayes.distributions.hard_kumaraswamy import shapes_for
-from tests.distributions.conformance import PROPERTY, GateLawConformance, close
+from l0bayes.testing.gate_law_case import PROPERTY, close
+from l0bayes.testing.gate_law_suite import GateLawSuite
 from tests.distributions.references import BernoulliReference, HardKumaraswamyReference
 
 PAPER = (-0.1, 1.1)
 NARROW, VERY_NARROW, UNEVEN = (-0.01, 1.01), (-0.001, 1.001), (-0.3, 1.02)
 
 
-class TestHardKumaraswamy(GateLawConformance):
+class TestHardKumaraswamy(GateLawSuite):
     law = HardKumaraswamy
     cases = [
         {"log_a": 0.3, "log_b": 0.2},

@@ -9,8 +9,8 @@ from scipy import stats
 from torch.distributions import kl_divergence
 
 import l0bayes.distributions  # noqa: F401  (registers the divergences)
-from tests.distributions.conformance import close
-from tests.distributions.references import integrate
+from l0bayes.testing.gate_law_case import close
+from l0bayes.testing.gate_law_reference import integrate
 
 PRIORS = {
     "Gamma": (dist.Gamma, (2.5, 0.7), stats.gamma(2.5, scale=1 / 0.7)),

@@ -17,7 +17,7 @@ from l0bayes.distributions.numerics import (
     panelled_gauss_legendre,
     softplus,
 )
-from tests.distributions.conformance import close
+from l0bayes.testing.gate_law_case import close
 
 LOGITS = [-800.0, -50.0, -21.0, -1.0, -1e-3, 0.0, 1e-3, 1.0, 21.0, 50.0, 800.0]
 

@@ -10,7 +10,7 @@ from scipy.special import expit
 from torch.distributions import kl_divergence
 
 from l0bayes.distributions import Gate, GatePrior, HardConcrete, L0Penalty
-from tests.distributions.conformance import DEVICES, close
+from l0bayes.testing.gate_law_case import DEVICES, close
 
 VALUES = torch.tensor([0.0, 1e-12, 0.5, 1.0], dtype=torch.float64)
 

@@ -22,7 +22,7 @@ from l0bayes.distributions import (
 )
 from l0bayes.distributions.constraints import GateInterval
 from l0bayes.sites import spike_and_slab
-from tests.distributions.conformance import close
+from l0bayes.testing.gate_law_case import close
 
 OBSERVED = torch.tensor([0.1, 1.9, 2.2], dtype=torch.float64)
 LOG_ALPHA = torch.tensor([-1.0, 0.3, 2.0], dtype=torch.float64)

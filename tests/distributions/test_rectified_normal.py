@@ -16,11 +16,12 @@ from torch.distributions import kl_divergence
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from l0bayes.distributions import BernoulliGate, RectifiedNormal
-from tests.distributions.conformance import PROPERTY, GateLawConformance, close
+from l0bayes.testing.gate_law_case import PROPERTY, close
+from l0bayes.testing.gate_law_suite import GateLawSuite
 from tests.distributions.references import BernoulliReference, RectifiedNormalReference
 
 
-class TestRectifiedNormal(GateLawConformance):
+class TestRectifiedNormal(GateLawSuite):
     law = RectifiedNormal
     cases = [
         {"loc": 0.5, "scale": 0.5},

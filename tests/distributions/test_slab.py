@@ -9,7 +9,7 @@ from scipy import stats
 from torch.distributions import kl_divergence
 
 from l0bayes.distributions import GatedSlab, L2Penalty
-from tests.distributions.conformance import close
+from l0bayes.testing.gate_law_case import close
 
 
 def double(*values: float) -> torch.Tensor:

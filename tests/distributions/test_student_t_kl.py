@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from torch.distributions import kl_divergence
 
 from l0bayes.distributions import GatedSlab
-from tests.distributions.conformance import close
+from l0bayes.testing.gate_law_case import close
 
 PRIORS = {
     "StudentT": (dist.StudentT, (3.0, 0.2, 0.8), lambda df, loc, scale: stats.t(df, loc, scale)),
