@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from l0bayes.estimators.generalised_estimator import GeneralisedEstimator, likelihood_for_selection
 from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.separating_columns import warn_of_separation
+from l0bayes.gate_families import DEFAULT_GATE_LAW
 from l0bayes.likelihoods.likelihood import Likelihood
 
 __all__ = ["SpikeSlabClassifier"]
@@ -84,7 +85,7 @@ class SpikeSlabClassifier(ClassifierMixin, GeneralisedEstimator):  # type: ignor
         fit_intercept: bool = True,
         standardize: bool = True,
         groups: Any = None,
-        gate_law: str = "hard_concrete",
+        gate_law: str = DEFAULT_GATE_LAW,
         engine: str = "auto",
         restarts: int = 4,
         random_state: Any = None,

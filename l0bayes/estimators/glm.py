@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin
 
 from l0bayes.estimators.generalised_estimator import GeneralisedEstimator, likelihood_for_selection
 from l0bayes.estimators.input_tables import Array
+from l0bayes.gate_families import DEFAULT_GATE_LAW
 from l0bayes.likelihoods.likelihood import Likelihood
 
 __all__ = ["SpikeSlabGLM"]
@@ -79,7 +80,7 @@ class SpikeSlabGLM(RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
         fit_intercept: bool = True,
         standardize: bool = True,
         groups: Any = None,
-        gate_law: str = "hard_concrete",
+        gate_law: str = DEFAULT_GATE_LAW,
         engine: str = "auto",
         restarts: int = 4,
         random_state: Any = None,
