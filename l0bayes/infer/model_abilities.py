@@ -6,11 +6,11 @@ nothing has to be inherited.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["CostedModel", "LiveModel", "ModelAbilities", "model_abilities"]
 
@@ -85,12 +85,21 @@ class ModelAbilities:
             ``supports_per_example_gates``).
         check_data: Its method ``check_data``, or ``None``: called with all the model's arguments, it refuses
             data that the model cannot observe.
+        deploy: Its method ``deploy``, or ``None``: gives the deployed network, for a guide and a rule.
+        cost_summary: Its method ``cost_summary``, or ``None``: gives dense, expected and deployed cost for a
+            guide, by name.
+        coords: Coordinate values by dimension name, of its attribute ``coords``; empty without one.
+        dims: Dimension names by site, of its attribute ``dims``; empty without one.
     """
 
     costs: CostedModel | None
     live: LiveModel | None
     per_example_gates: bool
     check_data: Callable[..., None] | None
+    deploy: Callable[..., nn.Module] | None
+    cost_summary: Callable[[Any], dict[str, float]] | None
+    coords: Mapping[str, Sequence[Any]]
+    dims: Mapping[str, Sequence[str]]
 
 
 def model_abilities(model: Any) -> ModelAbilities:
@@ -99,10 +108,18 @@ def model_abilities(model: Any) -> ModelAbilities:
     Args:
         model: Any Pyro model, a function or a module.
     """
-    check = getattr(model, "check_data", None)
     return ModelAbilities(
         costs=model if isinstance(model, CostedModel) else None,
         live=model if isinstance(model, LiveModel) else None,
         per_example_gates=bool(getattr(model, "supports_per_example_gates", False)),
-        check_data=check if callable(check) else None,
+        check_data=_method(model, "check_data"),
+        deploy=_method(model, "deploy"),
+        cost_summary=_method(model, "cost_summary"),
+        coords=getattr(model, "coords", {}),
+        dims=getattr(model, "dims", {}),
     )
+
+
+def _method(model: Any, name: str) -> Callable[..., Any] | None:
+    found = getattr(model, name, None)
+    return found if callable(found) else None

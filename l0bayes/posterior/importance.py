@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from l0bayes.infer.guide_abilities import guide_abilities
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.objectives.gate_parts import gate_laws
+from l0bayes.posterior.model_sites import ModelSites, model_trace
 from l0bayes.posterior.pareto import smoothed_log_weights
 from l0bayes.posterior.sampling import draw_posterior
-from l0bayes.posterior.to_arviz import _one_trace, _site_shapes
 
 __all__ = ["ImportanceWeighted", "importance_weighted"]
 
@@ -102,10 +103,11 @@ def importance_weighted(
         arguments = (arguments,)
     if not isinstance(arguments, tuple):
         raise TypeError(f"data must be a tuple of all the model's arguments; got {type(arguments).__name__}")
-    if "Delta" in fit.objective.slab or "points" in fit.objective.note:
+    if fit.objective.has_points:
         raise ValueError("the guide's slabs or other latents are points, which cannot be reweighted")
-    guide = fit.guide.harden() if hasattr(fit.guide, "harden") else fit.guide
-    _, weights, _ = _site_shapes(_one_trace(fit.best, arguments))
+    harden = guide_abilities(fit.guide).harden
+    guide = fit.guide if harden is None else harden()
+    weights = ModelSites.of(model_trace(fit.best, arguments)).weights
     sites = [*gate_laws(guide)]
     draws = draw_posterior(
         fit.model,

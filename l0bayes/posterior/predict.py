@@ -12,7 +12,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from l0bayes import validate
 from l0bayes.distributions import DeploymentRule
 from l0bayes.infer.evaluation_mode import evaluating
+from l0bayes.infer.guide_abilities import guide_abilities
 from l0bayes.infer.loop.fit_result import Fit
+from l0bayes.infer.model_abilities import model_abilities
 from l0bayes.infer.objectives.latent_draws import Given, draw_latents, map_draws
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.likelihoods.likelihood import Likelihood
@@ -79,7 +81,7 @@ def predict_probabilities(
                    average of probabilities, not of logits
     ``mean``       :math:`p(y \mid x, E[z], E[\theta \mid z \ne 0])`, one pass; latents without a
                    closed mean take their median
-    ``deployed``   what ``model.deploy(guide, rule)`` computes: the small plain network
+    ``deployed``   what ``deploy(guide, rule)`` computes: the small plain network
     =============  ================================================================================
 
     A model that is a module runs in eval mode, and is left in the mode it was in. Neither ``batch_size`` nor
@@ -159,12 +161,13 @@ def _link(model: Any, likelihood: str | Likelihood | None) -> Callable[[Tensor],
 
 @torch.no_grad()
 def _means(guide: Any) -> dict[str, Tensor]:
-    if not hasattr(guide, "laws"):
+    laws = guide_abilities(guide).laws
+    if laws is None:
         raise TypeError(
             f"how='mean' needs a guide with laws(), as the gate guides are; got {type(guide).__name__}"
         )
     medians, means = guide.median(), {}
-    for name, law in guide.laws().items():
+    for name, law in laws().items():
         try:
             means[name] = law.mean.detach()
         except NotImplementedError:  # a Normal pushed through a bijection
@@ -181,8 +184,9 @@ def _deployed(
     seed: int,
     link: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    if not hasattr(model, "deploy"):
+    deploy = model_abilities(model).deploy
+    if deploy is None:
         raise TypeError(f"how='deployed' needs a model with deploy(), got {type(model).__name__}")
     with private_randomness(seed):  # the rule may be one draw
-        net = model.deploy(guide, rule).eval()
+        net = deploy(guide, rule).eval()
     return torch.cat([link(net(batch)) for batch in batches])

@@ -26,7 +26,7 @@ from l0bayes.infer.objectives.compiled import CompileMode, GradientStep
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.objectives.objective import describe_traces
 from l0bayes.infer.objectives.per_example import check_per_example
-from l0bayes.infer.objectives.score_elbo import ScoreELBO, elbo_of
+from l0bayes.infer.objectives.score_elbo import elbo_of
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.targets.observations import num_observations
 from l0bayes.infer.targets.target import as_target
@@ -97,7 +97,7 @@ def fit(
         batch = first_batch(data)
     settings = _check(settings, model, guide, data, batch)
     elbo = elbo_of(guide, settings.num_particles, settings.per_example_gates)
-    if settings.target is not None and isinstance(elbo, ScoreELBO):
+    if settings.target is not None and not elbo.independent_gates:
         raise ValueError(
             f"target={settings.target!r} needs a guide with independent gates, which this one's are not"
         )

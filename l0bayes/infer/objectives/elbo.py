@@ -75,7 +75,10 @@ class MeanFieldELBO(ELBO):
     """
 
     gate_laws: ClassVar[tuple[type, ...]] = (GateLaw, Delta)
-    """What a guide may put on a gate site."""
+    """The laws that a guide may put on a gate site."""
+
+    independent_gates: ClassVar[bool] = True
+    """Whether the gates of the guide have activities of their own, which a target can price."""
 
     def __init__(
         self,

@@ -37,6 +37,7 @@ class Objective:
         note: What it bounds, or why it is no bound.
         relaxation: The gates' variational law.
         slab: The slabs' variational law.
+        has_points: Whether a slab or another latent is a point, which has no density.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Objective:
     note: str
     relaxation: str
     slab: str
+    has_points: bool = False
 
 
 _POINT = "the slab is a point, so it bounds the joint density of data and weights, not the evidence"
@@ -144,9 +146,9 @@ def describe_traces(traces: PairTraces) -> Objective:
         is_bound, note = False, note if kind == "penalty" else f"{_POINT}; {note}"
     elif points:
         is_bound, note = False, f"some latents are points, so it bounds no evidence; {note}"
-    return Objective(
-        name, is_bound, note, "+".join(sorted(laws)) or "none", "+".join(sorted(slabs)) or "none"
-    )
+    has_points = points or Delta.__name__ in slabs
+    relaxation, slab = ("+".join(sorted(names)) or "none" for names in (laws, slabs))
+    return Objective(name, is_bound, note, relaxation, slab, has_points)
 
 
 def _is_pushed(name: str, guide_trace: Any) -> bool:

@@ -65,6 +65,7 @@ class ScoreELBO(MeanFieldELBO):
     """
 
     gate_laws: ClassVar[tuple[type, ...]] = (GateLaw, JointGateLaw, Delta)
+    independent_gates: ClassVar[bool] = False
 
     def __init__(self, num_particles: int = 1, num_draws: int = 16, kl_weight: float = 1.0) -> None:
         super().__init__(num_particles=num_particles, kl_weight=kl_weight)

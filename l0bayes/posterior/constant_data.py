@@ -1,0 +1,63 @@
+r"""The group ``constant_data`` of ArviZ data: numbers of a fit that have no draws."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from l0bayes.infer.loop.fit_result import Fit
+from l0bayes.infer.objectives.gate_parts import gate_laws
+from l0bayes.posterior.sampling import prior_inclusion
+from l0bayes.posterior.variable_names import VariableNames
+from l0bayes.sites import slab_record
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["constant_data"]
+
+
+def constant_data(fit: Fit, arguments: tuple[Any, ...], names: VariableNames, trace: Any) -> xr.Dataset:
+    """Inclusion probabilities, analytic and prior, and the ELBO of every chain; empty without gates.
+
+    Args:
+        fit: The fit.
+        arguments: The model's arguments.
+        names: Dimensions and coordinates; the variables of this group are added to them.
+        trace: One run of the model.
+    """
+    import xarray as xr
+
+    if not gate_laws(fit.guide):
+        return xr.Dataset()
+    prior = prior_inclusion(fit.model, arguments)
+    per_chain: dict[str, Any] = {"elbo": np.array([run.elbo for run in fit.restarts])}
+    fixed: dict[str, Any] = {}
+    links: dict[str, list[str]] = {}
+    with torch.no_grad():
+        laws = [gate_laws(run.guide) for run in fit.restarts]
+        for name in laws[0]:
+            dims = names.of(name, tuple(laws[0][name].batch_shape))
+            for quantity in ("pip", "prob_one"):
+                names.dims[f"{name}.{quantity}"] = dims
+            names.dims[f"{name}.prior"] = dims
+            per_chain[f"{name}.pip"] = np.stack([law[name].prob_active.cpu().numpy() for law in laws])
+            per_chain[f"{name}.prob_one"] = np.stack([law[name].prob_one.cpu().numpy() for law in laws])
+            fixed[f"{name}.prior"] = prior[name].cpu().numpy()
+    for site in trace.nodes.values():
+        record = slab_record(site) if site["type"] == "sample" else None
+        if record is None or record.weight not in trace.nodes:
+            continue  # no slab, or one whose effective weight is no site
+        links[record.weight] = [link.site for link in record.gates]
+        if len(record.gates) == 1 and record.gates[0].groups is not None:
+            fixed[f"{record.weight}.group"] = record.gates[0].groups.cpu().numpy()
+            names.dims[f"{record.weight}.group"] = names.dims[record.weight]
+    dataset = names.dataset(per_chain, leading=("chain",)).merge(names.dataset(fixed, leading=()))
+    dataset.attrs["gates_of_weights"] = json.dumps(links)
+    dataset.attrs["activity_thresholds"] = json.dumps(
+        {n: law.activity_threshold for n, law in laws[0].items()}
+    )
+    return dataset
