@@ -37,6 +37,10 @@ _SHOWN = ("pip", "pip_low", "pip_high", "mean", "sd", "mean_active", "bayes_fact
 
 Out = Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder for results.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
+Load = Annotated[
+    list[Path] | None,
+    typer.Option(help="A Python file to run first, such as one that registers a likelihood or a gate law."),
+]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of torch.")]
 
 
@@ -136,10 +140,7 @@ def train(
         float | None, typer.Option(help="Temperature of the gates; the law's own if not given.")
     ] = None,
     estimator: Annotated[str | None, typer.Option(help=estimator_help())] = None,
-    load: Annotated[
-        list[Path] | None,
-        typer.Option(help="A Python file to run first, such as one that registers a gate law."),
-    ] = None,
+    load: Load = None,
     train_size: Annotated[int | None, typer.Option(help="Number of training examples to use.")] = None,
     seed: Seed = 0,
     threads: Threads = 1,
@@ -201,10 +202,7 @@ def select(
         list[str] | None,
         typer.Option(metavar="NAME=NUMBER", help="An option of the likelihood; may be repeated."),
     ] = None,
-    load: Annotated[
-        list[Path] | None,
-        typer.Option(help="A Python file to run first, such as one that registers a likelihood."),
-    ] = None,
+    load: Load = None,
     out: Out = Path("report"),
     inclusion: Annotated[
         str | None,
