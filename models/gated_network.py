@@ -2,6 +2,7 @@ r"""A network laid out for gates: where they are, what they cost, which of them 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -72,10 +73,20 @@ class GatedNetwork(nn.Module):
             self.net, trace_units(self.net, self.example, blocks), places, groups
         )
         self.cost = NetworkCost(self.net, self.plan)
+        self._warn_uncounted()
         self.links = link_parameters(self.net, self.plan)
         for name, parameter in self.net.named_parameters():
             parameter.requires_grad_(name not in self.links)
         self.awake = SleepingUnits(self.plan, self.cost)
+
+    def _warn_uncounted(self) -> None:
+        unknown = [other for other in self.plan.trace.others.values() if other.uncounted]
+        if unknown:
+            names = (f"{o.name!r} ({type(o.module).__name__}: {', '.join(o.uncounted)})" for o in unknown)
+            warnings.warn(
+                f"multiply-accumulates of {'; '.join(names)} are unknown and no part of the network's cost",
+                stacklevel=4,
+            )
 
     @property
     def dims(self) -> dict[str, tuple[str, ...]]:

@@ -49,9 +49,7 @@ def count_macs(net: nn.Module, example: tuple[Any, ...]) -> float:
         net(*example)
     if tally.uncounted:
         unknown = sorted(set().union(*tally.uncounted.values()))
-        warnings.warn(
-            f"multiply-accumulates of {', '.join(unknown)} are not known and not counted", stacklevel=2
-        )
+        warnings.warn(f"multiply-accumulates of {', '.join(unknown)} are unknown and left out", stacklevel=2)
     return sum(tally.macs.values()) / rows_of(example)
 
 

@@ -1,22 +1,13 @@
 """Small networks of every kind that can be gated, each with a placement and a batch of data."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 from torch.nn import functional
 
-from l0bayes.network import (
-    GateGroup,
-    GatePlan,
-    chosen_places,
-    gated,
-    link_parameters,
-    plan_gates,
-    prepare,
-    trace_units,
-)
-from l0bayes.network import shrink as take_out
+from l0bayes.network import GateGroup
+from l0bayes.testing.laid_out_network import lay_out
+
+__all__ = ["ZOO", "case", "lay_out", "normal", "seeded"]
 
 
 def seeded(make, *args, **options):
@@ -269,59 +260,6 @@ ZOO = {
     "passed data": (square, {"0": "block", "2": "input"}, VECTORS),
     "group": (mlp, {"rows": ROWS, "2": "input"}, VECTORS),
 }
-
-
-@dataclass
-class Case:
-    """A network laid out for gates."""
-
-    net: nn.Module
-    plan: GatePlan
-    x: torch.Tensor
-
-    def gates(self, seed, low=0.0, high=1.0, keep=True):
-        """Random gates: shut, open, or (with ``low`` < ``high`` < 1) undecided."""
-        generator = torch.Generator().manual_seed(seed)
-        gates = {}
-        for name, spec in self.plan.specs.items():
-            open_ = (torch.rand(spec.shape, generator=generator) < 0.6).double()
-            if keep:  # something is left everywhere
-                open_.view(-1)[: max(1, open_.numel() // 4)] = 1.0
-            values = low + (high - low) * torch.rand(spec.shape, generator=generator).double()
-            gates[name] = open_ if (low, high) == (0.0, 1.0) else open_ * values
-        return gates
-
-    @property
-    def parameters(self):
-        return {name: dict(self.net.named_parameters())[name].detach() for name in self.links}
-
-    @property
-    def links(self):
-        return link_parameters(self.net, self.plan)
-
-    def run(self, gates, x=None, parameters=None):
-        parameters = self.parameters if parameters is None else parameters
-        return gated(self.net, self.plan, parameters, gates, (self.x if x is None else x,))
-
-    def multiplied(self, gates):
-        """Parameters with gates on single weights and on slices in them."""
-        values = self.parameters
-        for name, site in self.plan.weight.items():
-            values[f"{name}.weight"] = values[f"{name}.weight"] * gates[site]
-        for name, factors in self.plan.groups.items():
-            for factor in factors:
-                values[name] = values[name] * factor.of(gates)
-        return values
-
-    def shrink(self, gates, remove=True):
-        return take_out(self.net, self.plan, self.multiplied(gates), gates, remove)
-
-
-def lay_out(net, gates, x):
-    net = prepare(net).eval()
-    places, groups = chosen_places(net, gates)
-    blocks = tuple(place.name for place in places if place.placement == "block")
-    return Case(net, plan_gates(net, trace_units(net, (x[:2],), blocks), places, groups), x)
 
 
 def case(name):

@@ -1,0 +1,184 @@
+"""Every kind of the package against the suite that is shipped."""
+
+import torch
+from torch import nn
+
+from l0bayes.network.kinds import (
+    AttentionKind,
+    BatchNormKind,
+    Conv1dKind,
+    Conv2dKind,
+    EmbeddingKind,
+    LayerNormKind,
+    LinearKind,
+)
+from l0bayes.testing.layer_kind_suite import LayerKindSuite
+
+
+class TestLinear(LayerKindSuite):
+    kind = LinearKind
+
+    def make(self):
+        return nn.Linear(6, 5)
+
+    def inputs(self):
+        return torch.randn(4, 6)
+
+
+class TestLinearOnTokens(TestLinear):
+    def make(self):
+        return nn.Linear(6, 5, bias=False)
+
+    def inputs(self):
+        return torch.randn(4, 3, 6)
+
+
+class TestSquareLinear(TestLinear):
+    def make(self):
+        return nn.Linear(6, 6)
+
+
+class TestConv1d(LayerKindSuite):
+    kind = Conv1dKind
+
+    def make(self):
+        return nn.Conv1d(4, 5, 3, stride=2, padding=1)
+
+    def inputs(self):
+        return torch.randn(3, 4, 7)
+
+
+class TestConv2d(LayerKindSuite):
+    kind = Conv2dKind
+
+    def make(self):
+        return nn.Conv2d(4, 5, (3, 2), padding=1)
+
+    def inputs(self):
+        return torch.randn(3, 4, 5, 4)
+
+
+class TestConv2dThatWrapsAround(TestConv2d):
+    def make(self):
+        return nn.Conv2d(4, 5, 3, padding=1, dilation=2, padding_mode="circular", bias=False)
+
+
+class TestDepthwiseConv2d(TestConv2d):
+    def make(self):
+        return nn.Conv2d(4, 4, 3, groups=4)
+
+
+class TestDepthwiseConv1d(TestConv1d):
+    def make(self):
+        return nn.Conv1d(4, 4, 3, groups=4, bias=False)
+
+
+class TestGroupedConv2d(TestConv2d):
+    def make(self):
+        return nn.Conv2d(4, 6, 3, groups=2, padding=1)
+
+
+class TestConv2dThatMultipliesMaps(TestConv2d):
+    def make(self):
+        return nn.Conv2d(4, 8, 3, groups=4, padding=1)
+
+
+class TestBatchNorm1d(LayerKindSuite):
+    kind = BatchNormKind
+
+    def make(self):
+        return nn.BatchNorm1d(5)
+
+    def inputs(self):
+        return torch.randn(4, 5)
+
+
+class TestBatchNorm1dOnSeries(TestBatchNorm1d):
+    def inputs(self):
+        return torch.randn(4, 5, 3)
+
+
+class TestBatchNorm2d(TestBatchNorm1d):
+    def make(self):
+        return nn.BatchNorm2d(5)
+
+    def inputs(self):
+        return torch.randn(4, 5, 2, 3)
+
+
+class TestBatchNorm2dOfTheBatchAlone(TestBatchNorm2d):
+    def make(self):
+        return nn.BatchNorm2d(5, affine=False, track_running_stats=False)
+
+
+class TestBatchNorm3d(TestBatchNorm1d):
+    def make(self):
+        return nn.BatchNorm3d(5, momentum=None)
+
+    def inputs(self):
+        return torch.randn(4, 5, 2, 3, 2)
+
+
+class TestLayerNorm(LayerKindSuite):
+    kind = LayerNormKind
+
+    def make(self):
+        return nn.LayerNorm(5)
+
+    def inputs(self):
+        return torch.randn(4, 5)
+
+
+class TestLayerNormOfTokens(TestLayerNorm):
+    def make(self):
+        return nn.LayerNorm((3, 5))
+
+    def inputs(self):
+        return torch.randn(4, 3, 5)
+
+
+class TestEmbedding(LayerKindSuite):
+    kind = EmbeddingKind
+
+    def make(self):
+        return nn.Embedding(7, 5)
+
+    def inputs(self):
+        return torch.randint(0, 7, (4, 3))
+
+    def coupled(self):
+        yield nn.Embedding(7, 5, max_norm=1.0).double(), "max_norm=1"
+
+
+class TestAttention(LayerKindSuite):
+    kind = AttentionKind
+    counts_flops = False
+
+    def make(self):
+        return nn.MultiheadAttention(8, 4, batch_first=True)
+
+    def inputs(self):
+        return torch.randn(3, 5, 8)
+
+    def call(self, layer, x):
+        return layer(x, x, x, need_weights=False)[0]
+
+    def with_heads(self, layer, gates):
+        return {"out_proj.weight": layer.out_proj.weight * gates.repeat_interleave(layer.head_dim)}
+
+    def coupled(self):
+        for options in ({"add_bias_kv": True}, {"add_zero_attn": True}):
+            yield nn.MultiheadAttention(8, 4, batch_first=True, **options).double().eval(), "add_bias_kv"
+        yield self.widths(), "kdim"
+        layer = self.layer()
+        nn.utils.parametrizations.weight_norm(layer.out_proj)
+        yield layer, "out_proj"
+
+    def widths(self):
+        """Keys and values of widths that are given, and happen to be the queries'."""
+        layer = nn.MultiheadAttention(8, 4, batch_first=True, kdim=7).double().eval()
+        twin = nn.MultiheadAttention(8, 4, batch_first=True).double().eval()
+        q, k, v = twin.in_proj_weight.detach().chunk(3)
+        layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight = map(nn.Parameter, (q, k, v))
+        layer.kdim = 8
+        return layer
