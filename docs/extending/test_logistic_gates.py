@@ -1,14 +1,19 @@
-"""A law from outside the package inherits the suite of laws, and gives its formulas a second time."""
+"""The law passes its suite, which is given its formulas a second time; its guide trains."""
 
 import math
 
 import mpmath
+import pyro.distributions as dist
+import torch
 from hypothesis import strategies as st
+from logistic_gates import LogisticGate
 from scipy.special import expit, log_expit
 
+import l0bayes
+from l0bayes.guides import gate_guide
+from l0bayes.models import SparseRegression
 from l0bayes.testing.gate_law_reference import GateLawReference, integrate
 from l0bayes.testing.gate_law_suite import GateLawSuite
-from tests.gate_families.logistic_law import LogisticGate
 
 
 class LogisticReference(GateLawReference):
@@ -47,3 +52,13 @@ class TestLogisticGate(GateLawSuite):
 
     def exact_active(self, location, width):
         return 1 / (1 + mpmath.exp(-mpmath.mpf(location) / mpmath.mpf(width)))
+
+
+def test_a_regression_finds_its_column():
+    torch.manual_seed(0)
+    x = torch.randn(80, 3)
+    y = dist.Normal(x[:, 1], 0.5).sample()
+    model = SparseRegression(3, inclusion=0.3)
+    guide = gate_guide(model, (x, y), gate_law="logistic")
+    fit = l0bayes.fit(model, guide, (x, y), steps=800, progress=False)
+    assert (fit.guide.gates()["beta.gate"].prob_active > 0.5).tolist() == [False, True, False]
