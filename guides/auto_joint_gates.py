@@ -20,6 +20,7 @@ from l0bayes.guides.parameters import GuideParameters
 from l0bayes.guides.quantile_levels import quantile_levels
 from l0bayes.guides.starts import logit_of_start
 from l0bayes.infer.objectives.score_elbo import HELD, ScoreELBO
+from l0bayes.sites import GATED_BY
 
 __all__ = ["AutoJointGates"]
 
@@ -111,6 +112,9 @@ class AutoJointGates(AutoGateGuide):
     def relaxed_law(self, **parameters: Tensor) -> GateLaw:
         return BernoulliGate(parameters["logits"])
 
+    def _refuse_dependent_slabs(self) -> None:
+        """None: the open weights have a joint Gaussian law here, as under a prior of dependent weights."""
+
     # ---- parameters ------------------------------------------------------------------------------
 
     def _make_matrices(self, latent: Latent, generator: torch.Generator) -> None:
@@ -175,10 +179,7 @@ class AutoJointGates(AutoGateGuide):
     def _open(self, latent: Latent, values: dict[str, Tensor], batch: torch.Size = torch.Size()) -> Tensor:
         """Which weights of a slab are open, from the gates' values."""
         loc = getattr(self.loc, latent.key)
-        is_open: Tensor = loc.new_ones(batch + loc.shape)
-        for link in latent.gates:
-            if link.site in values:  # a gate may be hidden from this guide, and is open as far as it knows
-                is_open = is_open * link.spread(values[link.site])
+        is_open: Tensor = loc.new_ones(batch + loc.shape) * latent.opened(values, loc)
         return is_open
 
     def _other_law(self, latent: Latent, held: bool = False) -> Any:
@@ -195,7 +196,7 @@ class AutoJointGates(AutoGateGuide):
             return self._joint_gates(latent), {}
         if latent.role == "slab":
             law = self._joint_slab(latent, self._open(latent, values))
-            return law, {HELD: law.detach()}
+            return law, {HELD: law.detach(), GATED_BY: latent.gated_by(values)}
         held = self._other_law(latent, held=True)
         return self._other_law(latent), {HELD: held.to_event(latent.event_dim - held.event_dim)}
 

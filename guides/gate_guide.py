@@ -23,6 +23,7 @@ from l0bayes.guides.quantile_levels import quantile_levels
 from l0bayes.guides.trainable_guide import TrainableGuide
 from l0bayes.infer.objectives.elbo import MONTE_CARLO
 from l0bayes.infer.objectives.gate_gradients import GATE_GRADIENT, DisARM, GateGradient
+from l0bayes.sites import GATED_BY
 
 __all__ = ["AutoGateGuide", "SlabLaw"]
 
@@ -63,6 +64,7 @@ class AutoGateGuide(TrainableGuide):
     Raises:
         ValueError: If an argument is outside its range, or the model has no latent site.
         TypeError: If the model needs arguments and ``args`` and ``kwargs`` do not bind to them.
+        NotImplementedError: If the weights of a slab depend on one another under its prior.
     """
 
     def __init__(
@@ -92,9 +94,19 @@ class AutoGateGuide(TrainableGuide):
             init_loc_fn=init_loc_fn,
             create_plates=create_plates,
         )
+        self._refuse_dependent_slabs()
         self.slab = slab
         self.hardened = False
         self.gate_gradient = gate_gradient or DisARM()
+
+    def _refuse_dependent_slabs(self) -> None:
+        for latent in self._latents:
+            if latent.dependent is not None:
+                raise NotImplementedError(
+                    f"slab {latent.name!r} has the prior {latent.dependent}, whose weights depend on one "
+                    f"another: {type(self).__name__} has no KL to it. Use AutoJointGates, whose slabs "
+                    "depend on the gates"
+                )
 
     # ---- what a guide supplies -------------------------------------------------------------------
 
@@ -138,6 +150,8 @@ class AutoGateGuide(TrainableGuide):
         law = self._law(latent, gates)
         if latent.role == "gate" and not law.has_rsample:
             return law, {GATE_GRADIENT: self.gate_gradient}
+        if latent.role == "slab":
+            return law, {GATED_BY: latent.gated_by(gates)}
         return law, {MONTE_CARLO: True} if latent.role == "other" else {}
 
     def laws(self) -> dict[str, Any]:

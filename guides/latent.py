@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from torch.distributions import biject_to, constraints
 
 from l0bayes.distributions import L2Penalty
 from l0bayes.infer.evaluation_mode import evaluating
-from l0bayes.sites import GateLink, gate_record, slab_record
+from l0bayes.sites import GateLink, SlabLinks, gate_record, inner_law, slab_links, slab_record
 
 __all__ = ["Latent", "LatentLaw", "Role", "find_latents"]
 
@@ -37,7 +37,10 @@ class Latent:
         event_dim: Event dimensions of the site's value.
         frames: The plates it stands in.
         support: Its constraint; ``None`` for gates.
-        gates: For a slab, the gates that multiply it.
+        gates: For a slab, the latent gates that multiply it.
+        fixed: For a slab, 1 and 0 for the gates that multiply it and are no latents, since they were
+            conditioned on or intervened upon; ``None`` where there are none.
+        dependent: For a slab, the name of its prior if that is a law of weights that depend on one another.
         given: Those of its plates whose subsample the model is given, and that are larger than it.
         prior_moments: For a slab, mean and standard deviation of its prior in the first run of the model, of
             the event's shape; 0 and 1 where there are none.
@@ -51,14 +54,41 @@ class Latent:
     frames: tuple[Any, ...]
     support: Any = None
     gates: tuple[GateLink, ...] = ()
+    fixed: Tensor | None = field(default=None, compare=False)
+    dependent: str | None = None
     given: frozenset[str] = frozenset()
     prior_moments: tuple[Tensor, Tensor] | None = field(default=None, compare=False)
     law: LatentLaw = "pushed"
 
     @property
     def key(self) -> str:
-        """Attribute name of its parameters: site names hold dots, which modules do not accept."""
-        return self.name.replace(".", "/")
+        """Attribute name of its parameters: site names hold dots, which modules do not accept.
+
+        Dots become slashes, and slashes and backslashes get a backslash in front, so that no two names meet.
+        """
+        return self.name.replace("\\", r"\\").replace("/", r"\/").replace(".", "/")
+
+    def opened(self, values: Mapping[str, Tensor], like: Tensor) -> Tensor:
+        """The product of a slab's gates, or of probabilities that they are open.
+
+        Args:
+            values: By gate site. A gate that is not among them, since it is hidden from the guide and
+                enumerated in the model, counts as open.
+            like: A tensor with the slab's precision and device.
+        """
+        found = like.new_ones(()) if self.fixed is None else self.fixed.to(like)
+        for link in self.gates:
+            if link.site in values:
+                found = found * link.spread(values[link.site])
+        return found
+
+    def gated_by(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """The gate sites that are in ``values`` and multiply the slab.
+
+        Args:
+            values: Anything by gate site.
+        """
+        return tuple(link.site for link in self.gates if link.site in values)
 
 
 def find_latents(
@@ -81,7 +111,7 @@ def find_latents(
 
     Raises:
         ValueError: If the model has no latent site, one that is discrete and no gate, a slab that is
-            not on the whole real line, or a batch dimension outside every plate.
+            not on the whole real line or was reparameterised, or a batch dimension outside every plate.
         NotImplementedError: If a site stands in a sequential plate.
         TypeError: If the arguments do not bind to the model's signature.
     """
@@ -101,13 +131,14 @@ def find_latents(
     plates = _GivenPlates()
     with torch.no_grad(), poutine.block(), plates, evaluating(model):
         trace = poutine.trace(InitMessenger(start)(model)).get_trace(*args, **kwargs)
+    links = slab_links(trace.nodes)
     latents, values = [], {}
     for name, node in trace.iter_stochastic_nodes():
         site: Any = node
         if site_is_subsample(site):
             continue
         latent = replace(
-            _describe(name, site),
+            _describe(name, site, links.get(name)),
             given=frozenset(plates.names) & {frame.name for frame in site["cond_indep_stack"]},
         )
         latents.append(latent)
@@ -144,7 +175,7 @@ class _GivenPlates(Messenger):
             self.names.add(msg["name"])
 
 
-def _describe(name: str, site: Any) -> Latent:
+def _describe(name: str, site: Any, links: SlabLinks | None) -> Latent:
     fn, frames = site["fn"], tuple(site["cond_indep_stack"])
     if not all(frame.vectorized for frame in frames):
         raise NotImplementedError(
@@ -155,14 +186,30 @@ def _describe(name: str, site: Any) -> Latent:
         return Latent(name, "gate", fn.event_dim, frames)
     with helpful_support_errors(site):
         biject_to(fn.support)
-    record = slab_record(site)
-    if record is None:
+    if links is None:
         return Latent(name, "other", fn.event_dim, frames, fn.support, law=_law_on(fn.support))
     if _law_on(fn.support) != "normal":
         raise ValueError(
             f"slab site {name!r} has support {fn.support}; gate guides cover slabs on the whole real line"
         )
-    return Latent(name, "slab", fn.event_dim, frames, fn.support, record.gates, prior_moments=_moments(fn))
+    law = inner_law(fn)
+    return Latent(
+        name,
+        "slab",
+        fn.event_dim,
+        frames,
+        fn.support,
+        links.gates,
+        _fixed(links, frames),
+        type(law).__name__ if law.event_shape else None,
+        prior_moments=_moments(fn),
+    )
+
+
+def _fixed(links: SlabLinks, frames: tuple[Any, ...]) -> Tensor | None:
+    """Which fixed gates are open; they count as open where a plate will hold other rows than now."""
+    partial = any(frame.full_size is not None and frame.full_size != frame.size for frame in frames)
+    return None if links.fixed is None or partial else (links.fixed > 0).detach().clone()
 
 
 def _moments(fn: Any) -> tuple[Tensor, Tensor]:

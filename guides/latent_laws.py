@@ -25,10 +25,7 @@ def slab_law(latent: Latent, loc: Tensor, scale: Tensor | None, gates: Mapping[s
         gates: The laws of the gates by site. A gate that is not among them, since it is hidden from the guide
             and enumerated in the model, counts as open.
     """
-    activity = loc.new_ones(())
-    for link in latent.gates:
-        if link.site in gates:
-            activity = activity * link.spread(gates[link.site].prob_active)
+    activity = latent.opened({site: law.prob_active for site, law in gates.items()}, loc)
     return GatedSlab(dist.Delta(loc) if scale is None else dist.Normal(loc, scale), activity)
 
 

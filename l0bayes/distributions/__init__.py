@@ -11,7 +11,7 @@ from l0bayes.distributions.gate_law import GateLaw
 from l0bayes.distributions.hard_concrete import HardConcrete
 from l0bayes.distributions.hard_kumaraswamy import HardKumaraswamy
 from l0bayes.distributions.joint_gates import JointGateLaw
-from l0bayes.distributions.open_weights import marginal_of_open, register_marginal
+from l0bayes.distributions.open_weights import MARGINALS, marginal_of_open, register_marginal
 from l0bayes.distributions.priors import Gate, GatePrior, L0Penalty
 from l0bayes.distributions.rectified_normal import RectifiedNormal
 from l0bayes.distributions.slab import GatedSlab, L2Penalty
@@ -19,6 +19,7 @@ from l0bayes.distributions.slab_law import SlabLaw
 from l0bayes.distributions.straight_through import StraightThroughGate
 
 __all__ = [
+    "MARGINALS",
     "AutoregressiveGates",
     "BernoulliGate",
     "BinaryConcrete",

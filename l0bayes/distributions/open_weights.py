@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pyro.distributions import MultivariateNormal
+from pyro.distributions import LowRankMultivariateNormal, MultivariateNormal
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
@@ -49,8 +49,11 @@ def marginal_of_open(law: TorchDistributionMixin) -> OpenDensity | None:
     return next((MARGINALS[one] for one in type(law).__mro__ if one in MARGINALS), None)
 
 
+@register_marginal(LowRankMultivariateNormal)
 @register_marginal(MultivariateNormal)
-def _open_normal(law: MultivariateNormal, value: Tensor, is_open: Tensor) -> Tensor:
+def _open_normal(
+    law: MultivariateNormal | LowRankMultivariateNormal, value: Tensor, is_open: Tensor
+) -> Tensor:
     r""":math:`\log N(\theta_o;\, \mu_o,\, \Sigma_{oo})`, with rows of the identity where weights are shut."""
     kept = law.covariance_matrix * is_open[..., :, None] * is_open[..., None, :]
     # Not cholesky(), whose check would branch on values; a failure shows as NaN.

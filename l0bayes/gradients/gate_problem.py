@@ -19,7 +19,7 @@ from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.objectives.latent_draws import Given, map_draws
 from l0bayes.infer.objectives.site_densities import log_density, masked, pair_kl
 from l0bayes.infer.randomness import private_randomness
-from l0bayes.sites import gate_record, slab_record
+from l0bayes.sites import gate_record, slab_links
 
 __all__ = ["GateProblem"]
 
@@ -185,16 +185,14 @@ class _Held(Given):
 def _kl_gradient(trace: Any, logits: dict[str, Tensor], bases: dict[str, Any]) -> Tensor:
     leaves = {name: value.clone().requires_grad_() for name, value in logits.items()}
     with torch.enable_grad():
-        total = torch.zeros(())
+        total, links = torch.zeros(()), slab_links(trace.nodes)
         for name, site in trace.nodes.items():
             if site["type"] != "sample" or site["is_observed"]:
                 continue
             if name in leaves:
                 q: Any = BernoulliGate(leaves[name])
-            elif name in bases and (record := slab_record(site)) is not None:
-                open_ = [link.spread(leaves[link.site].sigmoid()) for link in record.gates]
-                if not open_:
-                    continue
+            elif name in bases and links[name].gates:
+                open_ = [link.spread(leaves[link.site].sigmoid()) for link in links[name].gates]
                 q = GatedSlab(bases[name], reduce(torch.mul, open_))
             else:
                 continue

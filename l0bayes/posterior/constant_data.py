@@ -12,7 +12,7 @@ from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.posterior.sampling import prior_inclusion
 from l0bayes.posterior.variable_names import VariableNames
-from l0bayes.sites import slab_record
+from l0bayes.sites import slab_links
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,14 +47,13 @@ def constant_data(fit: Fit, arguments: tuple[Any, ...], names: VariableNames, tr
             per_chain[f"{name}.pip"] = np.stack([law[name].prob_active.cpu().numpy() for law in laws])
             per_chain[f"{name}.prob_one"] = np.stack([law[name].prob_one.cpu().numpy() for law in laws])
             fixed[f"{name}.prior"] = prior[name].cpu().numpy()
-    for site in trace.nodes.values():
-        record = slab_record(site) if site["type"] == "sample" else None
-        if record is None or record.weight not in trace.nodes:
-            continue  # no slab, or one whose effective weight is no site
-        links[record.weight] = [link.site for link in record.gates]
-        if len(record.gates) == 1 and record.gates[0].groups is not None:
-            fixed[f"{record.weight}.group"] = record.gates[0].groups.cpu().numpy()
-            names.dims[f"{record.weight}.group"] = names.dims[record.weight]
+    for slab in slab_links(trace.nodes).values():
+        if slab.weight not in trace.nodes:
+            continue
+        links[slab.weight] = [link.site for link in slab.gates]
+        if len(slab.gates) == 1 and slab.gates[0].groups is not None:
+            fixed[f"{slab.weight}.group"] = slab.gates[0].groups.cpu().numpy()
+            names.dims[f"{slab.weight}.group"] = names.dims[slab.weight]
     dataset = names.dataset(per_chain, leading=("chain",)).merge(names.dataset(fixed, leading=()))
     dataset.attrs["gates_of_weights"] = json.dumps(links)
     dataset.attrs["activity_thresholds"] = json.dumps(

@@ -2,7 +2,6 @@ r"""Densities of a hardened draw: binary gates, and slabs that follow their prio
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from l0bayes.infer.objectives.site_densities import (
     open_log_density,
     unscaled_log_density,
 )
-from l0bayes.sites import inner_law, latent_sites, site_kind, slab_record
+from l0bayes.sites import inner_law, latent_sites, site_kind, slab_links
 
 __all__ = ["hardened_densities"]
 
@@ -38,6 +37,8 @@ def hardened_densities(model: dict[str, Any], guide: dict[str, Any]) -> tuple[Te
         guide: Nodes of the guide's trace, with the laws of the draw.
     """
     log_p, log_q = torch.zeros(()), torch.zeros(())
+    links = slab_links(model)
+    gates = {link.site: model[link.site]["value"] for slab in links.values() for link in slab.gates}
     for name, site in model.items():
         if site["type"] != "sample":
             continue
@@ -45,8 +46,8 @@ def hardened_densities(model: dict[str, Any], guide: dict[str, Any]) -> tuple[Te
             log_p = log_p + log_density(site).sum()
             continue
         drawn = guide[name]
-        if slab_record(site) is not None and isinstance(inner_law(drawn["fn"]), SlabLaw):
-            is_open = _open_weights(site, model)
+        if name in links and isinstance(inner_law(drawn["fn"]), SlabLaw):
+            is_open = links[name].opened(gates, site["value"])
             log_p = (
                 log_p
                 + masked(
@@ -64,13 +65,6 @@ def hardened_densities(model: dict[str, Any], guide: dict[str, Any]) -> tuple[Te
                 log_q + masked(unscaled_log_density(site), auxiliary_mask(name, latent_sites(model))).sum()
             )
     return log_p, log_q
-
-
-def _open_weights(slab: dict[str, Any], model: dict[str, Any]) -> Tensor:
-    record, value = slab_record(slab), slab["value"]
-    assert record is not None
-    gates = (link.spread(model[link.site]["value"]) for link in record.gates)
-    return reduce(torch.mul, gates, torch.ones_like(value))
 
 
 def _open_density(fn: Any, value: Tensor, is_open: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 from pyro import poutine
 
 from l0bayes.infer.model_abilities import model_abilities
-from l0bayes.sites import slab_record
+from l0bayes.sites import slab_links
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,15 +43,12 @@ class VariableNames:
         unknown = sorted(name for name in dims or {} if name not in trace.nodes)
         if unknown:
             raise ValueError(f"dims names {unknown}, which are no sites of the model")
-        for name, site in trace.nodes.items():
-            record = slab_record(site) if site["type"] == "sample" else None
-            if record is None:
-                continue
-            shape = tuple(site["value"].shape)
-            shared = self.dims.get(record.weight, _numbered(record.weight, shape))
-            self.dims.setdefault(record.weight, shared)
+        for name, slab in slab_links(trace.nodes).items():
+            shape = tuple(trace.nodes[name]["value"].shape)
+            shared = self.dims.get(slab.weight, _numbered(slab.weight, shape))
+            self.dims.setdefault(slab.weight, shared)
             self.dims.setdefault(name, shared)
-            for link in record.gates:
+            for link in slab.gates:
                 if tuple(trace.nodes[link.site]["value"].shape) == shape:
                     self.dims.setdefault(link.site, shared)
         known = {

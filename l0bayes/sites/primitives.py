@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -12,8 +13,9 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from l0bayes import validate
-from l0bayes.distributions import Gate, GatePrior, HardConcrete
-from l0bayes.sites.site_records import GateLink, GateSite, SampledGate, SlabSite, broadcasts_to, mark
+from l0bayes.distributions import MARGINALS, Gate, GatePrior, HardConcrete, marginal_of_open
+from l0bayes.sites.site_kinds import inner_law
+from l0bayes.sites.site_records import GateSite, SampledGate, SlabSite, WeightSite, broadcasts_to, mark
 
 __all__ = ["Inclusion", "gate", "slab", "spike_and_slab"]
 
@@ -76,7 +78,9 @@ def spike_and_slab(
         name: Name of the effective weight.
         inclusion: Prior inclusion probability π, strictly inside (0, 1): a number, a tensor, a latent
             value (see :func:`gate`), or a gate prior (``Gate``, ``L0Penalty``, ``HardConcrete``).
-        slab: Prior of θ; its event dimensions hold independent weights. Default ``Normal(0, 1)``.
+        slab: Prior of θ, by default ``Normal(0, 1)``. Its event dimensions hold independent weights, or
+            those of one ``MultivariateNormal`` (Zellner's g-prior), whose guide is
+            :class:`~l0bayes.guides.AutoJointGates`.
         expected_active: Another way to say π: the expected number of open gates at this site.
         gate_shape: Shape of the gates, broadcastable to the slab's event shape; ``(1, p)`` on a slab
             of event shape ``(out, p)`` gives every input one gate. Default: one gate a weight.
@@ -91,8 +95,8 @@ def spike_and_slab(
         The effective weights, of the slab's shape.
 
     Raises:
-        ValueError: If π is outside (0, 1), if arguments contradict one another, or if shapes do not
-            match.
+        ValueError: If π is outside (0, 1), if arguments contradict one another, if shapes do not match, or
+            if the slab's weights depend on one another in a way that nothing is known of.
         TypeError: If an argument is of a type that is not accepted.
 
     Example::
@@ -117,10 +121,13 @@ def spike_and_slab(
             if len(gates) != 1:
                 raise ValueError(f"groups need exactly one gate, got {len(gates)}")
             _check_groups(groups, event_shape, math.prod(gates[0].shape))
-    weight, links = _sample_slab(name, slab, gates, groups, init)
-    for one, link in zip(gates, links, strict=True):
+    weight, record = _sample_slab(name, slab, gates, groups, init)
+    for one, link in zip(gates, record.gates, strict=True):
         weight = weight * link.spread(one.value)
-    return pyro.deterministic(name, weight, event_dim=len(event_shape))
+    # What pyro.deterministic does, and a mark.
+    point = dist.Delta(weight, event_dim=len(event_shape)).mask(False)
+    infer: Any = {"_deterministic": True, **mark(WeightSite(record))}
+    return pyro.sample(name, point, obs=weight, infer=infer)
 
 
 def slab(
@@ -138,7 +145,7 @@ def slab(
 
     Args:
         name: Name of the effective weight; the site is ``"{name}.slab"``.
-        prior: Prior of θ; its event dimensions hold independent weights.
+        prior: Prior of θ, as in :func:`spike_and_slab`.
         gate: The gates that multiply θ, sampled before by :func:`gate`.
         init: Where guides may start θ, of its shape.
 
@@ -146,7 +153,8 @@ def slab(
         θ, *not* multiplied by the gates.
 
     Raises:
-        ValueError: If shapes do not match.
+        ValueError: If shapes do not match, or the slab's weights depend on one another in a way that nothing
+            is known of.
         TypeError: If an argument is of a type that is not accepted.
     """
     _check_slab(prior, init)
@@ -156,6 +164,15 @@ def slab(
 def _check_slab(slab: TorchDistributionMixin, init: Tensor | None) -> None:
     if not isinstance(slab, TorchDistributionMixin):
         raise TypeError(f"slab must be a Pyro distribution, got {type(slab).__name__}")
+    law = inner_law(slab)
+    if law.event_shape and marginal_of_open(law) is None:
+        known = ", ".join(sorted(one.__name__ for one in MARGINALS))
+        raise ValueError(
+            "slab must hold independent weights, as Normal(0, 1).expand([p]).to_event(1) does, or be of a "
+            f"law whose marginals are known ({known}); the weights of {type(law).__name__} depend on one "
+            "another. Sample it by pyro.sample and multiply it by the value of l0bayes.gate, or make its "
+            "marginals known by l0bayes.distributions.register_marginal"
+        )
     if init is not None and init.shape != slab.shape():
         raise ValueError(f"init must have the slab's shape {tuple(slab.shape())}, got {tuple(init.shape)}")
 
@@ -176,9 +193,9 @@ def _sample_slab(
     gates: tuple[SampledGate, ...],
     groups: Tensor | None,
     init: Tensor | None,
-) -> tuple[Tensor, tuple[GateLink, ...]]:
-    links = tuple(one.link(slab.event_shape, groups) for one in gates)
-    return pyro.sample(f"{name}.slab", slab, infer=mark(SlabSite(links, name, init))), links
+) -> tuple[Tensor, SlabSite]:
+    record = SlabSite(tuple(one.link(slab.event_shape, groups) for one in gates), name, init)
+    return pyro.sample(f"{name}.slab", slab, infer=mark(record)), record
 
 
 def _gate_prior(
@@ -218,8 +235,9 @@ def _sample_gate(
         ) from error
     law = prior.expand(full)
     law.site_name = name
-    value = pyro.sample(name, law.to_event(len(shape)), infer=mark(GateSite(len(shape))))
-    return SampledGate(name, value, len(shape), tuple(shape))
+    record = GateSite(len(shape))
+    value = pyro.sample(name, law.to_event(len(shape)), infer=mark(record))
+    return SampledGate(name, value, len(shape), tuple(shape), record=record)
 
 
 def _gate_shape(

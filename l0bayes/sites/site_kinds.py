@@ -33,14 +33,10 @@ def site_kind(site: Any) -> SiteKind:
         return "latent"
     if isinstance(inner_law(site["fn"]), Unit):
         return "factor"
-    if site["infer"].get("_deterministic") or _follows(site["fn"]):
+    # A point is what pyro.infer.reparam leaves in a site's place, with or without a Jacobian.
+    if site["infer"].get("_deterministic") or isinstance(inner_law(site["fn"]), Delta):
         return "deterministic"
     return "observed" if gate_record(site) is None and slab_record(site) is None else "fixed"
-
-
-def _follows(fn: Any) -> bool:
-    """Whether it is what ``pyro.infer.reparam`` leaves in a site's place: a point that counts nothing."""
-    return isinstance(fn, MaskedDistribution) and fn._mask is False and isinstance(fn.base_dist, Delta)
 
 
 def inner_law(fn: Any) -> Any:

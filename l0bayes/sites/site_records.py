@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["GateLink", "GateSite", "SampledGate", "SlabSite", "gate_record", "slab_record"]
+__all__ = [
+    "GateLink",
+    "GateSite",
+    "SampledGate",
+    "SlabSite",
+    "WeightSite",
+    "gate_record",
+    "slab_record",
+    "weight_record",
+]
 
 _KEY = "l0bayes"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GateSite:
-    """The mark of a gate site.
+    """The mark of a gate site. Each time a gate is sampled it has one of its own.
 
     Attributes:
         event_dim: Number of event dimensions of the gates at the site.
@@ -30,12 +39,15 @@ class GateLink:
     """One gate of a slab: the gate's site, and how its values spread over the weights.
 
     Attributes:
-        site: Name of the gate site.
+        site: Name of the gate site; on a slab's own record as the model said it, without what handlers make
+            of it. :func:`~l0bayes.sites.slab_links` has the name in the trace.
         event_dim: Number of event dimensions at that site.
         shape: Shape that the gates' event takes beside the weights' event, of equal length.
         groups: Index of each weight's gate, which broadcasts to the slab's event shape; ``None`` to
             broadcast the gates themselves.
         partial: Whether some of ``groups`` are -1, for weights that this gate does not multiply.
+        gate: The mark of the gate, by which it is found in the trace.
+        value: The value that multiplies the slab.
     """
 
     site: str
@@ -43,6 +55,8 @@ class GateLink:
     shape: tuple[int, ...]
     groups: Tensor | None = None
     partial: bool = False
+    gate: GateSite | None = field(default=None, compare=False, repr=False)
+    value: Tensor | None = field(default=None, compare=False, repr=False)
 
     def spread(self, values: Tensor) -> Tensor:
         """Lay gate values (batch + gate event shape) out so that they broadcast to the weights."""
@@ -54,19 +68,30 @@ class GateLink:
         return values.reshape(batch + self.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SlabSite:
     """The mark of a slab site.
 
     Attributes:
         gates: The gates whose product multiplies the slab.
-        weight: Name of the deterministic site of the effective weight.
+        weight: Name of the deterministic site of the effective weight, as the model said it.
         init: Where a guide may start, of the slab's shape.
     """
 
     gates: tuple[GateLink, ...]
     weight: str
     init: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class WeightSite:
+    """The mark of an effective weight.
+
+    Attributes:
+        slab: The mark of its slab.
+    """
+
+    slab: SlabSite
 
 
 @dataclass(frozen=True)
@@ -80,6 +105,7 @@ class SampledGate:
         shape: Shape of the event as it stands beside a slab's event; see :meth:`view`.
         index: Gate of each entry of a slab's event, or of what broadcasts to it; see :meth:`at`.
         partial: Whether the index leaves some entries out.
+        record: The mark of the gate's site.
     """
 
     name: str
@@ -88,6 +114,7 @@ class SampledGate:
     shape: tuple[int, ...]
     index: Tensor | None = None
     partial: bool = False
+    record: GateSite | None = field(default=None, compare=False, repr=False)
 
     def view(self, *shape: int) -> SampledGate:
         """The same gate, its event laid out in another shape, to broadcast against a slab.
@@ -125,24 +152,29 @@ class SampledGate:
         if groups is not None:
             if self.event_dim != 1:
                 raise ValueError(f"groups need a gate of one dimension; {self.name!r} has {self.event_dim}")
-            return GateLink(self.name, 1, self.shape, groups)
+            return self._link(1, self.shape, groups)
         if self.index is not None:
             if not broadcasts_to(tuple(self.index.shape), event_shape):
                 raise ValueError(
                     f"the index of gate {self.name!r}, of shape {tuple(self.index.shape)}, does not "
                     f"broadcast to the slab's event shape {tuple(event_shape)}"
                 )
-            return GateLink(self.name, 1, self.shape, self.index, self.partial)
+            return self._link(1, self.shape, self.index, self.partial)
         shape = (1,) * (len(event_shape) - len(self.shape)) + self.shape
         if not broadcasts_to(shape, event_shape):
             raise ValueError(
                 f"gate {self.name!r} of shape {self.shape} does not broadcast to the slab's event "
                 f"shape {tuple(event_shape)}"
             )
-        return GateLink(self.name, self.event_dim, shape)
+        return self._link(self.event_dim, shape)
+
+    def _link(
+        self, event_dim: int, shape: tuple[int, ...], groups: Tensor | None = None, partial: bool = False
+    ) -> GateLink:
+        return GateLink(self.name, event_dim, shape, groups, partial, self.record, self.value)
 
 
-def mark(record: GateSite | SlabSite) -> Any:
+def mark(record: GateSite | SlabSite | WeightSite) -> Any:
     """The ``infer`` dictionary of a site that carries a record."""
     return {_KEY: record}
 
@@ -165,6 +197,16 @@ def slab_record(site: dict[str, Any]) -> SlabSite | None:
     """
     found = site["infer"].get(_KEY)
     return found if isinstance(found, SlabSite) else None
+
+
+def weight_record(site: dict[str, Any]) -> WeightSite | None:
+    """The record of an effective weight, or ``None`` if the site is none.
+
+    Args:
+        site: A node of a Pyro trace, or a message.
+    """
+    found = site["infer"].get(_KEY)
+    return found if isinstance(found, WeightSite) else None
 
 
 def broadcasts_to(shape: tuple[int, ...], wanted: torch.Size) -> bool:

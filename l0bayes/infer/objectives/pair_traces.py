@@ -13,7 +13,7 @@ from torch import Tensor
 from l0bayes.distributions import JointGateLaw
 from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.infer.objectives.per_example import PerExampleGates, check_per_example, num_examples
-from l0bayes.sites import gate_record, inner_law
+from l0bayes.sites import check_links, gate_record, inner_law
 
 __all__ = ["PairTraces", "check_cover", "run_pair"]
 
@@ -61,7 +61,7 @@ def run_pair(
 
 
 def check_cover(traces: PairTraces, gate_laws: tuple[type, ...], objective: str) -> None:
-    """Refuse a guide that does not cover the model, or the model's gates with no gate law.
+    """Refuse a guide that does not cover the model, or the model's gates with no gate law, and lost links.
 
     Args:
         traces: One run of both.
@@ -71,6 +71,7 @@ def check_cover(traces: PairTraces, gate_laws: tuple[type, ...], objective: str)
     Raises:
         ValueError: By site.
     """
+    check_links(traces.model.nodes, traces.guide.nodes)
     for name, site in traces.model.nodes.items():
         if site["type"] != "sample" or site["is_observed"]:
             continue

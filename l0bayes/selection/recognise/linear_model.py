@@ -113,7 +113,7 @@ def _read(runs: ModelRuns) -> LinearModel:
         problem = GaussianProblem(**settings, noise=noise.noise, slab_scaled_by_noise=noise.slabs_scaled)
     else:
         problem = GeneralisedProblem(**settings, likelihood=response.likelihood)
-    columns = {runs.slab_site(name).weight: predictor.columns[name] for name in runs.slabs}
+    columns = {runs.links[name].weight: predictor.columns[name] for name in runs.slabs}
     where, start = {}, 0
     for name in unpenalised:
         size = predictor.columns[name].numel()
@@ -127,7 +127,7 @@ def _check_kinds(runs: ModelRuns) -> None:
         law = runs.base.law(name)
         if not isinstance(law, dist.Normal):
             raise NotLinearError(
-                f"the slab of {runs.slab_site(name).weight!r} has the prior {type(law).__name__}; refinement "
+                f"the slab of {runs.links[name].weight!r} has the prior {type(law).__name__}; refinement "
                 "takes Normal slabs"
             )
     for name in runs.gates:
@@ -176,7 +176,7 @@ def _groups(runs: ModelRuns) -> tuple[Tensor, dict[str, Tensor]]:
         start += shape.numel()
     parts = []
     for name in runs.slabs:
-        record = runs.slab_site(name)
+        record = runs.links[name]
         if len(record.gates) != 1 or record.gates[0].partial:
             raise NotLinearError(
                 f"{record.weight!r} is multiplied by {len(record.gates)} gates; refinement takes "

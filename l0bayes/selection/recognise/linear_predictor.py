@@ -86,7 +86,7 @@ class _Differentiation:
         self.lost = None if exact else _ROUNDINGS * precision.relative * self.offset.abs().max() / steps
         for run in self.runs.joint:
             if not (self._value_fits(run) and self._derivative_fits(run)):
-                weights = [self.runs.slab_site(name).weight for name in self.runs.slabs]
+                weights = [self.runs.links[name].weight for name in self.runs.slabs]
                 raise NotLinearError(
                     f"the predictor of site {self.response.name!r} is not linear in the gated weights "
                     f"{weights} and the Normal latents {self.normal}, or gates enter it other than by "

@@ -135,7 +135,7 @@ def _slabs_beside(runs: ModelRuns, noise: str, log_sigma: Any) -> tuple[Tensor, 
         moved = noise in movers(runs, scale)
         if moved and any(differ(scale(run), wanted(run)) for run in runs.single[noise]):
             raise NotLinearError(
-                f"the slab scale of {runs.slab_site(name).weight!r} depends on the noise {noise!r}, but is "
+                f"the slab scale of {runs.links[name].weight!r} depends on the noise {noise!r}, but is "
                 "not proportional to its σ"
             )
         what = f"slab scale of site {name!r}"
@@ -156,7 +156,7 @@ def _check_centred(runs: ModelRuns, slab: str) -> None:
     everywhere = [run for runs_of in runs.single.values() for run in runs_of]
     if any(bool((run.law(slab).loc != 0).any()) for run in (runs.base, *runs.joint, *everywhere)):
         raise NotLinearError(
-            f"the slab of {runs.slab_site(slab).weight!r} has a prior mean that is not 0; refinement takes "
+            f"the slab of {runs.links[slab].weight!r} has a prior mean that is not 0; refinement takes "
             "Normal slabs around 0"
         )
 

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.infer.objectives.site_densities import masks_of
-from l0bayes.sites import SlabSite, gate_record, inner_law, slab_record
+from l0bayes.sites import gate_record, inner_law, slab_links
 
 __all__ = ["ModelRuns", "NotLinearError", "Run"]
 
@@ -92,9 +92,8 @@ class ModelRuns:
         nodes = self.trace({})
         latent = [name for name, site in nodes.items() if not site["is_observed"]]
         self.gates = [name for name in latent if gate_record(nodes[name]) is not None]
-        self.slabs = [
-            name for name in latent if (record := slab_record(nodes[name])) is not None and record.gates
-        ]
+        self.links = slab_links(nodes)
+        self.slabs = [name for name in latent if name in self.links and self.links[name].gates]
         self.others = [name for name in latent if name not in (*self.gates, *self.slabs)]
         if not self.slabs:
             raise NotLinearError("the model has no gated weights, so that there is nothing to refine")
@@ -125,16 +124,6 @@ class ModelRuns:
         values = self.base.values | changes
         return self._run(values, self.trace(values))
 
-    def slab_site(self, slab: str) -> SlabSite:
-        """The mark of a slab.
-
-        Args:
-            slab: Its name.
-        """
-        record = slab_record(self.base.nodes[slab])
-        assert record is not None
-        return record
-
     def opened(self, slab: str, values: dict[str, Tensor]) -> Tensor:
         """The product of a slab's gates, in its shape.
 
@@ -143,7 +132,7 @@ class ModelRuns:
             values: Values of all gates.
         """
         product = torch.ones(())
-        for link in self.slab_site(slab).gates:
+        for link in self.links[slab].gates:
             product = product * link.spread(values[link.site])
         return product.expand(self.base.values[slab].shape)
 
