@@ -3,6 +3,7 @@ r"""What all spike-and-slab estimators share: from a table to a posterior, and h
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, check_X_y
 from torch import Tensor
 
 from l0bayes.estimators.arguments import (
@@ -21,21 +22,18 @@ from l0bayes.estimators.arguments import (
     positive,
     slab_scales,
 )
+from l0bayes.estimators.coded_table import CodedTable
 from l0bayes.estimators.correlation import warn_of_correlation
 from l0bayes.estimators.findings import Findings
+from l0bayes.estimators.frame_coding import FrameCoding
 from l0bayes.estimators.inference_data import inference_data
-from l0bayes.estimators.input_tables import (
-    Array,
-    column_names,
-    refuse_constant,
-    refuse_not_finite,
-    refuse_table,
-    row_weights,
-)
+from l0bayes.estimators.input_tables import Array, constant_columns, refuse_not_finite
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.estimators.solve import solve
 from l0bayes.estimators.summary_tables import joint_table, models_table, size_table, summary_table
+from l0bayes.estimators.training_table import prediction_table, training_table
 from l0bayes.gate_families import DEFAULT_GATE_LAW
+from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.summaries.credible_sets import CredibleSet, credible_sets
@@ -100,7 +98,7 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         """Refuse arguments that only this estimator has."""
 
     @abstractmethod
-    def _scaling(self, x: Tensor, y: Tensor, weights: Tensor) -> Scaling:
+    def _scaling(self, x: Tensor, y: Tensor, weights: Tensor, blocks: Sequence[LevelBlock]) -> Scaling:
         """Units to compute in."""
 
     @abstractmethod
@@ -114,7 +112,8 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         """Find the posterior.
 
         Args:
-            X: Columns, shape ``(n, p)``: an array or a data frame of numbers.
+            X: Columns, shape ``(n, p)``: an array of numbers, or a data frame, in which columns of text and
+                categories are factors.
             y: Response, shape ``(n,)``.
             sample_weight: A weight for each row, shape ``(n,)``: a row of weight w counts as w rows like
                 it, and one of weight 0 not at all.
@@ -125,47 +124,84 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: If an argument, a column or the response is not what it must be, by name.
         """
+        self._check_arguments()
+        given = training_table(self, X, y, sample_weight, numeric=self._numeric_response)
+        gates, gate_names = gate_groups(self.groups, given.coding.names)
+        sources = torch.tensor(given.coding.sources)
+        table = CodedTable(
+            given.values,
+            given.coding.columns,
+            gates[sources],
+            gate_names,
+            given.coding.blocks(contrasts=self.fit_intercept and self.standardize),
+        )
+        slab = slab_scales(self.slab_scale, len(given.coding.names))[sources]
+        self._coding = given.coding
+        return self._fit(table, given.y, given.weights, slab)
+
+    def fit_coded(self, table: CodedTable, y: Any) -> Self:
+        """Find the posterior of columns whose factors are coded already.
+
+        Args:
+            table: The columns, their gates, and which of them stand for levels; ``groups`` of the estimator
+                are not asked.
+            y: Response, shape ``(n,)``.
+
+        Returns:
+            The estimator, which takes tables of such columns for predictions.
+
+        Raises:
+            ValueError: If an argument, a column or the response is not what it must be, by name.
+        """
+        self._check_arguments()
+        values, y = check_X_y(
+            table.values, y, dtype=np.float64, ensure_all_finite=False, y_numeric=self._numeric_response
+        )
+        refuse_not_finite(values, table.names)
+        self.n_features_in_ = values.shape[1]
+        self.feature_names_in_ = np.array(table.names, dtype=object)
+        self._coding = FrameCoding(list(table.names))
+        return self._fit(table, y, np.ones(len(values)), slab_scales(self.slab_scale, values.shape[1]))
+
+    def _check_arguments(self) -> None:
         check_choices(self.engine, self.gate_law, self.restarts)
         check_switches(fit_intercept=self.fit_intercept, standardize=self.standardize)
         self._check_own()
-        intercept_scale = positive("intercept_scale", self.intercept_scale, infinite=True)
-        refuse_table(X)
-        table, y = validate_data(
-            self, X, y, dtype=np.float64, ensure_all_finite=False, y_numeric=self._numeric_response
-        )
-        names = column_names(getattr(self, "feature_names_in_", None), table.shape[1])
-        refuse_not_finite(table, names)
-        counts = row_weights(sample_weight, len(table))
-        used = counts > 0
-        response = self._response(y[used])
-        table, counts = table[used], counts[used]
-        refuse_constant(table, names, constants_allowed=not (self.standardize or self.fit_intercept))
-        groups, gate_names = gate_groups(self.groups, names)
-        prior = inclusion_prior(self.inclusion, groups)
-        slab = slab_scales(self.slab_scale, table.shape[1])
-        self._warn(table, response, names)
+        positive("intercept_scale", self.intercept_scale, infinite=True)
+
+    def _fit(self, table: CodedTable, y: Any, counts: Array, slab: Tensor) -> Self:
+        response, names = self._response(y), table.names
+        plain = not (self.standardize or self.fit_intercept)
+        constant = constant_columns(table.values, names, table.blocks, constants_allowed=plain)
+        prior = inclusion_prior(self.inclusion, table.groups)
+        varied = np.flatnonzero(~constant)
+        self._warn(table.values[:, varied], response, [names[index] for index in varied])
 
         x, target, weights = (
-            torch.tensor(values, dtype=torch.float64) for values in (table, response, counts)
+            torch.tensor(values, dtype=torch.float64) for values in (table.values, response, counts)
         )
-        scaling = self._scaling(x, target, weights) if self.standardize else Scaling.none(x.shape[1])
+        scaling = Scaling.none(x.shape[1])
+        if self.standardize:
+            scaling = self._scaling(x, target, weights, table.blocks)
+        scaling = scaling.without(torch.from_numpy(constant))
         common: dict[str, Any] = {
             "x": scaling.columns(x),
             "y": scaling.response(target),
             "prior": prior,
             "slab_scale": slab,
-            "groups": groups,
+            "groups": table.groups,
             "weights": weights,
         }
         if self.fit_intercept:
             common["unpenalised"] = torch.ones(len(x), 1, dtype=torch.float64)
-            common["unpenalised_scale"] = torch.tensor([intercept_scale], dtype=torch.float64)
+            common["unpenalised_scale"] = torch.tensor([float(self.intercept_scale)], dtype=torch.float64)
         problem = self._problem(common, scaling)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         posterior, trust = solve(
             problem, self.engine, gate_law=self.gate_law, restarts=self.restarts, seed=seed
         )
-        self._keep(posterior, trust, Findings(posterior, scaling, names, gate_names, seed), target)
+        findings = Findings(posterior, scaling, names, table.gate_names, seed, table.blocks)
+        self._keep(posterior, trust, findings, target)
         return self
 
     _numeric_response = True
@@ -190,6 +226,12 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
             trust.warn("engine='exact' takes few gates; with more, drop columns that say the same")
 
     # ---- what was found --------------------------------------------------------------------------
+
+    @property
+    def columns_(self) -> list[str]:
+        """Names of the columns that have coefficients: a factor has one for each level, ``region[north]``."""
+        check_is_fitted(self)
+        return list(self.findings_.names)
 
     @property
     def coef_conditional_(self) -> Array:
@@ -301,7 +343,4 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
     def _columns(self, X: Any) -> Tensor:  # noqa: N803
         """Columns to predict from."""
         check_is_fitted(self)
-        refuse_table(X)
-        table = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite=False)
-        refuse_not_finite(table, self.findings_.names)
-        return torch.tensor(table)
+        return torch.tensor(prediction_table(self, X, self._coding))

@@ -2,6 +2,7 @@ r"""A posterior on the user's scale."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.kernels.resampling import systematic_indices
+from l0bayes.selection.problem.level_block import LevelBlock, hidden_shares, level_effects
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 from l0bayes.selection.summaries.coefficient_draws import Coefficients
 from l0bayes.selection.summaries.coefficients import coefficients_of
@@ -57,6 +59,7 @@ class Findings:
         names: Names of the columns.
         gate_names: Names of the gates.
         seed: Seed of the draws.
+        blocks: Columns that stand for levels; their coefficients are told as effects of levels.
     """
 
     def __init__(
@@ -66,12 +69,14 @@ class Findings:
         names: list[str],
         gate_names: list[str],
         seed: int,
+        blocks: Sequence[LevelBlock] = (),
     ) -> None:
         self.posterior = _equally_weighted(posterior, seed)
         self.scaling = scaling
         self.names = names
         self.gate_names = gate_names
         self.seed = seed
+        self.blocks = tuple(blocks)
 
     # ---- gates -----------------------------------------------------------------------------------
 
@@ -100,19 +105,21 @@ class Findings:
     @property
     def mean(self) -> Tensor:
         """Posterior mean of the coefficients, zeros included."""
-        return self.posterior.mean * self.scaling.slope
+        return level_effects(self.posterior.mean, self.blocks) * self.scaling.slope
 
     @property
     def sd(self) -> Tensor:
         """Posterior standard deviation of the coefficients, zeros included."""
-        return self.posterior.sd * self.scaling.slope
+        second = self.posterior.second_moment - self.pip[self.groups] * self._hidden
+        mean = level_effects(self.posterior.mean, self.blocks)
+        return (second - mean.square()).clamp(min=0.0).sqrt() * self.scaling.slope
 
     @cached_property
     def conditional(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each coefficient given that its gate is open."""
         pip, least = self.pip[self.groups], _RARE if self.gaussian else _RARE_LAPLACE
-        mean = self.posterior.mean / pip.clamp(min=least)
-        second = self.posterior.second_moment / pip.clamp(min=least)
+        mean = level_effects(self.posterior.mean, self.blocks) / pip.clamp(min=least)
+        second = self.posterior.second_moment / pip.clamp(min=least) - self._hidden
         sd = (second - mean.square()).clamp(min=0.0).sqrt()
         rare = pip <= least
         if bool(rare.any()):
@@ -122,9 +129,19 @@ class Findings:
         return mean * self.scaling.slope, sd * self.scaling.slope
 
     @cached_property
+    def _hidden(self) -> Tensor:
+        """What of each coefficient's variance no response shows, where its gate is open: the prior's own."""
+        problem, draws = self.posterior.problem, self.posterior.draws
+        if not self.blocks:
+            return torch.zeros_like(problem.slab_scale)
+        open_ = draws.gates[:, self.groups] * draws.weights[:, None] + 1e-300
+        slab = (open_ * problem.slab_variance(draws.variances)).sum(0) / open_.sum(0)
+        return hidden_shares(slab, self.blocks) * slab
+
+    @cached_property
     def coefficients(self) -> Coefficients:
         """Draws in the engine's units."""
-        return coefficients_of(self.posterior, seed=self.seed)
+        return coefficients_of(self.posterior, seed=self.seed, blocks=self.blocks)
 
     @cached_property
     def covariance(self) -> Tensor | None:

@@ -3,6 +3,7 @@ r"""What estimators of generalised linear models share."""
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from l0bayes.estimators.scaling import Scaling
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import likelihood_by_name, supports
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["GeneralisedEstimator", "likelihood_for_selection"]
@@ -31,8 +33,8 @@ class GeneralisedEstimator(SpikeSlabEstimator):
     def _check_own(self) -> None:
         self._own_likelihood()
 
-    def _scaling(self, x: Tensor, y: Tensor, weights: Tensor) -> Scaling:
-        return Scaling.of(x, weights, centered=self.fit_intercept)
+    def _scaling(self, x: Tensor, y: Tensor, weights: Tensor, blocks: Sequence[LevelBlock]) -> Scaling:
+        return Scaling.of(x, weights, centered=self.fit_intercept, blocks=blocks)
 
     def _problem(self, common: dict[str, Any], scaling: Scaling) -> SelectionProblem:
         return GeneralisedProblem(likelihood=self._own_likelihood(), **common)

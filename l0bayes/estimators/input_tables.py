@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "column_names", "refuse_constant", "refuse_not_finite", "refuse_table", "row_weights"]
+from l0bayes.selection.problem.level_block import LevelBlock
+
+__all__ = [
+    "Array",
+    "ConstantColumnWarning",
+    "column_names",
+    "constant_columns",
+    "is_frame",
+    "refuse_not_finite",
+    "refuse_table",
+    "row_weights",
+]
 
 Array = npt.NDArray[np.float64]
 
@@ -16,43 +29,47 @@ Array = npt.NDArray[np.float64]
 _ROUNDING = 1e-13
 
 
+class ConstantColumnWarning(UserWarning):
+    """A column of which the data say nothing, since it is the same in every row."""
+
+
+def is_frame(table: Any) -> bool:
+    """Whether something is a data frame, of pandas or polars.
+
+    Args:
+        table: What was given as X.
+    """
+    return hasattr(table, "columns") and hasattr(table, "dtypes")
+
+
 def refuse_table(table: Any) -> None:
-    """Refuse what is no table of numbers with one name a column, before anything is converted.
+    """Refuse what is no table with one name a column, before anything is converted.
 
     Args:
         table: What was given as X: a data frame, an array, a list.
 
     Raises:
-        ValueError: If a frame has no columns, two of them share a name, or a column holds text or dates.
+        ValueError: If a frame has no columns, two of them share a name, a column holds dates, or an array
+            holds text.
     """
-    names = getattr(table, "columns", None)
-    if names is not None and hasattr(table, "dtypes"):
-        labels = list(names)
+    if is_frame(table):
+        labels = list(table.columns)
         if not labels:
             raise ValueError("X has 0 features (columns); at least one is needed")
         twice = [name for name, count in Counter(labels).items() if count > 1]
         if twice:
             raise ValueError(f"X has more than one column named {twice[0]!r}; names must be distinct")
         for label in labels:
-            _refuse_text(np.asarray(table[label]), repr(label))
+            if np.asarray(table[label]).dtype.kind in "Mm":
+                raise ValueError(f"X holds dates or times in column {label!r}; turn them into numbers first")
     elif isinstance(table, np.ndarray) and table.ndim == 2 and table.dtype.kind in "OUS":
         for index in range(table.shape[1]):
-            _refuse_text(table[:, index], str(index))
-
-
-def _refuse_text(values: npt.NDArray[Any], label: str) -> None:
-    kind = values.dtype.kind
-    if kind in "Mm":
-        raise ValueError(f"X holds dates or times in column {label}; turn them into numbers first")
-    if kind not in "OUST":
-        return
-    for row, value in enumerate(values):
-        if isinstance(value, str | bytes):
-            raise ValueError(
-                f"X holds text in column {label}, {value!r} in row {row}; X takes numbers. Encode "
-                "categories first, for example with sklearn.preprocessing.OneHotEncoder(drop='first'), and "
-                "give the columns of one factor one group"
-            )
+            for row, value in enumerate(table[:, index]):
+                if isinstance(value, str | bytes):
+                    raise ValueError(
+                        f"X holds text in column {index}, {value!r} in row {row}; an array takes numbers. In "
+                        "a data frame columns of text are factors"
+                    )
 
 
 def column_names(given: Any, count: int) -> list[str]:
@@ -89,35 +106,52 @@ def refuse_not_finite(x: Array, names: list[str]) -> None:
     )
 
 
-def refuse_constant(x: Array, names: list[str], *, constants_allowed: bool) -> None:
-    """Refuse columns that never change.
+def constant_columns(
+    x: Array, names: list[str], blocks: Sequence[LevelBlock], *, constants_allowed: bool
+) -> npt.NDArray[np.bool_]:
+    """Which columns never change, shape ``(p,)``; warns of them.
+
+    In a part of the data, such as the training rows of one fold, a column may be constant that is none
+    elsewhere. It is then left out of the predictor.
 
     Args:
         x: Columns, shape ``(n, p)``, of rows that count.
         names: Their names.
-        constants_allowed: Whether only a column of zeros is refused: where nothing is standardised and
-            there is no intercept, a constant is a column like any other.
+        blocks: Columns that stand for levels: these are constant only where all of a block are.
+        constants_allowed: Whether only a column of zeros is one: where nothing is standardised and there
+            is no intercept, a constant is a column like any other.
 
     Raises:
-        ValueError: If there is one, by name.
+        ValueError: If all are.
     """
     low, high = x.min(0), x.max(0)
     size = np.maximum(np.abs(low), np.abs(high))
-    constant = (size == 0.0) | ((high - low <= _ROUNDING * size) & (not constants_allowed))
-    if not constant.any():
-        return
-    if len(x) == 1:
-        raise ValueError(
-            "X has 1 sample (n_samples = 1), in which every column is constant; give more rows, or set "
-            "standardize=False and fit_intercept=False"
-        )
-    first = int(constant.argmax())
-    others = ", ".join(repr(names[i]) for i in np.flatnonzero(constant)[1:4])
-    raise ValueError(
-        f"X is constant in column {names[first]!r}, {low[first]:g} in every row that counts"
-        f"{f' (and in {others})' if others else ''}: it says nothing"
-        f"{'' if constants_allowed else ' beside the intercept, and has no scale'}; drop it"
+    constant: npt.NDArray[np.bool_] = (size == 0.0) | (
+        (high - low <= _ROUNDING * size) & (not constants_allowed)
     )
+    for block in blocks:
+        columns = list(block.columns)
+        constant[columns] = constant[columns].all()
+    if constant.all():
+        if len(x) == 1:
+            raise ValueError(
+                "X has 1 sample (n_samples = 1), in which every column is constant; give more rows, or set "
+                "standardize=False and fit_intercept=False"
+            )
+        raise ValueError(
+            f"X is constant in every column, such as {names[0]!r}, {low[0]:g}: nothing to select"
+        )
+    if constant.any():
+        first = int(constant.argmax())
+        others = ", ".join(repr(names[i]) for i in np.flatnonzero(constant)[1:4])
+        warnings.warn(
+            f"X is constant in column {names[first]!r}, {low[first]:g} in every row that counts"
+            f"{f' (and in {others})' if others else ''}: the data say nothing about it. Its coefficient is "
+            "0, and its PIP is what the prior says",
+            ConstantColumnWarning,
+            stacklevel=4,
+        )
+    return constant
 
 
 def row_weights(sample_weight: Any, count: int) -> Array:

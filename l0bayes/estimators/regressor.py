@@ -2,6 +2,7 @@ r"""Spike-and-slab linear regression."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.gate_families import DEFAULT_GATE_LAW
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.noise_prior import InverseGamma
 
 __all__ = ["SpikeSlabRegressor"]
@@ -124,8 +126,8 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
     def _response(self, y: Any) -> Array:
         return np.asarray(y, dtype=np.float64)
 
-    def _scaling(self, x: Tensor, y: Tensor, weights: Tensor) -> Scaling:
-        return Scaling.of(x, weights, centered=self.fit_intercept, y=y)
+    def _scaling(self, x: Tensor, y: Tensor, weights: Tensor, blocks: Sequence[LevelBlock]) -> Scaling:
+        return Scaling.of(x, weights, centered=self.fit_intercept, y=y, blocks=blocks)
 
     def _problem(self, common: dict[str, Any], scaling: Scaling) -> GaussianProblem:
         known = self.noise_scale

@@ -2,10 +2,13 @@ r"""Standardised units, and the way back to the user's."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from l0bayes.selection.problem.level_block import LevelBlock
 
 __all__ = ["Scaling"]
 
@@ -13,6 +16,15 @@ __all__ = ["Scaling"]
 @dataclass(frozen=True)
 class Scaling:
     r"""Where columns and response are centred, and what they are divided by.
+
+    A column is divided by its standard deviation. Columns :math:`d_1, \dots, d_k` that stand for levels
+    have one scale for all, by which a block of ``degrees`` r varies as much as r standardised columns do,
+
+    .. math:: c^2 = \frac{1}{r} \sum_l \operatorname{Var}(d_l),
+
+    so that nothing depends on the order of the levels, and a factor of two levels is the same as the column
+    of its zeros and ones. A column that is constant has an infinite scale: it becomes zeros, and so does its
+    coefficient on the user's scale.
 
     Attributes:
         center: Of every column, shape ``(p,)``.
@@ -36,7 +48,15 @@ class Scaling:
         return cls(torch.zeros(count, dtype=torch.float64), torch.ones(count, dtype=torch.float64))
 
     @classmethod
-    def of(cls, x: Tensor, weights: Tensor, *, centered: bool, y: Tensor | None = None) -> Scaling:
+    def of(
+        cls,
+        x: Tensor,
+        weights: Tensor,
+        *,
+        centered: bool,
+        y: Tensor | None = None,
+        blocks: Sequence[LevelBlock] = (),
+    ) -> Scaling:
         """Means and standard deviations, weighted, with the total weight as the divisor.
 
         Args:
@@ -44,8 +64,12 @@ class Scaling:
             weights: Weights of the rows, shape ``(n,)``.
             centered: Whether there is an intercept to take up the means; otherwise nothing is centred.
             y: Response, if it is standardised too.
+            blocks: Columns that stand for levels.
         """
         center, scale = _moments(x, weights)
+        for block in blocks:
+            columns = list(block.columns)
+            scale[columns] = scale[columns].norm() / block.degrees**0.5
         nothing = torch.zeros_like(center)
         if y is None:
             return cls(center if centered else nothing, scale)
@@ -54,6 +78,14 @@ class Scaling:
         if not spread > 1e-13 * abs(middle):
             spread = 1.0
         return cls(center if centered else nothing, scale, middle if centered else 0.0, spread)
+
+    def without(self, constant: Tensor) -> Scaling:
+        """The same with columns that are constant left out: they become zeros.
+
+        Args:
+            constant: Which are, shape ``(p,)``.
+        """
+        return replace(self, scale=torch.where(constant, torch.inf, self.scale))
 
     def columns(self, x: Tensor) -> Tensor:
         """Columns in standardised units.

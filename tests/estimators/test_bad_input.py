@@ -27,13 +27,11 @@ def changed(column, row, value, dtype=float):
 
 
 TABLES = {
-    "constant": (X.assign(bmi=7.0), r"constant in column 'bmi', 7 in every row"),
-    "constant but for rounding": (X.assign(bmi=7.0 + 1e-14 * X["bmi"]), r"constant in column 'bmi'"),
+    "constant": (X.assign(age=1.0, bmi=7.0, dose=2.0), r"constant in every column, such as 'age', 1"),
     "twice": (X.set_axis(["age", "bmi", "age"], axis=1), r"more than one column named 'age'"),
     "nan": (changed("dose", 4, np.nan), r"NaN in column 'dose', first in row 4"),
     "inf": (changed("bmi", 2, np.inf), r"inf in column 'bmi', first in row 2"),
     "text": (changed("bmi", 3, "high", object), r"text in column 'bmi', 'high' in row 3"),
-    "category": (X.assign(bmi=pd.Categorical(["low", "high"] * 6)), r"text in column 'bmi'"),
     "dates": (X.assign(bmi=pd.Timestamp("2020-01-01")), r"dates or times in column 'bmi'"),
     "no column": (X[[]], r"0 feature"),
     "no row": (X[:0], r"0 sample"),
@@ -130,7 +128,7 @@ def test_one_row():
 
 def test_a_column_of_zeros_is_refused_where_constants_are_not():
     plain = SpikeSlabRegressor(standardize=False, fit_intercept=False)
-    with pytest.raises(ValueError, match="constant in column 'bmi', 0 in every row"):
-        plain.fit(X.assign(bmi=0.0), Y)
+    with pytest.raises(ValueError, match="constant in every column, such as 'age', 0"):
+        plain.fit(0.0 * X, Y)
     with pytest.raises(AssertionError, match="work was started"):
         plain.fit(X.assign(bmi=1.0), Y)

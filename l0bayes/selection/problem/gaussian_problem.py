@@ -99,6 +99,10 @@ class GaussianProblem(SelectionProblem):
         slab = (slab / variance[..., None]) if self.slab_scaled_by_noise else slab.expand(shape)
         return torch.cat([unpenalised.expand(*variance.shape, unpenalised.shape[0]), slab], -1)
 
+    def slab_variance(self, variance: Tensor) -> Tensor:
+        slab = super().slab_variance(variance)
+        return slab * variance[..., None] if self.slab_scaled_by_noise else slab
+
     def log_density_at_zero(self, variance: Tensor) -> Tensor:
         """Log density of the response where all coefficients are zero.
 

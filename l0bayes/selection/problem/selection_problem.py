@@ -124,6 +124,14 @@ class SelectionProblem(ABC):
         """σ² where it is known and NaN where it is not; 1 where the response has no noise of its own."""
         return 1.0
 
+    def slab_variance(self, variance: Tensor) -> Tensor:
+        """Variance of every slab, shape ``(..., p)``.
+
+        Args:
+            variance: Noise variance σ², any shape.
+        """
+        return self.slab_scale.square().expand(*variance.shape, -1)
+
     @property
     def group_columns(self) -> list[list[int]]:
         """The columns of every group."""

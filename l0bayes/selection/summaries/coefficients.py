@@ -2,10 +2,12 @@ r"""Draws and conditional summaries of the coefficients of any posterior."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import singledispatch
 
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.summaries.coefficient_draws import Coefficients
@@ -15,7 +17,9 @@ from l0bayes.selection.summaries.generalised_coefficients import generalised_coe
 __all__ = ["coefficients_of"]
 
 
-def coefficients_of(posterior: SelectionPosterior, *, seed: int = 0) -> Coefficients:
+def coefficients_of(
+    posterior: SelectionPosterior, *, seed: int = 0, blocks: Sequence[LevelBlock] = ()
+) -> Coefficients:
     """Draw the coefficients of a posterior, given its sample of models.
 
     Given a model and the noise, coefficients of a Gaussian problem are Normal; those of a generalised one
@@ -24,20 +28,25 @@ def coefficients_of(posterior: SelectionPosterior, *, seed: int = 0) -> Coeffici
     Args:
         posterior: The posterior; of a generalised problem its draws must be equally weighted.
         seed: Seed of the draws.
+        blocks: Columns that stand for levels; of these the effects of levels are drawn and described.
     """
-    return _draw(posterior.problem, posterior.draws, seed)
+    return _draw(posterior.problem, posterior.draws, seed, blocks)
 
 
 @singledispatch
-def _draw(problem: SelectionProblem, draws: ModelDraws, seed: int) -> Coefficients:
+def _draw(
+    problem: SelectionProblem, draws: ModelDraws, seed: int, blocks: Sequence[LevelBlock]
+) -> Coefficients:
     raise TypeError(f"there are no draws of coefficients for a {type(problem).__name__}")
 
 
 @_draw.register
-def _(problem: GaussianProblem, draws: ModelDraws, seed: int) -> Coefficients:
-    return gaussian_coefficients(problem, draws, seed=seed)
+def _(problem: GaussianProblem, draws: ModelDraws, seed: int, blocks: Sequence[LevelBlock]) -> Coefficients:
+    return gaussian_coefficients(problem, draws, seed=seed, blocks=blocks)
 
 
 @_draw.register
-def _(problem: GeneralisedProblem, draws: ModelDraws, seed: int) -> Coefficients:
-    return generalised_coefficients(problem, draws, seed=seed)
+def _(
+    problem: GeneralisedProblem, draws: ModelDraws, seed: int, blocks: Sequence[LevelBlock]
+) -> Coefficients:
+    return generalised_coefficients(problem, draws, seed=seed, blocks=blocks)

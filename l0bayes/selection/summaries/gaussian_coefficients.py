@@ -2,6 +2,7 @@ r"""Draws and conditional summaries of the coefficients of a linear regression, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.kernels.active_groups import active_sets
 from l0bayes.selection.kernels.active_sets import ActiveSets
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.level_block import LevelBlock, hidden_shares, level_effects
 from l0bayes.selection.problem.selection_posterior import ModelDraws
 from l0bayes.selection.summaries.coefficient_draws import Coefficients
 
@@ -20,7 +22,9 @@ _CHUNK_ELEMENTS = 20_000_000
 
 
 @torch.no_grad()
-def gaussian_coefficients(problem: GaussianProblem, draws: ModelDraws, *, seed: int = 0) -> Coefficients:
+def gaussian_coefficients(
+    problem: GaussianProblem, draws: ModelDraws, *, seed: int = 0, blocks: Sequence[LevelBlock] = ()
+) -> Coefficients:
     r"""Draw the coefficients of a Gaussian posterior, given its sample of models.
 
     Given a model and the noise, coefficients are Normal. What is asked of one under the condition that its
@@ -31,15 +35,16 @@ def gaussian_coefficients(problem: GaussianProblem, draws: ModelDraws, *, seed: 
         problem: The problem.
         draws: Models and noise variances with their weights, as an engine gives them.
         seed: Seed of the draws.
+        blocks: Columns that stand for levels; of these the effects of levels are drawn and described.
     """
     models, which = _distinct(draws)
     size = max(1, _CHUNK_ELEMENTS // (problem.num_columns * 24))
     parts = [
-        _conditionals(problem, gates, variances)
+        _conditionals(problem, gates, variances, blocks)
         for gates, variances in zip(models.gates.split(size), models.variances.split(size), strict=True)
     ]
     with private_randomness(seed):
-        return _assemble(problem, draws, which, parts, size)
+        return _assemble(problem, draws, which, parts, size, blocks)
 
 
 @dataclass(frozen=True)
@@ -61,16 +66,28 @@ def _distinct(draws: ModelDraws) -> tuple[ModelDraws, Tensor]:
     return ModelDraws(unique[:, :-1], unique[:, -1], weights, nothing), which
 
 
-def _conditionals(problem: GaussianProblem, gates: Tensor, variances: Tensor) -> _Part:
+def _conditionals(
+    problem: GaussianProblem, gates: Tensor, variances: Tensor, blocks: Sequence[LevelBlock]
+) -> _Part:
     sets = active_sets(problem, gates.bool(), variances)
     odds = sets.log_odds() + problem.prior.conditional_log_odds(gates)
     columns = sets.columns - sets.fixed
     mean, variance = sets.conditional_moments()
-    return _Part(sets, torch.sigmoid(odds)[:, problem.groups], mean[:, columns], variance[:, columns])
+    mean, variance = level_effects(mean[:, columns], blocks), variance[:, columns]
+    if blocks:
+        # What no response shows is independent of the rest, and has the variance that the prior gave it.
+        hidden = hidden_shares(problem.slab_scale, blocks) * problem.slab_variance(variances)
+        variance = torch.where(hidden > 0, (variance - hidden).clamp(min=1e-300), variance)
+    return _Part(sets, torch.sigmoid(odds)[:, problem.groups], mean, variance)
 
 
 def _assemble(
-    problem: GaussianProblem, draws: ModelDraws, which: Tensor, parts: list[_Part], size: int
+    problem: GaussianProblem,
+    draws: ModelDraws,
+    which: Tensor,
+    parts: list[_Part],
+    size: int,
+    blocks: Sequence[LevelBlock],
 ) -> Coefficients:
     count, p, k = len(which), problem.num_columns, problem.num_unpenalised
     beta = torch.zeros(count, p, dtype=torch.float64)
@@ -97,7 +114,7 @@ def _assemble(
     noise = torch.randn(count, p, dtype=torch.float64)
     conditional = mean.gather(0, chosen) + variance.gather(0, chosen).sqrt() * noise
     return Coefficients(
-        beta,
+        level_effects(beta, blocks),
         unpenalised,
         draws.variances.sqrt(),
         conditional_mean,

@@ -2,6 +2,7 @@ r"""Draws and conditional summaries of the coefficients of a generalised linear 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -12,6 +13,7 @@ from l0bayes.selection.kernels.design import Gathered
 from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
 from l0bayes.selection.kernels.laplace import find_modes, refine_modes
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem, working_problem
+from l0bayes.selection.problem.level_block import LevelBlock, level_effects
 from l0bayes.selection.problem.selection_posterior import ModelDraws
 from l0bayes.selection.summaries.coefficient_draws import Coefficients
 from l0bayes.selection.summaries.gaussian_coefficients import gaussian_coefficients
@@ -25,7 +27,7 @@ _CHUNK_ELEMENTS = 4_000_000
 
 @torch.no_grad()
 def generalised_coefficients(
-    problem: GeneralisedProblem, draws: ModelDraws, *, seed: int = 0
+    problem: GeneralisedProblem, draws: ModelDraws, *, seed: int = 0, blocks: Sequence[LevelBlock] = ()
 ) -> Coefficients:
     r"""Draw the coefficients of a generalised linear model, given its sample of models.
 
@@ -39,6 +41,7 @@ def generalised_coefficients(
         problem: The problem.
         draws: Models as an engine gives them, equally weighted.
         seed: Seed of the draws.
+        blocks: Columns that stand for levels; of these the effects of levels are drawn and described.
     """
     models, which = torch.unique(draws.gates, dim=0, return_inverse=True)
     k, start = problem.num_unpenalised, ridge_problem(problem)
@@ -64,8 +67,9 @@ def generalised_coefficients(
     unpenalised, beta = drawn[:, :k], drawn[:, k:]
     eta = problem.offset + problem.unpenalised @ unpenalised.mean(0) + problem.x @ beta.mean(0)
     ones = torch.ones(len(which), dtype=torch.float64)
-    near = gaussian_coefficients(working_problem(problem, eta), replace(draws, variances=ones), seed=seed)
-    return _with_own(near, unpenalised, beta, draws.gates[:, problem.groups] > 0, ones)
+    working = working_problem(problem, eta)
+    near = gaussian_coefficients(working, replace(draws, variances=ones), seed=seed, blocks=blocks)
+    return _with_own(near, unpenalised, level_effects(beta, blocks), draws.gates[:, problem.groups] > 0, ones)
 
 
 def _with_own(

@@ -1,0 +1,31 @@
+r"""Columns as the engines take them, with what they are called and which of them belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from l0bayes.estimators.input_tables import Array
+from l0bayes.selection.problem.level_block import LevelBlock
+
+__all__ = ["CodedTable"]
+
+
+@dataclass(frozen=True)
+class CodedTable:
+    """A table of numbers in which factors are columns of levels already.
+
+    Attributes:
+        values: Columns, shape ``(n, p)``.
+        names: Name of each.
+        groups: Gate of each, ``0 ... G-1``, shape ``(p,)``.
+        gate_names: Name of each gate.
+        blocks: Columns that stand for levels, with one scale for all of a block.
+    """
+
+    values: Array
+    names: list[str]
+    groups: Tensor
+    gate_names: list[str]
+    blocks: tuple[LevelBlock, ...] = ()
