@@ -50,7 +50,7 @@ class AutoHardKumaraswamy(FamilyGuide):
             model,
             args,
             kwargs,
-            temperature=init_temperature,
+            init_temperature=init_temperature,
             init_active=init_active,
             settings={"stretch": checked_stretch(stretch)},
             **options,

@@ -34,7 +34,8 @@ class FamilyGuide(AutoGateGuide):
         model: A Pyro model.
         args: Positional arguments to run the model with once, to learn its sites.
         kwargs: Keyword arguments of that run.
-        temperature: Temperature of the gates at the start, positive; ``None`` for the family's own.
+        temperature: Temperature of the gates, positive; ``None`` for the family's own.
+        init_temperature: The same, for a family in which it says where gates start and no more.
         init_active: :math:`P(z \ne 0)` at the start, strictly between 0 and 1.
         settings: Settings of the family, each of which becomes an attribute; by default the family's own.
         **options: ``slab``, ``tied``, ``init_scale``, ``init_loc_fn`` and ``create_plates`` of
@@ -58,17 +59,17 @@ class FamilyGuide(AutoGateGuide):
         kwargs: dict[str, Any] | None = None,
         *,
         temperature: float | None = None,
+        init_temperature: float | None = None,
         init_active: float = 0.5,
         settings: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         family = gate_family(self.gate_law)
-        if temperature is None:
-            temperature = family.temperature
-        elif family.temperature_option is None:
-            raise ValueError(f"gate law {self.gate_law!r} has no temperature; got {temperature!r}")
-        else:
-            validate.positive(**{family.temperature_option: temperature})
+        chosen = validate.given(temperature=temperature, init_temperature=init_temperature)
+        if wrong := sorted(set(chosen) - {family.temperature_option}):
+            raise ValueError(f"gate law {self.gate_law!r} has no {wrong[0]}; got {chosen[wrong[0]]!r}")
+        validate.positive(**chosen)
+        temperature = next(iter(chosen.values()), family.temperature)
         settings = {**family.settings, **(settings or {})}
         start = family.start_at(logit_of_start(init_active), temperature, **settings)
         options = {"tied": family.tied, **options}

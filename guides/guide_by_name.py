@@ -41,8 +41,10 @@ def gate_guide(
 
         guide = gate_guide(model, (x, y), gate_law="concrete", temperature=0.1)
     """
-    guide = gate_family(gate_law).guide_class
+    family = gate_family(gate_law)
+    guide = family.guide_class
     known = _options(guide.__init__) | _options(AutoGateGuide.__init__) - {"gate_start", "gate_gradient"}
+    known -= {"temperature", "init_temperature"} - {family.temperature_option}
     if unknown := sorted(set(options) - known):
         raise TypeError(
             f"gate law {gate_law!r} takes the options {', '.join(sorted(known))}; got {', '.join(unknown)}"

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import pickle
+import sys
 
 import pytest
 import torch
@@ -20,12 +21,14 @@ from l0bayes.infer import MeanFieldELBO
 from l0bayes.selection import enumerate_models
 from l0bayes.selection.engines.svi_gates import fit_gates
 from l0bayes.selection.engines.svi_run import SVIOptions
+from l0bayes.testing.gate_guide_suite import GateGuideSuite
+from l0bayes.testing.guide_models import X, Y, regression, train
 from tests.gate_families.conftest import FILE
-from tests.guides.toy_models import X, Y, regression, train
 from tests.selection.problems import problem
 
 pytestmark = pytest.mark.usefixtures("logistic")
 GATE = "beta.gate"
+GATE_FAMILY_MODULE = "l0bayes_user_logistic_gates"
 
 
 def guide_of(**options):
@@ -40,7 +43,7 @@ def test_the_guide_of_its_name():
     torch.testing.assert_close(law.prob_active, torch.full((4,), 0.3))
     torch.testing.assert_close(law.width, torch.full((4,), 0.3 * math.exp(-1)))
     assert "init_temperature" not in dir(guide)
-    narrow = guide_of(temperature=0.1).gates()[GATE]
+    narrow = guide_of(init_temperature=0.1).gates()[GATE]
     torch.testing.assert_close(narrow.width, torch.full((4,), 0.03))
 
 
@@ -110,6 +113,7 @@ def test_a_run_with_it_is_made_and_read_again(tmp_path, monkeypatch):
     from l0bayes.gate_families import family_registry
 
     monkeypatch.delitem(family_registry._BY_NAME, "logistic")
+    monkeypatch.delitem(sys.modules, GATE_FAMILY_MODULE)
     common = [
         "train",
         "lenet-300-100",
@@ -132,3 +136,9 @@ def test_a_run_with_it_is_made_and_read_again(tmp_path, monkeypatch):
     _, guide = assemble(config, run_data(config))
     assert guide.gate_law == "logistic"
     guide.load_state_dict(torch.load(tmp_path / "run" / "guide.pt", weights_only=True)["guide"])
+
+
+class TestLogisticGuide(GateGuideSuite):
+    """The suite of guides, inherited by a guide from outside."""
+
+    gate_law = "logistic"

@@ -13,6 +13,7 @@ from l0bayes.gradients.exact_gradient import exact_gradient
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import MeanFieldELBO
 from l0bayes.sites import gate, slab, spike_and_slab
+from l0bayes.testing import guide_models
 from tests.gradients.problems import (
     classification,
     closed_form,
@@ -21,7 +22,6 @@ from tests.gradients.problems import (
     logits_of,
     slabs_of,
 )
-from tests.guides import toy_models
 from tests.infer.exact import all_models
 from tests.infer.problems import X, Y, guide_of, regression
 
@@ -92,16 +92,16 @@ def test_decided_gates_keep_a_relative_accuracy():
 
 
 def test_two_gate_sites():
-    data = (toy_models.X, toy_models.Y)
-    guide = AutoHardConcrete(toy_models.two_layers, data).perturb(2, gates=1.0, locs=0.7)
-    problem = GateProblem.of(toy_models.two_layers, guide, data)
+    data = (guide_models.X, guide_models.Y)
+    guide = AutoHardConcrete(guide_models.two_layers, data).perturb(2, gates=1.0, locs=0.7)
+    problem = GateProblem.of(guide_models.two_layers, guide, data)
     assert problem.labels == (*(f"rows[{i}]" for i in range(2)), *(f"columns[{i}]" for i in range(4)))
     medians = {name: value for name, value in guide.median().items() if name.endswith("slab")}
 
     def likelihood(z):
         values = {"rows": z[:2], "columns": z[2:], **medians}
-        trace = poutine.trace(pyro.condition(toy_models.two_layers, values)).get_trace(*data)
-        return trace.nodes["y"]["fn"].log_prob(toy_models.Y).sum().double()
+        trace = poutine.trace(pyro.condition(guide_models.two_layers, values)).get_trace(*data)
+        return trace.nodes["y"]["fn"].log_prob(guide_models.Y).sum().double()
 
     def expected(logits):
         p = torch.sigmoid(logits)
@@ -110,7 +110,7 @@ def test_two_gate_sites():
 
     with torch.no_grad():
         logits = torch.cat([law.activity_logits for law in guide.gates().values()]).double()
-    truth = gradient_of(expected, logits) - kl_gradient_of_elbo(toy_models.two_layers, guide, data)
+    truth = gradient_of(expected, logits) - kl_gradient_of_elbo(guide_models.two_layers, guide, data)
     torch.testing.assert_close(exact_gradient(problem, 64), truth, rtol=1e-4, atol=1e-3)
 
 

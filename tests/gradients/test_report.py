@@ -16,8 +16,8 @@ from l0bayes.gradients import Candidate, GradientReport, gradient_report
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.plots import plot_gradients
 from l0bayes.sites import spike_and_slab
+from l0bayes.testing.guide_models import same_state, state_of
 from tests.gradients.problems import delta_guide, factor_model
-from tests.guides.toy_models import same_state, state_of
 from tests.infer.problems import X, Y, regression
 
 

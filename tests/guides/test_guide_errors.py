@@ -8,7 +8,7 @@ from pyro.infer.autoguide import AutoNormal
 
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.sites import spike_and_slab
-from tests.guides.toy_models import X, Y, regression
+from l0bayes.testing.guide_models import X, Y, regression
 
 
 def build(**options):
@@ -47,7 +47,9 @@ def test_slab_family():
 
 @pytest.mark.parametrize(("args", "kwargs"), [((), None), ((X, Y, X), None), ((X,), {"z": 1})])
 def test_arguments_that_do_not_bind_show_the_signature(args, kwargs):
-    with pytest.raises(TypeError, match=r"the model's signature is \(x, y=None\)(.|\n)*args="):
+    with pytest.raises(
+        TypeError, match=r"the model's signature is \(x: 'Tensor', y: 'Tensor \| None' = None\)(.|\n)*args="
+    ):
         AutoHardConcrete(regression, args, kwargs)
 
 

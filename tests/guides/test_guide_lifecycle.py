@@ -14,7 +14,7 @@ from l0bayes.distributions import HardConcrete
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import MeanFieldELBO
 from l0bayes.sites import spike_and_slab
-from tests.guides.toy_models import X, Y, regression, same_state, state_of, train, two_layers
+from l0bayes.testing.guide_models import X, Y, regression, same_state, state_of, train, two_layers
 
 SLABS = ["normal", "delta"]
 

@@ -13,7 +13,7 @@ from pyro.infer.autoguide import AutoDelta, AutoGuideList, AutoNormal
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import MeanFieldELBO
 from l0bayes.sites import spike_and_slab
-from tests.guides.toy_models import X, Y, regression
+from l0bayes.testing.guide_models import X, Y, regression
 
 SPARSE = ["beta.gate", "beta.slab"]
 

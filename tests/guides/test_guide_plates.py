@@ -9,19 +9,11 @@ from pyro.infer.autoguide import AutoGuideList
 from l0bayes.distributions import HardConcrete
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import GradientStep, MeanFieldELBO
-from l0bayes.sites import gate, spike_and_slab
+from l0bayes.sites import spike_and_slab
+from l0bayes.testing.guide_models import MEMBERS as N
+from l0bayes.testing.guide_models import batch_of, data_plate, nested, outliers
 
-N, P = 12, 3
-DATA = torch.linspace(-2.0, 2.0, N)
-
-
-def nested(y=None):
-    """A gate in the outer plate, shared inside; a gate of its own in the inner one."""
-    with pyro.plate("groups", 4, dim=-2):
-        shared = gate("shared", 0.5, [2])
-        with pyro.plate("members", 5, dim=-1):
-            spike_and_slab("own", 0.2)
-            spike_and_slab("both", slab=dist.Normal(0.0, 1.0).expand([2]).to_event(1), gate=shared)
+_, DATA = batch_of(range(N))
 
 
 def test_laws_have_the_full_shape_of_their_plates():
@@ -52,25 +44,6 @@ def test_the_slab_kl_is_weighted_by_the_gate_of_its_own_plate_cell():
 # ---- local latents in a data plate -----------------------------------------------------------------
 
 
-def outliers(batch):
-    """Each datum has a gate: whether it is shifted, and by how much; some latents are global."""
-    indices, y = batch
-    spread = pyro.sample("spread", dist.LogNormal(0.0, 1.0))
-    weight = spike_and_slab("weight", 0.5, dist.Normal(0.0, 1.0).expand([P]).to_event(1))
-    with pyro.plate("data", N, subsample=indices):
-        shift = spike_and_slab("shift", 0.2, dist.Normal(0.0, 2.0))
-        pyro.sample("y", dist.Normal(shift + weight.sum(-1, keepdim=True), spread), obs=y)
-
-
-def data_plate(batch):
-    return pyro.plate("data", N, subsample=batch[0])
-
-
-def batch_of(indices):
-    indices = torch.as_tensor(indices)
-    return indices, DATA[indices]
-
-
 @pytest.fixture
 def local_guide():
     guide = AutoHardConcrete(outliers, (batch_of([0, 1, 2]),), create_plates=data_plate, temperature=0.5)
@@ -80,7 +53,7 @@ def local_guide():
 def test_local_parameters_have_the_size_of_the_plate_not_of_the_batch(local_guide):
     laws = local_guide.laws()
     assert laws["shift.gate"].batch_shape == laws["shift.slab"].batch_shape == (N,)
-    assert laws["weight.slab"].batch_shape == (P,)
+    assert laws["weight.slab"].batch_shape == (3,)
 
 
 def test_a_minibatch_draws_the_laws_of_its_own_indices(local_guide):

@@ -15,7 +15,7 @@ from l0bayes.guides import AutoBernoulliGates, AutoHardConcrete, AutoJointGates
 from l0bayes.infer import GradientStep, MeanFieldELBO, ScoreELBO, describe_objective, hardened_elbo
 from l0bayes.posterior import gate_table, importance_weighted, to_arviz
 from l0bayes.sites import spike_and_slab
-from tests.guides import toy_models
+from l0bayes.testing import guide_models
 from tests.guides.correlated import (
     data,
     enumerated_elbo,
@@ -245,10 +245,10 @@ def test_reading_the_guide(trained):
 # ---- other models ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("toy", [toy_models.regression, toy_models.two_layers])
+@pytest.mark.parametrize("toy", [guide_models.regression, guide_models.two_layers])
 @pytest.mark.parametrize("rank", [None, 1])
 def test_other_latents_shared_gates_and_matrices(toy, rank):
-    arguments = (toy_models.X, toy_models.Y)
+    arguments = (guide_models.X, guide_models.Y)
     guide = AutoJointGates(toy, arguments, rank=rank, num_draws=4)
     fit = l0bayes.fit(toy, guide, arguments, steps=3, compile="eager", progress=False)
     assert all(parameter.grad is not None for parameter in guide.parameters())
@@ -270,7 +270,7 @@ def test_groups_open_and_shut_together():
         beta = spike_and_slab("beta", 0.3, dist.Normal(0.0, 1.0).expand([4]).to_event(1), groups=groups)
         pyro.sample("y", dist.Normal(x @ beta, 0.5).to_event(1), obs=y)
 
-    arguments = (toy_models.X, toy_models.Y)
+    arguments = (guide_models.X, guide_models.Y)
     guide = AutoJointGates(grouped, arguments)
     trace = pyro.poutine.trace(guide).get_trace(*arguments)
     gates, slab = trace.nodes[SITE], trace.nodes["beta.slab"]
