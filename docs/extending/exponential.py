@@ -24,7 +24,7 @@ class Exponential(Likelihood):
         summary="survival times by the logarithm of their mean",
     )
     laws = (dist.Exponential,)  # in a Pyro model, this law is read as this likelihood
-    accepts = "times, positive,"
+    accepts = "times, positive"
 
     def law(self, predictor: Tensor, latents: dict[str, Tensor], weights: Tensor | None = None) -> Any:
         return dist.Exponential(torch.exp(-predictor))

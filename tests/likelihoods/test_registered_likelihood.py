@@ -22,7 +22,7 @@ from l0bayes.likelihoods.likelihood_registry import likelihood_of_law
 from l0bayes.models import SparseNetwork, SparseRegression
 from l0bayes.testing.likelihood_suite import LikelihoodSuite
 
-FILE = Path(__file__).with_name("exponential.py")
+FILE = Path(__file__).parents[2] / "docs" / "extending" / "exponential.py"
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_an_estimator_takes_it(exponential):
     mean, sd = fit.predict(x.numpy(), return_std=True)
     assert (sd > 0.9 * mean).all()
     with pytest.raises(
-        ValueError, match="y must hold positive numbers for the exponential likelihood; got -"
+        ValueError, match="y must hold times, positive, for the exponential likelihood; got -"
     ):
         fit.fit(x.numpy(), -y.numpy())
 
@@ -105,12 +105,12 @@ def test_a_network_takes_it(exponential):
         model, AutoHardConcrete(model, arguments), arguments, steps=5, compile="eager", progress=False
     )
     assert math.isfinite(fit.elbo)
-    with pytest.raises(ValueError, match="y must hold positive numbers"):
+    with pytest.raises(ValueError, match="y must hold times, positive"):
         model.check_data(arguments[0], -arguments[1])
 
 
 @pytest.mark.parametrize("engine", ["exact", "gibbs"])
-def test_the_command_and_its_report(tmp_path, monkeypatch, engine):
+def test_the_command_and_its_report(exponential, tmp_path, monkeypatch, engine):
     from l0bayes.apps.select import report_pictures as pictures
 
     monkeypatch.setattr(
@@ -125,9 +125,9 @@ def test_the_command_and_its_report(tmp_path, monkeypatch, engine):
     found = json.loads(done.stdout)
     assert (found["likelihood"], found["engine"]) == ("exponential", engine)
     text = (tmp_path / engine / "report.html").read_text("utf-8")
-    assert "It is an exponential regression with the logarithm as link" in text
-    assert "y<sub>i</sub> ~ Exponential with mean exp(η<sub>i</sub>)" in text
-    assert "An effect is the change of the log mean per unit of a variable." in text
+    assert f"It is {exponential.words.kind}" in text
+    assert exponential.words.html() in text
+    assert "An effect is the change of the log mean time per unit of a variable." in text
 
 
 def test_the_command_checks_the_response_by_it(tmp_path):
