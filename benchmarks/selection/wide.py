@@ -21,7 +21,7 @@ import torch
 from benchmarks.selection.data import genotypes
 from benchmarks.selection.records import Array, Row, largest_error, timed, worst
 from l0bayes.estimators import SpikeSlabRegressor
-from l0bayes.selection import GaussianProblem, GibbsOptions, InclusionPrior, InverseGamma, sample_models
+from l0bayes.selection import GaussianProblem, GibbsOptions, InclusionPrior, InverseGamma, infer_gates
 
 __all__ = ["wide"]
 
@@ -81,7 +81,7 @@ def _reference(name: str, x: Array, y: Array, seed: int, steps: int) -> tuple[Ar
     )  # fmt: skip
     long = GibbsOptions(chains=64, steps=steps, burn_in=steps // 10, target_mcse=0.0)
     both, cost = timed(
-        lambda: [sample_models(problem, options=long, seed=one + seed) for one in (1000, 2000)]
+        lambda: [infer_gates(problem, "gibbs", options=long, seed=one + seed) for one in (1000, 2000)]
     )
     first, second = both
     error = 0.5 * (first.pip_mcse.square() + second.pip_mcse.square()).sqrt()

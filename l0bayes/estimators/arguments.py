@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,31 +13,38 @@ from torch import Tensor
 
 from l0bayes import validate
 from l0bayes.models.terms import column_groups, term_names
-from l0bayes.selection.engines.choose_engine import Engine
+from l0bayes.selection.engines.engine_registry import engine_names
+from l0bayes.selection.engines.infer_gates import options_from
 from l0bayes.selection.kernels.relaxations import selection_gate_laws
 from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 
-__all__ = ["check_choices", "check_switches", "gate_groups", "inclusion_prior", "positive", "slab_scales"]
+__all__ = ["check_switches", "engine_options", "gate_groups", "inclusion_prior", "positive", "slab_scales"]
 
 # Beyond these the square of a slab scale, which everything computes with, comes near 0 or infinity.
 _SMALLEST_SCALE, _LARGEST_SCALE = 1e-100, 1e100
 
 
-def check_choices(engine: Any, gate_law: Any, restarts: Any) -> None:
-    """Refuse unknown engines and gate laws, and a number of restarts that is none.
+def engine_options(engine: Any, options: Any, *, gate_law: Any, restarts: Any) -> Any:
+    """Options of the engine, of which a variational fit takes two by name.
 
     Args:
         engine: Name of the engine.
-        gate_law: Name of the gate law.
-        restarts: Number of restarts.
+        options: Its options, or ``None``.
+        gate_law: Gate law of a variational fit, or ``None``.
+        restarts: Number of its restarts, or ``None``.
 
     Raises:
-        ValueError: By argument.
+        ValueError: If there is no such engine or gate law, the number of restarts is none, or the engine does
+            not use them.
+        TypeError: If the options are of another engine.
     """
-    validate.one_of(get_args(Engine), engine=engine)
-    validate.one_of(selection_gate_laws(), gate_law=gate_law)
-    if not isinstance(restarts, Integral) or isinstance(restarts, bool) or restarts < 1:
+    validate.one_of(engine_names(), engine=engine)
+    validate.one_of(selection_gate_laws(), **validate.given(gate_law=gate_law))
+    if restarts is not None and (
+        not isinstance(restarts, Integral) or isinstance(restarts, bool) or restarts < 1
+    ):
         raise ValueError(f"restarts must be a whole number of at least 1, got {restarts!r}")
+    return options_from(engine, options, gate_law=gate_law, restarts=restarts)
 
 
 def check_switches(**switches: Any) -> None:

@@ -12,7 +12,6 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from l0bayes.estimators.generalised_estimator import GeneralisedEstimator, likelihood_for_selection
 from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.separating_columns import warn_of_separation
-from l0bayes.gate_families import DEFAULT_GATE_LAW
 from l0bayes.likelihoods.likelihood import Likelihood
 
 __all__ = ["SpikeSlabClassifier"]
@@ -51,12 +50,14 @@ class SpikeSlabClassifier(ClassifierMixin, GeneralisedEstimator):  # type: ignor
             :data:`~l0bayes.gate_families.GATE_FAMILIES` that gives every gate a probability of its own.
             ``"bernoulli"`` relaxes nothing.
         engine: ``"exact"`` for all models, to 16 gates; ``"gibbs"`` for sampling; ``"svi"`` for a
-            variational fit; ``"auto"`` for the first where there are few gates and the second where there
-            are many.
-        restarts: Restarts of a variational fit, averaged by their ELBO.
+            variational fit; the name of an engine that was registered
+            (:func:`l0bayes.selection.register_engine`); ``"auto"`` for the first where there are few gates
+            and the second where there are many.
+        restarts: Restarts of a variational fit, mixed by their ELBO, for ``engine="svi"``.
         random_state: Seed of the sampler and of draws.
         likelihood: Law of the response: ``"bernoulli"``, by log odds, or another registered likelihood of two
             classes; see :mod:`l0bayes.likelihoods`.
+        options: All options of the engine, such as ``l0bayes.selection.ExactOptions(max_gates=18)``.
 
     Attributes:
         classes_: The two classes; coefficients are of the log odds of the second.
@@ -65,7 +66,7 @@ class SpikeSlabClassifier(ClassifierMixin, GeneralisedEstimator):  # type: ignor
         coef_conditional_: The same given that the gate is open, shape ``(p,)``.
         intercept_: Posterior mean of the intercept.
         log_evidence_: :math:`\log P(y)` under the model; NaN where the engine does not give it.
-        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.trust.posterior_trust.Trust`.
+        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.problem.verdict.Trust`.
         inference_data_: Draws for ArviZ.
         engine_: The engine that was used.
         posterior_: What it found, in standardised units.
@@ -85,11 +86,12 @@ class SpikeSlabClassifier(ClassifierMixin, GeneralisedEstimator):  # type: ignor
         fit_intercept: bool = True,
         standardize: bool = True,
         groups: Any = None,
-        gate_law: str = DEFAULT_GATE_LAW,
+        gate_law: str | None = None,
         engine: str = "auto",
-        restarts: int = 4,
+        restarts: int | None = None,
         random_state: Any = None,
         likelihood: str | Likelihood = "bernoulli",
+        options: Any = None,
     ) -> None:
         super().__init__(
             inclusion=inclusion,
@@ -102,6 +104,7 @@ class SpikeSlabClassifier(ClassifierMixin, GeneralisedEstimator):  # type: ignor
             engine=engine,
             restarts=restarts,
             random_state=random_state,
+            options=options,
         )
         self.likelihood = likelihood
 

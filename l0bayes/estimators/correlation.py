@@ -7,7 +7,7 @@ import warnings
 import torch
 
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
-from l0bayes.selection.trust.posterior_trust import TrustWarning
+from l0bayes.selection.problem.verdict import TrustWarning
 
 __all__ = ["warn_of_correlation"]
 

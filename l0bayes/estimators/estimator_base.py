@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted, check_X_y
 from torch import Tensor
 
 from l0bayes.estimators.arguments import (
-    check_choices,
     check_switches,
+    engine_options,
     gate_groups,
     inclusion_prior,
     positive,
@@ -29,15 +29,15 @@ from l0bayes.estimators.frame_coding import FrameCoding
 from l0bayes.estimators.inference_data import inference_data
 from l0bayes.estimators.input_tables import Array, constant_columns, refuse_not_finite
 from l0bayes.estimators.scaling import Scaling
-from l0bayes.estimators.solve import solve
 from l0bayes.estimators.summary_tables import joint_table, models_table, size_table, summary_table
 from l0bayes.estimators.training_table import prediction_table, training_table
-from l0bayes.gate_families import DEFAULT_GATE_LAW
+from l0bayes.selection.engines.infer_gates import infer_gates
 from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
+from l0bayes.selection.problem.verdict import Trust
 from l0bayes.selection.summaries.credible_sets import CredibleSet, credible_sets
-from l0bayes.selection.trust.posterior_trust import Trust
+from l0bayes.selection.trust.posterior_trust import trust_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
 
     Args:
         inclusion, slab_scale, intercept_scale, fit_intercept: As in each of them.
-        standardize, groups, gate_law, engine, restarts, random_state: As in each of them.
+        standardize, groups, gate_law, engine, restarts, random_state, options: As in each of them.
     """
 
     n_features_in_: int
@@ -71,10 +71,11 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         fit_intercept: bool = True,
         standardize: bool = True,
         groups: Any = None,
-        gate_law: str = DEFAULT_GATE_LAW,
+        gate_law: str | None = None,
         engine: str = "auto",
-        restarts: int = 4,
+        restarts: int | None = None,
         random_state: Any = None,
+        options: Any = None,
     ) -> None:
         self.inclusion = inclusion
         self.slab_scale = slab_scale
@@ -85,6 +86,7 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         self.gate_law = gate_law
         self.engine = engine
         self.restarts = restarts
+        self.options = options
         self.random_state = random_state
 
     # ---- fitting ---------------------------------------------------------------------------------
@@ -163,8 +165,12 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         self._coding = FrameCoding(list(table.names))
         return self._fit(table, y, np.ones(len(values)), slab_scales(self.slab_scale, values.shape[1]))
 
+    def _engine_options(self) -> Any:
+        """The engine's options, or ``None``; refused if they are not its own."""
+        return engine_options(self.engine, self.options, gate_law=self.gate_law, restarts=self.restarts)
+
     def _check_arguments(self) -> None:
-        check_choices(self.engine, self.gate_law, self.restarts)
+        self._engine_options()
         check_switches(fit_intercept=self.fit_intercept, standardize=self.standardize)
         self._check_own()
         positive("intercept_scale", self.intercept_scale, infinite=True)
@@ -197,9 +203,8 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
             common["unpenalised_scale"] = torch.tensor([float(self.intercept_scale)], dtype=torch.float64)
         problem = self._problem(common, scaling)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        posterior, trust = solve(
-            problem, self.engine, gate_law=self.gate_law, restarts=self.restarts, seed=seed
-        )
+        posterior = infer_gates(problem, self.engine, options=self._engine_options(), seed=seed)
+        trust = trust_of(posterior, seed=seed)
         findings = Findings(posterior, scaling, names, table.gate_names, seed, table.blocks)
         self._keep(posterior, trust, findings, target)
         return self
@@ -219,11 +224,11 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         self.log_evidence_ = posterior.log_evidence - change
         self._response_seen = y
         self._data: Any = None
-        if posterior.engine == "svi":
-            if not warn_of_correlation(posterior, findings.names):
-                trust.warn("fit again with engine='auto'")
-        elif posterior.engine == "gibbs":
-            trust.warn("engine='exact' takes few gates; with more, drop columns that say the same")
+        diagnostics = posterior.diagnostics
+        if diagnostics.independent_gates and warn_of_correlation(posterior, findings.names):
+            return
+        if diagnostics.remedy is not None:
+            trust.warn(diagnostics.remedy)
 
     # ---- what was found --------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from sklearn.base import RegressorMixin
 
 from l0bayes.estimators.generalised_estimator import GeneralisedEstimator, likelihood_for_selection
 from l0bayes.estimators.input_tables import Array
-from l0bayes.gate_families import DEFAULT_GATE_LAW
 from l0bayes.likelihoods.likelihood import Likelihood
 
 __all__ = ["SpikeSlabGLM"]
@@ -51,10 +50,12 @@ class SpikeSlabGLM(RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
             :data:`~l0bayes.gate_families.GATE_FAMILIES` that gives every gate a probability of its own.
             ``"bernoulli"`` relaxes nothing.
         engine: ``"exact"`` for all models, to 16 gates; ``"gibbs"`` for sampling; ``"svi"`` for a
-            variational fit; ``"auto"`` for the first where there are few gates and the second where there
-            are many.
-        restarts: Restarts of a variational fit, averaged by their ELBO.
+            variational fit; the name of an engine that was registered
+            (:func:`l0bayes.selection.register_engine`); ``"auto"`` for the first where there are few gates
+            and the second where there are many.
+        restarts: Restarts of a variational fit, mixed by their ELBO, for ``engine="svi"``.
         random_state: Seed of the sampler and of draws.
+        options: All options of the engine, such as ``l0bayes.selection.ExactOptions(max_gates=18)``.
 
     Attributes:
         pip_: Posterior inclusion probability of every column, shape ``(p,)``.
@@ -62,7 +63,7 @@ class SpikeSlabGLM(RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
         coef_conditional_: The same given that the gate is open, shape ``(p,)``.
         intercept_: Posterior mean of the intercept.
         log_evidence_: :math:`\log p(y)` under the model; NaN where the engine does not give it.
-        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.trust.posterior_trust.Trust`.
+        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.problem.verdict.Trust`.
         inference_data_: Draws for ArviZ.
         engine_: The engine that was used.
         posterior_: What it found, in standardised units.
@@ -80,10 +81,11 @@ class SpikeSlabGLM(RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
         fit_intercept: bool = True,
         standardize: bool = True,
         groups: Any = None,
-        gate_law: str = DEFAULT_GATE_LAW,
+        gate_law: str | None = None,
         engine: str = "auto",
-        restarts: int = 4,
+        restarts: int | None = None,
         random_state: Any = None,
+        options: Any = None,
     ) -> None:
         super().__init__(
             inclusion=inclusion,
@@ -96,6 +98,7 @@ class SpikeSlabGLM(RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
             engine=engine,
             restarts=restarts,
             random_state=random_state,
+            options=options,
         )
         self.likelihood = likelihood
 

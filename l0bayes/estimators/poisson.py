@@ -51,10 +51,12 @@ class SpikeSlabPoissonRegressor(RegressorMixin, GeneralisedEstimator):  # type: 
             :data:`~l0bayes.gate_families.GATE_FAMILIES` that gives every gate a probability of its own.
             ``"bernoulli"`` relaxes nothing.
         engine: ``"exact"`` for all models, to 16 gates; ``"gibbs"`` for sampling; ``"svi"`` for a
-            variational fit; ``"auto"`` for the first where there are few gates and the second where there
-            are many.
-        restarts: Restarts of a variational fit, averaged by their ELBO.
+            variational fit; the name of an engine that was registered
+            (:func:`l0bayes.selection.register_engine`); ``"auto"`` for the first where there are few gates
+            and the second where there are many.
+        restarts: Restarts of a variational fit, mixed by their ELBO, for ``engine="svi"``.
         random_state: Seed of the sampler and of draws.
+        options: All options of the engine, such as ``l0bayes.selection.ExactOptions(max_gates=18)``.
 
     Attributes:
         pip_: Posterior inclusion probability of every column, shape ``(p,)``.
@@ -62,7 +64,7 @@ class SpikeSlabPoissonRegressor(RegressorMixin, GeneralisedEstimator):  # type: 
         coef_conditional_: The same given that the gate is open, shape ``(p,)``.
         intercept_: Posterior mean of the intercept.
         log_evidence_: :math:`\log p(y)` under the model; NaN where the engine does not give it.
-        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.trust.posterior_trust.Trust`.
+        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.problem.verdict.Trust`.
         inference_data_: Draws for ArviZ.
         engine_: The engine that was used.
         posterior_: What it found, in standardised units.

@@ -13,7 +13,6 @@ from l0bayes.estimators.arguments import positive
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.scaling import Scaling
-from l0bayes.gate_families import DEFAULT_GATE_LAW
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.noise_prior import InverseGamma
@@ -64,10 +63,12 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
             :data:`~l0bayes.gate_families.GATE_FAMILIES` that gives every gate a probability of its own.
             ``"bernoulli"`` relaxes nothing.
         engine: ``"exact"`` for all models, to 20 gates; ``"gibbs"`` for collapsed tempered Gibbs sampling;
-            ``"svi"`` for a variational fit; ``"auto"`` for the first where there are few gates and the
-            second where there are many.
-        restarts: Restarts of a variational fit, averaged by their ELBO.
+            ``"svi"`` for a variational fit; the name of an engine that was registered
+            (:func:`l0bayes.selection.register_engine`); ``"auto"`` for the first where there are few gates
+            and the second where there are many.
+        restarts: Restarts of a variational fit, mixed by their ELBO, for ``engine="svi"``.
         random_state: Seed of the sampler and of draws.
+        options: All options of the engine, such as ``l0bayes.selection.ExactOptions(max_gates=22)``.
 
     Attributes:
         pip_: Posterior inclusion probability of every column, shape ``(p,)``.
@@ -75,7 +76,7 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
         coef_conditional_: The same given that the gate is open, shape ``(p,)``.
         intercept_: Posterior mean of the intercept.
         log_evidence_: :math:`\log p(y)` under the model; NaN where the engine does not give it.
-        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.trust.posterior_trust.Trust`.
+        trust_: How far the PIPs can be trusted, a :class:`~l0bayes.selection.problem.verdict.Trust`.
         inference_data_: Draws for ArviZ.
         engine_: The engine that was used.
         posterior_: What it found, in standardised units.
@@ -99,10 +100,11 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
         fit_intercept: bool = True,
         standardize: bool = True,
         groups: Any = None,
-        gate_law: str = DEFAULT_GATE_LAW,
+        gate_law: str | None = None,
         engine: str = "auto",
-        restarts: int = 4,
+        restarts: int | None = None,
         random_state: Any = None,
+        options: Any = None,
     ) -> None:
         super().__init__(
             inclusion=inclusion,
@@ -115,6 +117,7 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
             engine=engine,
             restarts=restarts,
             random_state=random_state,
+            options=options,
         )
         self.slab_scaled_by_noise = slab_scaled_by_noise
         self.noise_scale = noise_scale

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.objectives.gate_parts import gate_laws
-from l0bayes.selection.engines.choose_engine import Engine, infer_gates
-from l0bayes.selection.engines.gibbs_gaussian import GibbsOptions
+from l0bayes.selection.engines.engine import Progress
+from l0bayes.selection.engines.engine_registry import choose_engine
+from l0bayes.selection.engines.infer_gates import check_options, infer_gates
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.recognise.linear_model import LinearModel, read_linear_model
@@ -111,11 +112,12 @@ class Refinement:
 
 def refine(
     fit: Fit,
-    engine: Engine = "auto",
+    engine: str = "auto",
     *,
     data: tuple[Any, ...] | None = None,
-    options: GibbsOptions | None = None,
+    options: Any = None,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Refinement:
     r"""Put the gate posteriors of a fit right, for any model with a linear predictor.
 
@@ -133,23 +135,27 @@ def refine(
 
     Args:
         fit: What :func:`l0bayes.fit` returned, or ``Fit.of(model, guide, data)``.
-        engine: ``"auto"``, ``"exact"``, ``"gibbs"`` or ``"svi"``.
+        engine: ``"auto"``, ``"exact"``, ``"gibbs"``, ``"svi"``, or the name of an engine that was registered;
+            see :func:`~l0bayes.selection.infer_gates`.
         data: The model's arguments, all data; default: what was fitted, which must then be a tuple.
-        options: Length and width of the sampler.
+        options: The engine's options.
         seed: Seed.
+        progress: Called with the share of the engine's work that is done, up to 1.
 
     Returns:
         The refined posterior by site names.
 
     Raises:
         NotLinearError: If the model is not such a regression; the message says what does not fit.
-        TypeError: If the fit was on a loader and ``data`` is not given.
+        TypeError: If the fit was on a loader and ``data`` is not given, or options are of another engine.
+        ValueError: If the engine is unknown or cannot take the problem.
 
     Example::
 
         refined = l0bayes.refine(fit)
         refined.pip("beta"), refined.mean("beta")
     """
+    check_options(engine, options)
     if data is None:
         if not isinstance(fit.data, tuple):
             raise TypeError(
@@ -157,7 +163,10 @@ def refine(
             )
         data = fit.data
     linear = read_linear_model(fit.model, data)
-    posterior = infer_gates(linear.problem, engine, start=_start(fit, linear), options=options, seed=seed)
+    start = _start(fit, linear) if choose_engine(engine, linear.problem).takes_start else None
+    posterior = infer_gates(
+        linear.problem, engine, options=options, start=start, seed=seed, progress=progress
+    )
     return Refinement(posterior, linear, fit)
 
 

@@ -7,7 +7,7 @@ import torch
 
 from l0bayes import SpikeSlabRegressor
 from l0bayes.estimators.summary_tables import fdr_q_values
-from l0bayes.selection.trust.posterior_trust import TrustWarning
+from l0bayes.selection import TrustWarning
 
 COLUMNS = [
     "pip", "pip_mcse", "prior", "log10_bf", "mean", "sd", "cond_mean", "cond_sd", "cond_hdi_low",

@@ -7,7 +7,7 @@ import pytest
 
 from l0bayes import SpikeSlabClassifier, SpikeSlabPoissonRegressor, SpikeSlabRegressor
 from l0bayes.gate_families import GATE_FAMILIES
-from l0bayes.selection.trust.posterior_trust import TrustWarning
+from l0bayes.selection import TrustWarning
 
 KINDS = [SpikeSlabRegressor, SpikeSlabClassifier, SpikeSlabPoissonRegressor]
 GATE_LAWS = ["hard_concrete", "concrete", "rectified_normal", "hard_kumaraswamy", "bernoulli"]
@@ -31,20 +31,20 @@ def exact():
     }
 
 
-@pytest.mark.filterwarnings("ignore::l0bayes.selection.trust.posterior_trust.TrustWarning")
+@pytest.mark.filterwarnings("ignore::l0bayes.selection.TrustWarning")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("gate_law", GATE_LAWS)
 def test_every_gate_law_end_to_end(exact, kind, gate_law):
     x, y, truth = exact[kind]
     fit = kind(engine="svi", gate_law=gate_law, **ARGUMENTS).fit(x, y)
     assert fit.engine_ == "svi"
-    assert fit.posterior_.diagnostics["gate_law"] == gate_law
+    assert fit.posterior_.diagnostics.gate_law == gate_law
     # Relaxed gates say too much where there is little to tell, those of the rectified Normal by 0.3.
     assert fit.pip_[0] > 0.98
     np.testing.assert_allclose(fit.pip_, truth.pip_, atol=0.03 if gate_law == "bernoulli" else 0.4)
     np.testing.assert_allclose(fit.coef_, truth.coef_, atol=0.03 if gate_law == "bernoulli" else 0.3)
     trust = fit.trust_
-    assert trust.k_hat == fit.posterior_.diagnostics["k_hat"]
+    assert trust.k_hat == fit.posterior_.diagnostics.k_hat
     assert np.isfinite(trust.k_hat)
     assert trust.residual == pytest.approx(np.abs(fit.pip_ - truth.pip_).max(), abs=0.1)
     assert trust.disagreement < 0.1

@@ -18,9 +18,7 @@ from l0bayes.gate_families import GATE_FAMILIES
 from l0bayes.gradients import Candidate
 from l0bayes.guides import gate_guide
 from l0bayes.infer import MeanFieldELBO
-from l0bayes.selection import enumerate_models
-from l0bayes.selection.engines.svi_gates import fit_gates
-from l0bayes.selection.engines.svi_run import SVIOptions
+from l0bayes.selection import SVIOptions, infer_gates
 from l0bayes.testing.gate_guide_suite import GateGuideSuite
 from l0bayes.testing.guide_models import X, Y, regression, train
 from tests.gate_families.conftest import FILE
@@ -76,9 +74,9 @@ def test_its_guides_are_copied_pickled_and_hardened():
 
 def test_selection_by_it_finds_the_signals():
     given = problem(n=80)
-    found = fit_gates(given, gate_law="logistic", options=SVIOptions(restarts=4, steps=300))
-    assert found.diagnostics["gate_law"] == "logistic"
-    exact = enumerate_models(given).pip
+    found = infer_gates(given, "svi", options=SVIOptions(gate_law="logistic", restarts=4, steps=300))
+    assert found.diagnostics.gate_law == "logistic"
+    exact = infer_gates(given, "exact").pip
     assert ((found.pip > 0.5) == (exact > 0.5)).all()
     torch.testing.assert_close(found.pip, exact, rtol=0.0, atol=0.25)
     columns = torch.randn(60, 3, generator=torch.Generator().manual_seed(0)).numpy()

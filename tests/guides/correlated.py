@@ -7,7 +7,7 @@ import pyro.distributions as dist
 import torch
 
 from l0bayes.guides import AutoJointGates
-from l0bayes.selection import GaussianProblem, InclusionPrior, enumerate_models
+from l0bayes.selection import GaussianProblem, InclusionPrior, infer_gates
 from l0bayes.sites import spike_and_slab
 
 PI, NOISE, SLAB = 0.25, 0.8, 1.5
@@ -34,7 +34,7 @@ def exact(x, y):
     p = x.shape[1]
     odds = torch.full((p,), math.log(PI / (1 - PI)), dtype=torch.float64)
     slab = torch.full((p,), SLAB, dtype=torch.float64)
-    return enumerate_models(GaussianProblem(x, y, InclusionPrior(odds), slab, noise=NOISE))
+    return infer_gates(GaussianProblem(x, y, InclusionPrior(odds), slab, noise=NOISE), "exact")
 
 
 def exact_slabs(guide, x, y):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.likelihoods import Bernoulli, Binomial, Likelihood, NegativeBinomial, Poisson, StudentT
-from l0bayes.selection.engines.exact_glm import enumerate_glm
+from l0bayes.selection import infer_gates
 from l0bayes.selection.problem.generalised_problem import working_problem
 from tests.selection.glm_problems import make_problem
 
@@ -117,7 +117,7 @@ def test_a_row_without_trials_says_nothing() -> None:
         weights=torch.ones(41),
         likelihood=Binomial(torch.cat([trials, row[:, 0] * 0])),
     )
-    with_row, without = enumerate_glm(more), enumerate_glm(given)
+    with_row, without = infer_gates(more, "exact"), infer_gates(given, "exact")
     torch.testing.assert_close(with_row.pip, without.pip, rtol=0, atol=1e-8)
     assert with_row.log_evidence == pytest.approx(without.log_evidence, abs=1e-6)
 

@@ -22,10 +22,11 @@ from l0bayes.plots import (
 )
 from l0bayes.selection import (
     GaussianProblem,
+    GibbsDiagnostics,
     InclusionPrior,
     ModelDraws,
     SelectionPosterior,
-    enumerate_models,
+    infer_gates,
 )
 
 DARK, PALE = "#1f5f8b", "#b9c4cc"
@@ -83,6 +84,7 @@ def posterior(gates, weights, *, groups=None, mean=None, prior=None):
         log_evidence=float("nan"),
         size_probabilities=sizes,
         draws=ModelDraws(models, torch.ones(len(models)), weights, torch.zeros(len(models))),
+        diagnostics=GibbsDiagnostics(flips=1, chains=2, largest_mcse=0.0, ess=1.0),
     )
 
 
@@ -292,7 +294,7 @@ def test_probabilities_are_exact_where_they_are_known():
         torch.ones(3),
         noise=1.0,
     )
-    found = enumerate_models(problem)
+    found = infer_gates(problem, "exact")
     axes = plot_top_models(found, max_models=8)
     (mesh,) = [c for c in axes.collections if isinstance(c, mpl.collections.QuadMesh)]
     widths = np.diff(np.asarray(mesh.get_coordinates())[0, :, 0])

@@ -11,11 +11,10 @@ import numpy as np
 
 from l0bayes.apps.select.formulas import FormulaData
 from l0bayes.likelihoods.likelihood import Likelihood
-from l0bayes.selection import GaussianProblem, SelectionPosterior, SelectionProblem
+from l0bayes.selection import GaussianProblem, SelectionPosterior, SelectionProblem, Trust
 from l0bayes.selection.summaries.credible_sets import credible_sets
-from l0bayes.selection.trust.posterior_trust import Trust
 
-__all__ = ["SetOfVariables", "advice_on", "describe_model", "describe_sets", "engine_in_words"]
+__all__ = ["SetOfVariables", "advice_on", "describe_model", "describe_sets"]
 
 _ADVICE = {
     "exact": (
@@ -40,11 +39,6 @@ _ADVICE = {
     ),
 }
 _LAPLACE = "The evidence of each model is that of Laplace's method of second order, not a closed form. "
-_ENGINES = {
-    "exact": "all models were enumerated",
-    "gibbs": "models were sampled by weighted tempered Gibbs sampling",
-    "svi": "a variational fit of gates that are independent of one another",
-}
 
 
 @dataclass(frozen=True)
@@ -182,25 +176,16 @@ def _classes(data: FormulaData) -> list[str]:
     return [str(value) for value in np.unique(data.y.to_numpy())]
 
 
-def advice_on(trust: Trust, likelihood: Likelihood) -> str:
+def advice_on(trust: Trust, posterior: SelectionPosterior) -> str:
     """What to do about a verdict.
 
     Args:
         trust: The verdict.
-        likelihood: Law of the response.
+        posterior: What it is on.
     """
-    if trust.verdict == "exact" and not likelihood.conjugate:
+    if trust.verdict == "exact" and posterior.diagnostics.evidence == "laplace":
         return _LAPLACE + _ADVICE["exact"]
     return _ADVICE[trust.verdict]
-
-
-def engine_in_words(engine: str) -> str:
-    """What an engine did.
-
-    Args:
-        engine: Its name.
-    """
-    return _ENGINES.get(engine, engine)
 
 
 def describe_sets(posterior: SelectionPosterior, names: list[str]) -> list[SetOfVariables]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
+from l0bayes import validate
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import likelihood_by_name
-from l0bayes.selection.engines.choose_engine import Engine
+from l0bayes.selection import engine_names
 
 __all__ = ["SelectSettings", "parse_inclusion", "parse_options"]
 
@@ -28,7 +29,7 @@ class SelectSettings:
         inclusion: Prior probability that a variable is in the model, or ``(a, b)`` of a Beta law.
         expected_active: Number of variables expected in the model, in place of ``inclusion``.
         slab_scale: Prior standard deviation of an effect that is not zero, for standardised columns.
-        engine: ``"auto"``, ``"exact"``, ``"gibbs"`` or ``"svi"``.
+        engine: ``"auto"``, ``"exact"``, ``"gibbs"``, ``"svi"``, or the name of an engine that was registered.
         seed: Seed of every random number.
         hdi: Share of the posterior that intervals hold.
 
@@ -53,8 +54,7 @@ class SelectSettings:
     def __post_init__(self) -> None:
         law = likelihood_by_name(self.likelihood, "selection", **self.likelihood_options)
         object.__setattr__(self, "law", law)
-        if self.engine not in get_args(Engine):
-            raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}; got {self.engine!r}")
+        validate.one_of(engine_names(), engine=self.engine)
         if self.inclusion is not None and self.expected_active is not None:
             raise ValueError("give inclusion or expected-active, not both: each sets the prior of the gates")
         if isinstance(self.inclusion, float) and not 0.0 < self.inclusion < 1.0:

@@ -17,7 +17,7 @@ import torch
 from l0bayes.apps.select.formulas import FormulaData, apply_formula
 from l0bayes.apps.select.report_page import page_template, render_page
 from l0bayes.apps.select.report_pictures import PICTURES, pictures
-from l0bayes.apps.select.report_words import advice_on, describe_model, describe_sets, engine_in_words
+from l0bayes.apps.select.report_words import advice_on, describe_model, describe_sets
 from l0bayes.apps.select.select_settings import SelectSettings
 from l0bayes.apps.select.selection_result import TOP_MODELS, Selection
 from l0bayes.apps.select.table_files import TableFile, load_table
@@ -186,7 +186,7 @@ def _page(found: Selection, images: list[Path], path: str | Path, command: str |
         verdict=trust.verdict,
         verdict_words=str(trust).removeprefix(f"{trust.verdict}: ").removesuffix(" ".join(trust.reasons)),
         reasons=list(trust.reasons),
-        advice=advice_on(trust, settings.law),
+        advice=advice_on(trust, posterior),
         warnings=found.warnings,
         sets=describe_sets(posterior, data.gates),
         hdi=f"{100.0 * settings.hdi:g} %",
@@ -206,7 +206,7 @@ def _computed(found: Selection, path: str | Path, command: str | None) -> dict[s
         "command": command
         or f"l0bayes select {shlex.quote(Path(path).name)} {shlex.quote(found.data.formula)}",
         "cells": " ".join(found.reading),
-        "engine": f"{fit.engine_}: {engine_in_words(fit.engine_)}",
+        "engine": f"{fit.engine_}: {fit.posterior_.diagnostics.method}",
     }
     if math.isfinite(fit.log_evidence_):
         facts["log evidence"] = f"{fit.log_evidence_:.4f}"

@@ -3,7 +3,6 @@ r"""Gates and slabs of all restarts of a variational fit, optimised in one batch
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import pyro
@@ -13,48 +12,14 @@ from torch import Tensor
 
 from l0bayes.distributions import GateLaw
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.engines.engine import Progress, silent
+from l0bayes.selection.engines.svi_records import SVIOptions
 from l0bayes.selection.engines.svi_response import response_term
 from l0bayes.selection.kernels.mean_field import Factors, gate_kl
-from l0bayes.selection.kernels.relaxations import Relaxation
+from l0bayes.selection.kernels.relaxations import relaxation_of
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 
-__all__ = ["SVIOptions", "SVIRun"]
-
-
-@dataclass(frozen=True)
-class SVIOptions:
-    """How long and how wide the optimisation runs.
-
-    Args:
-        restarts: Number of runs, optimised in one batch; the first starts dense, the others from random
-            subsets of the gates.
-        steps: Steps of Adam.
-        particles: Draws a step, of every run.
-        lr: Learning rate of slabs, in units in which the response has the size of one.
-        gate_lr: Learning rate of gates, in logits, and of scales and noise, in logarithms.
-        temperature: Temperature of the gates at the start and at the end, between which it falls
-            geometrically.
-
-    Raises:
-        ValueError: If a number is out of range.
-    """
-
-    restarts: int = 16
-    steps: int = 600
-    particles: int = 2
-    lr: float = 0.02
-    gate_lr: float = 0.1
-    temperature: tuple[float, float] = (2.0 / 3.0, 0.1)
-
-    def __post_init__(self) -> None:
-        for name in ("restarts", "steps", "particles"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
-        for name in ("lr", "gate_lr"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
-        if not (len(self.temperature) == 2 and min(self.temperature) > 0):
-            raise ValueError(f"temperature must be two positive numbers, got {self.temperature!r}")
+__all__ = ["SVIRun"]
 
 
 class SVIRun:
@@ -62,16 +27,16 @@ class SVIRun:
 
     Args:
         problem: The problem.
-        relaxation: The gates' family.
-        options: Length and width.
+        options: Gate law, length and width.
 
     Attributes:
         response: The response's part of the objective.
         parameters: Those of gates, means, scales and noise, side by side, shape ``(R, m)``.
     """
 
-    def __init__(self, problem: SelectionProblem, relaxation: Relaxation, options: SVIOptions) -> None:
-        self.problem, self.relaxation, self.options = problem, relaxation, options
+    def __init__(self, problem: SelectionProblem, options: SVIOptions) -> None:
+        self.problem, self.options = problem, options
+        self.relaxation = relaxation_of(options.gate_law, *options.temperature)
         self.response = response_term(problem)
         self.k = problem.num_unpenalised
         response, slab = self.response, problem.slab_scale
@@ -85,7 +50,7 @@ class SVIRun:
         count = options.restarts
         noise = [math.log(response.first_variance), 0.5 * math.log(2.0 / response.num_responses)]
         parts = {
-            "gates": (relaxation.start(gates), options.gate_lr),
+            "gates": (self.relaxation.start(gates), options.gate_lr),
             "loc": (torch.zeros_like(self.start), options.lr),
             "log_scale": (alone.log().expand(count, -1), options.gate_lr),
             "noise": (torch.tensor([noise], dtype=torch.float64).expand(count, -1), options.gate_lr),
@@ -120,8 +85,12 @@ class SVIRun:
         alone = (diagonal + self.prior_scale.square().reciprocal()).rsqrt()
         return logits, means, alone
 
-    def optimise(self) -> Factors:
-        """Adam with the learning rate falling over the second half."""
+    def optimise(self, progress: Progress = silent) -> Factors:
+        """Adam with the learning rate falling over the second half.
+
+        Args:
+            progress: Told how far the work is.
+        """
         options, memory = self.options, self.response.memory
         value = self.parameters
         first, second = torch.zeros_like(value), torch.zeros_like(value)
@@ -129,12 +98,13 @@ class SVIRun:
         temperature = value.new_tensor(hot)
         gradient_of = self._capture(value, temperature)
         for step in range(options.steps):
-            progress = step / options.steps
-            temperature.fill_(hot * (cold / hot) ** min(1.0, 1.5 * progress))
+            share = step / options.steps
+            progress(share)
+            temperature.fill_(hot * (cold / hot) ** min(1.0, 1.5 * share))
             gradient = gradient_of(value, temperature)
             first.lerp_(gradient, 0.1)
             second.mul_(memory).addcmul_(gradient, gradient, value=1.0 - memory)
-            fade = min(1.0, 2.0 * (1.0 - progress) + 0.02) / (1.0 - 0.9 ** (step + 1))
+            fade = min(1.0, 2.0 * (1.0 - share) + 0.02) / (1.0 - 0.9 ** (step + 1))
             root = (second / (1.0 - memory ** (step + 1))).sqrt_().add_(1e-12)
             value.addcdiv_(first * self.rates, root, value=-fade)
         law, loc, scale, _, _ = self.read(value, temperature)

@@ -3,6 +3,7 @@ r"""Several factorised posteriors as one mixture, each mode once."""
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,10 +11,10 @@ from torch.nn.functional import logsigmoid
 
 from l0bayes.posterior.pareto import effective_share, pareto_k
 from l0bayes.selection.kernels.mean_field import Drawn, Factors, Hardened, log_joint
-from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
+from l0bayes.selection.problem.selection_posterior import ModelDraws
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 
-__all__ = ["distinct_modes", "log_mixture", "mixture_of_modes"]
+__all__ = ["ModeMixture", "distinct_modes", "log_mixture", "mixture_of_modes"]
 
 # Runs of one mode differ by what is left of the optimiser's noise.
 _ALIKE = 0.25
@@ -39,28 +40,77 @@ def distinct_modes(pip: Tensor, elbo: Tensor, tolerance: float = _ALIKE) -> Tens
     return mode
 
 
+@dataclass(frozen=True)
+class ModeMixture:
+    r"""Factorised posteriors of several runs as one mixture.
+
+    Attributes:
+        mode: For every run the run that stands for its mode, shape ``(R,)``.
+        factors: Posteriors of the modes, one a row.
+        weights: Weights of the modes, which sum to 1, shape ``(K,)``.
+        pip: Inclusion probabilities of every mode, shape ``(K, G)``.
+        draws: A sample of models.
+        k_hat: Pareto's k of the importance ratios of draws of the mixture.
+        effective_share: Share of those draws that is effective.
+    """
+
+    mode: Tensor
+    factors: Factors
+    weights: Tensor
+    pip: Tensor
+    draws: ModelDraws
+    k_hat: float
+    effective_share: float
+
+    @property
+    def disagreement(self) -> float:
+        """Largest difference of an inclusion probability between modes of more than 1 % of the weight."""
+        counted = self.pip[self.weights > 0.01]
+        return float((counted.amax(0) - counted.amin(0)).max())
+
+    @property
+    def joint(self) -> Tensor:
+        """Probability that two gates are open together, of one gate on the diagonal, shape ``(G, G)``."""
+        joint = torch.einsum("k,kg,kh->gh", self.weights, self.pip, self.pip)
+        return joint - joint.diagonal().diag() + (self.weights @ self.pip).diag()
+
+    @property
+    def size_probabilities(self) -> Tensor:
+        """Law of the number of open gates, shape ``(G + 1,)``."""
+        return self.weights @ _sizes(self.pip)
+
+    def moments(self, groups: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and second moment of every gated coefficient, zeros included, each of shape ``(p,)``.
+
+        Args:
+            groups: Gate of every column.
+        """
+        share = self.weights[:, None] * self.pip[:, groups]
+        mean, sd = self.factors.mean, self.factors.sd
+        return (share * mean).sum(0), (share * (mean.square() + sd.square())).sum(0)
+
+
 def mixture_of_modes(
     problem: SelectionProblem, factors: Factors, hardened: Hardened, num_draws: int
-) -> SelectionPosterior:
+) -> ModeMixture:
     r"""Mix the modes with weights :math:`\propto e^{\mathrm{ELBO}}`.
 
-    Where modes do not overlap these are the weights of the best mixture, which is then worth
-    :math:`\log\sum_k e^{\mathrm{ELBO}_k}`; what is a bound without that condition is the best run's ELBO, and
-    that is what ``diagnostics["elbo"]`` says.
+    Where modes do not overlap these are the weights of the best mixture, whose bound is then
+    :math:`\log\sum_k e^{\mathrm{ELBO}_k}`; a bound without that condition is the best run's ELBO.
 
-    ``diagnostics["k_hat"]`` is Pareto's k of the importance ratios
+    ``k_hat`` is Pareto's k of the importance ratios
 
     .. math:: r_s = \frac{p(y, \gamma_s, \beta_s, \alpha_s)}{\sum_k w_k\, q_k(\gamma_s, \beta_s, \alpha_s)}
 
     of draws s of the mixture, with coefficients β behind shut gates left out of both densities: whether the
     mixture covers the posterior of gates and coefficients. π and σ², which have optimal laws and no
-    parameters of their own, are integrated out of p in closed form (:func:`~.hardened.log_joint`), the
+    parameters of their own, are integrated out of p in closed form (:func:`~.mean_field.log_joint`), the
     coefficients α without a gate, such as an intercept, are not.
 
     Args:
         problem: The problem.
         factors: Posteriors of the runs.
-        hardened: What they are worth.
+        hardened: Their bounds.
         num_draws: Size of the sample of models.
     """
     pip = torch.sigmoid(factors.logits)
@@ -68,47 +118,16 @@ def mixture_of_modes(
     kept = torch.unique(mode)
     weights = torch.softmax(hardened.elbo[kept], 0)
     best, q = factors.rows(kept), pip[kept]
-    by_column = weights[:, None] * q[:, problem.groups]
     chosen = torch.multinomial(weights, num_draws, replacement=True)
     gates = (torch.rand(num_draws, q.shape[1], dtype=q.dtype) < q[chosen]).to(q.dtype)
-    joint = torch.einsum("k,kg,kh->gh", weights, q, q)
-    total = weights @ q
-    counted = weights > 0.01
     log_ratios = _log_ratios(problem, best, weights, gates, chosen)
-    return SelectionPosterior(
-        engine="svi",
-        problem=problem,
-        pip=total,
-        pip_mcse=torch.full_like(total, math.nan),
-        mean=(by_column * best.mean).sum(0),
-        second_moment=(by_column * (best.mean.square() + best.sd.square())).sum(0),
-        log_evidence=math.nan,
-        size_probabilities=weights @ _sizes(q),
-        draws=ModelDraws(
-            gates,
-            _variances(problem, hardened, kept[chosen]),
-            torch.full((num_draws,), 1.0 / num_draws, dtype=q.dtype),
-            kept[chosen],
-        ),
-        exact_joint=joint - joint.diagonal().diag() + total.diag(),
-        diagnostics={
-            "elbo": float(hardened.elbo.max()),
-            "elbo_error": float(hardened.standard_error[hardened.elbo.argmax()]),
-            "restart_elbo": hardened.elbo,
-            "restart_pip": pip,
-            "mode": mode,
-            "modes": len(kept),
-            "mode_weights": weights,
-            "mode_factors": best,
-            "k_hat": pareto_k(log_ratios),
-            "effective_share": effective_share(log_ratios),
-            "disagreement": float((q[counted].amax(0) - q[counted].amin(0)).max()),
-        },
-    )
+    equal = torch.full((num_draws,), 1.0 / num_draws, dtype=q.dtype)
+    draws = ModelDraws(gates, _variances(problem, hardened, kept[chosen]), equal, kept[chosen])
+    return ModeMixture(mode, best, weights, q, draws, pareto_k(log_ratios), effective_share(log_ratios))
 
 
 def log_mixture(problem: SelectionProblem, factors: Factors, weights: Tensor, drawn: Drawn) -> Tensor:
-    r"""Log density of a mixture of hardened posteriors, by the measure of :func:`~.hardened.log_joint`.
+    r"""Log density of a mixture of hardened posteriors, by the measure of :func:`~.mean_field.log_joint`.
 
     .. math:: \sum_k w_k\, q_k(\gamma, \beta, \alpha), \qquad
         q_k = \prod_g q_{kg}^{\gamma_g} (1 - q_{kg})^{1 - \gamma_g}

@@ -1,15 +1,20 @@
-r"""What an engine finds: probabilities of gates, moments of coefficients, models."""
+r"""What an engine finds: probabilities of gates, moments of coefficients, models, and its own error."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from l0bayes.selection.problem.selection_problem import SelectionProblem
+from l0bayes.selection.problem.verdict import Trust
 
-__all__ = ["ModelDraws", "SelectionPosterior"]
+__all__ = ["Diagnostics", "Evidence", "ModelDraws", "SelectionPosterior"]
+
+Evidence = Literal["closed form", "laplace", "none"]
+"""How the evidence of each model was computed; ``"none"`` where it was not."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,35 @@ class ModelDraws:
     chains: Tensor
 
 
+class Diagnostics(ABC):
+    """What an engine knows of its own error. Every engine has a frozen dataclass of its own.
+
+    Attributes:
+        method: What was done, in words, such as ``"all models were enumerated"``.
+        remedy: What to do where the verdict is doubtful or wrong; ``None`` where nothing is warned of.
+        independent_gates: Whether the posterior takes gates for independent of one another, or mixes such
+            posteriors; columns that are correlated then deserve a warning.
+    """
+
+    method: ClassVar[str]
+    remedy: ClassVar[str | None] = None
+    independent_gates: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def evidence(self) -> Evidence:
+        """How the evidence of each model was computed."""
+
+    @abstractmethod
+    def verdict(self, posterior: SelectionPosterior, *, seed: int = 0) -> Trust:
+        """How far the inclusion probabilities can be trusted.
+
+        Args:
+            posterior: The posterior that these are the diagnostics of.
+            seed: Seed of draws that the verdict may need.
+        """
+
+
 @dataclass(frozen=True)
 class SelectionPosterior:
     r"""Posterior of a :class:`~l0bayes.selection.problem.selection_problem.SelectionProblem`, from an engine.
@@ -37,16 +71,16 @@ class SelectionPosterior:
         engine: ``"exact"``, ``"gibbs"``, ...
         problem: The problem.
         pip: :math:`P(\gamma_g = 1 \mid D)`, shape ``(G,)``.
-        pip_mcse: Monte Carlo standard error of each; 0 where all models were enumerated.
+        pip_mcse: Monte Carlo standard error of each; 0 where all models were enumerated, NaN where unknown.
         mean: :math:`E[\beta]` with zeros, shape ``(p,)``.
         second_moment: :math:`E[\beta^2]`, shape ``(p,)``.
         log_evidence: :math:`\log p(D)`; NaN where the engine does not give it.
         size_probabilities: Posterior of the number of open gates, shape ``(G + 1,)``.
         draws: A sample of models.
+        diagnostics: What the engine knows of its own error.
         exact_joint: :math:`P(\gamma_g = \gamma_h = 1 \mid D)`, shape ``(G, G)``, where it is known exactly.
         unpenalised_mean: Posterior mean of the coefficients without a gate, shape ``(k,)``, where the engine
             gives it.
-        diagnostics: What is known of the engine's error.
     """
 
     engine: str
@@ -58,9 +92,9 @@ class SelectionPosterior:
     log_evidence: float
     size_probabilities: Tensor
     draws: ModelDraws
+    diagnostics: Diagnostics
     exact_joint: Tensor | None = None
     unpenalised_mean: Tensor | None = None
-    diagnostics: dict[str, Any] = field(default_factory=dict)
 
     @property
     def joint(self) -> Tensor:

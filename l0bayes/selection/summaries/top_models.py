@@ -2,6 +2,7 @@ r"""The most probable models."""
 
 from __future__ import annotations
 
+import math
 from functools import singledispatch
 
 import torch
@@ -46,7 +47,9 @@ def top_models(posterior: SelectionPosterior, count: int = 10) -> tuple[Tensor, 
     kept = torch.argsort(share, descending=True, stable=True)[: _SPARE * count]
     models, share = models[kept], share[kept]
     # A flat prior leaves a constant of the evidence open.
-    if posterior.engine == "exact" and bool(torch.isfinite(posterior.problem.unpenalised_scale).all()):
+    if math.isfinite(posterior.log_evidence) and bool(
+        torch.isfinite(posterior.problem.unpenalised_scale).all()
+    ):
         evidences = _log_evidences(posterior.problem, models)
         if evidences is not None:
             share = torch.exp(evidences - posterior.log_evidence)

@@ -12,9 +12,11 @@ from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.objectives.latent_draws import draw_latents
 from l0bayes.posterior.importance import importance_weighted
 from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
+from l0bayes.selection.kernels.rao_blackwell import rao_blackwell
+from l0bayes.selection.kernels.variational_verdict import judge_variational
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.verdict import Trust
 from l0bayes.selection.recognise.linear_model import LinearModel, NotLinearError, read_linear_model
-from l0bayes.selection.trust.posterior_trust import Trust, judge_variational, rao_blackwell
 
 __all__ = ["trust"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from l0bayes.selection import InclusionPrior, InverseGamma, enumerate_models
+from l0bayes.selection import ExactOptions, InclusionPrior, InverseGamma, infer_gates
 from l0bayes.selection.kernels.elimination import all_evidences, all_models
 from tests.selection.problems import DOUBLE, brute_force, everything, problem
 
@@ -35,7 +35,7 @@ CASES: dict[str, dict[str, Any]] = {
 def test_everything_is_exact(name: str, n: int, extras: bool) -> None:
     """1e-8: the reference's own grid over the noise is good to that."""
     given = problem("blocks", n, 6, **CASES[name] | (everything(6, n) if extras else {}))
-    found, wanted = enumerate_models(given), brute_force(given)
+    found, wanted = infer_gates(given, "exact"), brute_force(given)
     assert found.log_evidence == pytest.approx(float(wanted["log_evidence"]), abs=1e-8)
     for ours, theirs in (
         (found.pip, "pip"),
@@ -51,7 +51,7 @@ def test_everything_is_exact(name: str, n: int, extras: bool) -> None:
 @pytest.mark.parametrize("kind", ["duplicates", "suppressor", "null"])
 def test_hard_designs(kind: str) -> None:
     given = problem(kind, 25, 6, noise=InverseGamma())
-    found, wanted = enumerate_models(given), brute_force(given)
+    found, wanted = infer_gates(given, "exact"), brute_force(given)
     torch.testing.assert_close(found.pip, wanted["pip"], rtol=0, atol=1e-8)
 
 
@@ -59,7 +59,7 @@ def test_a_sharp_fit_and_a_hopeless_one_both_keep_their_noise() -> None:
     """Residual variances of the best and of the empty model lie four decades apart."""
     given = problem("independent", 20, 5, noise=InverseGamma(0.5, 1e-4))
     given = given.replace(y=100.0 * given.x[:, 0] + 0.01 * given.y, slab_scale=torch.full((5,), 100.0))
-    found, wanted = enumerate_models(given), brute_force(given, nodes=2401)
+    found, wanted = infer_gates(given, "exact"), brute_force(given, nodes=2401)
     assert found.log_evidence == pytest.approx(float(wanted["log_evidence"]), abs=1e-6)
     torch.testing.assert_close(found.pip, wanted["pip"], rtol=0, atol=1e-7)
 
@@ -84,11 +84,11 @@ def test_the_tree_of_eliminations_is_a_factorisation_of_each_model(members: list
 
 def test_the_sample_of_models_is_from_the_posterior() -> None:
     given = problem("blocks", 30, 6, noise=InverseGamma())
-    found = enumerate_models(given, num_draws=20_000)
+    found = infer_gates(given, "exact", options=ExactOptions(num_draws=20_000))
     # Systematic over the noise, independent over models: at most a binomial's spread.
     error = 5.0 * (found.pip * (1 - found.pip) / 20_000).sqrt() + 1e-4
     assert ((found.draws.gates.mean(0) - found.pip).abs() < error).all()
-    again = enumerate_models(given, num_draws=20_000)
+    again = infer_gates(given, "exact", options=ExactOptions(num_draws=20_000))
     assert torch.equal(again.draws.gates, found.draws.gates)
 
 
@@ -96,9 +96,11 @@ def test_a_flat_intercept_gives_the_limit_of_a_wide_one() -> None:
     ones = torch.ones(30, 1, dtype=DOUBLE)
     flat = problem("blocks", 30, 6, unpenalised=ones, unpenalised_scale=torch.tensor([math.inf]))
     wide = flat.replace(unpenalised_scale=torch.tensor([1e6], dtype=DOUBLE))
-    torch.testing.assert_close(enumerate_models(flat).pip, enumerate_models(wide).pip, rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        infer_gates(flat, "exact").pip, infer_gates(wide, "exact").pip, rtol=0, atol=1e-9
+    )
 
 
 def test_too_many_gates_are_refused_before_work() -> None:
-    with pytest.raises(ValueError, match=r"17 gates means 2\*\*17 models; max_groups is 16.*'gibbs'"):
-        enumerate_models(problem(n=20, p=17))
+    with pytest.raises(ValueError, match=r"17 gates mean 2\*\*17 models, and max_gates is 16.*'gibbs'"):
+        infer_gates(problem(n=20, p=17), "exact", options=ExactOptions(max_gates=16))

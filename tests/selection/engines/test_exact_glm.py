@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from l0bayes.likelihoods import Bernoulli, Poisson
-from l0bayes.selection.engines.exact_glm import enumerate_glm
+from l0bayes.selection import ExactOptions, infer_gates
 from l0bayes.selection.kernels.elimination import all_models
 from l0bayes.selection.kernels.gated_system import gated_system
 from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
@@ -40,7 +40,7 @@ def test_second_order_against_quadrature(kind: str) -> None:
 def test_a_single_coefficient_without_intercept() -> None:
     problem = make_problem("poisson", 25, 1)
     problem = problem.replace(unpenalised=torch.empty(25, 0), unpenalised_scale=torch.empty(0))
-    posterior = enumerate_glm(problem)
+    posterior = infer_gates(problem, "exact")
     inside, mean, _ = by_grid(problem, torch.arange(1))
     outside = float(problem.likelihood.log_density(problem.y, problem.offset).sum())
     odds = inside - outside + math.log(0.3 / 0.7)
@@ -52,26 +52,26 @@ def test_a_single_coefficient_without_intercept() -> None:
 def test_enumeration_against_importance_sampling(kind: str) -> None:
     problem = make_problem(kind, 100, 4, seed=2)
     pip, mean, second, evidence = by_importance(problem)
-    posterior = enumerate_glm(problem)
+    posterior = infer_gates(problem, "exact")
     torch.testing.assert_close(posterior.pip, pip, atol=5e-3, rtol=0.0)
     torch.testing.assert_close(posterior.mean, mean, atol=5e-3, rtol=0.0)
     torch.testing.assert_close(posterior.second_moment, second, atol=1e-2, rtol=0.0)
     assert posterior.log_evidence == pytest.approx(evidence, abs=1e-2)
-    assert posterior.diagnostics["not_converged"] == 0
+    assert posterior.diagnostics.laplace.not_converged == 0
 
 
 def test_what_belongs_together_agrees() -> None:
     problem = make_problem("bernoulli", 80, 5)
-    posterior = enumerate_glm(problem, num_draws=20_000)
+    posterior = infer_gates(problem, "exact", options=ExactOptions(num_draws=20_000))
     assert posterior.engine == "exact"
-    assert posterior.diagnostics["evidence"] == "laplace"
+    assert posterior.diagnostics.evidence == "laplace"
     torch.testing.assert_close(posterior.joint.diagonal(), posterior.pip)
     sizes = torch.arange(6, dtype=torch.float64)
     torch.testing.assert_close(posterior.size_probabilities @ sizes, posterior.pip.sum())
     torch.testing.assert_close(posterior.size_probabilities.sum(), torch.tensor(1.0).double())
     drawn = posterior.draws.weights @ posterior.draws.gates
     torch.testing.assert_close(drawn, posterior.pip, atol=0.02, rtol=0.0)  # 5 standard errors
-    again = enumerate_glm(problem, num_draws=20_000)
+    again = infer_gates(problem, "exact", options=ExactOptions(num_draws=20_000))
     assert torch.equal(again.draws.gates, posterior.draws.gates)
 
 
@@ -105,14 +105,15 @@ def test_case_weights_are_repeated_rows() -> None:
     problem = make_problem("poisson", 40, 3)
     counts = 1 + torch.arange(40) % 3
     offset = torch.linspace(-0.5, 0.5, 40, dtype=torch.float64)
-    weighted = enumerate_glm(problem.replace(weights=counts.double(), offset=offset))
+    weighted = infer_gates(problem.replace(weights=counts.double(), offset=offset), "exact")
     repeated = {
         name: getattr(problem, name).repeat_interleave(counts, 0) for name in ("x", "y", "unpenalised")
     }
-    rows = enumerate_glm(
+    rows = infer_gates(
         problem.replace(
             **repeated, offset=offset.repeat_interleave(counts), weights=torch.ones(int(counts.sum()))
-        )
+        ),
+        "exact",
     )
     torch.testing.assert_close(weighted.pip, rows.pip, atol=1e-8, rtol=0.0)
     torch.testing.assert_close(weighted.mean, rows.mean, atol=1e-8, rtol=0.0)
@@ -122,13 +123,15 @@ def test_an_offset_is_a_column_with_a_known_coefficient() -> None:
     """For counts log(2) everywhere is an intercept moved by as much."""
     problem = make_problem("poisson", 60, 3).replace(unpenalised_scale=torch.tensor([math.inf]))
     moved = problem.replace(offset=torch.full((60,), math.log(2.0), dtype=torch.float64))
-    torch.testing.assert_close(enumerate_glm(problem).pip, enumerate_glm(moved).pip, atol=1e-6, rtol=0.0)
+    torch.testing.assert_close(
+        infer_gates(problem, "exact").pip, infer_gates(moved, "exact").pip, atol=1e-6, rtol=0.0
+    )
 
 
 def test_groups_and_a_beta_prior() -> None:
     problem = make_problem("bernoulli", 100, 4, seed=5)
     groups = torch.tensor([0, 0, 1, 1])
-    grouped = enumerate_glm(problem.replace(groups=groups, prior=InclusionPrior(beta=(1.0, 2.0))))
+    grouped = infer_gates(problem.replace(groups=groups, prior=InclusionPrior(beta=(1.0, 2.0))), "exact")
     singles = problem.replace(prior=InclusionPrior(beta=(1.0, 1.0)))
     start = ridge_problem(singles)
     both = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
@@ -141,8 +144,8 @@ def test_groups_and_a_beta_prior() -> None:
 def test_separated_classes_have_a_finite_mode() -> None:
     problem = make_problem("bernoulli", 50, 3)
     y = (problem.x[:, 0] > 0).double()
-    posterior = enumerate_glm(problem.replace(y=y, likelihood=Bernoulli()))
-    assert posterior.diagnostics["not_converged"] == 0
+    posterior = infer_gates(problem.replace(y=y, likelihood=Bernoulli()), "exact")
+    assert posterior.diagnostics.laplace.not_converged == 0
     assert float(posterior.pip[0]) > 0.99
     assert bool(torch.isfinite(posterior.mean).all())
 
@@ -150,10 +153,10 @@ def test_separated_classes_have_a_finite_mode() -> None:
 def test_large_counts_are_reached_from_afar() -> None:
     """Newton's method from 0 would overshoot by thousands."""
     problem = make_problem("poisson", 50, 3)
-    posterior = enumerate_glm(problem.replace(y=10_000.0 * (1.0 + problem.y), likelihood=Poisson()))
-    assert posterior.diagnostics["not_converged"] == 0
+    posterior = infer_gates(problem.replace(y=10_000.0 * (1.0 + problem.y), likelihood=Poisson()), "exact")
+    assert posterior.diagnostics.laplace.not_converged == 0
 
 
 def test_too_many_gates() -> None:
-    with pytest.raises(ValueError, match=r"2\*\*5 models; max_groups is 4"):
-        enumerate_glm(make_problem("poisson", 20, 5), max_groups=4)
+    with pytest.raises(ValueError, match=r"2\*\*5 models, and max_gates is 4"):
+        infer_gates(make_problem("poisson", 20, 5), "exact", options=ExactOptions(max_gates=4))

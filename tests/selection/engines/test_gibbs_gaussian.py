@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from l0bayes.selection import GibbsOptions, InclusionPrior, InverseGamma, enumerate_models, sample_models
+from l0bayes.selection import GibbsOptions, InclusionPrior, InverseGamma, infer_gates
 from tests.selection.problems import DOUBLE, everything, problem
 
 QUICK = GibbsOptions(chains=64, steps=600, burn_in=60, target_mcse=0.0)
@@ -29,7 +30,7 @@ CASES: dict[str, dict[str, Any]] = {
 def test_it_finds_the_exact_posterior(name: str, kind: str) -> None:
     """Within 4.5 of its own standard errors: probability 1e-5 a number."""
     given = problem(kind, 40, 8, **CASES[name])
-    exact, found = enumerate_models(given), sample_models(given, options=QUICK)
+    exact, found = infer_gates(given, "exact"), infer_gates(given, "gibbs", options=QUICK)
     gap = (found.pip - exact.pip).abs()
     assert (gap < 4.5 * found.pip_mcse + 1e-6).all(), gap / found.pip_mcse
     assert (found.pip_mcse < 0.015).all()
@@ -42,32 +43,33 @@ def test_it_finds_the_exact_posterior(name: str, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["duplicates", "null"])
 def test_hard_designs(kind: str) -> None:
     given = problem(kind, 40, 8, noise=InverseGamma())
-    exact, found = enumerate_models(given), sample_models(given)
+    exact, found = infer_gates(given, "exact"), infer_gates(given, "gibbs", options=GibbsOptions())
     assert (found.pip - exact.pip).abs().max() < 0.02
 
 
 def test_a_bad_start_is_left() -> None:
     given = problem("blocks", 60, 8)
-    exact = enumerate_models(given)
+    exact = infer_gates(given, "exact")
     start = (exact.pip < 0.5).double()  # everything the wrong way round
-    found = sample_models(given, start=start, options=QUICK)
+    found = infer_gates(given, "gibbs", options=QUICK, start=start)
     assert (found.pip - exact.pip).abs().max() < 0.02
 
 
 def test_it_stops_when_it_is_sure_and_not_before() -> None:
     easy = problem("independent", 200, 8)
-    quick = sample_models(easy, options=GibbsOptions(steps=5000, target_mcse=0.01))
-    assert quick.diagnostics["flips"] < 1000
-    assert quick.diagnostics["largest_mcse"] <= 0.01
-    whole = sample_models(easy, options=GibbsOptions(steps=300, target_mcse=0.0))
-    assert whole.diagnostics["flips"] == 300
+    quick = infer_gates(easy, "gibbs", options=GibbsOptions(steps=5000, target_mcse=0.01))
+    assert quick.diagnostics.flips < 1000
+    assert quick.diagnostics.largest_mcse <= 0.01
+    whole = infer_gates(easy, "gibbs", options=GibbsOptions(steps=300, target_mcse=0.0))
+    assert whole.diagnostics.flips == 300
 
 
 def test_the_seed_decides() -> None:
     given = problem("blocks", 30, 8, noise=InverseGamma())
     before = torch.get_rng_state()
     first, second, third = (
-        sample_models(given, options=GibbsOptions(steps=150, burn_in=20), seed=seed) for seed in (1, 1, 2)
+        infer_gates(given, "gibbs", options=GibbsOptions(steps=150, burn_in=20), seed=seed)
+        for seed in (1, 1, 2)
     )
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first.pip, second.pip)
@@ -76,7 +78,7 @@ def test_the_seed_decides() -> None:
 
 def test_the_sample_of_models_agrees_with_the_probabilities() -> None:
     given = problem("blocks", 40, 8)
-    found = sample_models(given, options=QUICK, num_draws=4000)
+    found = infer_gates(given, "gibbs", options=replace(QUICK, num_draws=4000))
     assert (found.draws.gates.mean(0) - found.pip).abs().max() < 0.05
     assert math.isnan(found.log_evidence)
 
@@ -112,7 +114,7 @@ def test_wide_data_with_more_columns_than_rows() -> None:
         weights=torch.ones(40),
     )
     one, two = (
-        sample_models(given, options=GibbsOptions(steps=300, target_mcse=0.0), seed=s) for s in (0, 1)
+        infer_gates(given, "gibbs", options=GibbsOptions(steps=300, target_mcse=0.0), seed=s) for s in (0, 1)
     )
     gap = (one.pip - two.pip).abs()
     error = (one.pip_mcse.square() + two.pip_mcse.square()).sqrt()
@@ -128,7 +130,7 @@ def test_a_column_twice_under_a_slab_far_wider_than_the_data_say(slab: float, no
     x = given.x.clone()
     x[:, 1] = x[:, 0]
     given = given.replace(x=x)
-    exact, found = enumerate_models(given), sample_models(given, options=QUICK)
+    exact, found = infer_gates(given, "exact"), infer_gates(given, "gibbs", options=QUICK)
     assert torch.isfinite(found.pip).all()
     assert (exact.pip[0] - exact.pip[1]).abs() < 1e-4  # the same column
     gap = (found.pip - exact.pip).abs()

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from l0bayes.selection.engines.exact_glm import enumerate_glm
-from l0bayes.selection.engines.gibbs_gaussian import GibbsOptions
-from l0bayes.selection.engines.gibbs_glm import TiltedPrior, sample_glm
+from l0bayes.selection import GibbsOptions, infer_gates
+from l0bayes.selection.engines.laplace_reweighting import TiltedPrior
 from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 from tests.selection.glm_problems import make_problem
 
@@ -16,7 +17,7 @@ SHORT = GibbsOptions(chains=32, steps=250, burn_in=30, target_mcse=0.0)
 def test_against_enumeration(kind: str) -> None:
     """Both use the same evidences; what differs is within 5 standard errors of the sampler's own."""
     problem = make_problem(kind, 80, 7, seed=4)
-    exact, found = enumerate_glm(problem), sample_glm(problem, options=SHORT)
+    exact, found = infer_gates(problem, "exact"), infer_gates(problem, "gibbs", options=SHORT)
     assert bool(((found.pip - exact.pip).abs() < 5.0 * found.pip_mcse + 1e-3).all())
     assert float(found.pip_mcse.max()) < 0.02
     torch.testing.assert_close(found.mean, exact.mean, atol=0.02, rtol=0.0)
@@ -26,8 +27,8 @@ def test_against_enumeration(kind: str) -> None:
     torch.testing.assert_close(drawn, exact.pip, atol=0.05, rtol=0.0)
     assert float(found.draws.weights.sum()) == pytest.approx(1.0)
     assert found.engine == "gibbs"
-    assert found.diagnostics["efficiency"] > 0.8
-    assert found.diagnostics["not_converged"] == 0
+    assert found.diagnostics.reweighting.efficiency > 0.8
+    assert found.diagnostics.laplace.not_converged == 0
 
 
 def test_groups_a_beta_prior_offset_and_weights() -> None:
@@ -37,7 +38,7 @@ def test_groups_a_beta_prior_offset_and_weights() -> None:
         offset=torch.linspace(-1.0, 1.0, 80),
         weights=torch.linspace(0.5, 1.5, 80),
     )
-    exact, found = enumerate_glm(problem), sample_glm(problem, options=SHORT)
+    exact, found = infer_gates(problem, "exact"), infer_gates(problem, "gibbs", options=SHORT)
     assert bool(((found.pip - exact.pip).abs() < 5.0 * found.pip_mcse + 1e-3).all())
     torch.testing.assert_close(found.mean, exact.mean, atol=0.02, rtol=0.0)
 
@@ -48,7 +49,7 @@ def test_a_quadratic_that_fits_badly_is_put_right() -> None:
     eta = 2.5 * problem.x[:, 0] - 1.5 * problem.x[:, 1]
     y = torch.bernoulli(torch.sigmoid(eta), generator=torch.Generator().manual_seed(3))
     problem = problem.replace(y=y, slab_scale=torch.full((6,), 2.0))
-    exact, found = enumerate_glm(problem), sample_glm(problem, options=SHORT)
+    exact, found = infer_gates(problem, "exact"), infer_gates(problem, "gibbs", options=SHORT)
     assert bool(((found.pip - exact.pip).abs() < 5.0 * found.pip_mcse + 1e-3).all())
 
 
@@ -57,11 +58,15 @@ def test_more_columns_than_rows() -> None:
     prior = InclusionPrior(log_odds=torch.full((80,), -4.0, dtype=torch.float64))
     start = torch.full((80,), 0.01, dtype=torch.float64)
     short = GibbsOptions(chains=16, steps=80, burn_in=20)
-    found = sample_glm(problem.replace(prior=prior), start=start, options=short, num_draws=100)
+    found = infer_gates(
+        problem.replace(prior=prior), "gibbs", options=replace(short, num_draws=100), start=start
+    )
     assert found.draws.gates.shape == (100, 80)
     assert bool(((found.pip >= 0) & (found.pip <= 1)).all())
     assert float(found.size_probabilities.sum()) == pytest.approx(1.0)
-    again = sample_glm(problem.replace(prior=prior), start=start, options=short, num_draws=100)
+    again = infer_gates(
+        problem.replace(prior=prior), "gibbs", options=replace(short, num_draws=100), start=start
+    )
     assert torch.equal(found.pip, again.pip)
 
 
@@ -85,6 +90,6 @@ def test_one_model_that_has_it_all(rows: int, level: float, columns: int) -> Non
     generator = torch.Generator().manual_seed(5)
     y = torch.poisson(torch.exp(level + 0.5 * problem.x[:, 0]), generator=generator)
     problem = problem.replace(y=y)
-    exact, found = enumerate_glm(problem), sample_glm(problem, options=SHORT)
+    exact, found = infer_gates(problem, "exact"), infer_gates(problem, "gibbs", options=SHORT)
     assert exact.pip[0] > 0.99
     assert bool(((found.pip - exact.pip).abs() < 5.0 * found.pip_mcse + 1e-3).all())

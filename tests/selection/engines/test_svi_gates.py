@@ -1,6 +1,7 @@
 """Batched variational restarts: their bounds against dense references, their mixture, their families."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,14 +11,13 @@ from scipy.special import betaln, expit, logsumexp
 from torch.distributions import Normal, kl_divergence
 
 from l0bayes.likelihoods import Poisson
-from l0bayes.selection import InclusionPrior, InverseGamma, enumerate_models
-from l0bayes.selection.engines.exact_glm import enumerate_glm
-from l0bayes.selection.engines.svi_gates import fit_gates
-from l0bayes.selection.engines.svi_run import SVIOptions, SVIRun
+from l0bayes.selection import InclusionPrior, InverseGamma, infer_gates
+from l0bayes.selection.engines.svi_records import SVIOptions
+from l0bayes.selection.engines.svi_run import SVIRun
 from l0bayes.selection.kernels.elimination import all_models
 from l0bayes.selection.kernels.mean_field import Drawn, Factors, gate_kl, hardened_elbos, log_joint
 from l0bayes.selection.kernels.mixture import distinct_modes, log_mixture
-from l0bayes.selection.kernels.relaxations import binary_log_likelihood, relaxation_of, selection_gate_laws
+from l0bayes.selection.kernels.relaxations import binary_log_likelihood, selection_gate_laws
 from tests.arviz_versions import psis
 from tests.selection.glm_problems import make_problem
 from tests.selection.problems import everything, problem
@@ -130,9 +130,9 @@ def test_the_kl_of_gates_under_a_beta_prior():
 @pytest.mark.parametrize("changes", [{}, BETA, UNKNOWN | {"slab_scaled_by_noise": True}, GROUPS])
 def test_the_bound_is_below_the_evidence_and_near_it(changes):
     given = problem(n=60, **changes)
-    exact = enumerate_models(given)
-    found = fit_gates(given, options=SHORT)
-    assert exact.log_evidence - 1.0 < found.diagnostics["elbo"] < exact.log_evidence
+    exact = infer_gates(given, "exact")
+    found = infer_gates(given, "svi", options=SHORT)
+    assert exact.log_evidence - 1.0 < found.diagnostics.elbo < exact.log_evidence
     # The mean-field error of near-independent columns, and what relaxed gates add.
     torch.testing.assert_close(found.pip, exact.pip, atol=0.2, rtol=0.0)
     torch.testing.assert_close(found.mean, exact.mean, atol=0.1, rtol=0.0)
@@ -141,8 +141,8 @@ def test_the_bound_is_below_the_evidence_and_near_it(changes):
 @pytest.mark.parametrize("gate_law", selection_gate_laws())
 def test_every_gate_law_finds_the_signals(gate_law):
     given = problem(n=80)
-    found = fit_gates(given, gate_law=gate_law, options=SHORT)
-    assert found.diagnostics["gate_law"] == gate_law
+    found = infer_gates(given, "svi", options=replace(SHORT, gate_law=gate_law))
+    assert found.diagnostics.gate_law == gate_law
     assert (found.pip[[0, 2, 4]] > 0.9).all()
     assert (found.pip[[1, 3, 5]] < 0.6).all()
 
@@ -150,10 +150,10 @@ def test_every_gate_law_finds_the_signals(gate_law):
 @pytest.mark.parametrize("kind", ["bernoulli", "poisson"])
 def test_generalised_linear_models(kind):
     given = make_problem(kind, 120, 6, correlation=0.1)
-    exact = enumerate_glm(given)
-    found = fit_gates(given, options=SHORT)
-    error = 4 * found.diagnostics["elbo_error"]
-    assert exact.log_evidence - 2.0 < found.diagnostics["elbo"] < exact.log_evidence + error
+    exact = infer_gates(given, "exact")
+    found = infer_gates(given, "svi", options=SHORT)
+    error = 4 * found.diagnostics.elbo_error
+    assert exact.log_evidence - 2.0 < found.diagnostics.elbo < exact.log_evidence + error
     torch.testing.assert_close(found.pip, exact.pip, atol=0.25, rtol=0.0)
 
 
@@ -166,13 +166,13 @@ def test_large_counts(level):
     given = given.replace(
         y=torch.poisson(torch.exp(eta), generator=generator), unpenalised_scale=torch.tensor([10.0])
     )
-    found = fit_gates(given, gate_law="bernoulli", options=SVIOptions(restarts=4))
-    torch.testing.assert_close(found.pip, enumerate_glm(given).pip, rtol=0, atol=0.04)
+    found = infer_gates(given, "svi", options=SVIOptions(restarts=4, gate_law="bernoulli"))
+    torch.testing.assert_close(found.pip, infer_gates(given, "exact").pip, rtol=0, atol=0.04)
 
 
 def test_more_columns_than_rows():
     given = problem(n=30, p=50)
-    found = fit_gates(given, options=SHORT)
+    found = infer_gates(given, "svi", options=SHORT)
     assert torch.isfinite(found.pip).all()
     assert found.pip[0] > 0.8
 
@@ -180,7 +180,7 @@ def test_more_columns_than_rows():
 def test_both_ways_to_the_likelihood_are_one():
     """By second moments and row by row: the same number of the same draws, but for a constant."""
     given = problem(n=40, **UNKNOWN)
-    run = SVIRun(given, relaxation_of("hard_concrete", 2 / 3, 0.1), SVIOptions(restarts=3))
+    run = SVIRun(given, SVIOptions(restarts=3))
     cold = torch.tensor(0.3, dtype=DOUBLE)
     losses = []
     for by_rows in (False, True):
@@ -194,7 +194,7 @@ def test_the_training_objective_is_the_bound_where_gates_are_decided():
     """Activities of nearly 0 and 1 relax nothing: the mean over draws is the hardened ELBO but for
     constants, at a known noise."""
     given = problem(n=40)
-    run = SVIRun(given, relaxation_of("hard_concrete", 2 / 3, 0.1), SVIOptions(restarts=2, particles=20_000))
+    run = SVIRun(given, SVIOptions(restarts=2, particles=20_000))
     values = run.parameters.clone()
     values[:, : given.num_groups] = torch.tensor([40.0, -40.0, 40.0, -40.0, 40.0, -40.0], dtype=DOUBLE)
     cold = torch.tensor(0.1, dtype=DOUBLE)
@@ -209,7 +209,7 @@ def test_the_training_objective_is_the_bound_where_gates_are_decided():
 @pytest.mark.parametrize("name", ["plain", "groups", "everything", "slabs in units of a known one"])
 def test_the_training_objective_of_binary_gates_is_the_bound(name):
     given = JOINTS[name]()
-    run = SVIRun(given, relaxation_of("bernoulli", 2 / 3, 0.1), SVIOptions(restarts=3))
+    run = SVIRun(given, SVIOptions(gate_law="bernoulli", restarts=3))
     generator = torch.Generator().manual_seed(0)
     noise = 0.5 * torch.randn(run.parameters.shape, generator=generator, dtype=DOUBLE)
     values, k = run.parameters + noise, given.unpenalised.shape[1]
@@ -267,20 +267,21 @@ def test_the_estimate_for_binary_gates_has_no_bias(kind, groups):
 def test_binary_gates_leave_the_error_of_mean_field_alone(changes):
     """Of near-independent columns, and of gates that a Beta prior ties; and the bound is a better one."""
     given = problem(n=60, **changes)
-    exact = enumerate_models(given).pip
+    exact = infer_gates(given, "exact").pip
     relaxed, binary = (
-        fit_gates(given, gate_law=one, options=SHORT) for one in ("hard_concrete", "bernoulli")
+        infer_gates(given, "svi", options=replace(SHORT, gate_law=one))
+        for one in ("hard_concrete", "bernoulli")
     )
     assert (binary.pip - exact).abs().max() < (0.04 if "prior" in changes else 0.02)
-    assert binary.diagnostics["elbo"] > relaxed.diagnostics["elbo"]
+    assert binary.diagnostics.elbo > relaxed.diagnostics.elbo
 
 
 @pytest.mark.parametrize("gate_law", ["hard_concrete", "bernoulli"])
 def test_an_unknown_noise_with_more_columns_than_rows(gate_law):
     """A start at what the ridge leaves unexplained, next to nothing, would explain all by chance."""
     given = problem(n=80, p=120, noise=InverseGamma())
-    found = fit_gates(given, gate_law=gate_law, options=SHORT)
-    known = fit_gates(given.replace(noise=1.0), gate_law=gate_law, options=SHORT)
+    found = infer_gates(given, "svi", options=replace(SHORT, gate_law=gate_law))
+    known = infer_gates(given.replace(noise=1.0), "svi", options=replace(SHORT, gate_law=gate_law))
     assert (found.pip[[0, 2, 4]] > 0.9).all()
     assert float(found.pip.sum()) == pytest.approx(float(known.pip.sum()), rel=0.3)
     assert float(found.draws.variances.mean()) == pytest.approx(1.0, abs=0.4)
@@ -295,13 +296,13 @@ def test_a_mode_found_several_times_counts_once():
 def test_the_mixture():
     """Two near-duplicates: two modes of nearly equal weight, which share the inclusion between them."""
     given = problem("duplicates", n=60, seed=3)
-    found = fit_gates(given, options=SVIOptions(restarts=16, steps=400))
-    details, kept = found.diagnostics, torch.unique(found.diagnostics["mode"])
-    assert details["modes"] == len(kept) > 1
+    found = infer_gates(given, "svi", options=SVIOptions(restarts=16, steps=400))
+    details, kept = found.diagnostics, torch.unique(found.diagnostics.mode)
+    assert details.modes == len(kept) > 1
     torch.testing.assert_close(
-        details["mode_weights"], torch.softmax(details["restart_elbo"][kept], 0), atol=1e-12, rtol=0.0
+        details.mode_weights, torch.softmax(details.restart_elbo[kept], 0), atol=1e-12, rtol=0.0
     )
-    torch.testing.assert_close(found.pip, details["mode_weights"] @ details["restart_pip"][kept])
+    torch.testing.assert_close(found.pip, details.mode_weights @ details.restart_pip[kept])
     torch.testing.assert_close(found.joint.diagonal(), found.pip)
     sizes = found.size_probabilities
     torch.testing.assert_close(sizes.sum(), torch.ones((), dtype=DOUBLE))
@@ -314,7 +315,7 @@ def test_the_mixture():
 def test_seeds():
     given = problem()
     state = torch.get_rng_state()
-    runs = [fit_gates(given, options=SHORT, seed=seed) for seed in (1, 1, 2)]
+    runs = [infer_gates(given, "svi", options=SHORT, seed=seed) for seed in (1, 1, 2)]
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(runs[0].pip, runs[1].pip)
     assert not torch.equal(runs[0].pip, runs[2].pip)
@@ -327,8 +328,8 @@ def test_flat_priors_are_compared_as_evidences_are():
         "unpenalised_scale": torch.tensor([math.inf]),
     }
     given = problem(n=60, **unpenalised)
-    exact = enumerate_models(given).log_evidence
-    assert exact - 1.0 < fit_gates(given, options=SHORT).diagnostics["elbo"] < exact
+    exact = infer_gates(given, "exact").log_evidence
+    assert exact - 1.0 < infer_gates(given, "svi", options=SHORT).diagnostics.elbo < exact
 
 
 def some_draws(factors, weights, groups, count, seed):
@@ -412,9 +413,9 @@ def test_the_mean_importance_ratio_is_the_evidence(name):
     """As enumeration has it, whatever the guide, as long as it covers the posterior; here a fit, widened."""
     given = JOINTS[name]()
     glm = not given.is_gaussian
-    exact = enumerate_glm(given) if glm else enumerate_models(given)
-    fitted = fit_gates(given, options=SHORT).diagnostics
-    modes, weights = fitted["mode_factors"], fitted["mode_weights"]
+    exact = infer_gates(given, "exact")
+    fitted = infer_gates(given, "svi", options=SHORT).diagnostics
+    modes, weights = fitted.mode_factors, fitted.mode_weights
     wide = Factors(
         0.6 * modes.logits, modes.mean, 1.4 * modes.sd, modes.unpenalised_mean, 1.4 * modes.unpenalised_sd
     )
@@ -433,7 +434,7 @@ def test_a_guide_that_is_the_posterior_has_equal_ratios(changes):
     given = problem(n=60, **changes)
     columns = torch.linalg.qr(given.x).Q * torch.linspace(1.0, 3.0, 6, dtype=DOUBLE)
     given = given.replace(x=columns, y=0.3 * given.y)
-    exact = enumerate_models(given)
+    exact = infer_gates(given, "exact")
     variance = given.noise**2
     slab = given.slab_scale**2 * (variance if given.slab_scaled_by_noise else 1.0)
     precision = given.x.square().sum(0) / variance + 1.0 / slab
@@ -452,20 +453,20 @@ def test_a_guide_that_is_the_posterior_has_equal_ratios(changes):
 def test_k_hat_is_that_of_dense_ratios(name):
     """Draws and densities by NumPy, the tail by ArviZ; k-hat of 40,000 draws is spread by 0.05."""
     given = JOINTS[name]()
-    found = fit_gates(given, options=SHORT, num_draws=40_000).diagnostics
-    modes, weights = found["mode_factors"], found["mode_weights"]
+    found = infer_gates(given, "svi", options=replace(SHORT, num_draws=40_000)).diagnostics
+    modes, weights = found.mode_factors, found.mode_weights
     theirs = []
     for seed in range(4):
         drawn = some_draws(modes, weights, given.groups, 40_000, seed)
         ratios = dense_log_joint(given, drawn) - dense_log_mixture(given, modes, weights, drawn)
         theirs.append(psis(ratios)[1])
-    assert found["k_hat"] == pytest.approx(np.mean(theirs), abs=0.15)
+    assert found.k_hat == pytest.approx(np.mean(theirs), abs=0.15)
 
 
 def test_k_hat_sees_what_mean_field_cannot():
     """Blocks of columns correlated by 0.9 against columns that are nearly independent."""
-    apart = fit_gates(problem(n=200), options=SHORT).diagnostics["k_hat"]
-    assert apart < 0.7 < fit_gates(problem("blocks", n=200), options=SHORT).diagnostics["k_hat"]
+    apart = infer_gates(problem(n=200), "svi", options=SHORT).diagnostics.k_hat
+    assert apart < 0.7 < infer_gates(problem("blocks", n=200), "svi", options=SHORT).diagnostics.k_hat
 
 
 @pytest.mark.parametrize(
@@ -487,4 +488,4 @@ def test_an_unknown_gate_law():
     with pytest.raises(
         ValueError, match=r"gate_law must be one of hard_concrete, .*; got 'concrete_dropout'"
     ):
-        fit_gates(problem(), gate_law="concrete_dropout")
+        infer_gates(problem(), "svi", options=SVIOptions(gate_law="concrete_dropout"))

@@ -7,10 +7,11 @@ import torch
 from scipy import stats
 
 from l0bayes.selection import (
+    ExactOptions,
     InclusionPrior,
     InverseGamma,
     coefficients_of,
-    enumerate_models,
+    infer_gates,
     narrowest_interval,
 )
 from tests.selection.problems import DOUBLE, everything, problem
@@ -21,7 +22,7 @@ def test_draws_have_the_exact_moments(groups: torch.Tensor | None) -> None:
     """4.5 standard errors of 8000 independent draws."""
     changes = {"groups": groups} if groups is not None else {}
     given = problem("blocks", 30, 6, noise=InverseGamma(), **changes, **everything(6, 30))
-    exact = enumerate_models(given, num_draws=8000)
+    exact = infer_gates(given, "exact", options=ExactOptions(num_draws=8000))
     found = coefficients_of(exact)
     error = found.beta.std(0) / 8000**0.5
     assert ((found.beta.mean(0) - exact.mean).abs() < 4.5 * error + 1e-6).all()
@@ -33,7 +34,7 @@ def test_draws_have_the_exact_moments(groups: torch.Tensor | None) -> None:
 
 def test_conditionals_are_those_of_the_open_gate() -> None:
     given = problem("independent", 30, 6)
-    exact = enumerate_models(given, num_draws=20_000)
+    exact = infer_gates(given, "exact", options=ExactOptions(num_draws=20_000))
     found = coefficients_of(exact)
     pip = exact.pip
     assert (found.conditional_mean - exact.mean / pip).abs().max() < 0.01
@@ -48,7 +49,7 @@ def test_conditionals_are_those_of_the_open_gate() -> None:
 def test_a_gate_that_is_never_drawn_open_is_still_described() -> None:
     odds = torch.tensor([0.0, -40.0, 0.0, 0.0, 0.0], dtype=DOUBLE)
     given = problem("independent", 30, 5, prior=InclusionPrior(log_odds=odds))
-    exact = enumerate_models(given, num_draws=500)
+    exact = infer_gates(given, "exact", options=ExactOptions(num_draws=500))
     assert not exact.draws.gates[:, 1].any()
     found = coefficients_of(exact)
     wanted = float(exact.mean[1] / exact.pip[1])
@@ -62,7 +63,7 @@ def test_the_intercept_and_the_noise_are_drawn_along() -> None:
         "independent", 50, 5, noise=InverseGamma(), unpenalised=ones, unpenalised_scale=torch.tensor([10.0])
     )
     given = given.replace(y=given.y + 3.0)
-    found = coefficients_of(enumerate_models(given))
+    found = coefficients_of(infer_gates(given, "exact"))
     assert found.unpenalised.shape == (4000, 1)
     assert float(found.unpenalised.mean()) == pytest.approx(3.0, abs=0.5)
     assert float(found.noise_scale.mean()) == pytest.approx(1.0, abs=0.3)

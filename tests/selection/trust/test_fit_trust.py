@@ -13,7 +13,7 @@ from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Minibatches
 from l0bayes.models import SparseNetwork, SparseRegression
 from l0bayes.selection import TrustWarning
-from l0bayes.selection.trust.posterior_trust import rao_blackwell
+from l0bayes.selection.kernels.rao_blackwell import rao_blackwell
 from tests.guides.correlated import NOISE, exact, exact_slabs, joint_guide, model
 
 

@@ -3,19 +3,56 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
-from l0bayes.selection import GibbsOptions, enumerate_models, sample_models
-from l0bayes.selection.engines.exact_glm import enumerate_glm
-from l0bayes.selection.trust.posterior_trust import TrustWarning, judge_variational, rao_blackwell, trust_of
+from l0bayes.selection import (
+    ExactDiagnostics,
+    GibbsDiagnostics,
+    GibbsOptions,
+    SelectionPosterior,
+    SVIDiagnostics,
+    TrustWarning,
+    infer_gates,
+)
+from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
+from l0bayes.selection.kernels.mean_field import Factors
+from l0bayes.selection.kernels.rao_blackwell import rao_blackwell
+from l0bayes.selection.kernels.variational_verdict import judge_variational
+from l0bayes.selection.trust.posterior_trust import trust_of
 from tests.selection.glm_problems import make_problem
 from tests.selection.problems import problem
 
 
+def variational(posterior: SelectionPosterior, k_hat: float = 0.0, **changes: Any) -> SelectionPosterior:
+    """A posterior as if it were of a variational fit, without signs of error but those given."""
+    nothing = torch.zeros(1)
+    diagnostics = SVIDiagnostics(
+        gate_law="bernoulli",
+        elbo=0.0,
+        elbo_error=0.0,
+        restart_elbo=nothing,
+        restart_pip=nothing,
+        mode=nothing,
+        mode_weights=nothing,
+        mode_factors=Factors(nothing, nothing, nothing, nothing, nothing),
+        k_hat=k_hat,
+        effective_share=0.5,
+        disagreement=0.02,
+    )
+    return replace(posterior, engine="svi", diagnostics=diagnostics, **changes)
+
+
+def chains(posterior: SelectionPosterior, **changes: Any) -> SelectionPosterior:
+    """A posterior as if it were sampled."""
+    diagnostics = GibbsDiagnostics(flips=1, chains=2, largest_mcse=0.0, ess=1e4)
+    return replace(posterior, engine="gibbs", diagnostics=diagnostics, **changes)
+
+
 def test_enumeration_is_exact() -> None:
-    trust = trust_of(enumerate_models(problem()))
+    trust = trust_of(infer_gates(problem(), "exact"))
     assert trust.verdict == "exact"
     assert trust
     trust.warn()  # nothing: warnings are errors here
@@ -23,8 +60,8 @@ def test_enumeration_is_exact() -> None:
 
 def test_a_long_chain_is_reliable_and_a_short_one_is_not() -> None:
     given = problem("duplicates", 40, 8)
-    assert trust_of(sample_models(given)).verdict == "reliable"
-    short = sample_models(given, options=GibbsOptions(chains=2, steps=12, burn_in=2, target_mcse=0.0))
+    assert trust_of(infer_gates(given, "gibbs", options=GibbsOptions())).verdict == "reliable"
+    short = infer_gates(given, "gibbs", options=GibbsOptions(chains=2, steps=12, burn_in=2, target_mcse=0.0))
     trust = trust_of(short)
     assert not trust
     assert trust.mcse is not None
@@ -34,11 +71,11 @@ def test_a_long_chain_is_reliable_and_a_short_one_is_not() -> None:
 
 def test_one_pass_of_conditionals_leaves_a_right_posterior_alone_and_moves_a_wrong_one() -> None:
     independent = problem("independent", 300, 6)
-    exact = enumerate_models(independent)
+    exact = infer_gates(independent, "exact")
     again = rao_blackwell(independent, exact.pip, 1.0)
     assert (again - exact.pip).abs().max() < 0.03
     blocks = problem("duplicates", 60, 6)
-    exact = enumerate_models(blocks)
+    exact = infer_gates(blocks, "exact")
     wrong = exact.pip.clone()
     wrong[0], wrong[1] = 1.0, 0.0  # one of two near-duplicates, for certain
     moved = rao_blackwell(blocks, wrong, 1.0)
@@ -47,10 +84,10 @@ def test_one_pass_of_conditionals_leaves_a_right_posterior_alone_and_moves_a_wro
 
 def test_a_variational_result_that_is_wrong_is_called_so() -> None:
     given = problem("duplicates", 60, 6)
-    exact = enumerate_models(given)
+    exact = infer_gates(given, "exact")
     wrong = exact.pip.clone()
     wrong[0], wrong[1] = 1.0, 0.0
-    trust = trust_of(replace(exact, engine="svi", pip=wrong))
+    trust = trust_of(variational(exact, pip=wrong))
     assert not trust
     assert trust.residual is not None
     assert trust.residual > 0.05
@@ -60,13 +97,13 @@ def test_a_variational_result_that_is_wrong_is_called_so() -> None:
 @pytest.mark.parametrize("kind", ["bernoulli", "poisson"])
 def test_a_generalised_linear_model_is_judged_by_its_own_curvature(kind: str) -> None:
     """A right posterior is left alone; columns without a gate are among what is conditioned on."""
-    exact = enumerate_glm(make_problem(kind, 200, 5, correlation=0.0))
-    right = trust_of(replace(exact, engine="svi"))
+    exact = infer_gates(make_problem(kind, 200, 5, correlation=0.0), "exact")
+    right = trust_of(variational(exact))
     assert right.residual is not None
     assert right.residual < 0.03
     wrong = exact.pip.clone()
     wrong[0], wrong[4] = 0.3, 0.9
-    residual = trust_of(replace(exact, engine="svi", pip=wrong)).residual
+    residual = trust_of(variational(exact, pip=wrong)).residual
     assert residual == pytest.approx(float((wrong - exact.pip).abs().max()), abs=0.05)
 
 
@@ -76,22 +113,22 @@ def test_large_counts_are_judged(level: float) -> None:
     given = make_problem("poisson", 100, 3, correlation=0.0)
     generator = torch.Generator().manual_seed(2)
     y = torch.poisson(torch.exp(level + 0.3 * given.x[:, 0]), generator=generator)
-    exact = enumerate_glm(given.replace(y=y, unpenalised_scale=torch.tensor([20.0])))
-    right = trust_of(replace(exact, engine="svi"))
+    exact = infer_gates(given.replace(y=y, unpenalised_scale=torch.tensor([20.0])), "exact")
+    right = trust_of(variational(exact))
     assert right.residual is not None
     assert right.residual < 0.02
 
 
 def test_a_mean_without_curvature_is_doubtful() -> None:
-    exact = enumerate_glm(make_problem("poisson", 100, 3))
-    trust = trust_of(replace(exact, engine="svi", mean=torch.full((3,), 1e4, dtype=torch.float64)))
+    exact = infer_gates(make_problem("poisson", 100, 3), "exact")
+    trust = trust_of(variational(exact, mean=torch.full((3,), 1e4, dtype=torch.float64)))
     assert trust.verdict == "doubtful"
     assert "no finite curvature" in str(trust)
 
 
 def test_signs_that_a_fit_left_are_in_its_verdict() -> None:
-    exact = enumerate_models(problem("independent", 300, 6))
-    trust = trust_of(replace(exact, engine="svi", diagnostics={"k_hat": 0.8, "disagreement": 0.02}))
+    exact = infer_gates(problem("independent", 300, 6), "exact")
+    trust = trust_of(variational(exact, k_hat=0.8))
     assert (trust.k_hat, trust.disagreement) == (0.8, 0.02)
     assert trust.verdict == "doubtful"
     assert "k-hat of the hardened guide is 0.80" in str(trust)
@@ -134,16 +171,30 @@ def test_restarts_do_not_change_the_global_generator() -> None:
     ],
 )
 def test_evidences_by_laplace_are_judged_too(change: dict[str, float], word: str, reason: str) -> None:
-    told = {"evidence": "laplace", "correction": 0.05, "not_converged": 0, **change}
-    for engine in ("exact", "gibbs"):
-        found = enumerate_models(problem())
-        found = replace(found, engine=engine, diagnostics={**told, "ess": 1e4})
-        trust = trust_of(found)
+    laplace = LaplaceAccuracy(**{"correction": 0.05, "not_converged": 0, **change})
+    found = infer_gates(problem(), "exact")
+    for engine, diagnostics in {
+        "exact": ExactDiagnostics(models=64, laplace=laplace),
+        "gibbs": GibbsDiagnostics(flips=1, chains=2, largest_mcse=0.0, ess=1e4, laplace=laplace),
+    }.items():
+        trust = trust_of(replace(found, engine=engine, diagnostics=diagnostics))
         assert trust.verdict == ("reliable" if (engine, word) == ("gibbs", "exact") else word)
         assert any(reason in one for one in trust.reasons)
 
 
 def test_a_sampler_that_left_the_numbers_is_wrong() -> None:
-    found = enumerate_models(problem())
-    lost = replace(found, engine="gibbs", pip_mcse=torch.full_like(found.pip, float("nan")))
+    found = infer_gates(problem(), "exact")
+    lost = chains(found, pip_mcse=torch.full_like(found.pip, float("nan")))
     assert trust_of(lost).verdict == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("pip", "reason"), [(float("nan"), "are not finite"), (1.5, r"outside of [0, 1], by 0.5")]
+)
+def test_what_is_no_probability_is_wrong_whatever_the_engine_says(pip: float, reason: str) -> None:
+    found = infer_gates(problem(), "exact")
+    wrong = found.pip.clone()
+    wrong[2] = pip
+    trust = trust_of(replace(found, pip=wrong))
+    assert trust.verdict == "wrong"
+    assert reason in str(trust)

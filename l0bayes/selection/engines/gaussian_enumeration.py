@@ -1,4 +1,4 @@
-r"""All models, for problems with few gates."""
+r"""All models of a Gaussian problem, for problems with few gates."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.engines.engine import Progress
+from l0bayes.selection.engines.enumeration import Enumeration
 from l0bayes.selection.kernels.elimination import all_evidences, all_models
 from l0bayes.selection.kernels.gated_system import GatedSystem, gated_system
 from l0bayes.selection.kernels.noise_grid import noise_rule
 from l0bayes.selection.kernels.resampling import independent_indices, systematic_indices
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
-from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
+from l0bayes.selection.problem.selection_posterior import ModelDraws
 
-__all__ = ["enumerate_models"]
+__all__ = ["enumerate_gaussian"]
 
 # A node of the quadrature over the noise that has less of the posterior adds nothing to its moments.
 _NEGLIGIBLE = 1e-12
 
 
-@torch.no_grad()
-def enumerate_models(
-    problem: GaussianProblem, *, max_groups: int = 16, num_draws: int = 4000, seed: int = 0
-) -> SelectionPosterior:
+def enumerate_gaussian(problem: GaussianProblem, num_draws: int, progress: Progress) -> Enumeration:
     r"""The exact posterior of a Gaussian problem: every model, and a quadrature over an unknown noise.
 
     .. math:: p(D) = \int p(\sigma^2) \sum_\gamma p(\gamma)\,p(D \mid \gamma, \sigma^2)\,d\sigma^2
@@ -36,53 +34,38 @@ def enumerate_models(
 
     Args:
         problem: The problem.
-        max_groups: Largest number of gates; time and memory double with each.
         num_draws: Size of the sample of models.
-        seed: Seed of the sample.
-
-    Raises:
-        ValueError: If there are more gates than ``max_groups``.
+        progress: Told how far the work is.
     """
-    count = problem.num_groups
-    if count > max_groups:
-        raise ValueError(
-            f"exact enumeration of {count} gates means 2**{count} models; max_groups is {max_groups}. Raise "
-            "it (20 gates take seconds and about a gigabyte), or use the engine 'gibbs'"
-        )
-    models = all_models(count)
+    models = all_models(problem.num_groups)
     log_prior = problem.prior.log_prob(models.double())
-    with private_randomness(seed):
-        integrate = _by_quadrature if problem.conjugate_noise is None else _conjugate
-        found = integrate(problem, models, log_prior, num_draws)
-    gates = models.double()
-    sizes = torch.zeros(count + 1, dtype=torch.float64).index_add_(0, models.sum(1), found.weights)
+    if problem.conjugate_noise is None:
+        found = _by_quadrature(problem, models, log_prior, num_draws, progress)
+    else:
+        found = _conjugate(problem, models, log_prior, num_draws)
     drawn = len(found.models)
-    return SelectionPosterior(
-        engine="exact",
-        problem=problem,
-        pip=found.weights @ gates,
-        pip_mcse=torch.zeros(count, dtype=torch.float64),
+    return Enumeration(
+        models=models,
+        probabilities=found.probabilities,
+        log_evidence=float(found.log_evidence),
         mean=found.mean,
         second_moment=found.second_moment,
-        log_evidence=float(found.log_evidence),
-        size_probabilities=sizes,
         draws=ModelDraws(
-            gates[found.models],
+            models[found.models].double(),
             found.variances,
             torch.full((drawn,), 1.0 / drawn, dtype=torch.float64),
             torch.zeros(drawn, dtype=torch.long),
         ),
-        exact_joint=gates.T @ (gates * found.weights[:, None]),
-        diagnostics={"models": len(models), "noise_nodes": found.nodes},
+        noise_nodes=found.nodes,
     )
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Posterior:
     """Probabilities of all models, moments, and draws of a model and a noise variance each."""
 
     log_evidence: Tensor
-    weights: Tensor
+    probabilities: Tensor
     mean: Tensor
     second_moment: Tensor
     models: Tensor
@@ -90,7 +73,9 @@ class _Found:
     nodes: int
 
 
-def _by_quadrature(problem: GaussianProblem, models: Tensor, log_prior: Tensor, num_draws: int) -> _Found:
+def _by_quadrature(
+    problem: GaussianProblem, models: Tensor, log_prior: Tensor, num_draws: int, progress: Progress
+) -> _Posterior:
     members = problem.group_columns
 
     def scores(system: GatedSystem) -> Tensor:
@@ -102,6 +87,7 @@ def _by_quadrature(problem: GaussianProblem, models: Tensor, log_prior: Tensor, 
         return system.constant + torch.logsumexp(scores(system) + log_prior, 0)
 
     rule = noise_rule(problem, log_evidence)
+    progress(0.5)
     at_node = rule.log_evidences + rule.log_weights
     total = torch.logsumexp(at_node, 0)
     node_mass = (at_node - total).exp()
@@ -112,7 +98,10 @@ def _by_quadrature(problem: GaussianProblem, models: Tensor, log_prior: Tensor, 
     drawn: list[Tensor] = []
     drawn_variances: list[Tensor] = []
     counts = torch.bincount(systematic_indices(node_mass, num_draws), minlength=len(node_mass))
-    for variance, mass, wanted in zip(rule.variances, node_mass, counts.tolist(), strict=True):
+    for node, (variance, mass, wanted) in enumerate(
+        zip(rule.variances, node_mass, counts.tolist(), strict=True)
+    ):
+        progress(0.5 + 0.5 * node / len(node_mass))
         if mass < _NEGLIGIBLE:
             continue
         system = gated_system(problem, variance)
@@ -128,10 +117,12 @@ def _by_quadrature(problem: GaussianProblem, models: Tensor, log_prior: Tensor, 
         if wanted:
             drawn.append(independent_indices(probability, wanted))
             drawn_variances.append(variance.expand(wanted))
-    return _Found(total, weights, mean, second, torch.cat(drawn), torch.cat(drawn_variances), len(node_mass))
+    return _Posterior(
+        total, weights, mean, second, torch.cat(drawn), torch.cat(drawn_variances), len(node_mass)
+    )
 
 
-def _conjugate(problem: GaussianProblem, models: Tensor, log_prior: Tensor, num_draws: int) -> _Found:
+def _conjugate(problem: GaussianProblem, models: Tensor, log_prior: Tensor, num_draws: int) -> _Posterior:
     r"""The noise integrated out model by model.
 
     With the system at :math:`\sigma^2 = 1` and :math:`Q_\gamma = b + \tfrac12 y'y - \tfrac12 b'A^{-1}b`,
@@ -158,7 +149,7 @@ def _conjugate(problem: GaussianProblem, models: Tensor, log_prior: Tensor, num_
     normaliser = normaliser + shape * rate.log() - shape.lgamma() + alpha.lgamma()
     chosen = independent_indices(probability, num_draws)
     variances = rates[chosen] / torch._standard_gamma(alpha.expand(num_draws))
-    return _Found(
+    return _Posterior(
         normaliser + torch.logsumexp(log_weight, 0),
         probability,
         mean,

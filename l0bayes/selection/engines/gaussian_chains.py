@@ -1,4 +1,4 @@
-r"""Weighted tempered Gibbs sampling of the gates, many chains in one batch."""
+r"""Weighted tempered Gibbs sampling of the gates of a Gaussian problem, many chains in one batch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.engines.engine import Progress, silent
+from l0bayes.selection.engines.gibbs_records import GibbsDiagnostics, GibbsOptions
 from l0bayes.selection.kernels.active_groups import active_sets
 from l0bayes.selection.kernels.active_sets import ActiveSets
 from l0bayes.selection.kernels.gate_conditionals import Conditionals
@@ -19,51 +21,7 @@ from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import default_draws
 
-__all__ = ["GibbsOptions", "sample_models"]
-
-
-@dataclass(frozen=True)
-class GibbsOptions:
-    """How long and how wide the sampler runs.
-
-    Args:
-        chains: Number of chains, drawn in one batch; at least 2.
-        steps: Most flips a chain.
-        burn_in: Flips that are left out, at the start.
-        check_every: Flips between two looks at the error.
-        target_mcse: Largest Monte Carlo standard error of an inclusion probability at which it may stop
-            early; 0 to run all ``steps``.
-        exploration: ε: each gate is proposed at least as often as if its probability were ε / G.
-        rebuild_every: Flips between two computations from scratch, against rounding.
-        noise_every: Flips between two updates of an unknown noise variance; odd, since flips go in pairs.
-        max_seconds: Time after which it stops at the next look.
-
-    Raises:
-        ValueError: If a number is out of range.
-    """
-
-    chains: int = 64
-    steps: int = 2000
-    burn_in: int = 100
-    check_every: int = 100
-    target_mcse: float = 0.003
-    exploration: float = 1.0
-    rebuild_every: int = 100
-    noise_every: int = 15
-    max_seconds: float = math.inf
-
-    def __post_init__(self) -> None:
-        if self.chains < 2:
-            raise ValueError(f"chains must be at least 2, got {self.chains!r}")
-        for name in ("steps", "check_every", "rebuild_every", "noise_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
-        if not 0 <= self.burn_in < self.steps:
-            raise ValueError(
-                f"burn_in must be at least 0 and below steps = {self.steps}, got {self.burn_in!r}"
-            )
-        if not self.exploration > 0:
-            raise ValueError(f"exploration must be positive, got {self.exploration!r}")
+__all__ = ["sample_gaussian"]
 
 
 @dataclass
@@ -81,13 +39,13 @@ class _Sums:
 
 
 @torch.no_grad()
-def sample_models(
+def sample_gaussian(
     problem: GaussianProblem,
+    options: GibbsOptions,
     *,
     start: Tensor | None = None,
-    options: GibbsOptions | None = None,
-    num_draws: int | None = None,
     seed: int = 0,
+    progress: Progress = silent,
 ) -> SelectionPosterior:
     r"""The posterior of a Gaussian problem by weighted tempered Gibbs sampling, coefficients integrated out.
 
@@ -106,18 +64,12 @@ def sample_models(
 
     Args:
         problem: The problem.
+        options: Length and width.
         start: Inclusion probabilities to draw the first models from, shape ``(G,)`` or ``(C, G)``; by
             default those of each gate alone.
-        options: Length and width.
-        num_draws: Size of the sample of models that is handed on; by default 4000, fewer where there are
-            many columns.
         seed: Seed.
-
-    Returns:
-        The posterior; its ``diagnostics`` hold the number of flips, the effective sample size, and the
-        largest standard error.
+        progress: Told how far the work is.
     """
-    options = options or GibbsOptions()
     started = time.perf_counter()
     unknown = problem.noise_prior is not None and problem.conjugate_noise is None
     with private_randomness(seed):
@@ -127,6 +79,7 @@ def sample_models(
         sums = _empty(sets)
         kept = 0
         for step in range(options.steps):
+            progress(step / options.steps)
             if step and step % options.rebuild_every == 0:
                 sets.rebuild()
             if noise is not None and step < options.burn_in and step % 5 == 0:
@@ -143,7 +96,9 @@ def sample_models(
                 late = time.perf_counter() - started > options.max_seconds
                 if kept >= 2 * options.check_every and (error.max() <= options.target_mcse or late):
                     break
-        return _result(problem, sets, sums, step + 1, num_draws or default_draws(problem))
+        posterior = _result(problem, sets, sums, step + 1, options.num_draws or default_draws(problem))
+    progress(1.0)
+    return posterior
 
 
 def _begin(problem: GaussianProblem, start: Tensor | None, chains: int) -> ActiveSets:
@@ -223,10 +178,10 @@ def _result(
             torch.full((len(chosen),), 1.0 / len(chosen), dtype=torch.float64),
             torch.arange(gates.shape[1]).expand(gates.shape[:2]).flatten()[chosen],
         ),
-        diagnostics={
-            "flips": flips,
-            "chains": gates.shape[1],
-            "largest_mcse": float(error.max()),
-            "ess": float(1.0 / flat.square().sum()),
-        },
+        diagnostics=GibbsDiagnostics(
+            flips=flips,
+            chains=gates.shape[1],
+            largest_mcse=float(error.max()),
+            ess=float(1.0 / flat.square().sum()),
+        ),
     )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from l0bayes.selection.engines.gibbs_gaussian import GibbsOptions, sample_models
+from l0bayes.selection.engines.engine import Progress, silent
+from l0bayes.selection.engines.gaussian_chains import sample_gaussian
+from l0bayes.selection.engines.gibbs_records import GibbsDiagnostics, GibbsOptions, Reweighting
 from l0bayes.selection.kernels.gaussian_expansion import expand_at_ridge
 from l0bayes.selection.kernels.laplace import Modes, find_modes, quadratic_modes, refine_modes
+from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
 from l0bayes.selection.kernels.model_averages import average_coefficients, average_expansion
 from l0bayes.selection.kernels.neighbours import missed_probability
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
@@ -19,14 +22,16 @@ from l0bayes.selection.problem.generalised_problem import GeneralisedProblem, wo
 from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 
-__all__ = ["TiltedPrior", "sample_glm"]
+__all__ = ["TiltedPrior", "sample_generalised"]
 
 _FEWEST_ROUNDS, _MOST_ROUNDS = 2, 6
 # Share of the draws that the weights of a round must be worth for it to be the last of its kind.
 _GOOD_ENOUGH = 0.8
-_ROUND = GibbsOptions(chains=64, steps=60, burn_in=30, target_mcse=0.0)
 _ROUND_DRAWS = 300
-_FINAL = GibbsOptions(chains=128, steps=800, burn_in=50, check_every=50, target_mcse=0.005)
+_ROUND = GibbsOptions(chains=64, steps=60, burn_in=30, target_mcse=0.0, num_draws=_ROUND_DRAWS)
+# Share of the work, as it is shown, after all rounds and after the last run.
+_AFTER_ROUNDS, _AFTER_LAST = 0.5, 0.9
+_NUM_DRAWS = 4000
 # Draws of the last run whose evidence is computed; more while they leave an error above the other's.
 _CHECKED, _MOST_CHECKED = 600, 2400
 
@@ -60,9 +65,9 @@ class _Proposal:
     problem: GaussianProblem
     tilt: Tensor
 
-    def sample(self, start: Tensor | None, **keywords: Any) -> SelectionPosterior:
+    def sample(self, options: GibbsOptions, start: Tensor | None, **keywords: Any) -> SelectionPosterior:
         prior = TiltedPrior(self.problem.prior.log_odds, self.problem.prior.beta, self.tilt)
-        return sample_models(self.problem.replace(prior=prior), start=start, **keywords)
+        return sample_gaussian(self.problem.replace(prior=prior), options, start=start, **keywords)
 
 
 @dataclass(frozen=True)
@@ -86,13 +91,13 @@ class _Weighted:
 
 
 @torch.no_grad()
-def sample_glm(
+def sample_generalised(
     problem: GeneralisedProblem,
+    options: GibbsOptions,
     *,
     start: Tensor | None = None,
-    options: GibbsOptions | None = None,
-    num_draws: int = 4000,
     seed: int = 0,
+    progress: Progress = silent,
 ) -> SelectionPosterior:
     r"""The posterior of a generalised linear model by Gibbs sampling on a quadratic, put right by Laplace.
 
@@ -110,34 +115,38 @@ def sample_glm(
 
     Args:
         problem: The problem.
+        options: Length and width of the last run.
         start: Inclusion probabilities to draw the first models from, shape ``(G,)``; for instance those of
             a variational fit.
-        options: Length and width of the last run.
-        num_draws: Size of the sample of models that is handed on, with weights.
         seed: Seed.
+        progress: Told how far the work is.
 
     Returns:
-        The posterior, of the engine ``"gibbs"``. Its ``diagnostics`` hold what the last run says of itself
-        and ``efficiency``, the share of the draws that reweighted ones are worth; ``spread``, the standard
-        deviation of log r; ``rounds``; ``correction``, the largest second-order term; ``not_converged``;
-        ``missed``, the odds of the most probable neighbour of the best model that was not drawn.
+        The posterior, with a sample of models that have weights.
     """
-    options = options or _FINAL
     slab = problem.slab_scale * problem.prior.inclusion(problem.num_groups)[problem.groups].sqrt()
     proposal = _Proposal(expand_at_ridge(problem, slab), slab.new_zeros(problem.num_groups))
     rounds = 0
     while True:
-        sample = proposal.sample(start, options=_ROUND, num_draws=_ROUND_DRAWS, seed=seed + 7919 * rounds)
+        sample = proposal.sample(_ROUND, start, seed=seed + 7919 * rounds)
         models = _weigh(problem, proposal, sample.draws.gates)
         rounds += 1
+        progress(_AFTER_ROUNDS * rounds / _MOST_ROUNDS)
         proposal = _expand_again(problem, models)
         start = (0.5 * (models.weight + models.share) @ models.gates).clamp(1e-3 / problem.num_groups)
         if rounds >= _FEWEST_ROUNDS and (models.efficiency > _GOOD_ENOUGH or rounds == _MOST_ROUNDS):
             break
-    sample = proposal.sample(start, options=options, num_draws=max(num_draws, _MOST_CHECKED), seed=seed)
-    result = _put_right(problem, proposal, sample, num_draws)
-    result.diagnostics["rounds"] = rounds
-    return result
+    num_draws = options.num_draws or _NUM_DRAWS
+    last = replace(options, num_draws=max(num_draws, _MOST_CHECKED))
+    sample = proposal.sample(
+        last,
+        start,
+        seed=seed,
+        progress=lambda share: progress(_AFTER_ROUNDS + (_AFTER_LAST - _AFTER_ROUNDS) * share),
+    )
+    posterior = _put_right(problem, proposal, sample, num_draws, rounds)
+    progress(1.0)
+    return posterior
 
 
 def _weigh(problem: GeneralisedProblem, proposal: _Proposal, draws: Tensor) -> _Weighted:
@@ -165,7 +174,11 @@ def _expand_again(problem: GeneralisedProblem, models: _Weighted) -> _Proposal:
 
 
 def _put_right(
-    problem: GeneralisedProblem, proposal: _Proposal, sample: SelectionPosterior, num_draws: int
+    problem: GeneralisedProblem,
+    proposal: _Proposal,
+    sample: SelectionPosterior,
+    num_draws: int,
+    rounds: int,
 ) -> SelectionPosterior:
     checked = _CHECKED
     while True:
@@ -212,17 +225,21 @@ def _put_right(
             draws.chains[:num_draws],
         ),
         unpenalised_mean=unpenalised_mean,
-        diagnostics={
-            **sample.diagnostics,
-            "evidence": "laplace",
-            "models": len(models.gates),
-            "largest_mcse": float(mcse.max()),
-            "efficiency": models.efficiency,
-            "spread": float((models.share @ centred.square()).sqrt()),
-            "correction": float(refined.correction.abs().max()),
-            "not_converged": int((~models.modes.converged).sum()),
-            "missed": missed_probability(problem, proposal.problem, models.gates, models.modes),
-        },
+        diagnostics=replace(
+            cast(GibbsDiagnostics, sample.diagnostics),
+            largest_mcse=float(mcse.max()),
+            laplace=LaplaceAccuracy(
+                correction=float(refined.correction.abs().max()),
+                not_converged=int((~models.modes.converged).sum()),
+                missed=missed_probability(problem, proposal.problem, models.gates, models.modes),
+            ),
+            reweighting=Reweighting(
+                models=len(models.gates),
+                rounds=rounds,
+                efficiency=models.efficiency,
+                spread=float((models.share @ centred.square()).sqrt()),
+            ),
+        ),
     )
 
 

@@ -1,0 +1,41 @@
+r"""All models of a problem with their probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
+from l0bayes.selection.problem.selection_posterior import ModelDraws
+
+__all__ = ["Enumeration"]
+
+
+@dataclass(frozen=True)
+class Enumeration:
+    r"""What an enumeration computed.
+
+    Attributes:
+        models: Every model as zeros and ones, shape ``(2**G, G)``.
+        probabilities: Of every model, shape ``(2**G,)``.
+        log_evidence: Log evidence of all models together.
+        mean: :math:`E[\beta]`, shape ``(p,)``.
+        second_moment: :math:`E[\beta^2]`, shape ``(p,)``.
+        draws: A sample of models.
+        noise_nodes: Number of nodes of the quadrature over an unknown noise; 0 without one.
+        unpenalised_mean: Mean of the coefficients without a gate, shape ``(k,)``, where it is computed.
+        laplace: How good the evidences are, where they are by Laplace's method.
+        refined: Number of models whose evidence has a second-order term of its own.
+    """
+
+    models: Tensor
+    probabilities: Tensor
+    log_evidence: float
+    mean: Tensor
+    second_moment: Tensor
+    draws: ModelDraws
+    noise_nodes: int = 0
+    unpenalised_mean: Tensor | None = None
+    laplace: LaplaceAccuracy | None = None
+    refined: int = 0

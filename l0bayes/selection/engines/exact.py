@@ -1,0 +1,166 @@
+r"""The engine "exact": every model is enumerated, for problems with few gates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from l0bayes import validate
+from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.engines.engine import Engine, Progress, silent
+from l0bayes.selection.engines.enumeration import Enumeration
+from l0bayes.selection.engines.gaussian_enumeration import enumerate_gaussian
+from l0bayes.selection.engines.laplace_enumeration import enumerate_generalised
+from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+from l0bayes.selection.problem.selection_posterior import Diagnostics, Evidence, SelectionPosterior
+from l0bayes.selection.problem.selection_problem import SelectionProblem
+from l0bayes.selection.problem.verdict import Trust
+
+__all__ = ["ExactDiagnostics", "ExactEngine", "ExactOptions"]
+
+# Gates that are taken by default, and at most, for Gaussian and for generalised problems.
+_GAUSSIAN_GATES = (20, 24)
+_GENERALISED_GATES = (16, 20)
+# What the most take, on one core.
+_GAUSSIAN_COST = "10 minutes and 12 GB"
+_GENERALISED_COST = "10 minutes"
+# Up to here "auto" takes all models, in seconds; the more columns a gate has, the longer it takes.
+_AUTO_GAUSSIAN, _AUTO_GENERALISED = 20, 12
+
+
+@dataclass(frozen=True)
+class ExactOptions:
+    """How much is enumerated.
+
+    Args:
+        max_gates: Largest number of gates that is taken; time and memory double with each. By default 20,
+            which take 5 to 40 seconds and 1 GB, or 16 in generalised linear models, which take 20 seconds. At
+            most 24 (10 minutes and 12 GB), or 20 in generalised linear models (10 minutes).
+        num_draws: Size of the sample of models.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    max_gates: int | None = None
+    num_draws: int = 4000
+
+    def __post_init__(self) -> None:
+        validate.at_least(1, num_draws=self.num_draws, **validate.given(max_gates=self.max_gates))
+        if self.max_gates is not None and self.max_gates > _GAUSSIAN_GATES[1]:
+            raise ValueError(
+                f"max_gates must be at most {_GAUSSIAN_GATES[1]} ({_GAUSSIAN_COST}), got {self.max_gates}; "
+                "the engine 'gibbs' takes any number of gates"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExactDiagnostics(Diagnostics):
+    """What was enumerated.
+
+    Attributes:
+        models: Number of models.
+        noise_nodes: Number of nodes of the quadrature over an unknown noise; 0 without one.
+        laplace: How good the evidences are, where they are by Laplace's method.
+        refined: Number of models whose evidence has a second-order term of its own.
+    """
+
+    method: ClassVar[str] = "all models were enumerated"
+
+    models: int
+    noise_nodes: int = 0
+    laplace: LaplaceAccuracy | None = None
+    refined: int = 0
+
+    @property
+    def evidence(self) -> Evidence:
+        return "closed form" if self.laplace is None else "laplace"
+
+    def verdict(self, posterior: SelectionPosterior, *, seed: int = 0) -> Trust:
+        return Trust("exact") if self.laplace is None else self.laplace.judge(Trust("exact"))
+
+
+class ExactEngine(Engine[ExactOptions]):
+    """Every model: coefficients integrated out in closed form, or by Laplace's method in generalised ones."""
+
+    name = "exact"
+    options = ExactOptions
+    auto_order = 0
+
+    def suits(self, problem: SelectionProblem) -> bool:
+        if not problem.is_gaussian:
+            return problem.num_groups <= _AUTO_GENERALISED
+        widest = int(torch.bincount(problem.groups).max())
+        return problem.num_groups <= _AUTO_GAUSSIAN - 2 * math.ceil(math.log2(widest))
+
+    def supports(self, problem: SelectionProblem, options: ExactOptions) -> str | None:
+        usual, most = _GAUSSIAN_GATES if problem.is_gaussian else _GENERALISED_GATES
+        count = problem.num_groups
+        limit = usual if options.max_gates is None else min(options.max_gates, most)
+        if count <= limit:
+            return None
+        cost = _GAUSSIAN_COST if problem.is_gaussian else _GENERALISED_COST
+        reason = f"{count} gates mean 2**{count} models, and max_gates is {limit}. Use the engine 'gibbs'"
+        if count > most:
+            return f"{reason}; more than {most} gates, which take {cost}, are never enumerated"
+        return f"{reason}, or options=ExactOptions(max_gates={count}): {most}, the most, take {cost}"
+
+    def accuracy(self, problem: SelectionProblem, options: ExactOptions) -> float:
+        return 1e-6 if problem.is_gaussian else 5e-3
+
+    @torch.no_grad()
+    def infer(
+        self,
+        problem: SelectionProblem,
+        options: ExactOptions,
+        *,
+        start: Tensor | None = None,
+        seed: int = 0,
+        progress: Progress = silent,
+    ) -> SelectionPosterior:
+        with private_randomness(seed):
+            found = _enumerate(problem, options.num_draws, progress)
+        gates, probabilities = found.models.double(), found.probabilities
+        sizes = torch.zeros(problem.num_groups + 1, dtype=torch.float64)
+        progress(1.0)
+        return SelectionPosterior(
+            engine=self.name,
+            problem=problem,
+            pip=probabilities @ gates,
+            pip_mcse=torch.zeros(problem.num_groups, dtype=torch.float64),
+            mean=found.mean,
+            second_moment=found.second_moment,
+            log_evidence=found.log_evidence,
+            size_probabilities=sizes.index_add_(0, found.models.sum(1), probabilities),
+            draws=found.draws,
+            exact_joint=gates.T @ (gates * probabilities[:, None]),
+            unpenalised_mean=found.unpenalised_mean,
+            diagnostics=ExactDiagnostics(
+                models=len(gates),
+                noise_nodes=found.noise_nodes,
+                laplace=found.laplace,
+                refined=found.refined,
+            ),
+        )
+
+
+@singledispatch
+def _enumerate(problem: SelectionProblem, num_draws: int, progress: Progress) -> Enumeration:
+    raise TypeError(f"the engine 'exact' takes no {type(problem).__name__}")
+
+
+@_enumerate.register
+def _(problem: GaussianProblem, num_draws: int, progress: Progress) -> Enumeration:
+    return enumerate_gaussian(problem, num_draws, progress)
+
+
+@_enumerate.register
+def _(problem: GeneralisedProblem, num_draws: int, progress: Progress) -> Enumeration:
+    return enumerate_generalised(problem, num_draws, progress)

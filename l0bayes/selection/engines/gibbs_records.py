@@ -1,0 +1,132 @@
+r"""Options and diagnostics of the engine "gibbs"."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from l0bayes import validate
+from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
+from l0bayes.selection.problem.selection_posterior import Diagnostics, Evidence, SelectionPosterior
+from l0bayes.selection.problem.verdict import Trust, Verdict
+
+__all__ = ["GibbsDiagnostics", "GibbsOptions", "Reweighting"]
+
+# Monte Carlo standard errors of a PIP: the largest of a reliable one, and the largest of a doubtful one.
+_RELIABLE_ERROR, _DOUBTFUL_ERROR = 0.01, 0.03
+_FEWEST_EFFECTIVE = 200.0
+
+
+@dataclass(frozen=True)
+class GibbsOptions:
+    """How long and how wide the sampler runs.
+
+    Args:
+        chains: Number of chains, drawn in one batch; at least 2.
+        steps: Most flips a chain.
+        burn_in: Flips that are left out, at the start.
+        check_every: Flips between two looks at the error.
+        target_mcse: Largest Monte Carlo standard error of an inclusion probability at which it may stop
+            early; 0 to run all ``steps``.
+        exploration: ε: each gate is proposed at least as often as if its probability were ε / G.
+        rebuild_every: Flips between two computations from scratch, against rounding.
+        noise_every: Flips between two updates of an unknown noise variance; odd, since flips go in pairs.
+        max_seconds: Time after which it stops at the next look.
+        num_draws: Size of the sample of models that is handed on; by default 4000, and down to 1000 where
+            there are many columns.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    chains: int = 64
+    steps: int = 2000
+    burn_in: int = 100
+    check_every: int = 100
+    target_mcse: float = 0.003
+    exploration: float = 1.0
+    rebuild_every: int = 100
+    noise_every: int = 15
+    max_seconds: float = math.inf
+    num_draws: int | None = None
+
+    def __post_init__(self) -> None:
+        validate.at_least(2, chains=self.chains)
+        validate.at_least(
+            1,
+            steps=self.steps,
+            check_every=self.check_every,
+            rebuild_every=self.rebuild_every,
+            noise_every=self.noise_every,
+            **validate.given(num_draws=self.num_draws),
+        )
+        if not 0 <= self.burn_in < self.steps:
+            raise ValueError(
+                f"burn_in must be at least 0 and below steps = {self.steps}, got {self.burn_in!r}"
+            )
+        validate.positive(exploration=self.exploration)
+        validate.not_negative(target_mcse=self.target_mcse, max_seconds=self.max_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reweighting:
+    """How models that were sampled on a quadratic were weighted by their own evidences.
+
+    Attributes:
+        models: Number of distinct models whose evidence was computed.
+        rounds: Number of quadratics that were tried before the last run.
+        efficiency: Share of the draws that the weighted ones are worth.
+        spread: Standard deviation of the log weights.
+    """
+
+    models: int
+    rounds: int
+    efficiency: float
+    spread: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GibbsDiagnostics(Diagnostics):
+    """How long the sampler ran, and how well the chains agree.
+
+    Attributes:
+        flips: Number of flips a chain.
+        chains: Number of chains.
+        largest_mcse: Largest Monte Carlo standard error of an inclusion probability.
+        ess: Effective sample size.
+        laplace: How good the evidences are, where they are by Laplace's method.
+        reweighting: How the models were weighted, in generalised linear models.
+    """
+
+    method: ClassVar[str] = "models were sampled by weighted tempered Gibbs sampling"
+    remedy: ClassVar[str | None] = "engine='exact' takes few gates; with more, drop columns that say the same"
+
+    flips: int
+    chains: int
+    largest_mcse: float
+    ess: float
+    laplace: LaplaceAccuracy | None = None
+    reweighting: Reweighting | None = None
+
+    @property
+    def evidence(self) -> Evidence:
+        return "closed form" if self.laplace is None else "laplace"
+
+    def verdict(self, posterior: SelectionPosterior, *, seed: int = 0) -> Trust:
+        trust = self._of_chains(float(posterior.pip_mcse.max()))
+        return trust if self.laplace is None else self.laplace.judge(trust)
+
+    def _of_chains(self, error: float) -> Trust:
+        if not math.isfinite(error):
+            reason = "The sampler left the numbers that a computer can hold."
+            return Trust("wrong", (reason,), mcse=error, ess=self.ess)
+        reasons = [f"The largest Monte Carlo standard error of a PIP is {error:.4f}."]
+        verdict: Verdict = "reliable"
+        if error > _RELIABLE_ERROR:
+            verdict = "doubtful" if error <= _DOUBTFUL_ERROR else "wrong"
+            reasons.append("Run longer: the chains have not agreed.")
+        if self.ess < _FEWEST_EFFECTIVE:
+            verdict = "doubtful" if verdict == "reliable" else verdict
+            reasons.append(f"The effective sample size is {self.ess:.0f}.")
+        return Trust(verdict, tuple(reasons), mcse=error, ess=self.ess)

@@ -1,0 +1,65 @@
+r"""How far inclusion probabilities can be trusted: a word, and the numbers it rests on."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["Trust", "TrustWarning", "Verdict"]
+
+Verdict = Literal["exact", "reliable", "plausible", "doubtful", "wrong"]
+
+_WORDS: dict[Verdict, str] = {
+    "exact": "All models were enumerated.",
+    "reliable": "Sampled, with errors that are known and small.",
+    "plausible": "A variational fit in which no sign of an error was found.",
+    "doubtful": "There are signs of an error.",
+    "wrong": "The inclusion probabilities contradict one another: do not use them.",
+}
+
+
+class TrustWarning(UserWarning):
+    """Inclusion probabilities that should not be used as they are."""
+
+
+@dataclass(frozen=True)
+class Trust:
+    r"""A verdict with the numbers it rests on.
+
+    Attributes:
+        verdict: ``"exact"``, ``"reliable"``, ``"plausible"``, ``"doubtful"`` or ``"wrong"``.
+        reasons: What it rests on, one sentence each.
+        mcse: Largest Monte Carlo standard error of a PIP, where sampled.
+        ess: Effective sample size, where sampled.
+        residual: Largest difference between a PIP and the mean of its exact conditional given the other
+            gates, for a variational fit.
+        k_hat: Pareto k-hat of the hardened guide, for a variational fit.
+        disagreement: Largest difference of a PIP between restarts that count.
+        worst: ``{"gate": g}``, the gate of the largest residual.
+    """
+
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    mcse: float | None = None
+    ess: float | None = None
+    residual: float | None = None
+    k_hat: float | None = None
+    disagreement: float | None = None
+    worst: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return " ".join([f"{self.verdict}: {_WORDS[self.verdict]}", *self.reasons])
+
+    def __bool__(self) -> bool:
+        """Whether the numbers may be used."""
+        return self.verdict in ("exact", "reliable", "plausible")
+
+    def warn(self, remedy: str = "engine='auto', or l0bayes.refine(fit)") -> None:
+        """Warn where the verdict asks for it.
+
+        Args:
+            remedy: What to do instead, in the message.
+        """
+        if not self:
+            warnings.warn(f"{self} Refine them: {remedy}.", TrustWarning, stacklevel=3)
