@@ -14,7 +14,7 @@ from l0bayes.gradients.estimates import GateEstimate, Reference, draw_moments, j
 from l0bayes.gradients.exact_gradient import exact_gradient
 from l0bayes.gradients.gate_problem import GateProblem
 from l0bayes.gradients.gradient_draws import BinaryDraws
-from l0bayes.infer.guide_abilities import guide_abilities
+from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.objectives.gate_gradients import DisARM
 from l0bayes.infer.randomness import private_randomness
 
@@ -206,7 +206,7 @@ def gradient_report(
         print(report)
         l0bayes.plots.plot_gradients(report)
     """
-    if guide_abilities(guide).harden is None:
+    if GuideAbilities(guide).harden is None:
         raise TypeError(f"guide must have harden(), as the gate guides do; got {type(guide).__name__}")
     validate.at_least(2, num_draws=num_draws, reference_draws=reference_draws)
     validate.at_least(1, chunk_size=chunk_size)

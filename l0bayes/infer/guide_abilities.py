@@ -8,7 +8,6 @@ the gates of its parts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from l0bayes.distributions import GateLaw
 
-__all__ = ["GateGuide", "GatePart", "GuideAbilities", "guide_abilities"]
+__all__ = ["GateGuide", "GatePart", "GuideAbilities"]
 
 
 @runtime_checkable
@@ -28,75 +27,80 @@ class GateGuide(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class GatePart:
     """A part of a guide that holds gates, and its abilities. A method that it lacks is ``None``.
 
-    Attributes:
+    Args:
         guide: The part itself.
-        parameters: Its method ``gate_parameters``: the parameters of its gates, which have a learning rate of
-            their own.
-        reopen: Its method ``reopen``: puts a gate, by site and index, back to where it started.
-        tied: Whether the gates of a site share one probability (attribute ``tied``).
     """
 
-    guide: GateGuide
-    parameters: Callable[[], Iterable[torch.nn.Parameter]] | None
-    reopen: Callable[[str, tuple[int, ...]], None] | None
-    tied: bool
+    def __init__(self, guide: GateGuide) -> None:
+        self.guide = guide
+
+    @property
+    def parameters(self) -> Callable[[], Iterable[torch.nn.Parameter]] | None:
+        """Its method ``gate_parameters``: gives the parameters of its gates."""
+        return _method(self.guide, "gate_parameters")
+
+    @property
+    def reopen(self) -> Callable[[str, tuple[int, ...]], None] | None:
+        """Its method ``reopen``: puts a gate, by site and index, back to where it started."""
+        return _method(self.guide, "reopen")
+
+    @property
+    def tied(self) -> bool:
+        """Whether the gates of a site share one probability: its attribute ``tied``."""
+        return bool(getattr(self.guide, "tied", False))
 
 
-@dataclass(frozen=True)
 class GuideAbilities:
     """The abilities of a guide beside being run. A method that it lacks is ``None``.
-
-    Attributes:
-        parts: The parts that hold gates: the guide itself, or parts of a combination.
-        temperatures: The temperature buffers of the gates (attribute ``temperature``), changed in place by
-            schedules.
-        perturb: Moves the parameters at random, by a seed, for a restart from another place.
-        harden: Gives a copy with binary gates of the same activity.
-        draw: Gives a number of joint draws of all sites.
-        laws: Gives the law of every site, all of them independent, elementwise.
-        objective: Gives the objective that a part asks to be trained on, from a number of particles.
-    """
-
-    parts: tuple[GatePart, ...]
-    temperatures: tuple[Tensor, ...]
-    perturb: Callable[[int], Any] | None
-    harden: Callable[[], Any] | None
-    draw: Callable[[int], dict[str, Tensor]] | None
-    laws: Callable[[], dict[str, Any]] | None
-    objective: Callable[[int], Any] | None
-
-
-def guide_abilities(guide: Any) -> GuideAbilities:
-    """Find the abilities of a guide.
 
     Args:
         guide: Any guide, a function or a module.
     """
-    parts = tuple(_part(part) for part in _gate_guides(guide))
-    heat = [getattr(one, "temperature", None) for one in (guide, *(part.guide for part in parts))]
-    unique = {id(value): value for value in heat if isinstance(value, Tensor)}
-    return GuideAbilities(
-        parts=parts,
-        temperatures=tuple(unique.values()),
-        perturb=_method(guide, "perturb"),
-        harden=_method(guide, "harden"),
-        draw=_method(guide, "draw"),
-        laws=_method(guide, "laws"),
-        objective=next(_own_objectives(guide), None),
-    )
 
+    def __init__(self, guide: Any) -> None:
+        self.guide = guide
 
-def _part(guide: GateGuide) -> GatePart:
-    return GatePart(
-        guide,
-        _method(guide, "gate_parameters"),
-        _method(guide, "reopen"),
-        bool(getattr(guide, "tied", False)),
-    )
+    @property
+    def parts(self) -> list[GatePart]:
+        """The parts that hold gates: the guide itself, or parts of a combination."""
+        return [GatePart(part) for part in _gate_guides(self.guide)]
+
+    @property
+    def temperatures(self) -> list[Tensor]:
+        """The temperature buffers of the gates, attributes ``temperature``, changed in place by schedules."""
+        heat = (getattr(one, "temperature", None) for one in (self.guide, *_gate_guides(self.guide)))
+        return [*{id(value): value for value in heat if isinstance(value, Tensor)}.values()]
+
+    @property
+    def perturb(self) -> Callable[[int], Any] | None:
+        """Moves the parameters at random, by a seed, for a restart from another place."""
+        return _method(self.guide, "perturb")
+
+    @property
+    def harden(self) -> Callable[[], Any] | None:
+        """Gives a copy with binary gates of the same activity."""
+        return _method(self.guide, "harden")
+
+    @property
+    def draw(self) -> Callable[[int], dict[str, Tensor]] | None:
+        """Gives a number of joint draws of all sites."""
+        return _method(self.guide, "draw")
+
+    @property
+    def laws(self) -> Callable[[], dict[str, Any]] | None:
+        """Gives the law of every site, all of them independent, elementwise."""
+        return _method(self.guide, "laws")
+
+    @property
+    def objective(self) -> Callable[[int], Any] | None:
+        """Gives the objective that a part asks to be trained on, from a number of particles."""
+        guide = self.guide
+        parts: list[Any] = [*guide.modules()] if isinstance(guide, torch.nn.Module) else [guide]
+        asking = (part for part in parts if callable(getattr(type(part), "objective", None)))
+        return next((part.objective for part in asking), None)
 
 
 def _method(thing: Any, name: str) -> Callable[..., Any] | None:
@@ -110,10 +114,3 @@ def _gate_guides(guide: Any) -> Iterator[GateGuide]:
     elif isinstance(guide, torch.nn.Module):
         for part in guide.children():
             yield from _gate_guides(part)
-
-
-def _own_objectives(guide: Any) -> Iterator[Callable[[int], Any]]:
-    parts: list[Any] = [*guide.modules()] if isinstance(guide, torch.nn.Module) else [guide]
-    for part in parts:
-        if callable(getattr(type(part), "objective", None)):
-            yield part.objective

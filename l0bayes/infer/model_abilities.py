@@ -7,12 +7,11 @@ nothing has to be inherited.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-__all__ = ["CostedModel", "LiveModel", "ModelAbilities", "model_abilities"]
+__all__ = ["CostedModel", "LiveModel", "ModelAbilities"]
 
 
 @runtime_checkable
@@ -74,52 +73,61 @@ class LiveModel(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class ModelAbilities:
-    """The abilities of a model beside being run.
-
-    Attributes:
-        costs: The model as one that knows its costs, or ``None``.
-        live: The model as one that can leave units out, or ``None``.
-        per_example_gates: Whether its gate sites take a value with the examples as first dimension (attribute
-            ``supports_per_example_gates``).
-        check_data: Its method ``check_data``, or ``None``: called with all the model's arguments, it refuses
-            data that the model cannot observe.
-        deploy: Its method ``deploy``, or ``None``: gives the deployed network, for a guide and a rule.
-        cost_summary: Its method ``cost_summary``, or ``None``: gives dense, expected and deployed cost for a
-            guide, by name.
-        coords: Coordinate values by dimension name, of its attribute ``coords``; empty without one.
-        dims: Dimension names by site, of its attribute ``dims``; empty without one.
-    """
-
-    costs: CostedModel | None
-    live: LiveModel | None
-    per_example_gates: bool
-    check_data: Callable[..., None] | None
-    deploy: Callable[..., nn.Module] | None
-    cost_summary: Callable[[Any], dict[str, float]] | None
-    coords: Mapping[str, Sequence[Any]]
-    dims: Mapping[str, Sequence[str]]
-
-
-def model_abilities(model: Any) -> ModelAbilities:
-    """Find the abilities of a model.
+    """The abilities of a model beside being run. A method that it lacks is ``None``.
 
     Args:
         model: Any Pyro model, a function or a module.
     """
-    return ModelAbilities(
-        costs=model if isinstance(model, CostedModel) else None,
-        live=model if isinstance(model, LiveModel) else None,
-        per_example_gates=bool(getattr(model, "supports_per_example_gates", False)),
-        check_data=_method(model, "check_data"),
-        deploy=_method(model, "deploy"),
-        cost_summary=_method(model, "cost_summary"),
-        coords=getattr(model, "coords", {}),
-        dims=getattr(model, "dims", {}),
-    )
 
+    def __init__(self, model: Any) -> None:
+        self.model = model
 
-def _method(model: Any, name: str) -> Callable[..., Any] | None:
-    found = getattr(model, name, None)
-    return found if callable(found) else None
+    @property
+    def costs(self) -> CostedModel | None:
+        """The model as one that knows its costs, or ``None``."""
+        return self.model if isinstance(self.model, CostedModel) else None
+
+    @property
+    def live(self) -> LiveModel | None:
+        """The model as one that can leave units out, or ``None``."""
+        return self.model if isinstance(self.model, LiveModel) else None
+
+    @property
+    def per_example_gates(self) -> bool:
+        """Whether its gate sites take a value with the examples as first dimension.
+
+        It is so for a model with the attribute ``supports_per_example_gates = True``.
+        """
+        return bool(getattr(self.model, "supports_per_example_gates", False))
+
+    @property
+    def check_data(self) -> Callable[..., None] | None:
+        """Refuses data that the model cannot observe; called with all the model's arguments."""
+        return self._method("check_data")
+
+    @property
+    def deploy(self) -> Callable[..., nn.Module] | None:
+        """Gives the deployed network, for a guide and a deployment rule."""
+        return self._method("deploy")
+
+    @property
+    def cost_summary(self) -> Callable[[Any], dict[str, float]] | None:
+        """Gives dense, expected and deployed cost for a guide, by name."""
+        return self._method("cost_summary")
+
+    @property
+    def coords(self) -> Mapping[str, Sequence[Any]]:
+        """Coordinate values by dimension name, its attribute ``coords``; empty without one."""
+        found: Mapping[str, Sequence[Any]] = getattr(self.model, "coords", {})
+        return found
+
+    @property
+    def dims(self) -> Mapping[str, Sequence[str]]:
+        """Dimension names by site, its attribute ``dims``; empty without one."""
+        found: Mapping[str, Sequence[str]] = getattr(self.model, "dims", {})
+        return found
+
+    def _method(self, name: str) -> Callable[..., Any] | None:
+        found = getattr(self.model, name, None)
+        return found if callable(found) else None

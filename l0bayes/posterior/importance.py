@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from l0bayes.infer.guide_abilities import guide_abilities
+from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.posterior.model_sites import ModelSites, model_trace
@@ -105,7 +105,7 @@ def importance_weighted(
         raise TypeError(f"data must be a tuple of all the model's arguments; got {type(arguments).__name__}")
     if fit.objective.has_points:
         raise ValueError("the guide's slabs or other latents are points, which cannot be reweighted")
-    harden = guide_abilities(fit.guide).harden
+    harden = GuideAbilities(fit.guide).harden
     guide = fit.guide if harden is None else harden()
     weights = ModelSites.of(model_trace(fit.best, arguments)).weights
     sites = [*gate_laws(guide)]

@@ -12,9 +12,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from l0bayes import validate
 from l0bayes.distributions import DeploymentRule
 from l0bayes.infer.evaluation_mode import evaluating
-from l0bayes.infer.guide_abilities import guide_abilities
+from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.loop.fit_result import Fit
-from l0bayes.infer.model_abilities import model_abilities
+from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.infer.objectives.latent_draws import Given, draw_latents, map_draws
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.likelihoods.likelihood import Likelihood
@@ -161,7 +161,7 @@ def _link(model: Any, likelihood: str | Likelihood | None) -> Callable[[Tensor],
 
 @torch.no_grad()
 def _means(guide: Any) -> dict[str, Tensor]:
-    laws = guide_abilities(guide).laws
+    laws = GuideAbilities(guide).laws
     if laws is None:
         raise TypeError(
             f"how='mean' needs a guide with laws(), as the gate guides are; got {type(guide).__name__}"
@@ -184,7 +184,7 @@ def _deployed(
     seed: int,
     link: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    deploy = model_abilities(model).deploy
+    deploy = ModelAbilities(model).deploy
     if deploy is None:
         raise TypeError(f"how='deployed' needs a model with deploy(), got {type(model).__name__}")
     with private_randomness(seed):  # the rule may be one draw

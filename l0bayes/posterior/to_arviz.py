@@ -13,7 +13,7 @@ from torch import Tensor
 
 import l0bayes.posterior.sampling as sampling
 from l0bayes.infer.loop.fit_result import Fit
-from l0bayes.infer.model_abilities import model_abilities
+from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.posterior.arviz_data import wrap_groups
 from l0bayes.posterior.constant_data import constant_data
 from l0bayes.posterior.model_sites import ModelSites, model_trace
@@ -137,7 +137,7 @@ def _stack(chains: list[sampling.Draws], group: str) -> dict[str, Any]:
 def _attributes(fit: Fit, seed: int, left_out: list[str]) -> dict[str, Any]:
     import arviz
 
-    summary = model_abilities(fit.model).cost_summary
+    summary = ModelAbilities(fit.model).cost_summary
     return {
         **({} if summary is None else summary(fit.guide)),
         "inference_library": "l0bayes",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pyro import poutine
 
-from l0bayes.infer.model_abilities import model_abilities
+from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.sites import slab_links
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class VariableNames:
         dims: Mapping[str, Sequence[str]] | None,
         trace: Any,
     ) -> None:
-        able = model_abilities(model)
+        able = ModelAbilities(model)
         self.coords = {**able.coords, **(coords or {})}
         self.dims = {name: tuple(names) for name, names in {**able.dims, **(dims or {})}.items()}
         unknown = sorted(name for name in dims or {} if name not in trace.nodes)

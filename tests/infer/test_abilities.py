@@ -10,8 +10,8 @@ from pyro.infer.autoguide import AutoGuideList, AutoNormal
 import l0bayes
 from l0bayes.guides import AutoConcreteDropout, AutoHardConcrete, AutoJointGates
 from l0bayes.infer import CostedModel, GateGuide, LiveModel, ScoreELBO
-from l0bayes.infer.guide_abilities import guide_abilities
-from l0bayes.infer.model_abilities import model_abilities
+from l0bayes.infer.guide_abilities import GuideAbilities
+from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.infer.objectives.gate_parts import gate_laws, gate_parameters, gate_part_of, temperatures
 from l0bayes.models import SparseNetwork, SparseRegression
 from tests.infer.costed import Costed
@@ -22,7 +22,7 @@ from tests.infer.fitting import X, Y, dense, guide_of, regression, short
 
 def test_a_gate_guide_of_ours_can_do_everything_but_draw_jointly():
     guide = guide_of()
-    able = guide_abilities(guide)
+    able = GuideAbilities(guide)
     assert isinstance(guide, GateGuide)
     (part,) = able.parts
     assert part.guide is guide
@@ -35,19 +35,19 @@ def test_a_gate_guide_of_ours_can_do_everything_but_draw_jointly():
 
 
 def test_a_joint_guide_draws_and_asks_for_its_objective():
-    able = guide_abilities(AutoJointGates(regression, (X, Y)))
+    able = GuideAbilities(AutoJointGates(regression, (X, Y)))
     assert able.draw is not None
     assert isinstance(able.objective(1), ScoreELBO)
 
 
 def test_tied_gates_say_so():
-    (part,) = guide_abilities(AutoConcreteDropout(regression, (X, Y))).parts
+    (part,) = GuideAbilities(AutoConcreteDropout(regression, (X, Y))).parts
     assert part.tied
 
 
 def test_a_guide_of_pyros_has_no_gates():
-    able = guide_abilities(AutoNormal(dense))
-    assert (able.parts, able.temperatures) == ((), ())
+    able = GuideAbilities(AutoNormal(dense))
+    assert (able.parts, able.temperatures) == ([], [])
     assert all(able_to is None for able_to in (able.perturb, able.harden, able.draw, able.objective))
 
 
@@ -88,7 +88,7 @@ class Foreign(pyro.nn.PyroModule):
 
 def test_a_foreign_guide_with_gates_is_trained_and_recorded():
     guide = Foreign()
-    able = guide_abilities(guide)
+    able = GuideAbilities(guide)
     assert (able.parts[0].parameters, able.parts[0].reopen) == (None, None)
     done = short(guide=guide, steps=20, lr=0.05, guard_collapse=True)
     assert done.num_gates == 3
@@ -101,7 +101,7 @@ def test_a_foreign_guide_with_gates_is_trained_and_recorded():
 
 
 def test_a_function_can_only_be_run():
-    able = model_abilities(regression)
+    able = ModelAbilities(regression)
     assert (able.costs, able.live, able.check_data, able.deploy, able.cost_summary) == (None,) * 5
     assert not able.per_example_gates
     assert (able.coords, able.dims) == ({}, {})
@@ -109,7 +109,7 @@ def test_a_function_can_only_be_run():
 
 def test_a_model_with_costs():
     model = Costed()
-    able = model_abilities(model)
+    able = ModelAbilities(model)
     assert isinstance(model, CostedModel)
     assert able.costs is model
     assert able.live is None
@@ -117,7 +117,7 @@ def test_a_model_with_costs():
 
 def test_a_network_can_do_everything():
     model = SparseNetwork(torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2)))
-    able = model_abilities(model)
+    able = ModelAbilities(model)
     assert isinstance(model, LiveModel)
     assert able.costs is able.live is model
     assert able.per_example_gates
@@ -127,7 +127,7 @@ def test_a_network_can_do_everything():
 
 def test_a_regression_checks_its_data_and_names_its_columns():
     model = SparseRegression(["a", "b", "c"])
-    able = model_abilities(model)
+    able = ModelAbilities(model)
     assert able.check_data is not None
     assert able.costs is None
     assert ["a", "b", "c"] in [list(values) for values in able.coords.values()]

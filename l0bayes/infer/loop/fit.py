@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 import torch
 
-from l0bayes.infer.guide_abilities import guide_abilities
+from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.loop.batch_stream import first_batch
 from l0bayes.infer.loop.checkpoint import Checkpoint
 from l0bayes.infer.loop.divergence import DivergenceError
@@ -21,7 +21,7 @@ from l0bayes.infer.loop.gate_readings import read_gates
 from l0bayes.infer.loop.preflight import check_data, preflight
 from l0bayes.infer.loop.restarts import Restarts
 from l0bayes.infer.loop.standard_callbacks import standard_callbacks
-from l0bayes.infer.model_abilities import model_abilities
+from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.infer.objectives.compiled import CompileMode, GradientStep
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.objectives.objective import describe_traces
@@ -162,7 +162,7 @@ def _check(settings: FitSettings, model: Any, guide: Any, data: Any, batch: tupl
             f"guide must be a module, such as AutoHardConcrete; got {type(guide).__name__}. A guide function "
             "with pyro.param is trained by pyro.infer.SVI(..., loss=MeanFieldELBO())"
         )
-    guide_able, able, kind = guide_abilities(guide), model_abilities(model), type(guide).__name__
+    guide_able, able, kind = GuideAbilities(guide), ModelAbilities(model), type(guide).__name__
     if settings.restarts > 1 and guide_able.perturb is None:
         raise ValueError(f"restarts={settings.restarts} needs a guide with perturb(), which {kind} lacks")
     check_data(model, batch)

@@ -10,7 +10,7 @@ import torch
 
 from l0bayes.infer.callbacks.callback_list import CallbackList
 from l0bayes.infer.callbacks.training_run import TrainingRun
-from l0bayes.infer.guide_abilities import guide_abilities
+from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.loop.checkpoint import Checkpoint
 from l0bayes.infer.loop.fit_result import Restart, best_run
 from l0bayes.infer.loop.fit_settings import FitSettings
@@ -50,7 +50,7 @@ class Restarts:
         """Run them all. The objective's modules end as the best of them."""
         several = self.settings.restarts > 1
         start = copy.deepcopy(self.objective.state_dict()) if several else {}
-        perturb = guide_abilities(self.objective.guide).perturb
+        perturb = GuideAbilities(self.objective.guide).perturb
         try:
             for index in range(self.settings.restarts):
                 seed = self.settings.seed + index

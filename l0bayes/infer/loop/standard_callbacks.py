@@ -13,7 +13,7 @@ from l0bayes.infer.loop.progress import ProgressBar
 from l0bayes.infer.loop.records import CostColumns, HistoryRecords
 from l0bayes.infer.loop.schedule_setter import ScheduleSetter
 from l0bayes.infer.loop.sleeping import Sleeping
-from l0bayes.infer.model_abilities import model_abilities
+from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.targets.costs import costs_of
@@ -39,7 +39,7 @@ def standard_callbacks(
         steering: The target, where there is one.
         checkpoint: The checkpoint, where there is one.
     """
-    able = model_abilities(objective.model)
+    able = ModelAbilities(objective.model)
     targeted = steering is not None
     costs = costs_of(objective.model, objective.guide) if targeted else able.costs
     found: list[Callback | None] = [

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.distributions import GateLaw
-from l0bayes.infer.guide_abilities import GatePart, guide_abilities
+from l0bayes.infer.guide_abilities import GatePart, GuideAbilities
 
 __all__ = ["gate_laws", "gate_parameters", "gate_part_of", "temperatures"]
 
@@ -19,7 +19,7 @@ def gate_laws(guide: Any) -> dict[str, GateLaw]:
     Args:
         guide: Any guide.
     """
-    return {name: law for part in guide_abilities(guide).parts for name, law in part.guide.gates().items()}
+    return {name: law for part in GuideAbilities(guide).parts for name, law in part.guide.gates().items()}
 
 
 def gate_part_of(guide: Any, site: str) -> GatePart:
@@ -32,7 +32,7 @@ def gate_part_of(guide: Any, site: str) -> GatePart:
     Raises:
         ValueError: If no part holds the site.
     """
-    for part in guide_abilities(guide).parts:
+    for part in GuideAbilities(guide).parts:
         if site in part.guide.gates():
             return part
     raise ValueError(f"site must be a gate site of the guide, got {site!r}")
@@ -44,8 +44,8 @@ def gate_parameters(guide: Any) -> list[torch.nn.Parameter]:
     Args:
         guide: Any guide.
     """
-    parts = guide_abilities(guide).parts
-    return [p for part in parts if part.parameters for p in part.parameters() if p.requires_grad]
+    found = (part.parameters for part in GuideAbilities(guide).parts)
+    return [p for parameters in found if parameters is not None for p in parameters() if p.requires_grad]
 
 
 def temperatures(guide: Any) -> list[Tensor]:
@@ -54,4 +54,4 @@ def temperatures(guide: Any) -> list[Tensor]:
     Args:
         guide: Any guide.
     """
-    return [*guide_abilities(guide).temperatures]
+    return GuideAbilities(guide).temperatures

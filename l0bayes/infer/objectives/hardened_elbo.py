@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from l0bayes.distributions import GatedSlab, L0Penalty
-from l0bayes.infer.guide_abilities import guide_abilities
+from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.objectives.latent_draws import Given, draw_latents, map_draws
 from l0bayes.infer.objectives.score_elbo import elbo_of
 
@@ -85,7 +85,7 @@ def hardened_elbo(
         TypeError: If the guide cannot be hardened.
         ValueError: If ``num_draws`` is less than 2.
     """
-    able = guide_abilities(guide)
+    able = GuideAbilities(guide)
     if able.harden is None or able.laws is None:
         raise TypeError(
             f"guide must have harden() and laws(), as the gate guides do; got {type(guide).__name__}"

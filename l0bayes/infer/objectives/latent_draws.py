@@ -13,7 +13,7 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
 from l0bayes import validate
-from l0bayes.infer.guide_abilities import guide_abilities
+from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.randomness import private_randomness
 
 __all__ = ["Given", "draw_latents", "map_draws"]
@@ -60,7 +60,7 @@ def draw_latents(guide: Any, data: tuple[Any, ...], num_draws: int, seed: int) -
     """
     validate.at_least(1, num_draws=num_draws)
     with private_randomness(seed), poutine.block(), pyro.get_param_store().scope():
-        able = guide_abilities(guide)
+        able = GuideAbilities(guide)
         if able.draw is not None:
             return {name: value.detach() for name, value in able.draw(num_draws).items()}
         if able.laws is not None:

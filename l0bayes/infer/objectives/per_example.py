@@ -9,7 +9,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from l0bayes.distributions import GateLaw
-from l0bayes.infer.model_abilities import model_abilities
+from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.sites import inner_law
 
 __all__ = ["PerExampleGates", "check_per_example", "num_examples"]
@@ -67,7 +67,7 @@ def check_per_example(model: Any) -> None:
     Raises:
         ValueError: If it has not.
     """
-    if not model_abilities(model).per_example_gates:
+    if not ModelAbilities(model).per_example_gates:
         name = getattr(model, "__name__", type(model).__name__)
         raise ValueError(
             f"per_example_gates=True needs a model that takes a gate for each example and says so by "

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from l0bayes.distributions import ConditionalSlab, GateLaw, JointGateLaw
-from l0bayes.infer.guide_abilities import guide_abilities
+from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.objectives.elbo import MeanFieldELBO, RecaptureError
 from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.objectives.site_densities import log_density, masked, open_log_density
@@ -152,7 +152,7 @@ def elbo_of(guide: Any, num_particles: int = 1, per_example_gates: bool = False)
     Raises:
         ValueError: If the guide's objective does not take gates drawn for each example.
     """
-    own = guide_abilities(guide).objective
+    own = GuideAbilities(guide).objective
     if own is None:
         return MeanFieldELBO(num_particles=num_particles, per_example_gates=per_example_gates)
     if per_example_gates:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from l0bayes.infer.model_abilities import CostedModel, model_abilities
+from l0bayes.infer.model_abilities import CostedModel, ModelAbilities
 from l0bayes.infer.objectives.gate_parts import gate_laws
 
 __all__ = ["UnitCosts", "activities", "costs_of", "deployed"]
@@ -51,7 +51,7 @@ def costs_of(model: Any, guide: Any) -> CostedModel:
         model: Any Pyro model.
         guide: Its guide.
     """
-    own = model_abilities(model).costs
+    own = ModelAbilities(model).costs
     return UnitCosts(guide) if own is None else own
 
 
