@@ -1,4 +1,4 @@
-"""The law passes its suite, which is given its formulas a second time; its guide trains."""
+"""The law passes its suite, which is given its formulas a second time, and its guide that of guides."""
 
 import math
 
@@ -12,6 +12,7 @@ from scipy.special import expit, log_expit
 import l0bayes
 from l0bayes.guides import gate_guide
 from l0bayes.models import SparseRegression
+from l0bayes.testing.gate_guide_suite import GateGuideSuite
 from l0bayes.testing.gate_law_reference import GateLawReference, integrate
 from l0bayes.testing.gate_law_suite import GateLawSuite
 
@@ -52,6 +53,10 @@ class TestLogisticGate(GateLawSuite):
 
     def exact_active(self, location, width):
         return 1 / (1 + mpmath.exp(-mpmath.mpf(location) / mpmath.mpf(width)))
+
+
+class TestLogisticGuide(GateGuideSuite):
+    gate_law = "logistic"
 
 
 def test_a_regression_finds_its_column():

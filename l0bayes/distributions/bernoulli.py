@@ -31,6 +31,7 @@ class BernoulliGate(GateLaw):
 
     arg_constraints = {"logits": finite}
     parameter_names = ("logits",)
+    is_binary = True
     has_rsample = False
     has_enumerate_support = True
 

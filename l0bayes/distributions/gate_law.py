@@ -39,11 +39,14 @@ class GateLaw(TorchDistribution):
         activity_threshold: A gate counts as active where it is above this value. It is 0 for laws
             with an atom at 0, so that activity is :math:`P(z \ne 0)`. A law without one must be
             thresholded to be deployed and says so by a positive number.
+        is_binary: Whether all draws are 0 or 1. Only such a law may be without ``rsample``: an estimator
+            then gives the gradient in its ``activity_logits``.
     """
 
     parameter_names: ClassVar[tuple[str, ...]]
     setting_names: ClassVar[tuple[str, ...]] = ()
     activity_threshold: ClassVar[float] = 0.0
+    is_binary: ClassVar[bool] = False
     has_rsample = True
     site_name: str | None = None
 

@@ -24,10 +24,12 @@ class JointGateLaw(TorchDistribution):
     Attributes:
         activity_threshold: A gate counts as active above 0.
         has_atom_at_zero: Exact zeros are drawn.
+        is_binary: All draws are 0 or 1.
     """
 
     activity_threshold: ClassVar[float] = 0.0
     has_atom_at_zero: ClassVar[bool] = True
+    is_binary: ClassVar[bool] = True
     has_rsample = False
     site_name: str | None = None
 

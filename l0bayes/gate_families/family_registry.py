@@ -44,13 +44,18 @@ def register_family(family: GateFamily) -> GateFamily:
     Raises:
         ValueError: If the name is taken or no identifier, the first parameter is not on the whole real line,
             a parameter is missing from the start, gates that start at :math:`\ell` have another activity
-            logit, or a family whose draws carry no gradient names no estimators.
+            logit, or draws carry no gradient and are not binary or no estimators are named.
     """
     name = family.name
     if not name.isidentifier():
         raise ValueError(f"name of a gate family must be an identifier, such as my_law; got {name!r}")
     if name in _BY_NAME or name in _RESERVED:
         raise ValueError(f"name of a gate family must be new; {name!r} is taken")
+    if not family.is_relaxed and not family.law.is_binary:
+        raise ValueError(
+            f"gate family {name!r} must have draws with a gradient, or binary ones: "
+            f"{family.law.__name__} has neither"
+        )
     if not family.is_relaxed and not family.estimators:
         raise ValueError(
             f"gate family {name!r} must name estimators: draws of {family.law.__name__} carry no gradient"

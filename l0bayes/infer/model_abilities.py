@@ -117,6 +117,11 @@ class ModelAbilities:
         return self._method("cost_summary")
 
     @property
+    def likelihood(self) -> Any:
+        """The law of the response or its name, its attribute ``likelihood``; ``None`` without one."""
+        return getattr(self.model, "likelihood", None)
+
+    @property
     def coords(self) -> Mapping[str, Sequence[Any]]:
         """Coordinate values by dimension name, its attribute ``coords``; empty without one."""
         found: Mapping[str, Sequence[Any]] = getattr(self.model, "coords", {})

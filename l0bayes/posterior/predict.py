@@ -147,7 +147,7 @@ def _run(
 
 
 def _link(model: Any, likelihood: str | Likelihood | None) -> Callable[[Tensor], Tensor]:
-    given = likelihood or getattr(model, "likelihood", None)
+    given = likelihood or ModelAbilities(model).likelihood
     found = likelihood_by_name(given) if isinstance(given, str) and given in names() else given
     if isinstance(found, Likelihood) and found.has_classes:
         return found.inverse_link

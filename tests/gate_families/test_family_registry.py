@@ -6,9 +6,16 @@ import pytest
 import torch
 from torch.distributions import constraints
 
-from l0bayes.distributions import BernoulliGate
+from l0bayes.distributions import BernoulliGate, BinaryConcrete
 from l0bayes.gate_families import GATE_FAMILIES, GateFamily, GateParameter, gate_family, register_family
 from l0bayes.gate_families.family_registry import _BY_NAME
+
+
+class Rounded(BinaryConcrete):
+    """Draws in tenths: neither a gradient nor binary."""
+
+    has_rsample = False
+
 
 CONCRETE = GATE_FAMILIES["concrete"]
 OTHER = replace(CONCRETE, name="other")
@@ -34,6 +41,10 @@ OTHER = replace(CONCRETE, name="other")
         (
             replace(OTHER, law=BernoulliGate),
             "gate family 'other' must name estimators: draws of BernoulliGate carry no gradient",
+        ),
+        (
+            replace(OTHER, law=Rounded),
+            "gate family 'other' must have draws with a gradient, or binary ones: Rounded has neither",
         ),
         (
             replace(OTHER, parameters=(GateParameter("log_alpha", constraints.positive),)),

@@ -19,7 +19,6 @@ from l0bayes.gradients import Candidate
 from l0bayes.guides import gate_guide
 from l0bayes.infer import MeanFieldELBO
 from l0bayes.selection import SVIOptions, infer_gates
-from l0bayes.testing.gate_guide_suite import GateGuideSuite
 from l0bayes.testing.guide_models import X, Y, regression, train
 from tests.gate_families.conftest import FILE
 from tests.selection.problems import problem
@@ -136,9 +135,3 @@ def test_a_run_with_it_is_made_and_read_again(tmp_path, monkeypatch):
     _, guide = assemble(config, run_data(config))
     assert guide.gate_law == "logistic"
     guide.load_state_dict(torch.load(tmp_path / "run" / "guide.pt", weights_only=True)["guide"])
-
-
-class TestLogisticGuide(GateGuideSuite):
-    """The suite of guides, inherited by a guide from outside."""
-
-    gate_law = "logistic"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from l0bayes.distributions import BernoulliGate
+from l0bayes.distributions import GateLaw
 from l0bayes.infer.objectives.gate_gradients import GATE_GRADIENT, GateGradient
 from l0bayes.infer.objectives.site_densities import log_density
 from l0bayes.sites import inner_law
@@ -30,9 +30,9 @@ def binary_sites(guide_trace: Any) -> dict[str, GateGradient]:
         if site["type"] != "sample" or site["is_observed"]:
             continue
         law = inner_law(site["fn"])
-        if not isinstance(law, BernoulliGate) or law.has_rsample:
+        if not isinstance(law, GateLaw) or law.has_rsample:
             continue
-        if not (torch.is_grad_enabled() and law.logits.requires_grad):  # the value alone is wanted
+        if not (torch.is_grad_enabled() and law.activity_logits.requires_grad):  # the value alone is wanted
             continue
         if GATE_GRADIENT not in site["infer"]:
             raise ValueError(
@@ -76,7 +76,7 @@ def terms_with_score(
         The likelihood, a scalar, and by gate site what is to be added to its KL, also scalars.
     """
     estimator = next(iter(sites.values()))
-    logits = {name: inner_law(guide_trace.nodes[name]["fn"]).logits for name in sites}
+    logits = {name: inner_law(guide_trace.nodes[name]["fn"]).activity_logits for name in sites}
     gates = {name: [guide_trace.nodes[name]["value"]] for name in sites}
     for name, values in gates.items():
         values += estimator.companions(logits[name].detach(), values[0])

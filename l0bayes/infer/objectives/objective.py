@@ -12,13 +12,11 @@ from pyro import poutine
 from pyro.distributions import Delta
 
 from l0bayes.distributions import (
-    BernoulliGate,
     ConditionalSlab,
     GatedSlab,
     GateLaw,
     JointGateLaw,
     L0Penalty,
-    StraightThroughGate,
 )
 from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.objectives.score_elbo import elbo_of
@@ -124,7 +122,7 @@ def describe_traces(traces: PairTraces) -> Objective:
             kinds.add(kind)
             if kind != "surrogate" and not q.has_atom_at_zero:
                 further.add(_THRESHOLD)
-            if kind != "straight" and isinstance(q, StraightThroughGate):
+            if kind != "straight" and q.is_binary and q.has_rsample:
                 further.add(_BIASED)
             if kind == "mixed":
                 priors.add(_in_words(p))
@@ -166,10 +164,8 @@ def _in_words(law: GateLaw) -> str:
 def _kind(q: GateLaw, p: Any) -> str:
     if isinstance(p, L0Penalty):
         return "penalty"
-    if isinstance(p, GateLaw) and p.has_atom_at_zero and not isinstance(p, BernoulliGate):
+    if isinstance(p, GateLaw) and p.has_atom_at_zero and not p.is_binary:
         return "mixed"
-    if isinstance(q, StraightThroughGate):
-        return "straight"
-    if isinstance(q, BernoulliGate | JointGateLaw):
-        return "exact"
+    if q.is_binary:
+        return "straight" if q.has_rsample else "exact"
     return "activity" if q.has_atom_at_zero else "surrogate"

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from l0bayes.gate_families import GATE_FAMILIES
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.engines.engine import Engine, Progress, silent
 from l0bayes.selection.engines.svi_records import SVIDiagnostics, SVIOptions
@@ -44,7 +45,7 @@ class SVIEngine(Engine[SVIOptions]):
         return None
 
     def accuracy(self, problem: SelectionProblem, options: SVIOptions) -> float:
-        return 0.05 if options.gate_law == "bernoulli" else 0.25
+        return 0.25 if GATE_FAMILIES[options.gate_law].is_relaxed else 0.05
 
     @torch.no_grad()
     def infer(
