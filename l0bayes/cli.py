@@ -8,20 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
+from l0bayes.command_options import Load, Out, Seed, Threads
 from l0bayes.gate_families import DEFAULT_GATE_LAW
 from l0bayes.gate_families.help_texts import estimator_help, gate_law_help
+from l0bayes.select_command import add_select
 from l0bayes.terminal import (
-    command_line,
     errors_in_a_line,
-    files_that_are_whole,
     open_console,
     print_files,
-    print_json,
     print_lines,
     print_table,
     show_run,
-    show_selection,
-    steps,
     use_one_thread,
 )
 
@@ -34,14 +31,6 @@ app = typer.Typer(
 )
 
 _SHOWN = ("pip", "pip_low", "pip_high", "mean", "sd", "mean_active", "bayes_factor", "in_median_model")
-
-Out = Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder for results.")]
-Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
-Load = Annotated[
-    list[Path] | None,
-    typer.Option(help="A Python file to run first, such as one that registers a likelihood or a gate law."),
-]
-Threads = Annotated[int, typer.Option(min=1, help="Threads of torch.")]
 
 
 @app.command()
@@ -191,87 +180,7 @@ def train(
     show_run(run)
 
 
-@app.command()
-def select(
-    data: Annotated[Path, typer.Argument(help="A .csv, .tsv, .parquet or .feather file.")],
-    formula: Annotated[str, typer.Argument(help='Such as "y ~ . - id + C(region)".')],
-    likelihood: Annotated[
-        str, typer.Option(help="gaussian, bernoulli, poisson, or a name that --load registers.")
-    ] = "gaussian",
-    likelihood_option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=NUMBER", help="An option of the likelihood; may be repeated."),
-    ] = None,
-    load: Load = None,
-    out: Out = Path("report"),
-    inclusion: Annotated[
-        str | None,
-        typer.Option(help="Prior inclusion probability, or a,b of a Beta law; Beta(1, 1) if not given."),
-    ] = None,
-    expected_active: Annotated[
-        float | None, typer.Option(help="Number of variables expected to matter, in place of --inclusion.")
-    ] = None,
-    slab_scale: Annotated[
-        float | None, typer.Option(help="Prior sd of an effect that is not 0, in standardised units.")
-    ] = None,
-    engine: Annotated[str, typer.Option(help="auto, exact, gibbs or svi.")] = "auto",
-    hdi: Annotated[float, typer.Option(help="Share of the posterior that intervals hold.")] = 0.94,
-    seed: Seed = 0,
-    threads: Threads = 1,
-    drop_missing: Annotated[
-        bool, typer.Option("--drop-missing", help="Leave out rows in which a value is missing.")
-    ] = False,
-    na: Annotated[
-        str | None,
-        typer.Option(
-            help="Words that mean missing, such as NA,None; '' for none. By default the usual words, in "
-            "columns of numbers only. Empty cells always do."
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is in the folder.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")
-    ] = False,
-) -> None:
-    """Which variables of a table matter? Tables, pictures, the posterior and a report in a folder."""
-    try:
-        import torch
-
-        from l0bayes.apps import select as selecting
-        from l0bayes.apps.user_files import load_user_file
-
-        torch.set_num_threads(threads)
-        with errors_in_a_line(), steps() as on_step:
-            for file in load or ():
-                load_user_file(file)
-            settings = selecting.SelectSettings(
-                likelihood=likelihood,
-                likelihood_options=selecting.parse_options(likelihood_option or ()),
-                inclusion=selecting.parse_inclusion(inclusion),
-                expected_active=expected_active,
-                slab_scale=slab_scale,
-                engine=engine,
-                seed=seed,
-                hdi=hdi,
-            )
-            found = selecting.select(
-                data,
-                formula,
-                out,
-                settings,
-                force=force,
-                drop_missing=drop_missing,
-                na=selecting.words_of(na),
-                command=command_line(),
-                on_step=on_step,
-            )
-    except KeyboardInterrupt as stop:
-        typer.echo(f"stopped: {files_that_are_whole(getattr(stop, 'files', []), out)}", err=True)
-        raise typer.Exit(130) from None
-    if as_json:
-        print_json(found.to_json())
-    else:
-        show_selection(found)
+add_select(app)
 
 
 @app.command()

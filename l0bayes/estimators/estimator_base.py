@@ -176,7 +176,8 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         positive("intercept_scale", self.intercept_scale, infinite=True)
 
     def _fit(self, table: CodedTable, y: Any, counts: Array, slab: Tensor) -> Self:
-        response, names = self._response(y), table.names
+        # A copy: columns of frames may be read-only, which torch warns of.
+        response, names = self._response(np.array(y)), table.names
         plain = not (self.standardize or self.fit_intercept)
         constant = constant_columns(table.values, names, table.blocks, constants_allowed=plain)
         prior = inclusion_prior(self.inclusion, table.groups)

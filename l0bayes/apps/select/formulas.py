@@ -2,24 +2,34 @@ r"""From a formula and a table to a response, columns, and the gate of each colu
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from l0bayes.apps.select.column_names import ColumnNames
-from l0bayes.apps.select.expression_checks import check_expression, function_of, squares
-from l0bayes.apps.select.formula_functions import is_function
-from l0bayes.apps.select.formula_text import Reading, read_formula_text, sides
-from l0bayes.apps.select.model_matrix import first_line, gated_columns, response_values
+from l0bayes.apps.select.expression_checks import function_of
+from l0bayes.apps.select.factor_values import first_line, response_values
+from l0bayes.apps.select.formula_checks import (
+    check_expressions,
+    check_known,
+    check_response_is_apart,
+    notes_on_lookalikes,
+    notes_on_squares,
+)
+from l0bayes.apps.select.formula_text import read_formula_text, sides
 from l0bayes.apps.select.table_checks import (
     check_predictors,
     check_response,
     leave_out_missing,
     plain_columns,
 )
+from l0bayes.apps.select.term_columns import term_columns
+from l0bayes.estimators.coded_table import CodedTable
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import likelihood_by_name
+from l0bayes.selection.problem.level_block import LevelBlock
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +53,9 @@ class FormulaData:
         intercept: Whether there is an intercept.
         rows_read: Rows of the table.
         rows_dropped: Rows left out because something was missing.
-        reference: The level of each factor that its dummies are compared with.
+        blocks: Which columns stand for levels.
+        centres: What was taken off columns before they were multiplied, by name.
+        raw_products: Whether columns were multiplied as they stand.
         columns: The columns of the table that it uses.
         notes: What could have been read in another way, and how it was read.
     """
@@ -56,9 +68,23 @@ class FormulaData:
     intercept: bool
     rows_read: int
     rows_dropped: int
-    reference: dict[str, str]
+    blocks: list[LevelBlock] = field(default_factory=list)
+    centres: dict[str, float] = field(default_factory=dict)
+    raw_products: bool = False
     columns: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def coded(self) -> CodedTable:
+        """The columns as an estimator takes them."""
+        numbers = {name: number for number, name in enumerate(self.gates)}
+        return CodedTable(
+            self.x.to_numpy(float),
+            list(self.x.columns),
+            torch.tensor([numbers[name] for name in self.groups]),
+            self.gates,
+            tuple(self.blocks),
+        )
 
     @property
     def gates(self) -> list[str]:
@@ -67,11 +93,16 @@ class FormulaData:
 
 
 def apply_formula(
-    table: pd.DataFrame, formula: str, likelihood: str | Likelihood, *, drop_missing: bool = False
+    table: pd.DataFrame,
+    formula: str,
+    likelihood: str | Likelihood,
+    *,
+    drop_missing: bool = False,
+    centred: bool = True,
 ) -> FormulaData:
     """Evaluate a formula over a table.
 
-    Formulas are those of ``formulaic``. All dummies of a factor and all columns of a spline are one term,
+    Formulas are those of ``formulaic``. All levels of a factor and all columns of a spline are one term,
     and share a gate. The dot is every column of the table that the left-hand side does not use; a variable
     that ``C()``, a spline or ``poly()`` brings is left out of it.
 
@@ -80,6 +111,8 @@ def apply_formula(
         formula: Such as ``"y ~ . - id + C(region)"``.
         likelihood: Law of the response, or its name: it says what the response may hold.
         drop_missing: Whether to leave out rows in which something is missing.
+        centred: Whether products are of centred columns; see
+            :func:`~l0bayes.apps.select.term_columns.term_columns`.
 
     Raises:
         ValueError: If the formula cannot be read or names what the table does not have, or a column
@@ -93,7 +126,7 @@ def apply_formula(
     left, right = sides(formula)
     known = ColumnNames(names, formula)
     answer_read, terms_read = read_formula_text(left, known), read_formula_text(right, known)
-    _check_known(answer_read, terms_read, names)
+    check_known(answer_read, terms_read, names)
     response_variables = list(dict.fromkeys(answer_read.columns))
     free = [known.hide(name) for name in names if name not in response_variables]
     answer, terms = _parse(formula, f"{answer_read.hidden} ~ {terms_read.hidden}", free, known)
@@ -103,45 +136,37 @@ def apply_formula(
     factors = [factor for term in terms for factor in term.factors]
     needs = [(_expression(factor, known), known.held_in(factor.expr)) for factor in factors]
     used = sorted({name for _, of_factor in needs for name in of_factor})
-    _check_response_is_apart(response, set(response_variables), used)
+    check_response_is_apart(response, set(response_variables), used)
     rows_read = len(table)
     table = leave_out_missing(table, [*response_variables, *used], drop_missing)
     table = plain_columns(table, [*response_variables, *used])
     check_predictors(table, needs)
     hidden = table.rename(columns=known.hide)
-    _check_expressions([*answer.factors, *factors], hidden, known)
+    check_expressions([*answer.factors, *factors], hidden, known)
     y = check_response(response_values(hidden, answer, known), response, law)
     if not any(term.degree for term in terms):
         raise ValueError(f"formula {formula!r} leaves no variable to select")
-    x, groups, reference = gated_columns(hidden, terms, known)
+    made = term_columns(hidden, terms, known, centred=centred)
     intercept = any(term.degree == 0 for term in terms)
     gated = [known.type_in(_tick(term)) for term in terms if term.degree]
     written = f"{known.type_in(_tick(answer))} ~ {' + '.join(gated if intercept else ['0', *gated])}"
-    notes = [*answer_read.notes, *terms_read.notes, *_of_lookalikes(answer_read, terms_read)]
-    notes += _of_squares(factors, known)
+    notes = [*answer_read.notes, *terms_read.notes, *notes_on_lookalikes(answer_read, terms_read)]
+    notes += [*notes_on_squares(factors, known), *made.notes]
     return FormulaData(
         formula=written,
         response=response,
         y=y,
-        x=x,
-        groups=groups,
+        x=made.x,
+        groups=made.groups,
         intercept=intercept,
         rows_read=rows_read,
         rows_dropped=rows_read - len(table),
-        reference=reference,
+        blocks=made.blocks,
+        centres=made.centres,
+        raw_products=not (centred and intercept) and any(term.degree > 1 for term in terms),
         columns=[*response_variables, *used],
         notes=list(dict.fromkeys(notes)),
     )
-
-
-def _check_response_is_apart(response: str, variables: set[str], used: list[str]) -> None:
-    """A change such as ``I(after - before)`` may be explained by one of its parts, but by no more."""
-    if variables and variables <= set(used):
-        told = ", ".join(map(repr, sorted(variables)))
-        raise ValueError(
-            f"response {response!r} is made of {told}, which formula has on the right of '~' too: it would "
-            "explain itself. Leave it out there"
-        )
 
 
 def _expression(factor: Any, known: ColumnNames) -> str | None:
@@ -185,58 +210,6 @@ def _signs(hidden: str) -> list[str]:
     from formulaic.parser.algos.tokenize import tokenize
 
     return [str(token.token) for token in tokenize(hidden)]
-
-
-def _check_expressions(factors: list[Any], hidden: pd.DataFrame, known: ColumnNames) -> None:
-    def is_truth(name: str) -> bool:
-        return name in hidden and hidden[name].dtype == bool
-
-    for factor in factors:
-        if factor.eval_method.value == "python":
-            try:
-                check_expression(factor.expr, is_truth)
-            except ValueError as error:
-                raise ValueError(known.type_in(str(error))) from None
-
-
-def _check_known(answer: Reading, terms: Reading, names: list[str]) -> None:
-    unknown = sorted({*answer.unknown, *terms.unknown})
-    if not unknown:
-        return
-    told = []
-    for name in unknown:
-        near = [known for known in names if known.lower() == name.lower()]
-        if is_function(name):
-            told.append(f"{name!r} (a function, which takes its column in parentheses)")
-            continue
-        near = near or difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-        told.append(f"{name!r}" + (f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""))
-    odd = [f"`{name}`" for name in (*answer.lookalikes, *terms.lookalikes)]
-    hint = f". Put the name into backticks: {', '.join(odd)}" if odd else ""
-    listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    raise ValueError(f"formula names what the table does not have: {'; '.join(told)}{hint}. It has {listed}")
-
-
-def _of_lookalikes(*readings: Reading) -> list[str]:
-    return [
-        f"{name} in the formula is no name: the column of that name is `{name}`, in backticks"
-        for reading in readings
-        for name in reading.lookalikes
-    ]
-
-
-def _of_squares(factors: list[Any], known: ColumnNames) -> list[str]:
-    notes = []
-    for factor in factors:
-        made = squares(factor.expr) if factor.eval_method.value == "python" else []
-        if made:
-            named = [known.type_in(name) for name in made]
-            notes.append(
-                f"{known.type_in(factor.expr)} is computed as it stands, and its PIP depends on where "
-                f"{' and '.join(named)} {'has its' if len(named) == 1 else 'have their'} zero; that of "
-                f"{f'poly({named[0]}, 2)' if len(named) == 1 else ':'.join(named)} does not"
-            )
-    return notes
 
 
 def _without_repeats(terms: list[Any]) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from l0bayes.apps.select.coding_words import describe_coding
 from l0bayes.apps.select.formulas import FormulaData
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.selection import GaussianProblem, SelectionPosterior, SelectionProblem, Trust
@@ -111,8 +112,7 @@ def describe_model(
             + (", ..." if len(shared) > 12 else "")
             + "."
         )
-    for name, level in list(data.reference.items())[:12]:
-        sentences.append(f"Effects of {name} are differences from its level {level!r}.")
+    sentences += describe_coding(data)
     if data.intercept:
         sentences.append("The intercept α has no gate: it is always in.")
     for option, value in likelihood.settings.items():

@@ -43,6 +43,7 @@ def select(
     force: bool = False,
     drop_missing: bool = False,
     na: Sequence[str] | None = None,
+    centred: bool = True,
     command: str | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> Selection:
@@ -59,6 +60,7 @@ def select(
         force: Replace what a selection left in the folder; other files there are not touched.
         drop_missing: Leave out rows in which something is missing.
         na: Words that mean missing; see :func:`~l0bayes.apps.select.table_files.load_table`.
+        centred: Whether products are of centred columns.
         command: The command line, for the report.
         on_step: Called with what is being done.
 
@@ -83,7 +85,7 @@ def select(
         )
     tell(f"Reading {path}")
     file = load_table(path, na)
-    data = apply_formula(file.table, formula, settings.law, drop_missing=drop_missing)
+    data = apply_formula(file.table, formula, settings.law, drop_missing=drop_missing, centred=centred)
     estimator = _estimator(settings, data)
     page_template()
     with folder_for(out):
@@ -93,7 +95,7 @@ def select(
         started = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            estimator.fit(data.x, data.y.to_numpy())
+            estimator.fit_coded(data.coded, data.y.to_numpy())
         seconds = time.perf_counter() - started
         caught_words = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
         told = list(dict.fromkeys([*_doubts_of(file, data), *data.notes, *caught_words]))
@@ -120,7 +122,6 @@ def _estimator(settings: SelectSettings, data: FormulaData) -> Any:
         settings.law,
         engine=settings.engine,
         fit_intercept=data.intercept,
-        groups=data.groups,
         random_state=settings.seed,
         **chosen,
     )

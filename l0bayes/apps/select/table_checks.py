@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "check_finite",
     "check_predictors",
     "check_response",
     "data_row",
@@ -163,6 +164,25 @@ def check_predictors(table: pd.DataFrame, factors: Sequence[tuple[str | None, Se
                 _check_finite(name, values)
             elif expression is None or not expression.startswith("C("):
                 _check_text(name, values, plain=expression is None)
+
+
+def check_finite(name: str, values: Any, index: Any) -> None:
+    """Raise where a column that a formula made is infinite or no number.
+
+    Args:
+        name: Its name.
+        values: Its values, shape ``(n,)``.
+        index: Index of the table, which numbers the rows of the file.
+
+    Raises:
+        ValueError: If it is, by row.
+    """
+    bad = np.nonzero(~np.isfinite(np.asarray(values, dtype=float)))[0]
+    if len(bad):
+        raise ValueError(
+            f"column {name!r} is not finite in {rows_of(len(bad))}, the first of them "
+            f"{data_row(index, bad[0])}"
+        )
 
 
 def _check_finite(name: str, values: Any) -> None:

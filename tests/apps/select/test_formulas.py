@@ -93,7 +93,9 @@ def test_odd_names_within_expressions():
     found = applied(data, "y ~ log(`my a` + 10) + C(`the region`):b + `the region` + {`my a` ** 2}")
     assert found.formula == "y ~ log(`my a` + 10) + `the region` + {`my a` ** 2} + C(`the region`):b"
     assert found.gates == ["log(`my a` + 10)", "the region", "`my a` ** 2", "C(`the region`):b"]
-    assert found.reference == {"the region": "n"}
+    assert [name for name in found.x if name.startswith("the region")] == [
+        "the region[n]", "the region[s]", "the region[w]"
+    ]  # fmt: skip
     assert "column 'log(`my a`)' is not finite" in refused(data, "y ~ log(`my a`)")
     assert applied(data.rename(columns={"ypos": "1"}), "log(`1`) ~ b").response == "log(`1`)"
 
@@ -157,8 +159,8 @@ def test_lists_are_refused_by_name(value):
 def test_text_of_any_kind_is_a_factor():
     for kind in ("string", "category", object):
         found = applied(table().astype({"region": kind}), "y ~ region")
-        assert found.groups == ["region"] * 2
-        assert found.reference == {"region": "n"}
+        assert found.groups == ["region"] * 3
+        assert list(found.x.columns) == ["region[n]", "region[s]", "region[w]"]
 
 
 def test_nullable_numbers():
@@ -177,9 +179,8 @@ def test_levels_that_are_left_out_are_no_base_level():
     assert "'w' in 20 rows, the first of them data row 3" in message
     assert "column 'region'" in message
     assert "outside of the nominated levels" in refused(table(), "y ~ C(region + 'x', levels=['nx'])")
-    assert applied(table(), "y ~ C(region, levels=['w', 's', 'n'])").reference == {
-        "C(region, levels=['w', 's', 'n'])": "w"
-    }
+    found = applied(table(), "y ~ C(region, levels=['w', 's', 'n'])")
+    assert list(found.x.columns) == [f"C(region, levels=['w', 's', 'n'])[{level}]" for level in "wsn"]
 
 
 def test_a_row_is_named_as_in_the_file_where_others_are_left_out():

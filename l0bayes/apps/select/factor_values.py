@@ -1,0 +1,157 @@
+r"""Factors of terms evaluated over a table: numbers, or levels."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from l0bayes.apps.select.column_names import ColumnNames
+from l0bayes.apps.select.formula_functions import FACTOR, context
+from l0bayes.apps.select.table_checks import check_finite, data_row, rows_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FactorValues", "factor_values", "first_line", "response_values"]
+
+
+@dataclass(frozen=True)
+class FactorValues:
+    """What a factor of a term is, row by row.
+
+    Attributes:
+        names: Names of its columns: ``age``, ``bs(age, df=4)[1]``, ``region[north]``.
+        values: The columns, shape ``(n, k)``.
+        levels: Whether they are zeros and ones for levels, one of them 1 in each row.
+        notes: What was not done as it reads.
+    """
+
+    names: list[str]
+    values: npt.NDArray[np.float64]
+    levels: bool
+    notes: list[str] = field(default_factory=list)
+
+
+def response_values(table: pd.DataFrame, term: Any, known: ColumnNames) -> pd.Series[Any]:
+    """What stands on the left of a formula.
+
+    Args:
+        table: The table, with stand-ins for names.
+        term: The term.
+        known: The names.
+
+    Raises:
+        ValueError: If it cannot be evaluated, is no single column, or is not finite.
+    """
+    if [factor.eval_method.value for factor in term.factors] == ["lookup"]:
+        column: pd.Series[Any] = table[term.factors[0].expr]
+        return column
+    matrix = _evaluate(table, term, known)
+    name = known.show_in(str(term))
+    if matrix.shape[1] != 1:
+        columns = [known.show_in(str(column)) for column in matrix.columns]
+        raise ValueError(f"response {name!r} must be one column, got {columns}")
+    values: pd.Series[Any] = matrix.iloc[:, 0]
+    check_finite(name, values.to_numpy(float), table.index)
+    return values
+
+
+def factor_values(table: pd.DataFrame, factor: Any, known: ColumnNames) -> FactorValues:
+    """Evaluate one factor of a term.
+
+    Args:
+        table: The table, with stand-ins for names.
+        factor: The factor.
+        known: The names.
+
+    Raises:
+        ValueError: If it cannot be evaluated, or has a coding of its own.
+    """
+    from formulaic.parser.types import Factor, Term
+
+    expression, notes = _without_coding(factor.expr, known)
+    plain = factor if expression == factor.expr else Factor(expression, eval_method="python")
+    matrix = _evaluate(table, Term([plain]), known)
+    kind, state = matrix.model_spec.encoder_state.get(expression, (None, {}))
+    label, levels = known.show_in(factor.expr), state.get("categories")
+    values = matrix.to_numpy(float)
+    if kind is not Factor.Kind.CATEGORICAL or levels is None:
+        return FactorValues([known.show_in(str(name)) for name in matrix.columns], values, False, notes)
+    held = values.any(0)
+    names = [f"{label}[{level}]" for level, one in zip(levels, held, strict=True) if one]
+    return FactorValues(names, values[:, held], True, notes)
+
+
+def _without_coding(expression: str, known: ColumnNames) -> tuple[str, list[str]]:
+    """``C(region, contr.sum)`` as ``C(region)``: all codings give the same here."""
+    tree = ast.parse(expression.strip(), mode="eval") if "(" in expression else None
+    call = tree.body if tree is not None else None
+    if not isinstance(call, ast.Call) or ast.unparse(call.func) != FACTOR:
+        return expression, []
+    coding = [*call.args[1:], *(word.value for word in call.keywords if word.arg == "contrasts")]
+    if not coding:
+        return expression, []
+    if not isinstance(coding[0], ast.Call | ast.Attribute | ast.Name):
+        raise ValueError(
+            f"formula has a coding of levels of its own in {known.type_in(expression)}: no result here "
+            "depends on the coding. Leave it out, or make its columns in the table"
+        )
+    call.args = call.args[:1]
+    call.keywords = [word for word in call.keywords if word.arg != "contrasts"]
+    return ast.unparse(call), [
+        f"{known.type_in(expression)}: no PIP depends on how levels are coded, and effects are told for "
+        "every level, as differences from their mean"
+    ]
+
+
+def _evaluate(table: pd.DataFrame, term: Any, known: ColumnNames) -> Any:
+    from formulaic import ModelSpec, SimpleFormula
+    from formulaic.errors import DataMismatchWarning, FormulaicError
+
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("error", DataMismatchWarning)
+            return ModelSpec(
+                SimpleFormula([term]), ensure_full_rank=False, output="pandas", na_action="ignore"
+            ).get_model_matrix(table, context=context())
+    except DataMismatchWarning as warning:
+        raise ValueError(_of_other_levels(table, term, known, warning)) from None
+    except (FormulaicError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"formula cannot be evaluated: {known.show_in(first_line(error))}") from None
+
+
+def _of_other_levels(table: pd.DataFrame, term: Any, known: ColumnNames, warning: Warning) -> str:
+    """Rows whose level ``C(..., levels=[...])`` does not name would count as rows of the first one."""
+    for expression in dict.fromkeys(factor.expr for factor in term.factors):
+        match = re.match(r"C\((\w+),.*levels=(\[[^\]]*\]|\([^)]*\))", expression)
+        if match is None or match[1] not in table:
+            continue
+        with suppress(ValueError, SyntaxError):
+            values = table[match[1]]
+            wrong = np.nonzero(~values.isin(ast.literal_eval(match[2])).to_numpy())[0]
+            if len(wrong):
+                others = sorted(set(map(repr, values.iloc[wrong].tolist())))
+                told = ", ".join(others[:6]) + (", ..." if len(others) > 6 else "")
+                return (
+                    f"{known.type_in(expression)} leaves out levels that column {known.find(match[1])!r} "
+                    f"has: {told} in {rows_of(len(wrong))}, the first of them "
+                    f"{data_row(table.index, wrong[0])}. Name all levels, or take such rows out of the table"
+                )
+    return f"formula cannot be evaluated: {known.show_in(first_line(warning))}"
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a message, without colours and brackets that mark a place.
+
+    Args:
+        error: The error.
+    """
+    text = re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error)).strip()
+    return text.splitlines()[0].strip() if text else type(error).__name__
