@@ -16,11 +16,11 @@ __all__ = ["CostedModel", "LiveModel", "ModelAbilities"]
 
 @runtime_checkable
 class CostedModel(Protocol):
-    """A model that knows its costs: they can be a target, and are recorded during training."""
+    """A model with costs of its own, which can be a target and are recorded during training."""
 
     @property
     def cost_kinds(self) -> tuple[str, ...]:
-        """Names of the costs that the model knows, such as ``("params", "macs", "units")``."""
+        """Names of the model's costs, such as ``("params", "macs", "units")``."""
         ...
 
     def cost_share(self, kind: str, active: Mapping[str, Tensor]) -> Tensor:
@@ -34,7 +34,7 @@ class CostedModel(Protocol):
         ...
 
     def smallest_share(self, kind: str) -> float:
-        """The share with one gate open in every group: what no target may be below.
+        """The share with one gate open in every group, the smallest that a target may ask for.
 
         Args:
             kind: One of ``cost_kinds``.
@@ -85,12 +85,12 @@ class ModelAbilities:
 
     @property
     def costs(self) -> CostedModel | None:
-        """The model as one that knows its costs, or ``None``."""
+        """The model, if it has costs of its own."""
         return self.model if isinstance(self.model, CostedModel) else None
 
     @property
     def live(self) -> LiveModel | None:
-        """The model as one that can leave units out, or ``None``."""
+        """The model, if it can leave units out."""
         return self.model if isinstance(self.model, LiveModel) else None
 
     @property

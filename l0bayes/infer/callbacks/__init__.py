@@ -1,3 +1,3 @@
-"""The protocol of what goes on around the steps of a training run."""
+"""The protocol of callbacks, which work around the steps of a training run."""
 
 __all__: list[str] = []

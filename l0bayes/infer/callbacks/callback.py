@@ -1,4 +1,4 @@
-r"""What goes on around the steps of a run, as objects with a few methods, called in one order."""
+r"""Work around the steps of a run, as objects with a few methods that are called in one order."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Callback:
 
     @property
     def name(self) -> str:
-        """What errors and checkpoints call it: by default the name of the class."""
+        """Its name in errors and checkpoints: by default that of the class."""
         return type(self).__name__
 
     def on_start(self, run: TrainingRun) -> None:
@@ -75,7 +75,7 @@ class Callback:
 
         Args:
             run: The run. Once the history has been written, its last values are those of this record.
-            record: What was measured since the last record.
+            record: The measurements since the last record.
         """
 
     def on_end(self, run: TrainingRun) -> None:
@@ -89,11 +89,11 @@ class Callback:
         """Called once, when all runs are over and none of them has failed.
 
         Args:
-            fit: What :func:`l0bayes.fit` returns, a :class:`~l0bayes.infer.Fit`.
+            fit: The result of :func:`l0bayes.fit`, a :class:`~l0bayes.infer.Fit`.
         """
 
     def state_dict(self, run: TrainingRun) -> dict[str, Any]:
-        """What a resumed run needs to go on as if it had not been interrupted; nothing by default.
+        """The state with which a resumed run goes on as if it had not been interrupted; empty by default.
 
         Args:
             run: The run.
@@ -108,5 +108,5 @@ class Callback:
 
         Args:
             run: The run, with the number of steps done.
-            state: What :meth:`state_dict` gave when the checkpoint was written.
+            state: The result of :meth:`state_dict` when the checkpoint was written.
         """

@@ -102,7 +102,7 @@ class CallbackList:
 
         Args:
             run: The run.
-            record: What was measured since the last record.
+            record: The measurements since the last record.
         """
         for name, callback in self._named.items():
             with _named_error(name, "on_record"):
@@ -135,7 +135,7 @@ class CallbackList:
 
         Args:
             run: The run.
-            states: What :meth:`state_dict` gave.
+            states: The result of :meth:`state_dict`.
 
         Raises:
             ValueError: If a state has no callback here, or a callback with a state finds none.

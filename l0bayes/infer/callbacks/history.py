@@ -1,4 +1,4 @@
-r"""What is recorded during a run."""
+r"""The records of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["History"]
 
 @dataclass
 class History:
-    """What was recorded during one run, one value each ``log_every`` steps.
+    """The records of one run, one value each ``log_every`` steps.
 
     ``history.settings`` holds the settings of the run as plain values, and so does ``attrs`` of the frame.
 
@@ -27,7 +27,7 @@ class History:
         deployed_l0: Number of gates whose median is not 0.
         temperature: Temperature of the gates, NaN where the guide has none.
         kl_weight: Weight of the KL.
-        columns: What else there was to record, by name. For a model that knows its costs
+        columns: Further columns by name. For a model with costs of its own
             (:class:`~l0bayes.infer.CostedModel`) or under a target: ``expected_{kind}`` and
             ``deployed_{kind}``, shares of the dense network's cost, and ``open:{site}``, gates of a site
             that the median rule leaves open. Under a target: ``target``, the share asked for, and
@@ -46,7 +46,7 @@ class History:
     columns: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # No field: two histories are equal where what was recorded is.
+        # No field: histories are compared by their records alone.
         self.settings: dict[str, Any] = {}
 
     def append(self, columns: Mapping[str, float] | None = None, **values: float) -> None:

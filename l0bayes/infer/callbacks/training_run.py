@@ -1,4 +1,4 @@
-r"""One run of training while it goes on: what callbacks see of it and can do to it."""
+r"""One run of training while it goes on, as callbacks see and change it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["AllCallbacks", "Record", "TrainingRun"]
 
 @dataclass(frozen=True)
 class Record:
-    """What the loop measured since the last record.
+    """The measurements since the last record.
 
     Attributes:
         step: Steps done.
@@ -35,7 +35,7 @@ class Record:
 
 
 class AllCallbacks(Protocol):
-    """The callbacks of a run, as one: what the history and checkpoints take from the others."""
+    """The callbacks of a run, as one: the history and checkpoints read them."""
 
     def columns(self, run: TrainingRun) -> dict[str, float]:
         """The further columns of a record, of all callbacks.
@@ -58,7 +58,7 @@ class AllCallbacks(Protocol):
 
         Args:
             run: The run.
-            states: What :meth:`state_dict` gave.
+            states: The result of :meth:`state_dict`.
         """
         ...
 
@@ -70,14 +70,14 @@ class TrainingRun:
     Attributes:
         objective: The ELBO with its model and guide.
         optimizer: The optimiser.
-        gradient_step: What computes loss and gradients, possibly as a captured graph.
+        gradient_step: Computes loss and gradients, possibly as a captured graph.
         steps: Number of steps planned.
         callbacks: All callbacks of the run.
         settings: The settings of the fit as plain values.
         seed: Seed of the run.
         index: Number of the run among the restarts, from 0.
         restarts: Number of runs.
-        history: What was recorded so far.
+        history: The records so far.
         collapsed: Gate site to the step at which all its gates had shut.
         done: Number of steps done.
         stopped: Why the run ended, ``None`` while it goes on.
@@ -119,7 +119,7 @@ class TrainingRun:
         """End the run after the current step. The first reason counts.
 
         Args:
-            reason: What :attr:`Restart.stopped <l0bayes.infer.Restart>` will say, such as ``"converged"``.
+            reason: The value of :attr:`Restart.stopped <l0bayes.infer.Restart>`, such as ``"converged"``.
         """
         self.stopped = self.stopped or reason
 

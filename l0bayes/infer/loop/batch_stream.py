@@ -74,7 +74,7 @@ def endless_batches(data: Any, done: int = 0) -> Iterator[tuple[Any, ...]]:
 
 
 def num_batches(data: Any) -> int | None:
-    """Number of batches of an epoch; ``None`` where it is not known.
+    """Number of batches of an epoch; ``None`` where the data have no length.
 
     Args:
         data: An iterable of batches.

@@ -17,8 +17,8 @@ class Minibatches:
     """Batches of rows of tensors, in a new order each epoch.
 
     The order is a function of seed and epoch alone, so that an interrupted run goes on where it stood.
-    Every batch is gathered by one ``index_select`` a tensor, on the tensors' own device. What is left of
-    an epoch after the last whole batch is dropped, and another part each time: one shape of batch is one
+    Every batch is gathered by one ``index_select`` a tensor, on the tensors' own device. The
+    rows after the last whole batch of an epoch are dropped, other ones each time: one shape of batch is one
     captured graph.
 
     Each pass of a ``for`` loop is the next epoch. :func:`l0bayes.fit` counts epochs itself, from 0.
@@ -27,7 +27,7 @@ class Minibatches:
         *tensors: Tensors with the examples along the first dimension, all equally many.
         batch_size: Number of examples a batch.
         seed: Seed of the order.
-        transform: From the first tensor's rows and a generator to what takes their place, such as
+        transform: From the first tensor's rows and a generator to the rows that replace them, such as
             :class:`~l0bayes.datasets.Shifts`. The generator is a function of seed, epoch and batch.
 
     Raises:

@@ -144,7 +144,7 @@ def _shapes(objective: BoundELBO) -> dict[str, list[int]]:
 
 
 def _check_plain(value: Any, where: str) -> None:
-    """Refuse what could be written but not be read back with ``weights_only=True``."""
+    """Refuse values that could be written but not be read back with ``weights_only=True``."""
     if isinstance(value, dict):
         for key, one in value.items():
             _check_plain(key, f"a key of {where}")

@@ -17,7 +17,7 @@ class DivergenceError(FloatingPointError):
     """The objective or its gradient became NaN or infinite; the last finite record was put back.
 
     Args:
-        message: What happened and what to try.
+        message: The event and its remedies.
 
     Attributes:
         fit: What was fitted up to then, set by :func:`l0bayes.fit`.

@@ -56,7 +56,7 @@ class EarlyStopping(Callback):
             run.stop("converged")
 
     def should_stop(self, elbos: list[float], progresses: list[float]) -> bool:
-        """Whether a history of recorded ELBOs, with the progress at each, says to stop."""
+        """Whether a history of recorded ELBOs, with the progress at each, is a reason to stop."""
         best, since = -math.inf, 0
         smoothed: float | None = None
         for elbo, progress in zip(elbos, progresses, strict=True):

@@ -78,8 +78,8 @@ def fit(
             does not cover the model.
         TypeError: If an argument is of a type that is not accepted, or unknown.
         NotImplementedError: If a KL is missing.
-        DivergenceError: If the objective or its gradient becomes NaN or infinite; its ``fit`` holds what
-            was reached.
+        DivergenceError: If the objective or its gradient becomes NaN or infinite; its ``fit`` holds the
+            state that was reached.
         CheckpointError: If ``resume`` finds a file of another run.
 
     Warns:
@@ -156,7 +156,7 @@ def _settings(settings: FitSettings | None, keywords: FitKeywords) -> FitSetting
 
 
 def _check(settings: FitSettings, model: Any, guide: Any, data: Any, batch: tuple[Any, ...]) -> FitSettings:
-    """Refuse what does not fit model, guide and data; fill in what follows from them."""
+    """Refuse settings that do not fit model, guide and data, and fill in those that follow from them."""
     if not isinstance(guide, torch.nn.Module):
         raise TypeError(
             f"guide must be a module, such as AutoHardConcrete; got {type(guide).__name__}. A guide function "
@@ -166,7 +166,7 @@ def _check(settings: FitSettings, model: Any, guide: Any, data: Any, batch: tupl
     if settings.restarts > 1 and guide_able.perturb is None:
         raise ValueError(f"restarts={settings.restarts} needs a guide with perturb(), which {kind} lacks")
     check_data(model, batch)
-    if able.check_data is not None:  # a model that knows which data it can observe, all of them
+    if able.check_data is not None:  # all data, not the first batch alone
         able.check_data(*(data if isinstance(data, tuple) else getattr(data, "tensors", batch)))
     steps = settings.steps_on(data)
     if settings.temperature is not None and not guide_able.temperatures:

@@ -1,4 +1,4 @@
-r"""What a fit returns."""
+r"""The result of a fit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Restart:
     Attributes:
         guide: The trained guide.
         model: The model, with its own trained parameters where it is a module.
-        history: What was recorded.
+        history: Its records.
         seed: Seed of the run.
         seconds: Wall-clock time.
         stopped: Why it ended: ``"finished"``, ``"converged"``, ``"interrupted"`` or ``"diverged"``, or what a
@@ -60,7 +60,7 @@ class Fit:
 
     Attributes:
         restarts: The independent runs, in order of their seeds.
-        objective: What was optimised, and whether it is a bound.
+        objective: The objective, and whether it is a bound.
         config: The settings as plain values, with the versions of torch and Pyro.
         data: The data as given.
         num_gates: Number of gates.

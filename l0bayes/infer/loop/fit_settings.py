@@ -53,11 +53,11 @@ class FitSettings:
             ``"auto"``: Inductor for long runs, where its compile time is won back, else the captured
             graph.
         log_every: Steps between records of the history; by default about 200 records a run.
-        target: What the deployed network may cost, as a share of the dense network:
-            ``"units:0.2"`` for the number of open gates, ``"macs:0.1"`` for a model that knows its
-            multiply-accumulates, or a :class:`~l0bayes.infer.Target`. The penalty that it takes is found
-            during training; see :class:`~l0bayes.infer.TargetELBO`. A gate prior that does not push by
-            itself, ``L0Penalty(0)`` or ``Gate(0.5)``, goes with it.
+        target: Cost of the deployed network, as a share of the dense network: ``"units:0.2"`` for the number
+            of open gates, ``"macs:0.1"`` for a model with multiply-accumulates among its costs, or a
+            :class:`~l0bayes.infer.Target`. The penalty that it takes is found during training; see
+            :class:`~l0bayes.infer.TargetELBO`. A gate prior that does not push by itself, ``L0Penalty(0)`` or
+            ``Gate(0.5)``, goes with it.
         guard_collapse: Whether a site of several gates gets its most probable one back, with a
             :class:`~l0bayes.infer.CollapseWarning`, when all have shut; looked at whenever a record is
             made. By default it is so for a :class:`~l0bayes.infer.CostedModel`; in a regression all may
@@ -76,7 +76,7 @@ class FitSettings:
             tensors and for :class:`~l0bayes.infer.Minibatches`; a loader that shuffles has another order.
         progress: Whether to show a progress bar.
         callback: Called with the history after each record.
-        callbacks: What else is done around the steps; see :class:`~l0bayes.infer.Callback`.
+        callbacks: Further work around the steps; see :class:`~l0bayes.infer.Callback`.
 
     Raises:
         ValueError: If a setting is outside its range, or two of them contradict one another.

@@ -1,4 +1,4 @@
-r"""What is read off the gates at each record."""
+r"""Expected and deployed numbers of open gates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""What is written into the history at each record."""
+r"""The history: one record every few steps."""
 
 from __future__ import annotations
 

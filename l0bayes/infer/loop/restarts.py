@@ -29,7 +29,7 @@ class Restarts:
         step: The gradient step of the objective.
         data: A tuple of arguments or an iterable of batches.
         settings: The settings of the fit.
-        callbacks: What is done around the steps.
+        callbacks: The callbacks.
         resume: The checkpoint to go on from; ``None`` to start.
     """
 

@@ -13,7 +13,7 @@ __all__ = ["ScheduleSetter"]
 
 
 class ScheduleSetter(Callback):
-    """Sets what schedules say before each step.
+    """Sets learning rates, KL weight and temperature to their schedules before each step.
 
     Args:
         settings: The settings of the fit.

@@ -20,12 +20,12 @@ __all__ = ["train"]
 def train(
     run: TrainingRun, data: Any, callbacks: CallbackList, record_every: int, resume: Checkpoint | None
 ) -> None:
-    """Run the optimisation. ``run`` holds what was reached, whatever ends it.
+    """Run the optimisation. ``run`` holds the state that was reached, whatever ends it.
 
     Args:
         run: The run, at its start.
         data: A tuple of arguments or an iterable of batches.
-        callbacks: What is done around the steps.
+        callbacks: The callbacks.
         record_every: Steps between records.
         resume: The checkpoint to go on from; ``None`` to start.
 

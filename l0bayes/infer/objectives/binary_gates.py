@@ -17,7 +17,7 @@ __all__ = ["binary_sites", "terms_with_score"]
 
 
 def binary_sites(guide_trace: Any) -> dict[str, GateGradient]:
-    """The gate sites of a guide that need a gradient and whose draws carry none, with what estimates it.
+    """The gate sites of a guide that need a gradient and whose draws carry none, each with its estimator.
 
     Args:
         guide_trace: A trace of the guide.
@@ -73,7 +73,7 @@ def terms_with_score(
             likelihood of its own example alone; ``None`` where the gates are shared.
 
     Returns:
-        The likelihood, a scalar, and by gate site what is to be added to its KL, also scalars.
+        The likelihood, a scalar, and by gate site a scalar that is to be added to its KL.
     """
     estimator = next(iter(sites.values()))
     logits = {name: inner_law(guide_trace.nodes[name]["fn"]).activity_logits for name in sites}

@@ -63,8 +63,8 @@ class GradientStep:
     the model reads otherwise, Python numbers and tensors it closes over, is fixed when the graph is
     captured.
 
-    Where a form is not available, the next slower one is used and a :class:`CompilationWarning` says
-    why, once: no C++ compiler or one that fails, or a model whose control flow depends on values.
+    Where a form is not available, the next slower one is used and a :class:`CompilationWarning` gives
+    the reason, once: no C++ compiler or one that fails, or a model whose control flow depends on values.
 
     Args:
         objective: The ELBO of a model and guide.
@@ -121,7 +121,7 @@ class GradientStep:
         return loss, likelihood, kl
 
     def forget(self) -> None:
-        """Capture anew at the next step: what the model computes, and not only its values, has changed."""
+        """Capture anew at the next step: the model computes something else, not only other values."""
         self._graphs.clear()
 
     def _eager(self, data: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
@@ -204,7 +204,7 @@ class _Layout:
 
 
 def _compile(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
-    # Not torch.compile, which would check at every step, at length, what the key has settled.
+    # Not torch.compile, which would check at every step, at length, conditions that the key has settled.
     with private_randomness(), torch.no_grad(), warnings.catch_warnings():
         # torch deprecates parts of itself that its compiler imports.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -220,7 +220,7 @@ def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
-    """``Tensor.normal_`` for a compiler that would copy, before it draws, what is to be overwritten."""
+    """``Tensor.normal_`` for a compiler that would first copy values that are about to be overwritten."""
     return self.copy_(torch.randn_like(self) * std + mean)
 
 

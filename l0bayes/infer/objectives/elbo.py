@@ -131,7 +131,7 @@ class MeanFieldELBO(ELBO):
         return traces
 
     def terms_at(self, traces: PairTraces) -> ELBOTerms:
-        """Likelihood and KLs at one draw: their values, without what estimates a gradient through gates.
+        """Likelihood and KLs at one draw: their values, without the estimate of a gradient through gates.
 
         Args:
             traces: One run of guide and model.

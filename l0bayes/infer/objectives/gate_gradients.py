@@ -70,7 +70,7 @@ class DisARM(GateGradient):
 
     .. math:: \tfrac12\,(f(z) - f(\tilde z))\,(z - \tilde z)\,\sigma(|\ell|).
 
-    The companion is drawn given z, so that nothing has to be known of u:
+    The companion is drawn given z, without u:
     :math:`P(\tilde z = 1 \mid z = 1) = \max(0, 1 - e^{-\ell})` and
     :math:`P(\tilde z = 1 \mid z = 0) = \min(1, e^{\ell})`. A gate whose two draws agree, as those of a
     decided gate do, gets no noise at all.

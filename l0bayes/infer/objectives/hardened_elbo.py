@@ -61,7 +61,7 @@ class StrictPriors(Messenger):
 def hardened_elbo(
     model: Any, guide: Any, data: tuple[Any, ...] = (), *, num_draws: int = 1000, seed: int = 0
 ) -> HardenedELBO:
-    r"""The strict ELBO: what the trained guide is worth as a posterior of binary gates.
+    r"""The strict ELBO: the value of the trained guide as a posterior of binary gates.
 
     .. math::
         E_{\tilde q}[\log p(D \mid z \odot \theta)] - \sum \mathrm{KL}(\mathrm{Bern}\,q(z \ne 0)\,\|\,p)

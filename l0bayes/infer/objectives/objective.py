@@ -100,7 +100,7 @@ def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objecti
 
 
 def describe_traces(traces: PairTraces) -> Objective:
-    """Name the objective of a pair of which one run is known.
+    """Name the objective of a pair from one run of it.
 
     Args:
         traces: One run of guide and model.

@@ -1,4 +1,4 @@
-r"""One run of a guide and of its model at what the guide drew."""
+r"""One run of a guide, and of its model at the guide's draw."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["PairTraces", "check_cover", "run_pair"]
 
 @dataclass(frozen=True)
 class PairTraces:
-    """What one run of guide and model left.
+    """The traces of one run of guide and model.
 
     Attributes:
         model: Trace of the model, without the subsample sites of plates.

@@ -70,6 +70,6 @@ def check_per_example(model: Any) -> None:
     if not ModelAbilities(model).per_example_gates:
         name = getattr(model, "__name__", type(model).__name__)
         raise ValueError(
-            f"per_example_gates=True needs a model that takes a gate for each example and says so by "
+            f"per_example_gates=True needs a model that takes a gate for each example and has "
             f"supports_per_example_gates = True; {name} does not"
         )

@@ -124,7 +124,7 @@ class ScoreELBO(MeanFieldELBO):
                 return batch
             except RuntimeError as error:
                 self._batches = False
-                if get_proxy_mode() is not None:  # the graph holds what was run in vain
+                if get_proxy_mode() is not None:  # the graph holds the failed trial
                     raise RecaptureError("the draws cannot be batched") from error
                 if generator is not None:
                     generator.put_back()

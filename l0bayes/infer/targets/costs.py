@@ -15,7 +15,7 @@ __all__ = ["UnitCosts", "activities", "costs_of", "deployed"]
 
 
 class UnitCosts:
-    """The cost of a model that knows none: its gates, counted alike.
+    """The cost of a model without costs of its own: its gates, counted alike.
 
     Args:
         guide: The model's guide, which holds the gates.
@@ -45,7 +45,7 @@ class UnitCosts:
 
 
 def costs_of(model: Any, guide: Any) -> CostedModel:
-    """The costs that are known of a model: its own, or the number of open gates alone.
+    """The costs of a model: its own, or else the number of open gates.
 
     Args:
         model: Any Pyro model.

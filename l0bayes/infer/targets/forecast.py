@@ -176,7 +176,7 @@ def forecast_of_traces(
     loss_scale: float = 1.0,
     targeted: bool = False,
 ) -> PruningForecast:
-    """The forecast of :func:`pruning_forecast` for a pair of which one run is known.
+    """The forecast of :func:`pruning_forecast` from one run of guide and model.
 
     Args:
         guide: The guide, at its start.
@@ -201,7 +201,7 @@ def forecast_of_traces(
 
 
 def _gates(traces: PairTraces, targeted: bool) -> dict[str, tuple[Tensor, Pull, float]]:
-    """Start, pull and scale of every gate site with a prior whose force is known."""
+    """Start, pull and scale of every gate site with a ``Gate`` or ``L0Penalty`` prior."""
     found = {}
     for name, site in traces.guide.nodes.items():
         if site["type"] != "sample" or name not in traces.model.nodes:

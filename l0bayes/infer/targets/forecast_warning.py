@@ -38,7 +38,7 @@ class ForecastWarning(Callback):
             forecast.warn()
 
     def _forecast(self, run: TrainingRun, traces: PairTraces) -> PruningForecast | None:
-        """The forecast for SGD and for optimisers of Adam's family; none is known for others."""
+        """The forecast for SGD and for optimisers of Adam's family; others have none."""
         momentum = 0.0
         if isinstance(run.optimizer, torch.optim.SGD):
             momentum = max(float(group.get("momentum", 0.0)) for group in run.optimizer.param_groups)

@@ -33,7 +33,7 @@ def gate_speed(guide: Any, site: str, optimizer: OptimizerKind, start: Tensor) -
     """
     try:
         part = copy.deepcopy(gate_part_of(guide, site).guide)
-    except ValueError:  # a guide of one's own, of whose parameters nothing is known
+    except ValueError:  # a guide from elsewhere, whose gates cannot be found
         return torch.ones_like(start)
     parameters = gate_parameters(part)
     speeds = []

@@ -17,7 +17,7 @@ class Target:
     r"""The cost that the deployed network may have, as a share of the dense network's.
 
     Args:
-        kind: What is counted: ``"units"`` (open gates) for any model, and what else the model knows
+        kind: Name of the cost: ``"units"`` (open gates) for any model, and a model's own costs
             (see :class:`~l0bayes.infer.CostedModel`), such as ``"macs"`` and ``"params"``.
         share: The share, strictly between 0 and 1.
         schedule: Share that is asked for over the progress of training. By default it falls from the
@@ -66,7 +66,7 @@ class Target:
 
 
 def as_target(value: str | Target, model: Any, guide: Any) -> Target:
-    """A target from what a user gives, refused where the model cannot have it.
+    """A target from its text, refused where the model cannot have it.
 
     Args:
         value: A target or its text.
@@ -75,8 +75,8 @@ def as_target(value: str | Target, model: Any, guide: Any) -> Target:
 
     Raises:
         TypeError: If ``value`` is neither.
-        ValueError: If it is not of the form ``"kind:share"``, there are no gates, the model does not know
-            the kind, or the share cannot be reached.
+        ValueError: If it is not of the form ``"kind:share"``, there are no gates, the model has no
+            cost of this kind, or the share cannot be reached.
     """
     if not isinstance(value, str | Target):
         raise TypeError(f"target must be a text such as 'macs:0.10' or a Target, got {type(value).__name__}")

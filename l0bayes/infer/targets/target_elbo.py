@@ -18,19 +18,19 @@ __all__ = ["TargetELBO"]
 # In units of the run, so that short and long runs are steered alike: an excess that saturates for a tenth
 # of the run multiplies the penalty by e ** (0.1 * _GAIN).
 _GAIN = 30.0
-# How many times faster it falls where the constraint is satisfied, so that what has built up on the way
-# does not squeeze a network that is small enough. Less and less so over the second half: a gate that comes
-# back late has no time left to close again.
+# How many times faster it falls where the constraint is satisfied, so that a penalty that has built up on
+# the way does not squeeze a network that is small enough. Less and less so over the second half: a gate that
+# comes back late has no time left to close again.
 _RELEASE = 4.0
 # The immediate answer to an excess, which damps the slow one.
 _PROPORTIONAL = 2.0
-# The relative excess at which the answer saturates: the penalty's scale is not known, only its direction.
+# The relative excess at which the answer saturates: only the direction is sure, not the penalty's scale.
 _WIDTH = 0.1
 # A network this much smaller than asked for, relatively, is drawn up again by a multiplier of its own. It
 # stays small: enough for gates that nothing moves, and no match for a prior that shuts them.
 _FLOOR = 0.9
 _LIFT_RANGE = (math.log(1e-3), math.log(0.02))
-# log λ at the start and its range, in nats an observation: from what no gate feels to more than any
+# log λ at the start and its range, in nats an observation: from far below to far above any
 # likelihood.
 _START = math.log(0.02)
 _RANGE = (math.log(1e-5), math.log(1e4))
@@ -65,8 +65,8 @@ class TargetELBO(BoundELBO):
     the constraint is satisfied the gain :math:`g_t` is larger, so that the penalty is soon
     let go. The gradient is of the expected cost; the multiplier answers to the expected cost first and,
     from the middle of the run on, to that of the deployed network alone, which is not differentiable and
-    is what counts. Gates that have shut get no gradient, so a network that fell far below what was asked
-    for would stay there: a second multiplier, with the opposite sign and the same control, draws it back to
+    decides in the end. Gates that have shut get no gradient, so a network that fell far below its target
+    would stay there: a second multiplier, with the opposite sign and the same control, draws it back to
     nine tenths of that. It is kept small, so that a prior that shuts more gates than that has its way.
 
     All of it is kept in buffers and updated inside the forward pass while the module is in training mode,
@@ -78,7 +78,7 @@ class TargetELBO(BoundELBO):
         elbo: The objective.
         target: The target.
         steps: Number of steps of the run, T.
-        gate_lr: Learning rate of the gates, by which it is known how fast they can move.
+        gate_lr: Learning rate of the gates, which limits how fast they can move.
         observations: N, the number of observations; see :func:`num_observations`.
     """
 
