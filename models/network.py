@@ -12,6 +12,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, nn
 
+from l0bayes import validate
 from l0bayes.distributions import DeploymentRule, deployed_gates
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.objectives.elbo import MeanFieldELBO
@@ -110,8 +111,7 @@ class SparseNetwork(GatedNetwork):
         penalty_per: PenaltyUnit = "gate",
         example: Tensor | tuple[Any, ...] | None = None,
     ) -> None:
-        if num_data is not None and num_data < 1:
-            raise ValueError(f"num_data must be at least 1, got {num_data!r}")
+        validate.at_least(1, **validate.given(num_data=num_data))
         observation = Observation(likelihood, noise_scale)
         super().__init__(net, gates, example)
         self.observation = observation

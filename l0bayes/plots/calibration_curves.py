@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from l0bayes import validate
 from l0bayes.plots.style import ACCENT, COLOURS, IN, INK
 from l0bayes.posterior.calibration import (
     auroc,
@@ -125,10 +126,8 @@ def plot_entropy(
         ValueError: As :func:`~l0bayes.posterior.prediction_scores`, and if ``kind`` or ``bins`` is not
             accepted, or the two do not have the same classes or models.
     """
-    if kind not in get_args(EntropyPlot):
-        raise ValueError(f"kind must be one of {', '.join(get_args(EntropyPlot))}; got {kind!r}")
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins!r}")
+    validate.one_of(get_args(EntropyPlot), kind=kind)
+    validate.at_least(1, bins=bins)
     models = _pairs(in_distribution, out_of_distribution, kind)
     classes = {_classes(p) for pair in models.values() for p in pair}
     if len(classes) > 1:

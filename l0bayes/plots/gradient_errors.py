@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l0bayes import validate
 from l0bayes.plots.style import COLOURS, INK
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ def plot_gradients(report: Any, *, axes: Any = None, max_gates: int = 24) -> Any
         _, axes = plt.subplots(1, 2, figsize=(12.0, 4.4), width_ratios=(2, 3), layout="constrained")
     if len(axes) != 2:
         raise ValueError(f"axes must be two, got {len(axes)}")
-    if max_gates < 1:
-        raise ValueError(f"max_gates must be at least 1, got {max_gates!r}")
+    validate.at_least(1, max_gates=max_gates)
     left, right = axes
     truth = report.reference.cpu().numpy()
     order = np.argsort(truth, kind="stable")

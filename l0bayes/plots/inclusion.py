@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l0bayes import validate
 from l0bayes.plots.style import ACCENT, IN, INK, OUT
 from l0bayes.plots.variable_rows import (
     halo,
     label_rows,
     legend_below,
-    refuse_no_count,
     rows_title,
     shorten,
 )
@@ -166,10 +166,9 @@ def plot_fdr(
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must lie strictly between 0 and 1, got {level!r}")
+    validate.inside("(0, 1)", level=level)
     if max_selected is not None:
-        refuse_no_count(max_selected=max_selected)
+        validate.at_least(1, max_selected=max_selected)
     pip = np.sort(_gates(summary)["pip"].to_numpy(float))[::-1]
     false = np.concatenate([[0.0], np.cumsum(1.0 - pip)])
     number = np.arange(len(false))
@@ -235,7 +234,7 @@ def _needs(summary: pd.DataFrame, *columns: str) -> None:
 def _rows(table: pd.DataFrame, max_rows: int, ax: Axes | None, width: float) -> tuple[pd.DataFrame, Axes]:
     import matplotlib.pyplot as plt
 
-    refuse_no_count(max_rows=max_rows)
+    validate.at_least(1, max_rows=max_rows)
     shown = table.sort_values("pip", ascending=False, kind="stable").head(max_rows)
     if ax is None:
         letters = max(len(shorten(str(label))) for label in shown.index)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from l0bayes import validate
 from l0bayes.plots.style import ACCENT, GROUP, IN, INK
-from l0bayes.plots.variable_rows import legend_below, refuse_no_count, shorten
+from l0bayes.plots.variable_rows import legend_below, shorten
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.summaries.top_models import top_models
 
@@ -116,7 +117,7 @@ def plot_top_models(
     from matplotlib.patches import Patch
 
     labels = _names(posterior, names)
-    refuse_no_count(max_models=max_models, max_rows=max_rows)
+    validate.at_least(1, max_models=max_models, max_rows=max_rows)
     gates, probabilities, total = _top(posterior, max_models)
     weight = probabilities @ gates
     inside = np.nonzero(weight > 0.0)[0]
@@ -176,7 +177,7 @@ def plot_joint_inclusion(
         ValueError: If there is not a name for every gate, or ``max_rows`` is not positive.
     """
     labels = _names(posterior, names)
-    refuse_no_count(max_rows=max_rows)
+    validate.at_least(1, max_rows=max_rows)
     pip = posterior.pip.double().numpy()
     chosen = np.argsort(-pip, kind="stable")[:max_rows]
     joint = posterior.joint.double().numpy()[np.ix_(chosen, chosen)].copy()

@@ -2,7 +2,6 @@ r"""Pictures with a row for each variable: names that fit, titles, legends that 
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,23 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["halo", "label_rows", "legend_below", "refuse_no_count", "rows_title", "shorten"]
-
-
-def refuse_no_count(**numbers: Any) -> None:
-    """Refuse what is no whole number of at least 1.
-
-    Args:
-        **numbers: Values by the name of their argument.
-
-    Raises:
-        ValueError: By argument.
-    """
-    for name, value in numbers.items():
-        if not isinstance(value, Integral):
-            raise ValueError(f"{name} must be a whole number, got {value!r}")
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value!r}")
+__all__ = ["halo", "label_rows", "legend_below", "rows_title", "shorten"]
 
 
 def label_rows(ax: Axes, shown: pd.DataFrame) -> None:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from l0bayes import validate
 from l0bayes.selection.problem.gram import Gram, second_moments
 from l0bayes.selection.problem.noise_prior import InverseGamma
 from l0bayes.selection.problem.selection_problem import SelectionProblem
@@ -43,8 +44,8 @@ class GaussianProblem(SelectionProblem):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.noise, InverseGamma) and not self.noise > 0:
-            raise ValueError(f"noise must be positive, got {self.noise!r}")
+        if not isinstance(self.noise, InverseGamma):
+            validate.positive(noise=self.noise)
 
     @property
     def gram(self) -> Gram:

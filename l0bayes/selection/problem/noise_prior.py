@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from l0bayes import validate
+
 __all__ = ["InverseGamma"]
 
 
@@ -28,9 +30,7 @@ class InverseGamma:
     rate: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("shape", "rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+        validate.positive(shape=self.shape, rate=self.rate)
 
     def log_density_of_log(self, log_variance: Tensor) -> Tensor:
         r"""Log density of :math:`t = \log\sigma^2`, with its Jacobian.

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import torch
 from torch import Tensor
 
+from l0bayes import validate
 from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 
 __all__ = ["SelectionProblem", "default_draws"]
@@ -81,14 +82,11 @@ class SelectionProblem(ABC):
             "unpenalised_scale": (k,), "offset": (n,), "weights": (n,),
         }  # fmt: skip
         for name, shape in wanted.items():
-            if tuple(getattr(self, name).shape) != shape:
-                raise ValueError(f"{name} must have shape {shape}, got {tuple(getattr(self, name).shape)}")
+            validate.has_shape(shape, **{name: getattr(self, name)})
         for name in ("x", "y", "slab_scale", "unpenalised", "offset", "weights"):
-            if not torch.isfinite(getattr(self, name)).all():
-                raise ValueError(f"{name} must be finite")
+            validate.all_finite(**{name: getattr(self, name)})
         for name in ("slab_scale", "unpenalised_scale", "weights"):
-            if not (getattr(self, name) > 0).all():
-                raise ValueError(f"{name} must be positive")
+            validate.all_positive(**{name: getattr(self, name)})
         if sorted(set(self.groups.tolist())) != list(range(self.num_groups)):
             raise ValueError("groups must number the groups 0, 1, ... without gaps")
         odds = self.prior.log_odds

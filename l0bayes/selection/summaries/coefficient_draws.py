@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from l0bayes import validate
+
 __all__ = ["Coefficients", "narrowest_interval"]
 
 
@@ -43,8 +45,7 @@ def narrowest_interval(draws: Tensor, probability: float) -> Tensor:
     Raises:
         ValueError: If ``probability`` is not strictly between 0 and 1.
     """
-    if not 0.0 < probability < 1.0:
-        raise ValueError(f"probability must lie strictly between 0 and 1, got {probability!r}")
+    validate.inside("(0, 1)", probability=probability)
     ordered = draws.sort(0).values
     inside = max(1, round(probability * len(draws)))
     widths = ordered[inside - 1 :] - ordered[: len(ordered) - inside + 1]

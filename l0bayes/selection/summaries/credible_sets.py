@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from l0bayes import validate
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 
 __all__ = ["CredibleSet", "credible_sets", "gate_correlations"]
@@ -84,8 +85,7 @@ def credible_sets(
     Raises:
         ValueError: If a number is out of range.
     """
-    if not 0.0 < coverage < 1.0:
-        raise ValueError(f"coverage must lie strictly between 0 and 1, got {coverage!r}")
+    validate.inside("(0, 1)", coverage=coverage)
     if not 0.0 <= min_correlation < 1.0:
         raise ValueError(f"min_correlation must be at least 0 and below 1, got {min_correlation!r}")
     pip, draws = posterior.pip, posterior.draws

@@ -8,6 +8,7 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
+from l0bayes import validate
 from l0bayes.selection.kernels.active_groups import active_sets
 from l0bayes.selection.kernels.noise_grid import noise_rule
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
@@ -39,8 +40,7 @@ def top_models(posterior: SelectionPosterior, count: int = 10) -> tuple[Tensor, 
     Raises:
         ValueError: If ``count`` is not positive.
     """
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got {count!r}")
+    validate.at_least(1, count=count)
     draws = posterior.draws
     models, which = torch.unique(draws.gates, dim=0, return_inverse=True)
     share = torch.zeros(len(models), dtype=torch.float64).index_add_(0, which, draws.weights)
