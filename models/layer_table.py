@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from l0bayes.network import BlockStandIn, count_nonzero
+from l0bayes.network import BlockStandIn, Selective, count_nonzero
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,4 +108,6 @@ def _submodule(net: nn.Module, name: str) -> nn.Module | None:
 def _size(module: nn.Module | None, layer: TracedLayer | None) -> str:
     if module is None:
         return "removed"
-    return type(module).__name__ if layer is None else layer.kind.size(module)
+    if layer is None:
+        return type(module).__name__
+    return layer.kind.size(module.reading if isinstance(module, Selective) else module)

@@ -89,6 +89,11 @@ def gated(
         for name, site in plan.heads.items():
             kind = plan.trace.layers[name].kind
             stack.enter_context(kind.heads_gated(net.get_submodule(name), gates[site]))
+        for other in plan.trace.others.values():
+            # What a hook leaves there holds a graph, or is a stand-in while a graph is captured.
+            for key in other.recomputed:
+                module = net.get_submodule(other.name)
+                stack.callback(setattr, module, key, vars(module)[key])
         output = functional_call(net, values, inputs)
     for name, axis, rows in running:
         attrgetter(name)(net).index_copy_(axis, rows, values[name])

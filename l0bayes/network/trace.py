@@ -72,9 +72,10 @@ def _other_modules(net: nn.Module, tally: MacTally, rows: int) -> dict[str, Othe
     for name in no_layers(net):
         module = net.get_submodule(name)
         macs, unknown = tally.macs.get(name, 0.0) / rows, tuple(sorted(tally.uncounted.get(name, ())))
-        if macs or unknown or name in reasons or module._parameters:
+        recomputed = tuple(key for key, value in vars(module).items() if isinstance(value, Tensor))
+        if macs or unknown or name in reasons or module._parameters or recomputed:
             reason = reasons.get(name, f"{type(module).__name__} is of no registered kind")
-            others[name] = OtherModule(name, module, reason, macs, unknown, name in reasons)
+            others[name] = OtherModule(name, module, reason, macs, unknown, name in reasons, recomputed)
     return others
 
 

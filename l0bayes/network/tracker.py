@@ -193,7 +193,7 @@ class Tracker(TorchDispatchMode):
         result = out[0] if isinstance(out, tuple) else out
         word, dim = f"{kind.name} {name!r}", kind.unit_dim(module)
         read = kind.read_units(module, inputs, self, word)
-        if kind.mixes:
+        if kind.mixes(module):
             for one in inputs:
                 if (labels := self.get(one)) is not None:
                     self.mix(labels, word)

@@ -81,7 +81,8 @@ class AroundLayer(nn.Module):
     def _times(self, x: Tensor, values: Tensor) -> Tensor:
         shape = [1] * x.dim()
         shape[self.dim] = -1
-        return x * values.reshape(shape)
+        # Units that are tied have one gate.
+        return x * values.repeat_interleave(x.shape[self.dim] // len(values)).reshape(shape)
 
 
 def gate_cases(kind: LayerKind, layer: nn.Module, has_front: bool) -> list[GateCase]:
@@ -109,7 +110,7 @@ def gate_cases(kind: LayerKind, layer: nn.Module, has_front: bool) -> list[GateC
         if case.after is None
     ]
     cases.append(GateCase({"back": "input"}, features="back.gate"))
-    if has_front and not kind.mixes:
+    if has_front and not kind.mixes(layer):
         if kind.one_to_one(layer):
             cases.append(GateCase({"front": "output"}, after="front.gate"))
         else:

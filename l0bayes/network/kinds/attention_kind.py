@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.network.kinds.head_attention import HeadAttention
+from l0bayes.network.kinds.kind_registry import kind_of, nearest_kind
 from l0bayes.network.kinds.layer_kind import LayerKind, Shape
-from l0bayes.network.kinds.selective import Selective
 from l0bayes.network.kinds.unit_axes import Presence, UnitAxes
 
 __all__ = ["AttentionKind"]
@@ -27,7 +27,6 @@ class AttentionKind(LayerKind):
     types = (nn.MultiheadAttention, HeadAttention)
     name = "MultiheadAttention"
     placements = frozenset({"heads"})
-    mixes = True
 
     def reason_coupled(self, module: Any) -> str | None:
         if type(module) is HeadAttention:
@@ -47,9 +46,9 @@ class AttentionKind(LayerKind):
 
     def plain(self, module: Any, siblings: Iterable[nn.Module]) -> nn.Module:
         complete = module.num_heads * module.head_dim == module.embed_dim
-        # Beside torch's own attention nn.TransformerEncoderLayer may take its fused path, which reads the
-        # weights of its Linear layers and would miss a selection.
-        if not complete or any(isinstance(one, Selective) for one in siblings):
+        # Beside torch's own attention nn.TransformerEncoderLayer may take its fused path, which reads weights
+        # past the forward of the layers that hold them: what these select, for one, would be missed.
+        if not complete or any(nearest_kind(one) is not None and kind_of(one) is None for one in siblings):
             result: nn.Module = module
             return result
         options = {"bias": module.in_proj_bias is not None, "batch_first": module.batch_first}
@@ -59,6 +58,9 @@ class AttentionKind(LayerKind):
         return plain.train(module.training)
 
     # ---- units and cost --------------------------------------------------------------------------
+
+    def mixes(self, module: Any) -> bool:
+        return True
 
     def axes(self, module: Any) -> dict[str, UnitAxes]:
         return {}

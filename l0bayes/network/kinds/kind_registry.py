@@ -111,6 +111,8 @@ def _walk(net: nn.Module) -> Iterator[tuple[str, LayerKind | None, LayerKind | N
         if name.startswith(tuple(whole)):
             continue
         kind, near = kind_of(module), nearest_kind(module)
+        if kind is not None and not kind.is_layer(module):
+            kind = near = None
         nearly = kind is None and near is not None and not name.startswith(tuple(part))
         if name and (kind is not None or nearly):
             (part if nearly else whole).append(f"{name}.")

@@ -33,6 +33,10 @@ class Units(Protocol):
         """Other values depend on these units in ways that are not followed."""
         ...
 
+    def tie(self, one: Tensor, other: Tensor) -> None:
+        """Units that stand at the same place in both live and die together."""
+        ...
+
     def fix(self, labels: Tensor) -> None:
         """These units cannot be taken out of the tensor that holds them."""
         ...
@@ -47,12 +51,9 @@ class LayerKind(Recognition, HeadGates):
 
     Attributes:
         slabs: Whether its parameters are slabs; otherwise they are points, trained along.
-        mixes: Whether every output depends on all inputs in such a way that a shut input could not be
-            removed, as in a normalisation over units. Its outputs then keep their number.
     """
 
     slabs: ClassVar[bool] = True
-    mixes: ClassVar[bool] = False
 
     # ---- units -----------------------------------------------------------------------------------
 
@@ -72,9 +73,16 @@ class LayerKind(Recognition, HeadGates):
         """Whether output unit j is made of input unit j alone, so that they are one unit."""
         return False
 
+    def mixes(self, module: Any) -> bool:
+        """Whether every output depends on all inputs, so that a shut input could not be removed.
+
+        A normalisation over units does so. Its outputs keep their number.
+        """
+        return False
+
     def resizable(self, module: Any) -> bool:
         """Whether units can be taken out of it."""
-        return not self.mixes
+        return not self.mixes(module)
 
     def can_sleep(self, module: Any) -> bool:
         """Whether its ``forward`` computes some of its units, given parameters and buffers cut to them."""

@@ -23,7 +23,9 @@ class LayerNormKind(LayerKind):
     name = "LayerNorm"
     placements = frozenset({"output"})
     slabs = False
-    mixes = True
+
+    def mixes(self, module: Any) -> bool:
+        return True
 
     def axes(self, module: Any) -> dict[str, UnitAxes]:
         return dict.fromkeys(("weight", "bias"), UnitAxes(out=-1))

@@ -52,6 +52,14 @@ class Recognition(ABC):
         """
         return None
 
+    def is_layer(self, module: Any) -> bool:
+        """Whether it is followed as a whole; otherwise operation by operation, as activations are.
+
+        Args:
+            module: A module of this kind.
+        """
+        return True
+
     def reason_not_gated(self, module: Any, placement: GatePlacement) -> str | None:
         """Why one module of this kind cannot have gates where others have them.
 

@@ -18,6 +18,11 @@ class Selective(nn.Module):
 
     index: Tensor
 
+    @property
+    def reading(self) -> nn.Module:
+        """The layer that reads them: the module itself, or one inside of it."""
+        return self
+
 
 class SelectedInput(Selective):
     """Any layer behind a selection, where its kind has no class of its own for it.
@@ -32,6 +37,10 @@ class SelectedInput(Selective):
         super().__init__()
         self.layer, self.dim = layer, dim
         self.register_buffer("index", index)
+
+    @property
+    def reading(self) -> nn.Module:
+        return self.layer
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Apply the layer to the selected features."""

@@ -8,9 +8,16 @@ from l0bayes.network.kinds import (
     BatchNormKind,
     Conv1dKind,
     Conv2dKind,
+    Conv3dKind,
+    ConvTranspose1dKind,
+    ConvTranspose2dKind,
+    ConvTranspose3dKind,
     EmbeddingKind,
+    GroupNormKind,
+    InstanceNormKind,
     LayerNormKind,
     LinearKind,
+    PReLUKind,
 )
 from l0bayes.testing.layer_kind_suite import LayerKindSuite
 
@@ -182,3 +189,122 @@ class TestAttention(LayerKindSuite):
         layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight = map(nn.Parameter, (q, k, v))
         layer.kdim = 8
         return layer
+
+
+class TestConv3d(LayerKindSuite):
+    kind = Conv3dKind
+
+    def make(self):
+        return nn.Conv3d(4, 5, (1, 2, 3), padding=1, stride=(1, 2, 1))
+
+    def inputs(self):
+        return torch.randn(3, 4, 2, 3, 4)
+
+
+class TestDepthwiseConv3d(TestConv3d):
+    def make(self):
+        return nn.Conv3d(4, 4, 2, groups=4)
+
+
+class TestGroupedConv3d(TestConv3d):
+    def make(self):
+        return nn.Conv3d(4, 6, 2, groups=2, bias=False)
+
+
+class TestConvTranspose1d(LayerKindSuite):
+    kind = ConvTranspose1dKind
+
+    def make(self):
+        return nn.ConvTranspose1d(4, 5, 3, stride=2)
+
+    def inputs(self):
+        return torch.randn(3, 4, 5)
+
+    def coupled(self):
+        yield nn.ConvTranspose1d(4, 6, 3, groups=2).double().eval(), "2 groups"
+
+
+class TestConvTranspose2d(LayerKindSuite):
+    kind = ConvTranspose2dKind
+
+    def make(self):
+        return nn.ConvTranspose2d(4, 5, 2, stride=2, output_padding=1, bias=False)
+
+    def inputs(self):
+        return torch.randn(3, 4, 3, 2)
+
+
+class TestDepthwiseConvTranspose2d(TestConvTranspose2d):
+    def make(self):
+        return nn.ConvTranspose2d(4, 4, 3, stride=2, padding=1, groups=4)
+
+
+class TestConvTranspose3d(LayerKindSuite):
+    kind = ConvTranspose3dKind
+
+    def make(self):
+        return nn.ConvTranspose3d(4, 5, 2)
+
+    def inputs(self):
+        return torch.randn(3, 4, 2, 1, 2)
+
+
+class TestGroupNorm(LayerKindSuite):
+    kind = GroupNormKind
+
+    def make(self):
+        return nn.GroupNorm(3, 6)
+
+    def inputs(self):
+        return torch.randn(3, 6, 3, 2)
+
+
+class TestGroupNormOfOneGroup(TestGroupNorm):
+    def make(self):
+        return nn.GroupNorm(1, 6)
+
+
+class TestGroupNormOfSingleMaps(TestGroupNorm):
+    def make(self):
+        return nn.GroupNorm(6, 6, affine=False)
+
+
+class TestInstanceNorm1d(LayerKindSuite):
+    kind = InstanceNormKind
+
+    def make(self):
+        return nn.InstanceNorm1d(5, affine=True)
+
+    def inputs(self):
+        return torch.randn(4, 5, 6)
+
+
+class TestInstanceNorm2d(TestInstanceNorm1d):
+    def make(self):
+        return nn.InstanceNorm2d(5, affine=True, track_running_stats=True)
+
+    def inputs(self):
+        return torch.randn(4, 5, 3, 2)
+
+
+class TestInstanceNorm3d(TestInstanceNorm1d):
+    def make(self):
+        return nn.InstanceNorm3d(5)
+
+    def inputs(self):
+        return torch.randn(4, 5, 3, 2, 2)
+
+
+class TestPReLU(LayerKindSuite):
+    kind = PReLUKind
+
+    def make(self):
+        return nn.PReLU(5)
+
+    def inputs(self):
+        return torch.randn(4, 5)
+
+
+class TestPReLUOnMaps(TestPReLU):
+    def inputs(self):
+        return torch.randn(4, 5, 3, 2)
