@@ -95,8 +95,8 @@ class OtherModule:
         macs: Multiply-accumulates an example that it runs itself, outside of layers.
         uncounted: Operations that it runs whose multiply-accumulates are not known.
         nearly: Whether its class is of a kind, or descends from one that is.
-        recomputed: Names of attributes that are tensors and neither parameters nor buffers, such as a weight that
-            a hook computes before each run.
+        recomputed: Names of attributes that are tensors, and neither parameters nor buffers: a weight, for
+            one, that a hook computes before each run.
     """
 
     name: str

@@ -17,7 +17,8 @@ class GroupNormKind(LayerKind):
     """Group normalisation: the maps of a group share a mean, so that they live and die together.
 
     Gates on what it reads are therefore one a group. Gates of those who read it may still be one a map: a
-    group is taken out once all of its maps are shut. A single group mixes all maps, as in layer normalisation.
+    group is taken out once all of its maps are shut. A single group mixes all maps, like a layer
+    normalisation.
     """
 
     types = (nn.GroupNorm,)
