@@ -22,10 +22,10 @@ class AutoBernoulliGates(FamilyGuide):
     r"""Guide whose gates are exactly 0 or 1; see :class:`~l0bayes.distributions.BernoulliGate`.
 
     With normal slabs and a prior on binary gates the objective is the ELBO of the strict spike and slab,
-    not a relaxation of it. What is paid is in the gradient:
+    not a relaxation of it. The price is a gradient that has to be estimated:
 
     ====================  ========  ==========================  =======================================
-    estimator             unbiased  evaluations of the model    what it is
+    estimator             unbiased  evaluations of the model    meaning
     ====================  ========  ==========================  =======================================
     ``disarm``            yes       2 a step                    :class:`~l0bayes.infer.DisARM`
     ``rloo``              yes       ``num_evaluations`` a step  :class:`~l0bayes.infer.RLOO`
@@ -33,9 +33,9 @@ class AutoBernoulliGates(FamilyGuide):
                                                                 differentiated
     ====================  ========  ==========================  =======================================
 
-    The unbiased ones ask the likelihood as a whole what a gate is worth, so that their variance grows with
-    the number of gates; gates of each example (``fit(..., per_example_gates=True)``) are asked example by
-    example, which takes most of it away in networks.
+    The unbiased estimators judge every gate by the likelihood of all data, so their variance grows with the
+    number of gates. With ``fit(..., per_example_gates=True)`` each example has gates of its own, judged by
+    the likelihood of that example alone; in networks this removes most of the variance.
 
     Args:
         model: A Pyro model.

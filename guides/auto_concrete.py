@@ -10,10 +10,10 @@ __all__ = ["AutoConcrete"]
 class AutoConcrete(FamilyGuide):
     r"""Guide with binary concrete gates; see :class:`~l0bayes.distributions.BinaryConcrete`.
 
-    The gates are never exactly 0: nothing is skipped in training, and **deployment needs a threshold**,
-    which is ½ here, ``guide.gates()[site].activity_threshold``. The activity of a gate is
-    :math:`P(z > \tfrac12) = \sigma(\log\alpha)`, and the objective is a surrogate that says so; see
-    :func:`~l0bayes.infer.describe_objective`.
+    The gates are never exactly 0: nothing is skipped in training, and **deployment needs a threshold**. It is
+    ½ (``guide.gates()[site].activity_threshold``), so the activity of a gate is
+    :math:`P(z > \tfrac12) = \sigma(\log\alpha)`. The objective is a surrogate, and
+    :func:`~l0bayes.infer.describe_objective` calls it one.
 
     Args:
         model: A Pyro model.

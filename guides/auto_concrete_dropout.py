@@ -21,8 +21,8 @@ class AutoConcreteDropout(AutoConcrete):
     .. math:: -\log p(D \mid M \odot z) + \tfrac{\ell^2}{2}(1 - p)\lVert M \rVert^2
         + K\bigl(\log 2 - H(p)\bigr).
 
-    A tied probability cannot close units one by one, and its entropy draws it to ½: this guide is for
-    calibrated dropout and for comparison, and not for pruning. See "Concrete Dropout and L0".
+    A shared probability cannot close units one by one, and its entropy pulls it towards ½: use this guide for
+    calibrated dropout and for comparison, not for pruning. See "Concrete Dropout and L0".
 
     Source: arXiv 1705.07832.
 

@@ -24,7 +24,7 @@ from l0bayes.sites import GATED_BY
 
 __all__ = ["AutoJointGates"]
 
-# Beyond as many gates or weights at a site, its matrices are of low rank unless told otherwise.
+# Sites with more gates or weights than this have matrices of low rank by default.
 _MOST_FULL = 200
 _DEFAULT_RANK = 16
 _START_OF_FACTORS = 0.1
@@ -47,23 +47,23 @@ class AutoJointGates(AutoGateGuide):
         \prod_{j \text{ shut}} p(\theta_j)
 
     The gates of every site follow :class:`~l0bayes.distributions.AutoregressiveGates`, the slabs of every
-    site :class:`~l0bayes.distributions.ConditionalSlab` given all gates that multiply them, whichever way
-    these are shared. Sites are independent of one another but for that. Other latents are as in the base.
-    What a factorised guide cannot say of correlated columns, that one of two is enough, or that a weight
-    takes the other's part once that is shut, this one can: for a linear Gaussian model its slabs hold the
-    exact posterior given the gates.
+    site :class:`~l0bayes.distributions.ConditionalSlab` given all gates that multiply them, however these are
+    shared. Otherwise sites are independent of one another. Other latents are as in the base class.
+    For correlated columns this guide can express that one of two columns is enough, and that one weight
+    grows when the other is shut; a factorised guide can do neither. For a linear Gaussian model its slabs
+    contain the exact posterior given the gates.
 
-    With W = 0 and no correlation, as it starts, it is :class:`~l0bayes.guides.AutoBernoulliGates`. The
-    parameters of a slab are ``loc`` and ``scale`` of each weight that is open alone, and the correlations of
-    :math:`\Lambda` by a lower triangular factor with rows of length 1 or, of low rank, by
+    It starts with W = 0 and no correlation, where it equals :class:`~l0bayes.guides.AutoBernoulliGates`. The
+    parameters of a slab are ``loc`` and ``scale`` of each weight while all others are shut, and the
+    correlations of :math:`\Lambda`: a lower triangular factor with rows of length 1 or, for a low rank,
     :math:`\Lambda_{jk} \propto u_j' u_k / \sqrt{(1 + |u_j|^2)(1 + |u_k|^2)}`.
 
-    Its objective is :class:`~l0bayes.infer.ScoreELBO`, which :func:`l0bayes.fit` takes by itself:
-    ``num_draws`` evaluations of the model a step. Correlations take a larger learning rate than a factorised
-    guide, ``lr=0.05`` or more, and nearly equal columns the most steps. ``Trace_ELBO`` of Pyro trains it too,
-    with more noise; it sees shut slabs drawn from a Normal with the moments that their prior had when the
-    guide was made. Whoever wants numbers without the family's error left in them reweights the guide's
-    draws: :func:`l0bayes.posterior.importance_weighted`.
+    Its objective is :class:`~l0bayes.infer.ScoreELBO`, which :func:`l0bayes.fit` chooses by itself; a step
+    takes ``num_draws`` evaluations of the model. Correlations need a larger learning rate than a factorised
+    guide, ``lr=0.05`` or more, and nearly equal columns need the most steps. Pyro's ``Trace_ELBO`` trains it
+    too, with more noise; shut slabs are then drawn from a Normal with the moments that their prior had when
+    the guide was made. To remove the remaining error of the variational family, reweight the guide's draws
+    with :func:`l0bayes.posterior.importance_weighted`.
 
     Args:
         model: A Pyro model.
@@ -133,7 +133,7 @@ class AutoJointGates(AutoGateGuide):
         def store(owner: GuideParameters, value: Tensor) -> None:
             setattr(owner, latent.key, PyroParam(value, constraints.real, value.dim()))
 
-        # A product of two factors, or of one with itself, does not move from 0: one of them starts off it.
+        # The gradient of a product is 0 where both factors are 0: one of them starts elsewhere.
         random = _START_OF_FACTORS * torch.randn(shape, generator=generator).to(like)
         if latent.role == "gate":
             store(self.coupling, like.new_zeros(shape))
@@ -204,10 +204,10 @@ class AutoJointGates(AutoGateGuide):
         return self._joint_gates(latent).marginals()
 
     def laws(self) -> dict[str, Any]:
-        """The law of every value of every site by itself; :meth:`draw` has them together.
+        """The marginal law of every value of every site; :meth:`draw` gives joint draws.
 
-        Gates are given by their marginals. A slab is given by its law when its own gates are open, and the
-        others as the median rule leaves them.
+        Gates have their marginals. A slab has its law for the case that its own gates are open and all other
+        gates are as the median rule sets them.
         """
         gates = self.gates()
         found: dict[str, Any] = {}
@@ -267,14 +267,14 @@ class AutoJointGates(AutoGateGuide):
         return ScoreELBO(num_particles=num_particles, num_draws=self.num_draws)
 
     def harden(self) -> Self:
-        """A copy of the guide: its gates are binary."""
+        """A copy of the guide, whose gates are binary already."""
         hard = super().harden()
         hard.hardened = False
         return hard
 
     @torch.no_grad()
     def quantiles(self, quantiles: Sequence[float] | Tensor, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        """Posterior quantiles of every value by itself, of the laws that :meth:`laws` gives.
+        """Posterior quantiles of every value, by the marginal laws that :meth:`laws` gives.
 
         Args:
             quantiles: Probabilities in [0, 1].

@@ -14,9 +14,8 @@ class AutoRectifiedNormal(FamilyGuide):
     units of :math:`\sigma\sqrt{\pi/8}`, in which the activity logit has slope 1 where the gate is
     undecided: learning rates and perturbations mean the same as in the other families.
 
-    The standard deviation of the noise takes the part of a temperature, under that name, so that schedules
-    act on it. It is not one in every respect: as it falls the gate becomes its location clipped to
-    [0, 1], and not a binary gate.
+    The standard deviation of the noise is called ``temperature``, so that schedules act on it. Unlike other
+    temperatures, as it falls the gate becomes its location clipped to [0, 1], not a binary gate.
 
     Args:
         model: A Pyro model.

@@ -1,4 +1,4 @@
-r"""The guide of a gate family, as far as its record makes it."""
+r"""The base of the guides of gate families: parameters, start and laws come from the family's record."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ __all__ = ["FamilyGuide"]
 class FamilyGuide(AutoGateGuide):
     r"""Guide whose gates follow a family of :data:`~l0bayes.gate_families.GATE_FAMILIES`.
 
-    A subclass names the family and is whole with that. Where the family has settings or the guide other
-    defaults, its constructor says so::
+    A subclass names the family; that is enough. It needs a constructor of its own only where the family has
+    settings, or the guide other defaults::
 
         class AutoMine(FamilyGuide):
             gate_law = "mine"
 
-    A temperature is a buffer that may be changed in place, and so is the unit of a family that has one; the
-    unit stays when the temperature changes.
+    A temperature is a buffer that may be changed in place. The unit of a family that has one is a buffer too,
+    and stays when the temperature changes.
 
     Args:
         model: A Pyro model.
         args: Positional arguments to run the model with once, to learn its sites.
         kwargs: Keyword arguments of that run.
         temperature: Temperature of the gates, positive; ``None`` for the family's own.
-        init_temperature: The same, for a family in which it says where gates start and no more.
+        init_temperature: The same, for a family in which a temperature sets the start only.
         init_active: :math:`P(z \ne 0)` at the start, strictly between 0 and 1.
         settings: Settings of the family, each of which becomes an attribute; by default the family's own.
         **options: ``slab``, ``tied``, ``init_scale``, ``init_loc_fn`` and ``create_plates`` of

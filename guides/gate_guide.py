@@ -41,8 +41,8 @@ class AutoGateGuide(TrainableGuide):
     through the bijection onto its support, with the density of the pushed variable (log-normal on
     positive sites, logit-normal on the unit interval), so that no Jacobian is lost.
 
-    Subclasses say which parameters a gate has and where they start (``gate_start``), and turn them
-    into a law (``relaxed_law``).
+    Subclasses define the parameters of a gate and their start (``gate_start``), and turn them into a law
+    (``relaxed_law``).
 
     Args:
         model: A Pyro model.
@@ -50,15 +50,15 @@ class AutoGateGuide(TrainableGuide):
             when the constructor returns, so ``state_dict`` loads into a fresh guide.
         kwargs: Keyword arguments of that run.
         slab: ``"normal"`` for a law on every slab, ``"delta"`` for a point.
-        gate_start: Name and start value of each gate parameter; the family's business.
-        tied: Whether the gates of a site share one set of parameters, as in Concrete Dropout, and are
-            drawn each for itself.
-        gate_gradient: How the gradient of binary gates is estimated: those of a Bernoulli family, and of
-            any family once hardened; see :class:`~l0bayes.infer.GateGradient`.
+        gate_start: Name and start value of each gate parameter, given by the subclass.
+        tied: Whether the gates of a site share one set of parameters, as in Concrete Dropout; each is still
+            drawn independently.
+        gate_gradient: How the gradient of binary gates is estimated, in a guide with binary gates and in any
+            hardened guide; see :class:`~l0bayes.infer.GateGradient`.
         init_scale: Standard deviation of slabs and other latents at the start (the latter in
             unconstrained space), positive.
         init_loc_fn: Pyro's per-site initialisation for slabs and other latents. A slab's own ``init``
-            in :func:`~l0bayes.spike_and_slab` goes before it.
+            in :func:`~l0bayes.spike_and_slab` takes precedence.
         create_plates: As in Pyro's guides, for local latents in subsampled plates.
 
     Raises:
@@ -118,7 +118,7 @@ class AutoGateGuide(TrainableGuide):
 
     def _gate_law(self, latent: Latent) -> GateLaw:
         values = self.gate_values(latent.name)
-        if self.tied:  # plates, of which a part may be drawn, extend the law by themselves
+        if self.tied:  # plates, which may draw a part of their rows, extend the law by themselves
             shape = self._gate_shapes[latent.name]
             shape = shape[len(shape) - latent.event_dim :]
             values = {name: value.expand(shape) for name, value in values.items()}
@@ -146,7 +146,7 @@ class AutoGateGuide(TrainableGuide):
     def _law_and_infer(
         self, latent: Latent, gates: dict[str, GateLaw], values: dict[str, Tensor]
     ) -> tuple[Any, Any]:
-        """The law to draw a site from, given what was drawn before it, and what objectives are to know."""
+        """The law of a site given the sites drawn before it, and its ``infer`` dictionary for objectives."""
         law = self._law(latent, gates)
         if latent.role == "gate" and not law.has_rsample:
             return law, {GATE_GRADIENT: self.gate_gradient}
@@ -177,8 +177,8 @@ class AutoGateGuide(TrainableGuide):
             Site name to value.
 
         Raises:
-            ValueError: If the model is given the subsample of a plate with latents in it and the guide,
-                or the list it is part of, is not, for want of ``create_plates``.
+            ValueError: If the model is given the subsample of a plate with latents in it, and the guide (or
+                the list that it is part of) has no ``create_plates`` and so is not.
         """
         self._check_plates()
         plates = self._create_plates(*args, **kwargs)
@@ -221,7 +221,7 @@ class AutoGateGuide(TrainableGuide):
     def median(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Posterior median of every site: exactly 0 for gates that are more probably shut.
 
-        Gates of a family without an atom at 0, the plain concrete, are nowhere exactly 0; see
+        Gates of a law without an atom at 0, such as the plain concrete, are never exactly 0; see
         :func:`~l0bayes.distributions.deployed_gates`.
 
         Args:

@@ -1,4 +1,4 @@
-r"""The guide of a gate family, so that one argument chooses."""
+r"""The guide of a gate law by its name."""
 
 from __future__ import annotations
 

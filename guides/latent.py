@@ -1,4 +1,4 @@
-"""What a guide remembers of each latent site of its model: plain data, so that guides copy and pickle."""
+"""The latent sites of a model as a guide keeps them: plain data, so that guides copy and pickle."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Latent:
         fixed: For a slab, 1 and 0 for the gates that multiply it and are no latents, since they were
             conditioned on or intervened upon; ``None`` where there are none.
         dependent: For a slab, the name of its prior if that is a law of weights that depend on one another.
-        given: Those of its plates whose subsample the model is given, and that are larger than it.
+        given: Its plates whose subsample is given to the model and is smaller than the plate.
         prior_moments: For a slab, mean and standard deviation of its prior in the first run of the model, of
             the event's shape; 0 and 1 where there are none.
         law: For another latent, the law of a Normal pushed onto its support. The first two have analytic
@@ -103,7 +103,7 @@ def find_latents(
         model: A Pyro model.
         args: Positional arguments to run it with.
         kwargs: Keyword arguments to run it with.
-        init_loc_fn: Pyro's per-site initialisation for sites that say nothing themselves.
+        init_loc_fn: Pyro's per-site initialisation for sites without an ``init`` of their own.
 
     Returns:
         The latents in the order of the model, and a start value for each. Values in a subsampled plate
@@ -152,7 +152,7 @@ def _check_binds(model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
     target = model.forward if isinstance(model, torch.nn.Module) else model
     try:
         signature = inspect.signature(target)
-    except (TypeError, ValueError):  # a callable without a signature: running it will tell
+    except (TypeError, ValueError):  # a callable without a signature: running it shows whether they fit
         return
     try:
         signature.bind(*args, **kwargs)
@@ -164,7 +164,7 @@ def _check_binds(model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
 
 
 class _GivenPlates(Messenger):
-    """Effect handler that notes the plates that are given their subsample, and do not draw it."""
+    """Effect handler that notes the plates whose subsample is given, not drawn."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -229,8 +229,8 @@ def _check_batch(name: str, batch_shape: torch.Size, plates: set[int]) -> None:
     for dim, size in enumerate(reversed(batch_shape), start=1):
         if size > 1 and -dim not in plates:
             raise ValueError(
-                f"site {name!r} has batch shape {tuple(batch_shape)}, of which dimension {-dim} belongs to "
-                f"no plate; make {size} weights by .expand([{size}]).to_event(1), or use a plate"
+                f"site {name!r} has batch shape {tuple(batch_shape)}, whose dimension {-dim} belongs to no "
+                f"plate; make {size} weights by .expand([{size}]).to_event(1), or use a plate"
             )
 
 

@@ -13,10 +13,10 @@ __all__ = ["GuideParameters"]
 class GuideParameters(PyroModule):
     """Parameters of a guide: the module holds them, and Pyro's global store at most mirrors them.
 
-    A plain ``PyroModule`` takes over what the store has under its parameters' names. Two guides of one
-    class on one model have the same names, so that running the second would silently replace its
-    parameters by those of the first. Here the store is put right instead, and stock ``SVI`` still finds
-    every parameter in it by name.
+    A plain ``PyroModule`` takes values from the store where it finds its parameters' names there. Two guides
+    of one class on one model have the same names, so running the second would silently replace its
+    parameters by those of the first. Here the store is corrected instead, and stock ``SVI`` still finds every
+    parameter in it by name.
     """
 
     def __getattr__(self, name: str) -> Any:

@@ -11,11 +11,11 @@ __all__ = ["PortableGuide"]
 
 
 class PortableGuide(AutoGuide):
-    """Pyro's base of guides, of which copies and what is loaded from a file are whole.
+    """Pyro's base class of guides, with copies and pickles that work and leave the original as it was.
 
-    Pyro's own clears the model on the original, which breaks it after a copy or a save. A model is often a
-    closure, which cannot be pickled, and is needed in the constructor alone: a pickle is without it, and a
-    copy shares it.
+    Pyro's own pickling clears the model on the original, which breaks the guide after a copy or a save. Only
+    the constructor needs the model, which is often a closure and cannot be pickled: a pickle leaves it out,
+    and a copy shares it.
     """
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Probabilities that quantiles are asked for, as laws take them."""
+"""The probabilities of quantiles, in the shape in which laws take them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def quantile_levels(quantiles: Sequence[float] | Tensor, like: Tensor) -> Tensor
 
     Args:
         quantiles: Probabilities in [0, 1].
-        like: The value; it gives the number of dimensions behind, dtype and device.
+        like: The value; it sets the number of trailing dimensions, dtype and device.
     """
     values = torch.as_tensor(quantiles, dtype=like.dtype, device=like.device)
     return values.reshape(-1, *(1 for _ in like.shape))

@@ -1,4 +1,4 @@
-r"""Where gates start, as a guide is told it."""
+r"""The option ``init_active`` of guides: the activity of gates at the start."""
 
 from __future__ import annotations
 

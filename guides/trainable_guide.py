@@ -21,7 +21,7 @@ __all__ = ["TrainableGuide"]
 
 
 class TrainableGuide(PortableGuide):
-    """What a gate guide trains: parameters of gates, a location and perhaps a scale of all else.
+    """The trained parameters of a gate guide: those of gates, and locations and scales of other latents.
 
     Args:
         model: A Pyro model.
@@ -102,13 +102,13 @@ class TrainableGuide(PortableGuide):
         event_dim = latent.event_dim + loc.dim() - value.dim()
         store("loc", loc, constraints.real, event_dim)
         if latent.role == "other" or slabs_have_scales:
-            # Kept as a logarithm: steps are relative to the scale, and a softplus takes thrice the time.
+            # Kept as a logarithm: steps are relative to the scale, and a softplus is three times slower.
             store("scale", torch.full_like(loc, init_scale), constraints.positive, event_dim)
 
     # ---- reading and moving ----------------------------------------------------------------------
 
     def gate_parameters(self) -> Iterator[torch.nn.Parameter]:
-        """The parameters of the gates, which want a learning rate of their own."""
+        """The parameters of the gates, which need a learning rate of their own."""
         for name in self.gate_parameter_names:
             yield from getattr(self, name).parameters()
 

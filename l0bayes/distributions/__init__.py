@@ -1,4 +1,4 @@
-"""Gate laws, gate priors, slabs and their KL divergences. Knows torch and Pyro only."""
+"""Gate laws, gate priors, slabs and their KL divergences. Imports torch and Pyro only."""
 
 import l0bayes.distributions.log_normal_kl
 import l0bayes.distributions.student_t_kl  # noqa: F401 - both register their KLs

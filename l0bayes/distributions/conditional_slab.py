@@ -19,7 +19,7 @@ _LOG_2PI = math.log(2.0 * math.pi)
 
 
 class ConditionalSlab(SlabLaw):
-    r"""Law of the slabs of a site given its gates: one Gaussian, of which the open block is taken.
+    r"""Law of the slabs of a site given its gates: the open block of one Gaussian.
 
     With the precision :math:`\Lambda = S^{-1} C S^{-1}`, :math:`S = \operatorname{diag}(s)`, and the vector
     :math:`h = S^{-2} m`, and with o the set of open weights,
@@ -32,8 +32,8 @@ class ConditionalSlab(SlabLaw):
     The exact posterior of a linear Gaussian model is of this form: with noise σ and slab prior
     :math:`N(0, \tau^2)`, :math:`\Lambda = X'X / \sigma^2 + I / \tau^2` and :math:`h = X'y / \sigma^2`.
 
-    The shut law is meant to be the prior, under which a shut weight costs nothing, and the KL to a prior
-    takes it for that:
+    The law of shut weights is meant to be the prior, under which they cost nothing; the KL to a prior assumes
+    that it is:
 
     .. math:: \mathrm{KL}(q(\theta \mid z)\,\|\,p) = \sum_{j \in o} \mathrm{KL}(N(\bar\theta_j, v_j)\,\|\,p_j)
         + \tfrac12 \sum_{j \in o} \log (C_{oo}^{-1})_{jj} + \tfrac12 \log |C_{oo}|

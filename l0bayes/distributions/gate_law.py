@@ -38,7 +38,7 @@ class GateLaw(TorchDistribution):
         setting_names: Constructor arguments that are not tensors.
         activity_threshold: A gate counts as active where it is above this value. It is 0 for laws
             with an atom at 0, so that activity is :math:`P(z \ne 0)`. A law without one must be
-            thresholded to be deployed and says so by a positive number.
+            thresholded to be deployed, and has a positive number here.
         is_binary: Whether all draws are 0 or 1. Only such a law may be without ``rsample``: an estimator
             then gives the gradient in its ``activity_logits``.
     """
@@ -52,7 +52,7 @@ class GateLaw(TorchDistribution):
 
     @property
     def support(self) -> GateInterval:
-        """The closed unit interval, knowing the site's name for error messages."""
+        """The closed unit interval, with the site's name for error messages."""
         return GateInterval(self.site_name)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
@@ -68,7 +68,7 @@ class GateLaw(TorchDistribution):
         new._validate_args = self._validate_args
         return new
 
-    # ---- what a law supplies ---------------------------------------------------------------------
+    # ---- defined by each law -----------------------------------------------------------------------
 
     @property
     @abstractmethod

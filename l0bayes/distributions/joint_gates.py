@@ -35,7 +35,7 @@ class JointGateLaw(TorchDistribution):
 
     @property
     def support(self) -> Any:
-        """Values in [0, 1], knowing the site's name for error messages."""
+        """Values in [0, 1], with the site's name for error messages."""
         inside = GateInterval(self.site_name)
         return constraints.independent(inside, self.event_dim) if self.event_dim else inside
 

@@ -1,4 +1,4 @@
-r"""What is left of a law of several weights when some of them are shut: the law of the open ones.
+r"""The law of the open weights, under a law of several weights when some of them are shut.
 
 A weight behind a shut gate leaves no trace in the likelihood, so that it can be integrated out of its prior.
 For independent weights that is to leave out its factor. For a vector of dependent weights it is the marginal

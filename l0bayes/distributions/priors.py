@@ -1,4 +1,4 @@
-r"""Gate priors: what a model says of its gates before data.
+r"""Gate priors: the laws of a model's gates before data.
 
 Both draw strictly binary gates, and both score a gate by whether it is shut or not, so that relaxed
 gates are accepted. The KL from *any* gate law is registered here once, on the law's activity.

@@ -18,7 +18,7 @@ from l0bayes.distributions.numerics import gauss_legendre
 
 __all__ = ["RectifiedNormal", "probit_of_logit"]
 
-# Beyond the window the density is below exp(-81 / 2), 3e-18, of what it is at most on (0, 1). On the
+# Beyond the window the density is below exp(-81 / 2), 3e-18, of its maximum on (0, 1). On the
 # widest window, 18 standard deviations, the rule is good to 1e-13; with 32 nodes it would be to 1e-8.
 _WINDOW = 81.0
 _NODES = 48

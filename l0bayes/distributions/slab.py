@@ -1,4 +1,4 @@
-r"""Slabs: the size of a weight, and what it costs while its gate is shut."""
+r"""Slabs: the law of a weight's size, whose KL is weighted by the activity of its gates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Binary gates whose draws pretend to a gradient."""
+r"""Binary gates with the straight-through gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""What the stretched and clipped laws share: the stretch (γ, ζ) and a rule on what it keeps."""
+r"""The stretch (γ, ζ) of the stretched and clipped laws, and a quadrature rule on their interior."""
 
 from __future__ import annotations
 

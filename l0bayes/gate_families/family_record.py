@@ -1,4 +1,4 @@
-r"""What the library knows of a gate family: one record, which guides, selection and gradients read."""
+r"""The record of a gate family, which guides, selection and gradients read."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class GateParameter:
 class GateFamily:
     r"""A family of gate laws: its parameters, where they start, and the guide that trains them.
 
-    Laws are made by :meth:`law_of` and starts by :meth:`start_at`, which fill in what is not given. The
-    functions of a record get what the family has, and nothing else: parameters and activity always,
-    ``temperature`` where there is one, ``unit`` where there is one, and every one of ``settings``.
+    :meth:`law_of` makes laws and :meth:`start_at` makes starts; both fill in defaults. The functions of a
+    record are called with the arguments that the family has, and no others: parameters or activity logits,
+    a ``temperature`` and a ``unit`` if it has one, and all of ``settings``.
 
     Args:
         name: The name by which arguments ``gate_law`` choose it.
-        label: What it is called in tables and pictures.
-        words: What it is, in a line of a help text.
+        label: Its name in tables and pictures.
+        words: One line for help texts.
         law: The class of its laws.
-        parameters: What is trained. Gates open as the first one grows.
+        parameters: The trained parameters. Gates open as the first one grows.
         start: From activity logits :math:`\ell = \operatorname{logit} P(z \ne 0)`, float64 of any shape, to
             the parameters, by name, at which gates have that activity. It must be made of torch's
             operations where the family has a temperature, which may then be a tensor.
@@ -51,7 +51,7 @@ class GateFamily:
         build: From the parameters to a law; by default the law itself.
         settings: Further settings that are the same for all gates, such as a stretch, with their defaults.
         temperature: The temperature by default; ``None`` for a family without.
-        only_start_has_temperature: Whether the temperature says where gates start and is then of no account.
+        only_start_has_temperature: Whether the temperature sets the start of gates only.
         unit: From a temperature to the unit of the first parameter, for a family that keeps it in one. A
             guide holds its unit fixed when the temperature changes.
         tied: Whether the gates of a site share their parameters.
@@ -92,7 +92,7 @@ class GateFamily:
 
     @property
     def temperature_option(self) -> str | None:
-        """What the option of its guide is called that sets a temperature; ``None`` without one."""
+        """Name of the option of its guide that sets a temperature; ``None`` without one."""
         if self.temperature is None:
             return None
         return "init_temperature" if self.only_start_has_temperature else "temperature"

@@ -1,4 +1,4 @@
-r"""What is put to the test: gate families with the pathwise gradient, and estimators on binary gates."""
+r"""The candidates of a gradient report: gate laws with pathwise gradients, estimators on binary gates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OWN = "guide"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to a gradient for gates.
+    """One way to compute a gradient for gates.
 
     Args:
         gate_law: Name of a gate law, one of :data:`~l0bayes.gate_families.GATE_FAMILIES`; or ``"guide"``, the
@@ -36,7 +36,7 @@ class Candidate:
 
     Raises:
         ValueError: If the gate law or estimator is unknown, the temperature is not positive, or the gate law
-            does not have what is given.
+            has no temperature or estimator and one is given.
     """
 
     gate_law: str
@@ -71,7 +71,7 @@ class Candidate:
 
     @property
     def gradient(self) -> GateGradient | None:
-        """What estimates the gradient of binary gates; ``None`` for relaxed gates and straight-through."""
+        """The estimator of the gradient of binary gates; ``None`` for relaxed gates and straight-through."""
         if self.record is None or self.record.is_relaxed:
             return None
         if isinstance(self.estimator, GateGradient):
@@ -80,7 +80,7 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """The label, or what stands for it."""
+        """The label; by default one made of the other arguments."""
         if self.label is not None:
             return self.label
         if self.gradient is not None:
@@ -100,7 +100,7 @@ def all_candidates() -> tuple[Candidate, ...]:
 
 
 def draws_of(candidate: Candidate, problem: GateProblem, guide: Any) -> GradientDraws:
-    """What a candidate draws for a problem.
+    """The draws of a candidate for a problem.
 
     Args:
         candidate: The candidate.
@@ -126,7 +126,7 @@ def _own_draws(problem: GateProblem, guide: AutoGateGuide) -> GradientDraws:
         return BinaryDraws(problem, guide.gate_gradient)
     pieces = []
     for site, shape in problem.shapes.items():
-        # Tied gates have one parameter in common; its gradient is the sum of what is reported of them.
+        # Tied gates share one parameter; its gradient is the sum of the gradients reported for the gates.
         values = {name: value.detach().expand(shape) for name, value in guide.gate_values(site).items()}
         pieces.append(_own_piece(guide, values))
     return PathwiseDraws(problem, pieces)

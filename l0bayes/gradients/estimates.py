@@ -1,4 +1,4 @@
-r"""Many draws of a gradient, kept as moments, and what they say beside a reference."""
+r"""Many draws of a gradient, kept as moments, and compared with a reference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from l0bayes.gradients.gradient_draws import GradientDraws
 
 __all__ = ["GateEstimate", "Moments", "Reference", "draw_moments", "judge"]
 
-# Draws are averaged in this many groups, of which the uncertainty of the bias is read: enough for an
+# Draws are averaged in this many groups, whose scatter gives the uncertainty of the bias: enough for an
 # interval, and few enough to be kept for networks of any size.
 _GROUPS = 50
 
@@ -61,7 +61,7 @@ class Reference:
 
     @property
     def squared_norm(self) -> float:
-        r""":math:`\lVert g \rVert^2` without what the reference's noise adds to it; not below 0."""
+        r""":math:`\lVert g \rVert^2` without the share of the reference's noise; not below 0."""
         return max(0.0, float((self.gradient.square() - self.standard_error.square()).sum()))
 
 
@@ -184,7 +184,7 @@ def _squared_bias(moments: Moments, reference: Reference) -> tuple[float, float,
     The difference d of the two means has :math:`E\lVert d \rVert^2 = \lVert b \rVert^2 + \operatorname{tr} C`
     with C its covariance, which is estimated from the means of groups of draws, and taken off. The
     estimate's variance :math:`4\,b^\top C b + 2 \operatorname{tr} C^2` grows with the bias itself, so the
-    interval holds the values :math:`\lVert b \rVert^2` that are compatible with what was seen, each
+    interval holds the values :math:`\lVert b \rVert^2` that are compatible with the draws, each
     judged by its own variance. The second term is doubled: where it is all there is the estimate is
     skewed like a :math:`\chi^2`, and 1.96 standard deviations are too few.
     """

@@ -1,4 +1,4 @@
-r"""The truth, where it can be had: all configurations of the gates."""
+r"""The exact gradient for few gates, from all their configurations."""
 
 from __future__ import annotations
 

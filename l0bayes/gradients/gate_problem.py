@@ -26,7 +26,7 @@ __all__ = ["GateProblem"]
 
 @dataclass(frozen=True, eq=False)
 class GateProblem:
-    r"""What the gates of a guide are to be differentiated for, with all G gates in one row.
+    r"""The function of the gates that is differentiated, with all G gates of a guide in one row.
 
     With activity logits :math:`\ell`, and with slabs and all other latents :math:`\theta` at the guide's
     medians,
@@ -38,9 +38,9 @@ class GateProblem:
     where K is every KL of the ELBO in which gates appear: that of the gates themselves,
     :math:`\mathrm{KL}(\mathrm{Bern}(\sigma(\ell))\,\|\,\text{prior})`, and
     :math:`P(\text{open})\,\mathrm{KL}(q(\theta)\,\|\,p(\theta))` of the slabs they gate. It is known in
-    closed form, so that only f is left to be estimated.
+    closed form, so that only f has to be estimated.
 
-    A model that draws a part of the data is held at one such draw. Modules are in evaluation mode.
+    A model that subsamples the data is held at one subsample. Modules are in evaluation mode.
 
     Args:
         model: The model.
@@ -68,7 +68,7 @@ class GateProblem:
             data: The model's arguments.
 
         Raises:
-            ValueError: If the guide has no gates, gates stand in a plate of which a part is drawn, or a
+            ValueError: If the guide has no gates, gates stand in a subsampled plate, or a
                 latent site has no guide.
         """
         with torch.no_grad():
@@ -163,7 +163,7 @@ def _trace(model: Any, data: tuple[Any, ...], held: Given) -> Any:
 
 
 class _Held(Given):
-    """Fixed values for every latent, of which there must be one for each and all of it."""
+    """Fixed values for the latents; each latent must have one, for all rows of its plates."""
 
     def _pyro_sample(self, msg: Any) -> None:
         if not msg["is_observed"] and not site_is_subsample(msg):
@@ -175,7 +175,7 @@ class _Held(Given):
             for frame in msg["cond_indep_stack"]:
                 if frame.full_size is not None and frame.full_size != frame.size:
                     raise ValueError(
-                        "model must have no gate, slab or other latent in a plate of which a part is drawn; "
+                        "model must have no gate, slab or other latent in a subsampled plate; "
                         f"site {msg['name']!r} stands in plate {frame.name!r}, "
                         f"{frame.size} of {frame.full_size} drawn"
                     )

@@ -39,13 +39,13 @@ _COLUMNS = (
 
 @dataclass(frozen=True, repr=False, eq=False)
 class GradientReport:
-    """What :func:`gradient_report` found; printed, it is a table.
+    """The result of :func:`gradient_report`; printed, it is a table.
 
     Attributes:
         reference: The gradient that candidates are measured by, shape (G,), float64.
         reference_error: Its standard error for every gate; zeros if it is exact.
         kl_gradient: The part of the reference that is exact for every candidate, minus the gradient of the
-            KLs; the rest is the likelihood's, and all that candidates differ in.
+            KLs; candidates differ only in the rest, the gradient of the likelihood.
         exact: Whether it is exact, by enumeration; if not, it is the mean of many unbiased draws.
         gates: ``site[index]`` of every gate.
         estimates: Candidate to its :class:`~l0bayes.gradients.GateEstimate`.
@@ -153,7 +153,7 @@ def gradient_report(
     chunk_size: int = 256,
     seed: int = 0,
 ) -> GradientReport:
-    r"""How good the gradient is that each relaxation or estimator gives for the gates, against the truth.
+    r"""Compare the gradient for the gates of each relaxation and estimator with the true one.
 
     The report is about gates alone. At the guide's activity logits :math:`\ell`, with slabs and all other
     latents :math:`\theta` held at the guide's medians, the objective with binary gates is
@@ -161,21 +161,21 @@ def gradient_report(
     .. math::
         F(\ell) = E_{z \sim \mathrm{Bern}(\sigma(\ell))}[\log p(D \mid z, \theta)] - K(\ell)
 
-    with K all KLs of the ELBO in which gates appear: theirs to the model's own prior, and that of a slab,
-    which is paid when its gate is open. The truth is :math:`g = \nabla F`. Up to ``max_enumerated`` gates it
-    is exact, from all :math:`2^G` configurations (:func:`~l0bayes.gradients.enumerated_gradient`). Beyond, it
-    is the mean of ``reference_draws`` draws of DisARM, which is unbiased; its own noise is taken out of every
-    bias, and carried into the intervals.
+    with K all KLs of the ELBO in which gates appear: that of the gates to the model's own prior, and that of
+    the slabs, which counts while a gate is open. The truth is :math:`g = \nabla F`. Up to
+    ``max_enumerated`` gates it is exact, from all :math:`2^G` configurations
+    (:func:`~l0bayes.gradients.enumerated_gradient`). Beyond, it is the mean of ``reference_draws`` draws of
+    DisARM, which is unbiased; the noise of this mean is subtracted from every bias, and widens the intervals.
 
-    A candidate is an estimate of g, of which the gradient of K is exact and common to all:
+    A candidate is an estimate of g. The gradient of K is exact, and the same for all candidates:
 
-    * **A relaxed family** has its law put at the same :math:`\ell`, through its first parameter with the
-      others where a fresh guide starts, and gives the pathwise gradient of
+    * **A relaxed law** is set to the same :math:`\ell` by its first parameter, with the others where a fresh
+      guide starts, and gives the pathwise gradient of
       :math:`E[\log p(D \mid z(u), \theta)]`, converted to the coordinate :math:`\ell`
       (:class:`~l0bayes.gradients.PathwiseDraws`).
-      It is the gradient of another function than F; how far off is its bias.
+      It is the gradient of another function than F; the difference is its bias.
     * **An estimator on binary gates**: DisARM and RLOO, which are unbiased, and straight-through.
-    * **The guide's own family**, by the name ``"guide"``, has the guide's own parameters.
+    * **The guide's own law**, by the name ``"guide"``, has the guide's own parameters.
 
     The Gaussian intervals need more draws for gates that are nearly decided, whose binary draws rarely
     differ.
@@ -184,7 +184,7 @@ def gradient_report(
         model: A Pyro model.
         guide: A guide of :mod:`l0bayes.guides` for it, trained or not. It is not changed.
         data: The model's arguments: a tuple, or a tensor.
-        candidates: What to put to the test: names of gate laws or :class:`~l0bayes.gradients.Candidate`; by
+        candidates: Names of gate laws or :class:`~l0bayes.gradients.Candidate`; by
             default the guide's own, all laws at their defaults, and all estimators.
         num_draws: Draws a candidate, at least 2.
         max_enumerated: Enumerate up to so many gates.
@@ -197,7 +197,7 @@ def gradient_report(
 
     Raises:
         TypeError: If the guide is no gate guide, or a candidate is neither a name nor a :class:`Candidate`.
-        ValueError: If the guide has no gates, gates stand in a plate of which a part is drawn, a gate law is
+        ValueError: If the guide has no gates, gates stand in a subsampled plate, a gate law is
             unknown or named twice, there are too few draws, or a number is outside its range.
 
     Example::
@@ -223,7 +223,7 @@ def gradient_report(
         reference = Reference(moments.mean, moments)
     estimates = {}
     for name, one in draws.items():
-        # The same noise for all, whatever else is on the list, and another than the reference's.
+        # The same noise for every candidate, whatever others there are, and different from the reference's.
         with private_randomness(seed + 1):
             moments = draw_moments(one, num_draws, chunk_size, reference.gradient)
         estimates[name] = judge(moments, reference, one.evaluations)

@@ -79,7 +79,7 @@ class PathwiseDraws(GradientDraws):
         \frac{\partial f(z)}{\partial z_j}\;\frac{\partial z_j}{\partial\varphi_j}\;
         \Bigl(\frac{\partial\ell_j}{\partial\varphi_j}\Bigr)^{-1},
 
-    which is 0 for a gate so far decided that the last factor under- or overflows.
+    set to 0 for a gate so far decided that the last factor under- or overflows.
 
     Args:
         problem: Likelihood and KL.
@@ -92,7 +92,7 @@ class PathwiseDraws(GradientDraws):
         self.problem, self.pieces = problem, tuple(pieces)
         slopes = [_slope(piece.law, piece.first, lambda law: law.activity_logits)[1] for piece in pieces]
         self._activity_slope = torch.cat([slope.reshape(-1) for slope in slopes])
-        # Not so where a gate is decided so far that its parameter can no longer be told from others.
+        # False for gates so far decided that the slope rounds to 0 or overflows.
         self._moves = self._activity_slope.isfinite() & (self._activity_slope > 0.0)
 
     def draw(self, count: int) -> Tensor:
@@ -110,7 +110,7 @@ class PathwiseDraws(GradientDraws):
 def _slope(
     law: Callable[[Tensor], GateLaw], first: Tensor, read: Callable[[GateLaw], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Something read off a law, elementwise, and its derivative in the law's first parameter."""
+    """A property of a law, elementwise, and its derivative in the law's first parameter."""
     with torch.enable_grad():
         leaf = first.detach().clone().requires_grad_()
         value = read(law(leaf))

@@ -1,7 +1,7 @@
-r"""Which slab hangs on which gate, in a trace: the one place that says it.
+r"""Which gates multiply which slab in a trace: the one place that finds it out.
 
-A slab's record knows its gates by their marks and not by their names, which handlers change
-(``pyro.contrib.autoname.scope``), and by the very values that multiply it, which handlers replace
+A slab's record keeps the marks of its gates, not their names, which handlers change
+(``pyro.contrib.autoname.scope``), and the very values that multiply it, which handlers replace
 (``poutine.condition``, ``poutine.do``).
 """
 
@@ -32,8 +32,7 @@ class SlabLinks:
         gates: The latent gates that multiply it, by their names in the trace.
         fixed: Values of gates that are no latents, since they were conditioned on or intervened upon,
             multiplied and laid out beside the slab; ``None`` if there are none.
-        hidden: Names of gates that are not in the trace, since a handler blocks them; as far as the trace
-            tells they are open.
+        hidden: Names of gates that are not in the trace, since a handler blocks them; they count as open.
     """
 
     weight: str

@@ -20,7 +20,7 @@ from l0bayes.sites.site_records import GateSite, SampledGate, SlabSite, WeightSi
 __all__ = ["Inclusion", "gate", "slab", "spike_and_slab"]
 
 Inclusion = float | Tensor | GatePrior | HardConcrete
-"""What says how probable a gate is a priori: a probability, a tensor of them, or a gate prior."""
+"""The prior of a gate: an inclusion probability, a tensor of them, or a gate prior."""
 
 
 def gate(
@@ -40,7 +40,7 @@ def gate(
             ``pi[..., None]`` for ``shape=[p]``, as parameters of any Pyro distribution do.
         shape: Shape of the gates that the site holds, as event dimensions. Plates add theirs to the
             left.
-        expected_active: Another way to say π: how many of the site's gates are expected to be open
+        expected_active: Another way to give π: how many of the site's gates are expected to be open
             a priori; π is this number over the number of gates.
 
     Returns:
@@ -81,14 +81,14 @@ def spike_and_slab(
         slab: Prior of θ, by default ``Normal(0, 1)``. Its event dimensions hold independent weights, or
             those of one ``MultivariateNormal`` (Zellner's g-prior), whose guide is
             :class:`~l0bayes.guides.AutoJointGates`.
-        expected_active: Another way to say π: the expected number of open gates at this site.
+        expected_active: Another way to give π: the expected number of open gates at this site.
         gate_shape: Shape of the gates, broadcastable to the slab's event shape; ``(1, p)`` on a slab
             of event shape ``(out, p)`` gives every input one gate. Default: one gate a weight.
         groups: Index of each weight's gate (``torch.long``, the slab's event shape, values 0 to
             G - 1 all used), for weights that share gates in any pattern.
         gate: A gate, or several, sampled before by :func:`gate`; the slab is multiplied by all.
             ``inclusion``, ``expected_active`` and ``gate_shape`` are then not given; ``groups``
-            indexes the given gate, of which there must be one.
+            indexes the given gate, and there must be only one.
         init: Where guides may start the slab, of the slab's shape.
 
     Returns:
@@ -96,7 +96,7 @@ def spike_and_slab(
 
     Raises:
         ValueError: If π is outside (0, 1), if arguments contradict one another, if shapes do not match, or
-            if the slab's weights depend on one another in a way that nothing is known of.
+            if the slab's weights depend on one another under a law that is not registered.
         TypeError: If an argument is of a type that is not accepted.
 
     Example::
@@ -141,7 +141,7 @@ def slab(
 
     Multiplying a layer's inputs by their gates can be cheaper than multiplying its weights, and is the same.
     The gates are still named here, so that a guide pairs them with the slab and a shut gate makes the
-    weight free. Without any gate it is an ordinary weight that follows the guide's slab family.
+    weight free. Without any gate it is an ordinary weight that follows the guide's law of slabs.
 
     Args:
         name: Name of the effective weight; the site is ``"{name}.slab"``.

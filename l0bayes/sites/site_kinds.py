@@ -1,4 +1,4 @@
-"""What a site of a trace is: one answer for everything that reads traces."""
+"""The kinds of sites in a trace: one definition for everything that reads traces."""
 
 from __future__ import annotations
 

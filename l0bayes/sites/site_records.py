@@ -1,4 +1,4 @@
-"""What gate and slab sites leave on a Pyro trace for guides to read."""
+"""The records that gate and slab sites leave on a Pyro trace, for guides to read."""
 
 from __future__ import annotations
 

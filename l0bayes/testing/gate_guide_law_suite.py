@@ -21,7 +21,7 @@ __all__ = ["GateGuideLawSuite"]
 
 
 class GateGuideLawSuite(GateGuideCase):
-    """Tests of what a guide says of the gates, which is what it draws."""
+    """Tests that the laws of a guide are those of its draws."""
 
     def test_laws_gates_and_the_sites_of_a_run_agree(self) -> None:
         for model in (regression, two_layers):

@@ -21,7 +21,7 @@ __all__ = ["GateGuideStateSuite"]
 
 
 class GateGuideStateSuite(GateGuideCase):
-    """Tests of what a guide holds, from its constructor to a file."""
+    """Tests of the parameters of a guide, from its constructor to a file."""
 
     # ---- parameters ------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What the guide of every gate law must do, as tests to be inherited.
+"""The tests that the guide of every gate law must pass, to be inherited.
 
 A subclass names the law, and options of the guide that make a case of their own::
 

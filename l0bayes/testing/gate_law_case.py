@@ -51,7 +51,7 @@ def close(actual: Tensor, wanted: float | np.ndarray, tolerance: float = TOLERAN
 
 
 class GateLawCase(ABC):
-    """A gate law, cases of it, and a reference that knows the formulas by itself.
+    """A gate law, cases of it, and an independent reference.
 
     Attributes:
         law: The class of the law.

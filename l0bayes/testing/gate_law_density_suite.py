@@ -16,7 +16,7 @@ __all__ = ["GateLawDensitySuite"]
 
 
 class GateLawDensitySuite(GateLawCase):
-    """Tests of what a law says of itself, against its reference."""
+    """Tests of density, quantiles and moments against the reference."""
 
     # ---- density, distribution function, quantiles -----------------------------------------------
 

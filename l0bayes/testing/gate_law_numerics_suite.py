@@ -18,7 +18,7 @@ __all__ = ["GateLawNumericsSuite"]
 
 
 class GateLawNumericsSuite(GateLawCase):
-    """Tests of what is left where probabilities would round to 0 or 1."""
+    """Tests of gates whose probabilities would round to 0 or 1, and of single precision."""
 
     # ---- gates that are all but decided ------------------------------------------------------------
 

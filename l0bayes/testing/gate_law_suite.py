@@ -1,4 +1,4 @@
-r"""What every gate law must do, as tests to be inherited.
+r"""The tests that every gate law must pass, to be inherited.
 
 A subclass gives the law, cases of it and a reference::
 
