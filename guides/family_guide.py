@@ -11,7 +11,7 @@ from torch.distributions.constraints import Constraint
 
 from l0bayes import validate
 from l0bayes.distributions import GateLaw
-from l0bayes.gate_families import gate_family
+from l0bayes.gate_families import GATE_FAMILIES, gate_family
 from l0bayes.guides.gate_guide import AutoGateGuide
 from l0bayes.guides.starts import logit_of_start
 
@@ -88,7 +88,7 @@ class FamilyGuide(AutoGateGuide):
         return next(one.constraint for one in family.parameters if one.name == parameter)
 
     def relaxed_law(self, **parameters: Tensor) -> GateLaw:
-        family = gate_family(self.gate_law)
+        family = GATE_FAMILIES[self.gate_law]
         return family.law_of(
             parameters,
             self.temperature if family.has_temperature else None,

@@ -162,7 +162,9 @@ class GateFamily:
         return make(**parameters, **given)
 
     def _all_settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        if unknown := sorted(set(given) - set(self.settings)):
+        if unknown := given.keys() - self.settings.keys():
             has = ", ".join(self.settings) or "none"
-            raise TypeError(f"gate law {self.name!r} has the settings {has}; got {', '.join(unknown)}")
+            raise TypeError(
+                f"gate law {self.name!r} has the settings {has}; got {', '.join(sorted(unknown))}"
+            )
         return {**self.settings, **given}
