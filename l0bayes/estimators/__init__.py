@@ -7,9 +7,11 @@ from l0bayes.estimators.glm import SpikeSlabGLM
 from l0bayes.estimators.poisson import SpikeSlabPoissonRegressor
 from l0bayes.estimators.regressor import SpikeSlabRegressor
 from l0bayes.estimators.separating_columns import SeparationWarning
+from l0bayes.selection.trust.likelihood_fit import LikelihoodWarning
 
 __all__ = [
     "Findings",
+    "LikelihoodWarning",
     "SeparationWarning",
     "SpikeSlabClassifier",
     "SpikeSlabEstimator",

@@ -37,6 +37,7 @@ from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.verdict import Trust
 from l0bayes.selection.summaries.credible_sets import CredibleSet, credible_sets
+from l0bayes.selection.trust.likelihood_fit import LikelihoodCheck, judge_likelihood
 from l0bayes.selection.trust.posterior_trust import trust_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
     log_evidence_: float
     engine_: str
     trust_: Trust
+    likelihood_checks_: list[LikelihoodCheck]
     posterior_: SelectionPosterior
     findings_: Findings
 
@@ -106,6 +108,12 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
     @abstractmethod
     def _problem(self, common: dict[str, Any], scaling: Scaling) -> SelectionProblem:
         """The problem, of the parts that all have in common."""
+
+    @abstractmethod
+    def _likelihood_checks(
+        self, y: Tensor, eta: Tensor, weights: Tensor, degrees: float
+    ) -> list[LikelihoodCheck | None]:
+        """How the data look beside the likelihood, given the posterior mean of the predictor."""
 
     def _warn(self, x: Array, y: Array, names: list[str]) -> None:
         """Warn of data that the model takes, but not as one might think."""
@@ -208,6 +216,10 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         trust = trust_of(posterior, seed=seed)
         findings = Findings(posterior, scaling, names, table.gate_names, seed, table.blocks)
         self._keep(posterior, trust, findings, target)
+        eta, degrees = findings.predictor(x), findings.degrees
+        checks = self._likelihood_checks(target, eta, weights, degrees)
+        self.likelihood_checks_ = [check for check in checks if check is not None]
+        self.trust_ = judge_likelihood(trust, self.likelihood_checks_, stacklevel=4)
         return self
 
     _numeric_response = True

@@ -138,6 +138,12 @@ class Findings:
         slab = (open_ * problem.slab_variance(draws.variances)).sum(0) / open_.sum(0)
         return hidden_shares(slab, self.blocks) * slab
 
+    @property
+    def degrees(self) -> float:
+        """Expected number of coefficients, the intercept among them."""
+        hidden = hidden_shares(self.posterior.problem.slab_scale, self.blocks)
+        return float(self.pip[self.groups] @ (1.0 - hidden)) + self.posterior.problem.num_unpenalised
+
     @cached_property
     def coefficients(self) -> Coefficients:
         """Draws in the engine's units."""

@@ -16,6 +16,7 @@ from l0bayes.likelihoods.likelihood_registry import likelihood_by_name, supports
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.selection_problem import SelectionProblem
+from l0bayes.selection.trust.likelihood_fit import LikelihoodCheck, dispersion_check
 
 __all__ = ["GeneralisedEstimator", "likelihood_for_selection"]
 
@@ -38,6 +39,11 @@ class GeneralisedEstimator(SpikeSlabEstimator):
 
     def _problem(self, common: dict[str, Any], scaling: Scaling) -> SelectionProblem:
         return GeneralisedProblem(likelihood=self._own_likelihood(), **common)
+
+    def _likelihood_checks(
+        self, y: Tensor, eta: Tensor, weights: Tensor, degrees: float
+    ) -> list[LikelihoodCheck | None]:
+        return [dispersion_check(self._own_likelihood(), y, eta, weights, degrees)]
 
     def _predicted(self, X: Any, return_std: bool) -> Any:  # noqa: N803
         r"""Posterior mean of :math:`m(\eta) = E[y \mid \eta]`, and the standard deviation of a new response.

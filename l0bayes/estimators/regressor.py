@@ -16,6 +16,7 @@ from l0bayes.estimators.scaling import Scaling
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.noise_prior import InverseGamma
+from l0bayes.selection.trust.likelihood_fit import LikelihoodCheck, noise_check, tail_check
 
 __all__ = ["SpikeSlabRegressor"]
 
@@ -140,6 +141,14 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
             weights_are_counts=True,
             **common,
         )
+
+    def _likelihood_checks(
+        self, y: Tensor, eta: Tensor, weights: Tensor, degrees: float
+    ) -> list[LikelihoodCheck | None]:
+        tails = tail_check(y - eta, weights)
+        if self.noise_scale is None:
+            return [tails]
+        return [noise_check(y - eta, float(self.noise_scale), weights, degrees), tails]
 
     def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
         """Posterior predictive mean, and its standard deviation.

@@ -281,6 +281,15 @@ class Likelihood(Options, RecognisedByLaw, ABC):
         """
         return self.inverse_link(eta)
 
+    def wider(self, y: Tensor, mean: Tensor) -> str:
+        """A likelihood of responses that vary more at their means, in words; empty where there is none.
+
+        Args:
+            y: Responses, shape ``(n,)``.
+            mean: Their means under this likelihood, shape ``(n,)``.
+        """
+        return ""
+
     def variance(self, eta: Tensor) -> Tensor:
         """Variance of a response.
 

@@ -93,6 +93,22 @@ class Poisson(Likelihood):
     def inverse_link(self, eta: Tensor) -> Tensor:
         return torch.exp(eta)
 
+    def wider(self, y: Tensor, mean: Tensor) -> str:
+        r"""The negative binomial likelihood, with its dispersion by moments,
+        :math:`\hat\phi = \sum_i ((y_i - \mu_i)^2 - \mu_i) / \sum_i \mu_i^2`.
+
+        Args:
+            y: Counts.
+            mean: Their means μ.
+        """
+        dispersion = float(((y - mean).square() - mean).sum() / mean.square().sum())
+        if not dispersion > 0.0:
+            return ""
+        return (
+            f"the negative_binomial likelihood with a dispersion near {dispersion:.2g} (l0bayes select: "
+            f"--likelihood negative_binomial --likelihood-option dispersion={dispersion:.2g})"
+        )
+
     def variance(self, eta: Tensor) -> Tensor:
         return torch.exp(eta)
 

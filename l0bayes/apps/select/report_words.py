@@ -183,6 +183,11 @@ def advice_on(trust: Trust, posterior: SelectionPosterior) -> str:
         trust: The verdict.
         posterior: What it is on.
     """
+    if trust.contradiction is not None:
+        return (
+            "More computation does not help: the numbers are right for a likelihood that is wrong for these "
+            "data, and noise may pass for effects. Choose another one (--likelihood), or change the response."
+        )
     if trust.verdict == "exact" and posterior.diagnostics.evidence == "laplace":
         return _LAPLACE + _ADVICE["exact"]
     return _ADVICE[trust.verdict]

@@ -60,6 +60,16 @@ class Selection:
             "hdi": self.settings.hdi,
             "seconds": round(self.seconds, 3),
             "trust": {"verdict": fit.trust_.verdict, "reasons": list(fit.trust_.reasons)},
+            "likelihood_checks": [
+                {
+                    "measure": check.measure,
+                    "value": _plain(check.value),
+                    "expected": check.expected,
+                    "error": _plain(check.error),
+                    "contradicted": check.contradicted,
+                }
+                for check in fit.likelihood_checks_
+            ],
             "log_evidence": _plain(fit.log_evidence_),
             "expected_model_size": _plain(float(fit.findings_.pip.sum())),
             "intercept": _plain(fit.intercept_),

@@ -17,6 +17,7 @@ _WORDS: dict[Verdict, str] = {
     "doubtful": "There are signs of an error.",
     "wrong": "The inclusion probabilities contradict one another: do not use them.",
 }
+_CONDITIONAL = "The answer is conditional on a likelihood that the data contradict."
 
 
 class TrustWarning(UserWarning):
@@ -37,6 +38,7 @@ class Trust:
         k_hat: Pareto k-hat of the hardened guide, for a variational fit.
         disagreement: Largest difference of a PIP between restarts that count.
         worst: ``{"gate": g}``, the gate of the largest residual.
+        contradiction: How the data contradict the likelihood on which all is conditional, if they do.
     """
 
     verdict: Verdict
@@ -47,9 +49,11 @@ class Trust:
     k_hat: float | None = None
     disagreement: float | None = None
     worst: dict[str, int] = field(default_factory=dict)
+    contradiction: str | None = None
 
     def __str__(self) -> str:
-        return " ".join([f"{self.verdict}: {_WORDS[self.verdict]}", *self.reasons])
+        words = _WORDS[self.verdict] if self.contradiction is None else _CONDITIONAL
+        return " ".join([f"{self.verdict}: {words}", *self.reasons])
 
     def __bool__(self) -> bool:
         """Whether the numbers may be used."""

@@ -650,3 +650,29 @@ def test_a_known_noise(data, tmp_path, quick):
     result = run(data, "y ~ age + bmi", "--likelihood-option", "noise_scale=60", "--out", out)
     assert result.exit_code == 0, result.output
     assert "σ = " in page(out)[0].text
+
+
+# ---- what the data say of the likelihood -----------------------------------------------------------------
+
+
+def test_overdispersed_counts_are_told_everywhere(tmp_path, quick):
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame(rng.normal(size=(200, 3)), columns=["a", "b", "c"])
+    table["n"] = rng.negative_binomial(1, 1 / (1 + np.exp(3 + 0.3 * table["a"])))
+    out = tmp_path / "report"
+    result = run(written(tmp_path, table), "n ~ .", "--likelihood", "poisson", "--json", "--out", out)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["trust"]["verdict"] == "doubtful"
+    assert any("Pearson's dispersion" in reason for reason in found["trust"]["reasons"])
+    assert any("dispersion=" in words for words in found["warnings"])
+    (check,) = found["likelihood_checks"]
+    assert check["measure"] == "dispersion"
+    assert check["contradicted"] is True
+    assert check["value"] > 8.0
+    text = " ".join(page(out)[0].text.split())
+    assert (
+        "Can I trust this? Doubtful. The answer is conditional on a likelihood that the data contradict."
+        in text
+    )
+    assert "More computation does not help" in text
