@@ -33,8 +33,11 @@ def _select(
     data: Annotated[Path, typer.Argument(help="A .csv, .tsv, .parquet or .feather file.")],
     formula: Annotated[str, typer.Argument(help='Such as "y ~ . - id + C(region)".')],
     likelihood: Annotated[
-        str, typer.Option(help="gaussian, bernoulli, poisson, or a name that --load registers.")
-    ] = "gaussian",
+        str | None,
+        typer.Option(
+            help="gaussian, bernoulli, poisson, or a name that --load registers; gaussian if not given."
+        ),
+    ] = None,
     likelihood_option: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=NUMBER", help="An option of the likelihood; may be repeated."),

@@ -34,13 +34,15 @@ class SpikeSlabClassifier(ClassifierMixin, GeneralisedEstimator):  # type: ignor
     standard deviation; the intercept's prior is on the log odds at the mean of the columns. Without an
     intercept columns are divided only. All results are on the user's scale.
 
-    Coefficients are integrated out by Laplace's method of second order, model by model.
+    Columns of text and categories in a data frame are factors, as in
+    :class:`~l0bayes.estimators.regressor.SpikeSlabRegressor`. Coefficients are integrated out by Laplace's
+    method of second order, model by model.
 
     Args:
         inclusion: Prior inclusion probability: a number, an array with one a column (or one a group), or a
             tuple ``(a, b)`` for π ~ Beta(a, b), integrated out. The default Beta(1, 1) makes all model
             sizes equally probable, and so pays for looking at many columns.
-        slab_scale: Standard deviation of a coefficient that is in; a number or one a column.
+        slab_scale: Standard deviation of a coefficient that is in; a number or one a column of X.
         intercept_scale: Prior standard deviation of the intercept.
         fit_intercept: Whether there is an intercept.
         standardize: See above.
@@ -61,6 +63,7 @@ class SpikeSlabClassifier(ClassifierMixin, GeneralisedEstimator):  # type: ignor
 
     Attributes:
         classes_: The two classes; coefficients are of the log odds of the second.
+        columns_: Names of the p columns that have coefficients: those of X, of a factor one for each level.
         pip_: Posterior inclusion probability of every column, shape ``(p,)``.
         coef_: Posterior mean of the coefficients, zeros included, shape ``(p,)``.
         coef_conditional_: The same given that the gate is open, shape ``(p,)``.
@@ -71,7 +74,8 @@ class SpikeSlabClassifier(ClassifierMixin, GeneralisedEstimator):  # type: ignor
         engine_: The engine that was used.
         posterior_: What it found, in standardised units.
         findings_: The same on the user's scale.
-        n_features_in_: Number of columns p.
+        likelihood_checks_: How the data look beside the likelihood.
+        n_features_in_: Number of columns of X.
         feature_names_in_: Names of the columns, where X had any.
     """
 

@@ -279,7 +279,7 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         ``pip``               posterior inclusion probability; of a group for each of its columns
         ``pip_mcse``          its Monte Carlo standard error, 0 where all models were taken
         ``prior``             prior inclusion probability
-        ``log10_bf``          log10 of posterior odds over prior odds of inclusion
+        ``log10_bf``          log10 of posterior odds over prior odds of inclusion, a Bayes factor: below
         ``mean``, ``sd``      of the coefficient, zeros included
         ``cond_mean``,        of the coefficient given that its gate is open
         ``cond_sd``
@@ -293,6 +293,19 @@ class SpikeSlabEstimator(BaseEstimator):  # type: ignore[misc]
         ``credible_set``      number of the credible set, if it is in one; see
                               :func:`~l0bayes.selection.summaries.credible_sets.credible_sets`
         ====================  ======================================================================
+
+        **The Bayes factor** compares what the data say of a gate open and shut, each averaged over the prior
+        of the other gates,
+
+        .. math:: \mathrm{BF}_g = \frac{P(\gamma_g = 1 \mid D)}{P(\gamma_g = 0 \mid D)} \Big/
+            \frac{P(\gamma_g = 1)}{P(\gamma_g = 0)}
+            = \frac{p(D \mid \gamma_g = 1)}{p(D \mid \gamma_g = 0)}, \qquad
+            p(D \mid \gamma_g) = \sum_{\gamma_{-g}} p(D \mid \gamma)\, p(\gamma_{-g} \mid \gamma_g).
+
+        With given inclusion probabilities gates are independent, and the two averages have the same weights.
+        Under a Beta prior they have not: the share of open gates is learned, an open gate speaks for a larger
+        share, and the factor holds what the other gates say of it too. Where many others are open it is above
+        1 for a column about which the data say nothing. It is infinite where a sampled PIP is 0 or 1.
 
         ``attrs`` of the table hold ``engine``, ``trust``, ``trust_reasons``, ``expected_model_size``,
         ``log_evidence``, ``num_gates``, ``hdi_prob``.

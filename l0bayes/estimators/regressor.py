@@ -46,11 +46,23 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
     fixed. All results are on the user's scale: coefficients per unit of each column, the evidence as a
     density of y.
 
+    **Factors.** A column of text or categories in a data frame becomes a column for each of its L levels, all
+    with one gate. Effects of levels are those of an orthonormal coding,
+
+    .. math:: e_l = z\,(\theta_l - \bar\theta), \qquad \theta_l \sim N(0, s^2/c^2), \qquad
+        c^2 = \frac{1 - \sum_l p_l^2}{L - 1}
+
+    with :math:`p_l` the share of rows with level l: they add up to 0, and each is read as the difference of
+    a level from the mean of all levels. The prior is the same for all levels, and c makes a factor of two
+    levels the standardised column of its zeros and ones, so that no result depends on how levels are called
+    or coded. Without an intercept, or with ``standardize=False``, each level has an effect of its own,
+    :math:`e_l = z\,\theta_l`.
+
     Args:
         inclusion: Prior inclusion probability: a number, an array with one a column (or one a group), or a
             tuple ``(a, b)`` for π ~ Beta(a, b), integrated out. The default Beta(1, 1) makes all model
             sizes equally probable, and so pays for looking at many columns.
-        slab_scale: Standard deviation of a coefficient that is in; a number or one a column.
+        slab_scale: Standard deviation of a coefficient that is in; a number or one a column of X.
         slab_scaled_by_noise: Whether that is in units of the noise.
         noise_scale: σ, a number in units of y; ``None`` for an unknown one,
             :math:`\sigma^2 \sim \mathrm{InverseGamma}(1, 1)`.
@@ -72,6 +84,7 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
         options: All options of the engine, such as ``l0bayes.selection.ExactOptions(max_gates=22)``.
 
     Attributes:
+        columns_: Names of the p columns that have coefficients: those of X, of a factor one for each level.
         pip_: Posterior inclusion probability of every column, shape ``(p,)``.
         coef_: Posterior mean of the coefficients, zeros included, shape ``(p,)``.
         coef_conditional_: The same given that the gate is open, shape ``(p,)``.
@@ -82,7 +95,8 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
         engine_: The engine that was used.
         posterior_: What it found, in standardised units.
         findings_: The same on the user's scale.
-        n_features_in_: Number of columns p.
+        likelihood_checks_: How the data look beside the likelihood.
+        n_features_in_: Number of columns of X.
         feature_names_in_: Names of the columns, where X had any.
 
     Example::

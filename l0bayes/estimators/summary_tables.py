@@ -65,7 +65,7 @@ def summary_table(
     for index, one in enumerate(sets, start=1):
         number[list(one.gates)] = index
     conditional_mean, conditional_sd = findings.conditional
-    bayes_factor = (torch.logit(pip) - torch.logit(prior)) / math.log(10.0)
+    bayes_factor = (findings.posterior.log_odds - torch.logit(prior)) / math.log(10.0)
     table = pd.DataFrame(
         {
             "pip": pip[gate].numpy(),

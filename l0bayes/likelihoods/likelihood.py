@@ -282,12 +282,7 @@ class Likelihood(Options, RecognisedByLaw, ABC):
         return self.inverse_link(eta)
 
     def wider(self, y: Tensor, mean: Tensor) -> str:
-        """A likelihood of responses that vary more at their means, in words; empty where there is none.
-
-        Args:
-            y: Responses, shape ``(n,)``.
-            mean: Their means under this likelihood, shape ``(n,)``.
-        """
+        """A likelihood of responses y that vary more at these means, in words; empty if there is none."""
         return ""
 
     def variance(self, eta: Tensor) -> Tensor:

@@ -24,7 +24,8 @@ class SelectSettings:
 
     Args:
         likelihood: Name of the law of the response, one that the engines support:
-            ``l0bayes.likelihoods.names("selection")``.
+            ``l0bayes.likelihoods.names("selection")``. ``None`` is ``"gaussian"``, and a response that may be
+            meant otherwise is told.
         likelihood_options: Its options, such as ``{"dispersion": 0.5}``.
         inclusion: Prior probability that a variable is in the model, or ``(a, b)`` of a Beta law.
         expected_active: Number of variables expected in the model, in place of ``inclusion``.
@@ -41,7 +42,7 @@ class SelectSettings:
             ``expected_active`` are given.
     """
 
-    likelihood: str = "gaussian"
+    likelihood: str | None = None
     likelihood_options: Mapping[str, float] = field(default_factory=dict)
     inclusion: float | tuple[float, float] | None = None
     expected_active: float | None = None
@@ -52,7 +53,7 @@ class SelectSettings:
     law: Likelihood = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        law = likelihood_by_name(self.likelihood, "selection", **self.likelihood_options)
+        law = likelihood_by_name(self.likelihood or "gaussian", "selection", **self.likelihood_options)
         object.__setattr__(self, "law", law)
         validate.one_of(engine_names(), engine=self.engine)
         if self.inclusion is not None and self.expected_active is not None:

@@ -18,6 +18,7 @@ from l0bayes.apps.select.formulas import FormulaData, apply_formula
 from l0bayes.apps.select.report_page import page_template, render_page
 from l0bayes.apps.select.report_pictures import PICTURES, pictures
 from l0bayes.apps.select.report_words import advice_on, describe_model, describe_sets
+from l0bayes.apps.select.response_words import doubts_about_response
 from l0bayes.apps.select.select_settings import SelectSettings
 from l0bayes.apps.select.selection_result import TOP_MODELS, Selection
 from l0bayes.apps.select.table_files import TableFile, load_table
@@ -98,7 +99,8 @@ def select(
             estimator.fit_coded(data.coded, data.y.to_numpy())
         seconds = time.perf_counter() - started
         caught_words = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-        told = list(dict.fromkeys([*_doubts_of(file, data), *data.notes, *caught_words]))
+        doubts = [*_doubts_of(file, data), *doubts_about_response(data, settings)]
+        told = list(dict.fromkeys([*doubts, *data.notes, *caught_words]))
         summary = estimator.summary(settings.hdi)
         found = Selection(out, settings, data, estimator, summary, seconds, told, list(file.notes))
         with staged(out, FILES) as folder:
@@ -184,6 +186,7 @@ def _page(found: Selection, images: list[Path], path: str | Path, command: str |
         selected=gates.index[gates["bfdr_q"] <= _FDR].tolist(),
         expected_size=float(gates["pip"].sum()),
         prior_size=float(gates["prior"].sum()),
+        shared_prior=posterior.problem.prior.beta is not None,
         verdict=trust.verdict,
         verdict_words=str(trust).removeprefix(f"{trust.verdict}: ").removesuffix(" ".join(trust.reasons)),
         reasons=list(trust.reasons),

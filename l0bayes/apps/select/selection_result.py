@@ -46,13 +46,16 @@ class Selection:
     files: list[Path] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """The summary and what belongs to it, as plain values; what is not finite is ``None``."""
+        """The summary and what belongs to it, as plain values.
+
+        JSON has no numbers that are not finite: such a value is ``None``, and ``"not_finite"`` says what it
+        is, by its place, such as ``{"summary[0].log10_bf": "Infinity"}``.
+        """
         fit = self.estimator
-        sets = fit.credible_sets()
-        table = self.summary.reset_index()
-        return {
+        found: dict[str, str] = {}
+        values = {
             "formula": self.data.formula,
-            "likelihood": self.settings.likelihood,
+            "likelihood": self.settings.law.name,
             "rows": len(self.data.x),
             "rows_dropped": self.data.rows_dropped,
             "engine": fit.engine_,
@@ -63,44 +66,52 @@ class Selection:
             "likelihood_checks": [
                 {
                     "measure": check.measure,
-                    "value": _plain(check.value),
+                    "value": check.value,
                     "expected": check.expected,
-                    "error": _plain(check.error),
+                    "error": check.error,
                     "contradicted": check.contradicted,
                 }
                 for check in fit.likelihood_checks_
             ],
-            "log_evidence": _plain(fit.log_evidence_),
-            "expected_model_size": _plain(float(fit.findings_.pip.sum())),
-            "intercept": _plain(fit.intercept_),
-            "summary": [
-                {str(name): _plain(value) for name, value in row.items()} for row in table.to_dict("records")
-            ],
+            "log_evidence": fit.log_evidence_,
+            "expected_model_size": float(fit.findings_.pip.sum()),
+            "intercept": fit.intercept_,
+            "summary": self.summary.reset_index().to_dict("records"),
             "credible_sets": [
                 {
                     "number": number,
                     "variables": [self.data.gates[gate] for gate in one.gates],
-                    "probability": _plain(one.probability),
-                    "purity": _plain(one.purity),
+                    "probability": one.probability,
+                    "purity": one.purity,
                 }
-                for number, one in enumerate(sets, start=1)
+                for number, one in enumerate(fit.credible_sets(), start=1)
             ],
             "top_models": [
-                {"probability": _plain(row["probability"]), "variables": list(row["variables"])}
+                {"probability": row["probability"], "variables": list(row["variables"])}
                 for row in fit.top_models(TOP_MODELS).to_dict("records")
             ],
             "warnings": self.warnings,
             "reading": self.reading,
             "files": [str(path) for path in self.files],
         }
+        plain: dict[str, Any] = _plain(values, "", found)
+        return {**plain, "not_finite": found}
 
 
-def _plain(value: Any) -> Any:
-    """A value that JSON knows."""
+def _plain(value: Any, place: str, found: dict[str, str]) -> Any:
+    """A value that JSON knows; numbers that are not finite are noted by their place."""
     import pandas as pd
 
+    if isinstance(value, dict):
+        dot = f"{place}." if place else ""
+        return {str(name): _plain(one, f"{dot}{name}", found) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one, f"{place}[{number}]", found) for number, one in enumerate(value)]
     if hasattr(value, "item"):
         value = value.item()
-    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+    if value is pd.NA:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        found[place] = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         return None
     return value

@@ -142,6 +142,7 @@ class ExactEngine(Engine[ExactOptions]):
             draws=found.draws,
             exact_joint=gates.T @ (gates * probabilities[:, None]),
             unpenalised_mean=found.unpenalised_mean,
+            exact_log_odds=(probabilities @ gates).log() - (probabilities @ (1.0 - gates)).log(),
             diagnostics=ExactDiagnostics(
                 models=len(gates),
                 noise_nodes=found.noise_nodes,

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from l0bayes.selection.problem.selection_problem import SelectionProblem
@@ -81,6 +82,8 @@ class SelectionPosterior:
         exact_joint: :math:`P(\gamma_g = \gamma_h = 1 \mid D)`, shape ``(G, G)``, where it is known exactly.
         unpenalised_mean: Posterior mean of the coefficients without a gate, shape ``(k,)``, where the engine
             gives it.
+        exact_log_odds: :math:`\operatorname{logit} P(\gamma_g = 1 \mid D)`, shape ``(G,)``, where it is
+            known to all its digits; of a probability near 1 they are lost.
     """
 
     engine: str
@@ -95,6 +98,12 @@ class SelectionPosterior:
     diagnostics: Diagnostics
     exact_joint: Tensor | None = None
     unpenalised_mean: Tensor | None = None
+    exact_log_odds: Tensor | None = None
+
+    @property
+    def log_odds(self) -> Tensor:
+        r""":math:`\operatorname{logit} P(\gamma_g = 1 \mid D)`, shape ``(G,)``; infinite at 0 and 1."""
+        return torch.logit(self.pip.clamp(0.0, 1.0)) if self.exact_log_odds is None else self.exact_log_odds
 
     @property
     def joint(self) -> Tensor:

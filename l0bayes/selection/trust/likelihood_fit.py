@@ -31,7 +31,7 @@ _OVER, _UNDER = 1.3, 0.7
 # Excess kurtosis that matters, that of a Student-t with ten degrees of freedom, and its standard errors.
 _TAILS, _TAIL_ERRORS = 1.0, 3.0
 _FEWEST = 20
-_REPLICATES, _MOST_NUMBERS = 200, 4_000_000
+_REPLICATES, _MOST_NUMBERS = 2000, 2_000_000
 
 
 class LikelihoodWarning(UserWarning):

@@ -1,0 +1,47 @@
+r"""What to say of a response for which no likelihood was named."""
+
+from __future__ import annotations
+
+import torch
+
+from l0bayes.apps.select.formulas import FormulaData
+from l0bayes.apps.select.select_settings import SelectSettings
+from l0bayes.likelihoods.likelihood_registry import names, registered
+
+__all__ = ["doubts_about_response"]
+
+
+def doubts_about_response(data: FormulaData, settings: SelectSettings) -> list[str]:
+    """A warning where a response of whole numbers may be counts or classes, and no likelihood was named.
+
+    Args:
+        data: What the formula made of the table.
+        settings: What was asked for.
+    """
+    if settings.likelihood is not None:
+        return []
+    y = data.y.to_numpy(float)
+    if (y % 1 != 0).any() or (y < 0).any():
+        return []
+    two = len(set(y.tolist())) == 2
+    seen = torch.tensor(y == y.max() if two else y, dtype=torch.float64)
+    fitting = [
+        name
+        for name in names("selection")
+        if not registered(name).conjugate
+        and registered(name).has_classes == two
+        and not bool(registered(name)().impossible(seen).any())
+    ]
+    if not fitting:
+        return []
+    held = (
+        f"two values only, {y.min():g} and {y.max():g}"
+        if two
+        else f"whole numbers only, {y.min():g} to {y.max():g}"
+    )
+    meant = "classes" if two else "counts"
+    return [
+        f"response {data.response!r} holds {held}, and no likelihood was named: a linear regression was "
+        f"fitted. If these are {meant}, write --likelihood {' or '.join(fitting)}; --likelihood gaussian "
+        "says they are not"
+    ]
