@@ -149,8 +149,9 @@ class LayerKind(Recognition, HeadGates):
             there: Which of its parts are there.
         """
         params = macs = there.made.new_zeros(())
+        axes_of = self.axes(module)
         for name, parameter in module.named_parameters(recurse=False):
-            axes, own, count = self.axes(module).get(name, UnitAxes()), there.own.get(name), uses.get(name)
+            axes, own, count = axes_of.get(name, UnitAxes()), there.own.get(name), uses.get(name)
             there_of_it = there.entries(parameter.shape, axes, own)
             params = params + there_of_it
             if count:  # zeros among its entries are multiplied like other numbers

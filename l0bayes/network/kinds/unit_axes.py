@@ -111,20 +111,20 @@ class Presence:
             ]
             gates = there[0] if there else self.made.new_ones(1)
             return each * gates.sum() if own is None else (own * gates).sum()
+        if own is None and axes.groups == 1:
+            pairs = self.made.sum() * self.read.sum()
+            return each * (pairs if self.same is None else pairs + self._shared(self.same))
         made, read = self.made.reshape(axes.groups, -1), self.read.reshape(axes.groups, -1)
         if own is None:
-            return each * ((made.sum(1) * read.sum(1)).sum() + self._shared())
-        split = own.unflatten(0, (axes.groups, -1))
-        pairs: Tensor = split * made[..., None] * read[:, None]
-        return pairs.sum() + self._shared(own)
+            return each * (made.sum(1) * read.sum(1)).sum()
+        total: Tensor = (own.unflatten(0, (axes.groups, -1)) * made[..., None] * read[:, None]).sum()
+        return total if self.same is None else total + self._shared(self.same, own)
 
-    def _shared(self, own: Tensor | None = None) -> Tensor:
+    def _shared(self, same: Tensor, own: Tensor | None = None) -> Tensor:
         """What pairs of features that are one unit add to the product of their probabilities.
 
         A unit that is read is there: the pair's probability is that of reading it.
         """
-        if self.same is None:
-            return self.made.new_zeros(())
-        rows, columns = self.same.to(self.made.device)
+        rows, columns = same.to(self.made.device)
         extra: Tensor = self.read[columns] * (1.0 - self.made[rows])
         return (extra if own is None else extra * own[rows, columns]).sum()
