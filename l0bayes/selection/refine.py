@@ -22,11 +22,11 @@ __all__ = ["Refinement", "refine"]
 
 @dataclass(frozen=True)
 class Refinement:
-    """What an engine says of a fit's gates and weights, by the names of their sites.
+    """The refined posterior of a fit's gates and weights, by the names of their sites.
 
     Attributes:
         posterior: The engine's posterior, in columns and groups.
-        linear_model: Where the columns and groups stand in the model.
+        linear_model: The sites of the columns and groups in the model.
         fit: The fit that was refined.
     """
 
@@ -85,7 +85,7 @@ class Refinement:
         return self.posterior.sd[self._columns(site)]
 
     def changes(self) -> dict[str, float]:
-        """By how much the fit's inclusion probabilities were off, at most, for every gate site."""
+        """Largest change of an inclusion probability of the fit, for every gate site."""
         laws = gate_laws(self.fit.guide)
         found = {}
         with torch.no_grad():
@@ -119,13 +119,13 @@ def refine(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Refinement:
-    r"""Put the gate posteriors of a fit right, for any model with a linear predictor.
+    r"""Recompute the gate posteriors of a fit without the guide's errors, for models with a linear predictor.
 
-    The model is run at a few points, drawn from its prior, to find the regression that it is: columns,
-    offset, likelihood, priors; and to see that nothing else moves with anything, as a prior that depends on
-    other gates or weights would. ``pyro.param`` gives what the parameter store holds, as after training.
-    The engines then answer for its gates with the coefficients integrated out; the fit's own
-    probabilities are where a sampler starts.
+    The model is run at a few points drawn from its prior, to read off the regression: columns, offset,
+    likelihood and priors; and to check that none of these depends on other latents, as a prior that depends
+    on other gates or weights would. ``pyro.param`` takes the values of the parameter store, as after
+    training. An engine then computes the posterior of the gates with the coefficients integrated out; a
+    sampler starts from the fit's own probabilities.
 
     It takes gated weights with one gate each and Normal slabs around 0, of fixed scale or in units of the
     noise; Normal latents without a gate, such as an intercept; gates of fixed inclusion probabilities or one
@@ -134,7 +134,7 @@ def refine(
     likelihood with derivatives, see :mod:`l0bayes.likelihoods`. Rows that are masked are left out.
 
     Args:
-        fit: What :func:`l0bayes.fit` returned, or ``Fit.of(model, guide, data)``.
+        fit: The result of :func:`l0bayes.fit`, or ``Fit.of(model, guide, data)``.
         engine: ``"auto"``, ``"exact"``, ``"gibbs"``, ``"svi"``, or the name of an engine that was registered;
             see :func:`~l0bayes.selection.infer_gates`.
         data: The model's arguments, all data; default: what was fitted, which must then be a tuple.
@@ -180,5 +180,5 @@ def _start(fit: Fit, linear: LinearModel) -> Tensor | None:
             return None
         for site, index in linear.gates.items():
             start[index.flatten()] += laws[site].prob_active.double().flatten() / len(fit.restarts)
-    # Sites the fit is sure of are left a chance, for the sampler to start from more than one place.
+    # Away from 0 and 1, so that chains start from different models.
     return start.clamp(0.02, 0.98)

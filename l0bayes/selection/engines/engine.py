@@ -1,4 +1,4 @@
-r"""The contract of an engine: what it takes, what it finds, how far that can be trusted."""
+r"""The contract of an engine: problems it supports, its options, the posterior, and its own verdict."""
 
 from __future__ import annotations
 
@@ -101,5 +101,5 @@ class Engine(ABC, Generic[OptionsT]):
             start: Inclusion probabilities to start from, shape ``(G,)``; given only to engines that take
                 them.
             seed: Seed; the same one gives the same posterior.
-            progress: Told how far the work is.
+            progress: Called with the share of the work that is done.
         """

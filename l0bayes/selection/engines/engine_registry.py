@@ -3,8 +3,6 @@ r"""Engines by name: those of the package, those that users register, and the ch
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from l0bayes import validate
@@ -17,7 +15,6 @@ from l0bayes.selection.problem.selection_problem import SelectionProblem
 __all__ = ["auto_engines", "choose_engine", "engine_by_name", "engine_names", "register_engine"]
 
 AUTO = "auto"
-_GROUP = "l0bayes.engines"
 _ENGINES: dict[str, Engine[Any]] = {
     engine.name: engine for engine in (SVIEngine(), ExactEngine(), GibbsEngine())
 }
@@ -26,8 +23,7 @@ _ENGINES: dict[str, Engine[Any]] = {
 def register_engine(engine: Engine[Any]) -> None:
     """Make an engine known by its name: to infer_gates, refine, the estimators and ``l0bayes select``.
 
-    A package can also name an engine as an entry point of the group ``l0bayes.engines``; it is then
-    registered when an engine is first asked for by name.
+    On the command line ``--load`` runs a file that registers one.
 
     Args:
         engine: The engine.
@@ -59,8 +55,7 @@ def register_engine(engine: Engine[Any]) -> None:
 
 
 def engine_names() -> list[str]:
-    """What an engine can be asked for by: ``"auto"``, and the names of all engines."""
-    _register_entry_points()
+    """Accepted names: ``"auto"``, and the names of all engines."""
     return [AUTO, *_ENGINES]
 
 
@@ -73,14 +68,12 @@ def engine_by_name(name: str) -> Engine[Any]:
     Raises:
         ValueError: If there is none.
     """
-    _register_entry_points()
     validate.one_of(_ENGINES, engine=name)
     return _ENGINES[name]
 
 
 def auto_engines() -> list[Engine[Any]]:
     """The engines that ``"auto"`` chooses from: the first that suits a problem is taken."""
-    _register_entry_points()
     ordered = [(engine.auto_order, engine) for engine in _ENGINES.values() if engine.auto_order is not None]
     return [engine for _, engine in sorted(ordered, key=lambda pair: pair[0])]
 
@@ -107,11 +100,3 @@ def choose_engine(name: str, problem: SelectionProblem) -> Engine[Any]:
 
 def _path(engine: Engine[Any]) -> tuple[str, str]:
     return type(engine).__module__, type(engine).__qualname__
-
-
-@cache
-def _register_entry_points() -> None:
-    """Engines that installed packages name, once."""
-    for point in entry_points(group=_GROUP):
-        loaded = point.load()
-        register_engine(loaded() if isinstance(loaded, type) else loaded)

@@ -14,7 +14,7 @@ __all__ = ["Enumeration"]
 
 @dataclass(frozen=True)
 class Enumeration:
-    r"""What an enumeration computed.
+    r"""Probabilities of all models, moments, and a sample.
 
     Attributes:
         models: Every model as zeros and ones, shape ``(2**G, G)``.
@@ -25,7 +25,7 @@ class Enumeration:
         draws: A sample of models.
         noise_nodes: Number of nodes of the quadrature over an unknown noise; 0 without one.
         unpenalised_mean: Mean of the coefficients without a gate, shape ``(k,)``, where it is computed.
-        laplace: How good the evidences are, where they are by Laplace's method.
+        laplace: Accuracy of evidences by Laplace's method; ``None`` where they are in closed form.
         refined: Number of models whose evidence has a second-order term of its own.
     """
 

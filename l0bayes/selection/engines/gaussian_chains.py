@@ -26,7 +26,7 @@ __all__ = ["sample_gaussian"]
 
 @dataclass
 class _Sums:
-    """Weighted sums of a chain, each with the chains in front."""
+    """Weighted sums over the steps, one entry for each chain, and the states themselves."""
 
     weight: Tensor
     pip: Tensor
@@ -54,10 +54,10 @@ def sample_gaussian(
     .. math:: w_g = \frac{\tfrac12\,\eta_g}{p(\gamma_g \mid \gamma_{-g}, D)}, \qquad
         \eta_g = p(\gamma_g = 1 \mid \gamma_{-g}, D) + \varepsilon / G, \qquad \phi = \sum_g w_g.
 
-    No proposal is refused. The chain's law is the posterior times φ, so that states count with weight
-    1/φ; inclusion probabilities and moments are averages of each gate's exact conditional given the
-    others, for every gate at every step. An unknown noise variance is moved by Metropolis steps on
-    :math:`\log\sigma^2` that leave the same law as it is.
+    Every flip is accepted. The chain's stationary law is the posterior times φ, so that states have weight
+    1/φ; inclusion probabilities and moments are averages of each gate's exact conditional given the others,
+    for every gate at every step. An unknown noise variance is moved by Metropolis steps on
+    :math:`\log\sigma^2` with the same stationary law.
 
     Sources: Zanella and Roberts 2019 (tempered Gibbs sampling), Jankowiak 2022 (arXiv 2208.01180, the
     weights for variable selection).
@@ -68,7 +68,7 @@ def sample_gaussian(
         start: Inclusion probabilities to draw the first models from, shape ``(G,)`` or ``(C, G)``; by
             default those of each gate alone.
         seed: Seed.
-        progress: Told how far the work is.
+        progress: Called with the share of the work that is done.
     """
     started = time.perf_counter()
     unknown = problem.noise_prior is not None and problem.conjugate_noise is None
@@ -114,7 +114,7 @@ def _begin(problem: GaussianProblem, start: Tensor | None, chains: int) -> Activ
         sets = active_sets(problem, nothing[:1], variances[:1])
         alone = sets.log_odds() + problem.prior.conditional_log_odds(nothing[:1].double())
         start = torch.sigmoid(alone)[0]
-        # Many columns that are alike all look good alone: no more than a few of them at once.
+        # Of many similar columns each has a high probability by itself: open about ten gates at most.
         start = start * min(1.0, 10.0 / max(float(start.sum()), 1e-300))
     gates = torch.rand(chains, count, dtype=torch.float64) < start.to(torch.float64).expand(chains, count)
     return active_sets(problem, gates, variances)
@@ -142,7 +142,7 @@ def _record(sums: _Sums, sets: ActiveSets, state: Conditionals) -> None:
 
 
 def _standard_errors(sums: _Sums, totals: Tensor) -> Tensor:
-    """Of ratios of sums over independent chains, by the delta method."""
+    """Standard errors of ratios of sums over independent chains, by the delta method."""
     chains = len(sums.weight)
     ratio = totals.sum(0) / sums.weight.sum()
     spread = (totals - ratio * sums.weight[:, None]) / sums.weight.mean()
@@ -159,7 +159,7 @@ def _result(
     flat = weights.flatten()
     sizes = torch.zeros(problem.num_groups + 1, dtype=torch.float64)
     sizes.index_add_(0, torch.cat(sums.sizes), flat)
-    if sets.conjugate is not None:  # what was kept is the rate of its posterior
+    if sets.conjugate is not None:  # the rate of the variance's posterior was recorded
         variances = variances / torch._standard_gamma(torch.full_like(variances, sets.degrees))
     error = _standard_errors(sums, sums.pip)
     chosen = systematic_indices(flat, num_draws)[torch.randperm(num_draws)]

@@ -18,7 +18,7 @@ from l0bayes.selection.problem.selection_posterior import ModelDraws
 
 __all__ = ["enumerate_gaussian"]
 
-# A node of the quadrature over the noise that has less of the posterior adds nothing to its moments.
+# Nodes of the quadrature over the noise with a smaller share of the posterior are left out.
 _NEGLIGIBLE = 1e-12
 
 
@@ -35,7 +35,7 @@ def enumerate_gaussian(problem: GaussianProblem, num_draws: int, progress: Progr
     Args:
         problem: The problem.
         num_draws: Size of the sample of models.
-        progress: Told how far the work is.
+        progress: Called with the share of the work that is done.
     """
     models = all_models(problem.num_groups)
     log_prior = problem.prior.log_prob(models.double())

@@ -57,7 +57,7 @@ class GibbsEngine(Engine[GibbsOptions]):
         return None
 
     def accuracy(self, problem: SelectionProblem, options: GibbsOptions) -> float:
-        return 1e-3 if problem.is_gaussian else 6e-3
+        return 1e-3 if problem.is_gaussian else 4e-3
 
     @torch.no_grad()
     def infer(

@@ -20,21 +20,20 @@ _FEWEST_EFFECTIVE = 200.0
 
 @dataclass(frozen=True)
 class GibbsOptions:
-    """How long and how wide the sampler runs.
+    """Number of chains, their length, and when they stop.
 
     Args:
         chains: Number of chains, drawn in one batch; at least 2.
         steps: Most flips a chain.
         burn_in: Flips that are left out, at the start.
-        check_every: Flips between two looks at the error.
+        check_every: Flips between two checks of the error.
         target_mcse: Largest Monte Carlo standard error of an inclusion probability at which it may stop
             early; 0 to run all ``steps``.
         exploration: ε: each gate is proposed at least as often as if its probability were ε / G.
         rebuild_every: Flips between two computations from scratch, against rounding.
         noise_every: Flips between two updates of an unknown noise variance; odd, since flips go in pairs.
-        max_seconds: Time after which it stops at the next look.
-        num_draws: Size of the sample of models that is handed on; by default 4000, and down to 1000 where
-            there are many columns.
+        max_seconds: Time after which it stops at the next check.
+        num_draws: Size of the sample of models; by default 4000, and down to 1000 if there are many columns.
 
     Raises:
         ValueError: If a number is out of range.
@@ -71,12 +70,12 @@ class GibbsOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Reweighting:
-    """How models that were sampled on a quadratic were weighted by their own evidences.
+    """How models that were sampled on a quadratic were reweighted by their own evidences.
 
     Attributes:
         models: Number of distinct models whose evidence was computed.
         rounds: Number of quadratics that were tried before the last run.
-        efficiency: Share of the draws that the weighted ones are worth.
+        efficiency: Effective size of the weighted sample, divided by its size.
         spread: Standard deviation of the log weights.
     """
 
@@ -95,7 +94,7 @@ class GibbsDiagnostics(Diagnostics):
         chains: Number of chains.
         largest_mcse: Largest Monte Carlo standard error of an inclusion probability.
         ess: Effective sample size.
-        laplace: How good the evidences are, where they are by Laplace's method.
+        laplace: Accuracy of evidences by Laplace's method; ``None`` where they are in closed form.
         reweighting: How the models were weighted, in generalised linear models.
     """
 
@@ -119,7 +118,7 @@ class GibbsDiagnostics(Diagnostics):
 
     def _of_chains(self, error: float) -> Trust:
         if not math.isfinite(error):
-            reason = "The sampler left the numbers that a computer can hold."
+            reason = "The sampler has overflowed: some numbers are not finite."
             return Trust("wrong", (reason,), mcse=error, ess=self.ess)
         reasons = [f"The largest Monte Carlo standard error of a PIP is {error:.4f}."]
         verdict: Verdict = "reliable"

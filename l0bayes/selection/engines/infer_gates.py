@@ -130,7 +130,7 @@ def _checked_start(
     start: Tensor, problem: SelectionProblem, chosen: Engine[Any], engine: str
 ) -> Tensor | None:
     if not chosen.takes_start:
-        if engine == AUTO:  # what it finds does not depend on where it starts
+        if engine == AUTO:  # the engines it chooses give the same answer from any start
             return None
         raise ValueError(f"the engine {engine!r} takes no start")
     validate.has_shape((problem.num_groups,), start=start)

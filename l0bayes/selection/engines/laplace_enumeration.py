@@ -17,20 +17,21 @@ from l0bayes.selection.problem.selection_posterior import ModelDraws
 
 __all__ = ["enumerate_generalised"]
 
-# Models that hold this much of the posterior together are left without the second-order term of their own.
+# The least probable models, with this share of the posterior together, are given the mean second-order term.
 _LEFT_OUT = 1e-4
 
 
 def enumerate_generalised(problem: GeneralisedProblem, num_draws: int, progress: Progress) -> Enumeration:
     r"""The posterior over all models of a generalised linear model, by Laplace's method of second order.
 
-    Every model's evidence is approximated at its own mode; those that carry the posterior are given the
-    O(1/n) term, after which log evidences err by O(1/n²), and means that are right to the same order.
+    Every model's evidence is approximated at its own mode. The most probable models, with nearly all of the
+    posterior, are given the O(1/n) term, after which log evidences err by O(1/n²), and means that are right
+    to the same order.
 
     Args:
         problem: The problem.
         num_draws: Size of the sample of models.
-        progress: Told how far the work is.
+        progress: Called with the share of the work that is done.
     """
     models = all_models(problem.num_groups)
     log_prior = problem.prior.log_prob(models.double())
@@ -42,7 +43,7 @@ def enumerate_generalised(problem: GeneralisedProblem, num_draws: int, progress:
     kept = order[: 1 + int((mass.cumsum(0) < 1.0 - _LEFT_OUT).sum())]
     top = modes[kept].packed()
     refined = refine_modes(problem, top)
-    # The others are given what those have on average.
+    # The others are given the mean term.
     typical = (refined.correction * torch.softmax(score[kept], 0)).sum()
     score = (score + typical).index_copy(0, kept, score[kept] + refined.correction)
     total = torch.logsumexp(score, 0)

@@ -1,4 +1,4 @@
-r"""Generalised linear models with many gates: Gibbs sampling on a quadratic, and what it leaves put right."""
+r"""Generalised linear models with many gates: Gibbs sampling on a quadratic, reweighted by evidences."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionP
 __all__ = ["TiltedPrior", "sample_generalised"]
 
 _FEWEST_ROUNDS, _MOST_ROUNDS = 2, 6
-# Share of the draws that the weights of a round must be worth for it to be the last of its kind.
+# Efficiency of the weights from which on a round is the last one.
 _GOOD_ENOUGH = 0.8
 _ROUND_DRAWS = 300
 _ROUND = GibbsOptions(chains=64, steps=60, burn_in=30, target_mcse=0.0, num_draws=_ROUND_DRAWS)
-# Share of the work, as it is shown, after all rounds and after the last run.
+# Shares of the work that progress shows after all rounds and after the last run.
 _AFTER_ROUNDS, _AFTER_LAST = 0.5, 0.9
 _NUM_DRAWS = 4000
-# Draws of the last run whose evidence is computed; more while they leave an error above the other's.
+# Draws of the last run whose evidence is computed; doubled while the error of the correction is larger than
+# that of the sampler.
 _CHECKED, _MOST_CHECKED = 600, 2400
 
 
@@ -60,7 +61,7 @@ class TiltedPrior(InclusionPrior):
 
 @dataclass(frozen=True)
 class _Proposal:
-    """A Gaussian problem and what its prior is tilted by: log q = quadratic + tilt, but for a constant."""
+    """A Gaussian problem with a tilted prior: up to a constant, log q = quadratic + tilt."""
 
     problem: GaussianProblem
     tilt: Tensor
@@ -72,7 +73,7 @@ class _Proposal:
 
 @dataclass(frozen=True)
 class _Weighted:
-    """Distinct models of a sample; ``share`` of each there, ``weight`` in the posterior."""
+    """Distinct models of a sample: ``share`` is the share of each in it, ``weight`` that in the posterior."""
 
     gates: Tensor
     modes: Modes
@@ -86,7 +87,7 @@ class _Weighted:
 
     @property
     def efficiency(self) -> float:
-        """Effective over actual size of the sample."""
+        """Effective size of the sample, divided by its size."""
         return float(1.0 / (self.weight.square() / self.share).sum())
 
 
@@ -99,19 +100,19 @@ def sample_generalised(
     seed: int = 0,
     progress: Progress = silent,
 ) -> SelectionPosterior:
-    r"""The posterior of a generalised linear model by Gibbs sampling on a quadratic, put right by Laplace.
+    r"""The posterior of a generalised linear model by Gibbs sampling on a quadratic, corrected by Laplace.
 
     The log likelihood is replaced by a quadratic, on which gates are sampled with coefficients integrated
-    out. Of the models that come up the evidence is computed by Laplace's method, each at its own mode. How
-    it differs, :math:`\log r(\gamma) = \log Z_\gamma - \log Z^{\text{quadratic}}_\gamma`, is nearly additive
-    in the gates: a regression of it on them tilts the prior under which the next sample is drawn. The
-    quadratic is taken anew each time at the mean slope and curvature over the reweighted models. What the
-    last sample leaves is small, and taken off as a control variate: with ``q`` the law sampled from,
+    out. The evidence of each sampled model is computed by Laplace's method at the model's own mode. The
+    difference :math:`\log r(\gamma) = \log Z_\gamma - \log Z^{\text{quadratic}}_\gamma` is nearly additive in
+    the gates: the prior of the next sample is tilted by its regression on the gates, and the next quadratic
+    has the mean slope and curvature over the reweighted models. The remaining difference is small, and is
+    corrected by a control variate: if models are sampled from q,
 
     .. math:: P(\gamma_g = 1 \mid D) = P_q(\gamma_g = 1) + \operatorname{Cov}_q(r/E_q[r],\, \gamma_g),
 
-    whose first term is the sampler's average of exact conditionals, over all it visits, and whose second
-    is estimated from a sample of some hundreds of models.
+    with the sampler's average of exact conditionals over all steps as the first term, and the second one
+    estimated from a sample of some hundreds of models.
 
     Args:
         problem: The problem.
@@ -119,10 +120,10 @@ def sample_generalised(
         start: Inclusion probabilities to draw the first models from, shape ``(G,)``; for instance those of
             a variational fit.
         seed: Seed.
-        progress: Told how far the work is.
+        progress: Called with the share of the work that is done.
 
     Returns:
-        The posterior, with a sample of models that have weights.
+        The posterior, with a weighted sample of models.
     """
     slab = problem.slab_scale * problem.prior.inclusion(problem.num_groups)[problem.groups].sqrt()
     proposal = _Proposal(expand_at_ridge(problem, slab), slab.new_zeros(problem.num_groups))
@@ -144,7 +145,7 @@ def sample_generalised(
         seed=seed,
         progress=lambda share: progress(_AFTER_ROUNDS + (_AFTER_LAST - _AFTER_ROUNDS) * share),
     )
-    posterior = _put_right(problem, proposal, sample, num_draws, rounds)
+    posterior = _corrected(problem, proposal, sample, num_draws, rounds)
     progress(1.0)
     return posterior
 
@@ -158,12 +159,12 @@ def _weigh(problem: GeneralisedProblem, proposal: _Proposal, draws: Tensor) -> _
 
 
 def _expand_again(problem: GeneralisedProblem, models: _Weighted) -> _Proposal:
-    """A quadratic about the reweighted models, and the additive part of what it leaves of their evidence."""
+    """The quadratic at the reweighted models, and the additive part of its error in their log evidence."""
     expansion = average_expansion(problem, models.modes, models.weight)
     working = working_problem(problem, *expansion)
     ratio = models.log_evidence - quadratic_modes(working, models.gates)[0].log_evidence
-    # On the number of open gates and on every gate, all centred: the ratio holds a constant of any size.
-    # Slopes are pulled to 0 as one draw would, so that what hardly varies in the sample says nothing.
+    # Regression on the number of open gates and on every gate, all centred, as the ratio has an arbitrary
+    # constant. A ridge worth one draw keeps the slopes of gates that hardly vary in the sample near 0.
     weight = 0.5 * (models.weight + models.share)
     columns = torch.cat([models.gates.sum(1, keepdim=True), models.gates], 1)
     columns = columns - weight @ columns
@@ -173,7 +174,7 @@ def _expand_again(problem: GeneralisedProblem, models: _Weighted) -> _Proposal:
     return _Proposal(working, slopes[0] + slopes[1:])
 
 
-def _put_right(
+def _corrected(
     problem: GeneralisedProblem,
     proposal: _Proposal,
     sample: SelectionPosterior,
@@ -189,8 +190,8 @@ def _put_right(
         excess = models.weight - models.share
         change = excess @ models.gates
         open_ = models.share @ models.gates
-        scatter = (models.weight / models.share - 1.0)[:, None] * (models.gates - open_) - change
-        error = (models.share @ scatter.square() / checked).sqrt()
+        influence = (models.weight / models.share - 1.0)[:, None] * (models.gates - open_) - change
+        error = (models.share @ influence.square() / checked).sqrt()
         if checked >= _MOST_CHECKED or float(error.max()) <= float(sample.pip_mcse.max()):
             break
         checked *= 2
@@ -244,7 +245,7 @@ def _put_right(
 
 
 def _weights_of(draws: Tensor, models: _Weighted) -> Tensor:
-    """Weights of all draws: the ratio where it was computed, its average, 1, elsewhere."""
+    """Weights of all draws: the ratio where it was computed, elsewhere its mean, which is 1."""
     rows, which = torch.unique(torch.cat([models.gates, draws]), dim=0, return_inverse=True)
     ratio = draws.new_ones(len(rows))
     ratio[which[: len(models.gates)]] = models.weight / models.share

@@ -45,7 +45,9 @@ class SVIEngine(Engine[SVIOptions]):
         return None
 
     def accuracy(self, problem: SelectionProblem, options: SVIOptions) -> float:
-        return 0.25 if GATE_FAMILIES[options.gate_law].is_relaxed else 0.05
+        if GATE_FAMILIES[options.gate_law].is_relaxed:
+            return 0.3
+        return 0.06 if problem.is_gaussian else 0.12
 
     @torch.no_grad()
     def infer(

@@ -40,7 +40,7 @@ class SVIOptions:
         gate_lr: Learning rate of gates, in logits, and of scales and noise, in logarithms.
         temperature: Temperature of the gates at the start and at the end, between which it falls
             geometrically.
-        num_draws: Size of the sample of models that is handed on.
+        num_draws: Size of the sample of models.
 
     Raises:
         ValueError: If the gate law is unknown, or has no probability of its own for each gate, or a number is
@@ -72,7 +72,7 @@ class SVIOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SVIDiagnostics(Diagnostics):
-    r"""What the runs found, and how their mixture compares with the posterior.
+    r"""Results of the runs, and how their mixture compares with the posterior.
 
     Attributes:
         gate_law: Law of the gates.
@@ -80,12 +80,12 @@ class SVIDiagnostics(Diagnostics):
         elbo_error: Its Monte Carlo standard error, 0 where it is exact.
         restart_elbo: Bound of every run, shape ``(R,)``.
         restart_pip: Inclusion probabilities of every run, shape ``(R, G)``.
-        mode: For every run the run that stands for its mode, shape ``(R,)``.
+        mode: For every run the index of the best run of its mode, shape ``(R,)``.
         mode_weights: Weights of the modes in the mixture, shape ``(K,)``.
         mode_factors: Posteriors of the modes.
         k_hat: Pareto's k of the mixture (:func:`~l0bayes.selection.kernels.mixture.mixture_of_modes`).
         effective_share: Share of its draws that is effective.
-        disagreement: Largest difference of an inclusion probability between modes that count.
+        disagreement: Largest difference of an inclusion probability between modes of some weight.
     """
 
     method: ClassVar[str] = "a variational fit of gates that are independent of one another"

@@ -1,4 +1,4 @@
-r"""The response's part of a relaxed ELBO: expected log likelihood, and the noise where there is one."""
+r"""The response's part of a relaxed ELBO: expected log likelihood, and the noise if there is one."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Noise:
 
 
 class ResponseTerm(ABC):
-    """What the optimisation needs to know of the response.
+    """The response's part of the objective, and units and starting values that depend on it.
 
     Attributes:
-        working: The Gaussian problem that stands for the problem at the start.
+        working: The Gaussian problem that approximates the problem at the start.
         first_variance: Noise variance at the start.
         num_responses: Number of responses.
-        unit: Size of the response, squared: a step of Adam is to move every coefficient by as much of it.
+        unit: Squared size of the response, for steps of Adam that change the predictor in proportion to it.
         memory: Decay of Adam's mean of squared gradients.
-        by_rows: Whether likelihoods are computed row by row, and not by second moments.
+        by_rows: Whether likelihoods are computed row by row, instead of from second moments.
         slab_scaled_by_noise: Whether the slab's variance is in units of the noise's.
     """
 
@@ -102,14 +102,14 @@ class _GaussianTerm(ResponseTerm):
 
     def __init__(self, problem: GaussianProblem) -> None:
         self.problem = self.working = problem
-        # All numbers and products that last are there before anything is traced.
+        # Computed before anything is traced.
         self.num_responses, self.gram, self.columns = problem.num_observations, problem.gram, problem.columns
         self.slab_scaled_by_noise = problem.slab_scaled_by_noise
         self.unit = float(self.gram.square)
         self.by_rows = problem.num_rows < problem.num_unpenalised + problem.num_columns
         self.first_variance = problem.noise_variance
         if problem.noise_prior is not None:
-            # With half of the response unexplained: where p > n a ridge leaves nothing unexplained.
+            # As if half of the response stayed unexplained: if p > n, a ridge regression explains all of it.
             prior = problem.noise_prior
             self.first_variance = (prior.rate + 0.25 * self.unit) / (prior.shape + 0.5 * self.num_responses)
 

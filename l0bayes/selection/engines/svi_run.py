@@ -23,7 +23,7 @@ __all__ = ["SVIRun"]
 
 
 class SVIRun:
-    """Parameters of all restarts and their objective; rows are restarts.
+    """Parameters of all restarts, one a row, and their objective.
 
     Args:
         problem: The problem.
@@ -60,7 +60,7 @@ class SVIRun:
         self.rates = torch.cat([value.new_full((value.shape[1],), rate) for value, rate in parts.values()])
 
     def _starts(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Gate logits, ridge means under them, and each coefficient's spread alone."""
+        """Gate logits, ridge means given these, and the posterior scale of each coefficient by itself."""
         problem, working, count = self.problem, self.response.working, self.options.restarts
         gram, variance = working.gram, self.response.first_variance
         logits = 2.0 * torch.randn(count, problem.num_groups, dtype=torch.float64)
@@ -89,7 +89,7 @@ class SVIRun:
         """Adam with the learning rate falling over the second half.
 
         Args:
-            progress: Told how far the work is.
+            progress: Called with the share of the work that is done.
         """
         options, memory = self.options, self.response.memory
         value = self.parameters
@@ -125,7 +125,7 @@ class SVIRun:
         return graph
 
     def read(self, parameters: Tensor, temperature: Tensor) -> tuple[GateLaw, Tensor, Tensor, Tensor, Tensor]:
-        """Gate law, mean and spread of all coefficients, mean and spread of log σ².
+        """Gate law, mean and scale of all coefficients, mean and scale of log σ².
 
         Args:
             parameters: As ``self.parameters``.

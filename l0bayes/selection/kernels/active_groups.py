@@ -24,17 +24,15 @@ def active_sets(problem: GaussianProblem, gates: Tensor, variances: Tensor) -> A
 
 
 class ActiveGroups(ActiveSets):
-    r"""The same for groups of columns that share a gate.
+    r"""Active sets for groups of columns that share a gate.
 
-    Kept besides is, for every group g, the block of the swept matrix
+    For every group g the block of the swept matrix is kept too,
 
-    .. math:: D_g = A_{gg} - A_{gS} V A_{Sg} \;\;(\text{out}), \qquad D_g = V_{gg} \;\;(\text{in}),
+    .. math:: D_g = A_{gg} - A_{gS} V A_{Sg} \;\;(\text{shut}), \qquad D_g = V_{gg} \;\;(\text{open}),
 
     which takes the place of :math:`d_j` in the log Bayes factor:
 
     .. math:: \tfrac12\sum_{j \in g}\log\tau_j \mp \tfrac12\log|D_g| + \tfrac12 r_g' D_g^{-1} r_g.
-
-    Groups of unequal size are filled up with columns of zeros, which change nothing.
 
     Args:
         problem: The problem.
@@ -75,7 +73,7 @@ class ActiveGroups(ActiveSets):
         part = half[:, :, self.fixed :].reshape(count, -1, self.groups, w)
         blocks = blocks - torch.einsum("ckga,ckgb->cgab", part, part)
         chain, group = self.gates.nonzero(as_tuple=True)
-        if len(chain):  # blocks of V in the place of those of open groups
+        if len(chain):  # open groups have blocks of V instead
             columns = self._columns_of(group)
             slot = self._slots(chain, columns)
             blocks[chain, group] = self.inverse[chain[:, None, None], slot[:, :, None], slot[:, None, :]]
@@ -91,7 +89,7 @@ class ActiveGroups(ActiveSets):
         return here.to(torch.int8).argmax(-1)
 
     def _changing(self, f: Tensor, u: Tensor, delta: Tensor, opening: Tensor) -> None:
-        """Outward for what leaves the side it is on, inward for the rest."""
+        """Rank-1 change of every block: of one sign for columns that change from shut to open or back."""
         chain, slot = self.held.nonzero(as_tuple=True)
         f = f.clone()
         f[chain, self.place[chain, slot]] = u[chain, slot]
@@ -101,7 +99,7 @@ class ActiveGroups(ActiveSets):
         self.blocks = self.blocks - (signs * gated)[..., None] * gated[:, :, None, :]
 
     def _flipped(self, group: Tensor, opening: Tensor) -> None:
-        """The block of the group itself, from the slots."""
+        """Compute the block of the gate that has flipped from the slots."""
         chains, columns = self.chains, self._columns_of(group)
         cross = self.moments[self.place[:, :, None], columns[:, None, :]] / self.variances[:, None, None]
         cross = torch.where(self.held[:, :, None], cross, 0.0)

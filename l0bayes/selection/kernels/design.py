@@ -82,7 +82,7 @@ class Design(ABC):
 
 @dataclass(frozen=True)
 class Gathered(Design):
-    """Every model holds a copy of its columns.
+    """Every model has a copy of its columns.
 
     Attributes:
         offset: Offset of the linear predictor, shape ``(n,)``.
@@ -94,7 +94,7 @@ class Gathered(Design):
 
     @classmethod
     def over(cls, problem: SelectionProblem) -> Callable[[Tensor, Tensor], Gathered]:
-        """What makes a design of places and slots in use.
+        """A function that makes a design from the columns of the slots and the mask of slots in use.
 
         Args:
             problem: The problem.
@@ -124,7 +124,7 @@ class Gathered(Design):
 
 @dataclass(frozen=True)
 class Shared(Design):
-    """All models see all columns, and a mask says which are theirs; products of columns are formed once.
+    """All models share all columns, each with a mask; products of columns are computed once.
 
     Attributes:
         offset: Offset of the linear predictor, shape ``(n,)``.
@@ -142,7 +142,7 @@ class Shared(Design):
 
     @classmethod
     def over(cls, problem: SelectionProblem) -> Callable[[Tensor, Tensor], Shared]:
-        """What makes a design of places, one for each column, and the mask.
+        """A function that makes a design from the numbers of all columns and the mask of columns in use.
 
         Args:
             problem: The problem.

@@ -19,10 +19,10 @@ def all_evidences(
         \sum_{j \in C} \tfrac12\log\tau_j - \tfrac12 \log|A_{CC}|
 
     whose sum is the log evidence over that of the empty model. Two models that agree on their first
-    columns share the work on them: at each group the remaining system is taken once as it is, and once
-    with the group's columns eliminated, so that a model costs a few operations instead of a Cholesky
-    factorisation of its own. Everything is differentiable; the derivative of the sum over models weighted
-    by their probabilities is the posterior mean in b, and :math:`-\tfrac12 E[\beta\beta']` in A.
+    columns share the work on them: at each group the system of the remaining columns is kept once as it is,
+    and once with the group's columns eliminated, so that a model costs a few operations instead of a
+    Cholesky factorisation of its own. Everything is differentiable; the derivative of the sum over models
+    weighted by their probabilities is the posterior mean in b, and :math:`-\tfrac12 E[\beta\beta']` in A.
 
     Args:
         matrix: A, shape ``(p, p)``, positive definite.
@@ -41,7 +41,7 @@ def all_evidences(
     for group in reversed(members):
         eliminated, change = system, determinant
         for column in group:
-            # Positive, but for rounding.
+            # Rounding aside, it is positive.
             pivot = eliminated[:, 0, 0].clamp(min=2e-16 * float(matrix[column, column].detach()))
             row = eliminated[:, 0, 1:]
             scaled = row / pivot[:, None]

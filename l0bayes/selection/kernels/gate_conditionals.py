@@ -1,4 +1,4 @@
-r"""What every gate would do, given the others: for all chains of a sampler at once."""
+r"""Conditional probabilities of all gates given the others, for all chains of a sampler at once."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _LARGEST_ODDS = 600.0
 class Conditionals:
     r"""Conditional probabilities, moments and flip weights of all gates, in memory that is used again.
 
-    With the log odds :math:`\ell_g` of gate g given the others, and
-    :math:`E_g = e^{\ell_g}` where it is shut and :math:`e^{-\ell_g}` where it is open, the probability to
-    leave the side it is on is :math:`E_g / (1 + E_g)`, and the weight of its flip in tempered Gibbs sampling
+    With the log odds :math:`\ell_g` of gate g given the others, and :math:`E_g = e^{\ell_g}` where it is shut
+    and :math:`e^{-\ell_g}` where it is open, the conditional probability of the opposite state is
+    :math:`E_g / (1 + E_g)`, and the weight of a flip in tempered Gibbs sampling
 
     .. math:: w_g = \frac{\tfrac12\,\eta_g}{p(\gamma_g \mid \gamma_{-g}, D)}, \qquad
         \eta_g = p(\gamma_g = 1 \mid \gamma_{-g}, D) + \varepsilon / G
 
     is :math:`\tfrac12(f + fE_g + E_g)` where shut and :math:`\tfrac12(f + fE_g + 1)` where open, with
-    :math:`f = \varepsilon/G`. Few gates are open: all are taken as shut first, without a mask, and the open
-    ones are put right one by one.
+    :math:`f = \varepsilon/G`. Few gates are open: the formula for shut gates is computed for all, without a
+    mask, and then replaced for the open ones.
 
     Args:
-        sets: The chains, whose shapes these are.
+        sets: The chains, for the shapes.
         exploration: ε.
 
     Attributes:
@@ -54,7 +54,7 @@ class Conditionals:
         return self.cumulative[:, -1]
 
     def update(self, sets: ActiveSets, prior: InclusionPrior) -> None:
-        """Everything for the state that the chains are in.
+        """Compute everything for the present state of the chains.
 
         Args:
             sets: The chains.
@@ -98,12 +98,13 @@ class Conditionals:
         if sets.conjugate is None:
             torch.addcmul(constant, residual, self.mean, value=0.5, out=odds)
         else:
-            left = self.open_  # used as memory; filled with what it is for further down
-            torch.mul(residual, self.mean, out=left).mul_(-0.5 / sets.rate[:, None]).add_(1.0)
-            # Rounding can leave a gate that explains all with less than nothing.
-            left.clamp_(min=1e-12)
-            self.variance.mul_(left).mul_((sets.rate / (sets.degrees - 1.0))[:, None])
-            torch.log(left, out=odds).mul_(-sets.degrees).add_(constant)
+            # Share of the rate that stays unexplained; in the memory of probabilities, computed further down.
+            unexplained = self.open_
+            torch.mul(residual, self.mean, out=unexplained).mul_(-0.5 / sets.rate[:, None]).add_(1.0)
+            # It may be negative by rounding where a gate explains nearly everything.
+            unexplained.clamp_(min=1e-12)
+            self.variance.mul_(unexplained).mul_((sets.rate / (sets.degrees - 1.0))[:, None])
+            torch.log(unexplained, out=odds).mul_(-sets.degrees).add_(constant)
         odds.clamp_(max=_LARGEST_ODDS).exp_().mul_(root)
         torch.add(odds, 1.0, out=root)
         torch.div(odds, root, out=self.open_)
@@ -111,8 +112,8 @@ class Conditionals:
         self._of_open(sets, prior, size, half_log)
 
     def _of_open(self, sets: ActiveSets, prior: InclusionPrior, size: Tensor, half_log: Tensor) -> None:
-        """The few gates that are open, put in the place of what they would be if they were shut."""
-        chain, slot, place = sets.holders
+        """Replace the entries of open gates, which are few, by the formulas for open gates."""
+        chain, slot, place = sets.active_entries
         if sets.fixed:
             gated = place >= sets.fixed
             chain, slot, place = chain[gated], slot[gated], place[gated] - sets.fixed

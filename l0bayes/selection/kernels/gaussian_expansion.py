@@ -1,4 +1,4 @@
-r"""The Gaussian problem that stands for any problem: itself, or an expansion to second order."""
+r"""Gaussian approximations of a problem: itself if it is Gaussian, else an expansion to second order."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _(problem: GeneralisedProblem, mean: Tensor) -> GaussianProblem:
     fixed = problem.offset + problem.x @ mean
     if not problem.num_unpenalised:
         return working_problem(problem, fixed)
-    # From where each response alone would be: Newton's method overshoots from far below a large count.
+    # Start where each response alone would be: from far below a large count Newton's method overshoots.
     eta = problem.likelihood.starting_predictor(problem.y).expand(problem.num_rows)
     for _ in range(_NEWTON_STEPS):
         near = working_problem(problem, eta)

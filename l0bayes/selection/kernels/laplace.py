@@ -13,10 +13,10 @@ from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 
 __all__ = ["Modes", "Refined", "find_modes", "quadratic_modes", "refine_modes"]
 
-# Twice the log density that is still to be gained, where a mode counts as found.
+# A mode counts as found if Newton's decrement, twice the gain in log density that is left, is below this.
 _DECREMENT = 1e-10
 _MOST_STEPS = 100
-# Entries of the largest tensors of a batch: what the processor's caches hold.
+# Entries of the largest tensors of a batch, so that they fit into the processor's caches.
 _BATCH = 2**19
 
 
@@ -29,7 +29,7 @@ class Modes:
         held: Which slots are in use, shape ``(M, s)``.
         coefficients: Mode, 0 in slots that are not in use, shape ``(M, s)``.
         log_evidence: Log evidence by Laplace's approximation, shape ``(M,)``.
-        converged: Where Newton's method arrived, shape ``(M,)``.
+        converged: Whether Newton's method converged, shape ``(M,)``.
     """
 
     place: Tensor
@@ -50,7 +50,7 @@ class Modes:
         )
 
     def packed(self) -> Modes:
-        """The same with the slots in use first."""
+        """The same modes with the slots in use first."""
         order = torch.argsort((~self.held).to(torch.int8), dim=1, stable=True)
         order = order[:, : max(1, int(self.held.sum(1).max()))]
         place, held, coefficients = (
@@ -61,11 +61,11 @@ class Modes:
 
 @dataclass(frozen=True)
 class Refined:
-    r"""What the second-order term adds to :class:`Modes`.
+    r"""Second-order terms of Laplace's method at :class:`Modes`.
 
     Attributes:
-        correction: To be added to the log evidence, shape ``(M,)``.
-        mean: Posterior mean, to first order past the mode, shape ``(M, s)``.
+        correction: Term to add to the log evidence, shape ``(M,)``.
+        mean: Posterior mean, by the first-order shift from the mode, shape ``(M, s)``.
         variance: Variance of every coefficient by the curvature at the mode, shape ``(M, s)``.
     """
 
@@ -75,7 +75,7 @@ class Refined:
 
 
 def quadratic_modes(problem: GaussianProblem, gates: Tensor) -> tuple[Modes, Tensor]:
-    r"""Modes and log evidences under a Gaussian problem, exactly, but for a constant of all models.
+    r"""Modes and log evidences under a Gaussian problem, exact up to a constant that all models share.
 
     Args:
         problem: The problem; its noise is known to be 1.
@@ -103,12 +103,12 @@ def find_modes(
     .. math:: \log Z_\gamma \approx \ell(\hat\beta) - \tfrac12 \hat\beta'\operatorname{diag}(\tau)\hat\beta
         + \tfrac12\sum_j \log\tau_j - \tfrac12\log|X'WX + \operatorname{diag}\tau|
 
-    Newton's method, with steps halved where they do not gain; models that have arrived leave the batch.
+    Newton's method, with steps halved until they gain; models that have converged leave the batch.
 
     Args:
         problem: The problem.
         gates: Models, zeros and ones, shape ``(M, G)``.
-        start: Coefficients to begin with, or a Gaussian problem whose modes these are.
+        start: Modes to start from, or a Gaussian problem to start from the modes of.
         shared: Whether every model is given slots for all columns, so that products of columns are
             formed once; right for few columns and many models.
     """
@@ -128,7 +128,7 @@ def find_modes(
 
 
 def refine_modes(problem: GeneralisedProblem, modes: Modes) -> Refined:
-    r"""The O(1/n) term of Laplace's approximation, and the mean past the mode.
+    r"""The O(1/n) term of Laplace's approximation, and the shift of the mean from the mode.
 
     With :math:`q = X V X'`, V the inverse curvature, and :math:`\ell''', \ell''''` the derivatives of the
     log likelihood of each row at the mode,
@@ -154,7 +154,7 @@ def refine_modes(problem: GeneralisedProblem, modes: Modes) -> Refined:
         return Refined(modes.log_evidence, empty, empty)
     design_of = Gathered.over(problem)
     parts = []
-    # By size, so that small models are not filled up to the largest.
+    # Sorted by size, so that small models are not padded to the largest.
     used = modes.held.sum(1)
     order = torch.argsort(used)
     pairs = (width * (width + 1)) // 2
@@ -190,7 +190,7 @@ def _newton(problem: GeneralisedProblem, design: Design, start: Tensor) -> tuple
         factor, failed = torch.linalg.cholesky_ex(design.curvature(-second * weights))
         return torch.where(failed == 0, objective, -torch.inf), gradient, factor, beta
 
-    # Where the start is worse than no coefficients at all, none.
+    # Where the start is worse than all coefficients at zero, start from zero.
     at_zero = problem.likelihood.log_density(problem.y, problem.offset) @ weights
     objective, gradient, factor, beta = evaluate(start)
     poor = ~(objective >= at_zero)
@@ -254,5 +254,5 @@ def _second_order(
 
 
 def _log_or_zero(tau: Tensor) -> Tensor:
-    """A flat prior has no density to put in; evidences are then up to a constant."""
+    """Log prior precision; 0 for a flat prior, which leaves evidences up to a constant."""
     return torch.where(tau > 0, torch.log(tau.clamp(min=1e-300)), 0.0)

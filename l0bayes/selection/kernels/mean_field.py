@@ -1,4 +1,4 @@
-r"""Factorised posteriors with binary gates: their ELBO, and the density they are to stand for."""
+r"""Factorised posteriors with binary gates: their ELBO, and the joint density of the model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 
-__all__ = ["Drawn", "Factors", "Hardened", "expected_squares", "gate_kl", "hardened_elbos", "log_joint"]
+__all__ = ["Factors", "Hardened", "JointDraws", "expected_squares", "gate_kl", "hardened_elbos", "log_joint"]
 
 _DRAWS = 500
 
@@ -39,17 +39,17 @@ class Factors:
     unpenalised_sd: Tensor
 
     def rows(self, index: Tensor) -> Factors:
-        """Some of them.
+        """Some of the rows.
 
         Args:
-            index: Rows, in their order.
+            index: Their numbers.
         """
         return Factors(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
-class Drawn:
-    r"""Draws of what a hardened posterior is a law of.
+class JointDraws:
+    r"""Joint draws of gates and coefficients.
 
     Attributes:
         gates: Zeros and ones, shape ``(S, G)``.
@@ -64,7 +64,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Hardened:
-    r"""Bounds with what they were taken at.
+    r"""Lower bounds on the log evidence, with the law of the noise that attains them.
 
     Attributes:
         elbo: Of every row of the factors, in nats, shape ``(R,)``.
@@ -100,7 +100,7 @@ def hardened_elbos(problem: SelectionProblem, factors: Factors) -> Hardened:
 
 @singledispatch
 def _expected_log_likelihood(problem: SelectionProblem, factors: Factors, quadratic: Tensor) -> Hardened:
-    """Of the response, less ``quadratic``, half the expected squares of open slabs over their scales'."""
+    """Expected log likelihood, less ``quadratic``, half the expected squares of slabs in their scales."""
     raise TypeError(f"there is no variational bound for a {type(problem).__name__}")
 
 
@@ -136,8 +136,9 @@ def _over_noise(
     .. math:: \log \int p(\sigma^2)\, (2\pi)^{-n/2} (\sigma^2)^{-n/2 - s/2}
         e^{-(\mathrm{RSS}/2 + Q)/\sigma^2}\, d\sigma^2
 
-    with s and Q of slabs in units of the noise; others add -Q, and are otherwise left out. Expected squares
-    in the place of squares give the bound with σ² under its optimal law, which is returned too.
+    with s and Q of slabs in units of the noise; slabs of fixed scale only add -Q outside of the integral.
+    With expected squares instead of squares the result is the bound with σ² under its optimal law, which is
+    returned too.
 
     Args:
         problem: The problem, Gaussian.
@@ -164,7 +165,7 @@ def _over_noise(
 
 
 def _unpenalised_kl(problem: SelectionProblem, factors: Factors) -> Tensor:
-    """Of the coefficients without a gate; a flat prior counts as the density that evidences count it as."""
+    """KL divergence of the unpenalised coefficients; a flat prior has the density that evidences give it."""
     scale = problem.unpenalised_scale
     flat = torch.isinf(scale)
     log_scale = torch.where(flat, 0.0, torch.where(flat, 1.0, scale).log())
@@ -188,7 +189,7 @@ def expected_squares(problem: GaussianProblem, factors: Factors) -> Tensor:
     spread = torch.sqrt(q * (1.0 - q)) * factors.mean
     if factors.logits.shape[1] == factors.mean.shape[1]:
         moved = spread.square() @ diagonal[k:]
-    else:  # a shared gate's own spread moves all columns of its group together
+    else:  # the variance of a shared gate moves all columns of its group together
         together = problem.groups[:, None] == problem.groups
         moved = ((spread @ torch.where(together, gram.matrix[k:, k:], 0.0)) * spread).sum(1)
     return fitted + variance @ diagonal + moved
@@ -214,60 +215,60 @@ def gate_kl(prior: InclusionPrior, logits: Tensor) -> Tensor:
     return at_start - normaliser - bernoulli_entropy(logits).sum(-1)
 
 
-def log_joint(problem: SelectionProblem, drawn: Drawn) -> Tensor:
+def log_joint(problem: SelectionProblem, draws: JointDraws) -> Tensor:
     r"""Log density of the response with gates and coefficients; noise and π are integrated out.
 
     .. math:: \log p(y, \gamma, \beta, \alpha) = \log p(\gamma) + \sum_k \log N(\alpha_k; 0, t_k^2)
         + \log \int p(\sigma^2)\, p(y \mid \beta, \alpha, \sigma^2)
         \prod_{j:\gamma_{g(j)} = 1} N(\beta_j; 0, s_j^2\;[\sigma^2])\, d\sigma^2
 
-    with respect to a point at 0 for coefficients behind shut gates and to Lebesgue's measure for others. A
-    flat prior of :math:`\alpha_k` counts as the density that evidences count it as; a generalised linear
-    model has no noise.
+    with respect to a point mass at 0 for coefficients behind shut gates and to Lebesgue measure for others. A
+    flat prior of :math:`\alpha_k` has the density that evidences give it; a generalised linear model has no
+    noise.
 
     Args:
         problem: The problem.
-        drawn: Where to take it, S points.
+        draws: S points.
 
     Returns:
         Shape ``(S,)``.
     """
-    opened = drawn.gates[:, problem.groups]
-    quadratic = 0.5 * (drawn.beta / problem.slab_scale).square().sum(1)
+    opened = draws.gates[:, problem.groups]
+    quadratic = 0.5 * (draws.beta / problem.slab_scale).square().sum(1)
     half = 0.5 * math.log(2.0 * math.pi)
     flat = torch.isinf(problem.unpenalised_scale)
     fixed = torch.where(flat, 1.0, problem.unpenalised_scale).log() + half
-    prior = problem.prior.log_prob(drawn.gates) - opened @ (problem.slab_scale.log() + half) - fixed.sum()
-    prior = prior - 0.5 * (drawn.unpenalised / problem.unpenalised_scale).square().sum(1)
-    return prior + _log_likelihood(problem, drawn, quadratic)
+    prior = problem.prior.log_prob(draws.gates) - opened @ (problem.slab_scale.log() + half) - fixed.sum()
+    prior = prior - 0.5 * (draws.unpenalised / problem.unpenalised_scale).square().sum(1)
+    return prior + _log_likelihood(problem, draws, quadratic)
 
 
 @singledispatch
-def _log_likelihood(problem: SelectionProblem, drawn: Drawn, quadratic: Tensor) -> Tensor:
-    """Of the response, less ``quadratic``, half the squares of open slabs over their scales'."""
+def _log_likelihood(problem: SelectionProblem, draws: JointDraws, quadratic: Tensor) -> Tensor:
+    """Log likelihood, less ``quadratic``, half the squares of slabs in their scales."""
     raise TypeError(f"there is no joint density for a {type(problem).__name__}")
 
 
 @_log_likelihood.register
-def _(problem: GaussianProblem, drawn: Drawn, quadratic: Tensor) -> Tensor:
-    size = drawn.gates[:, problem.groups].sum(1)
-    return _over_noise(problem, _residual_squares(problem, drawn), quadratic, size)[0]
+def _(problem: GaussianProblem, draws: JointDraws, quadratic: Tensor) -> Tensor:
+    size = draws.gates[:, problem.groups].sum(1)
+    return _over_noise(problem, _residual_squares(problem, draws), quadratic, size)[0]
 
 
 @_log_likelihood.register
-def _(problem: GeneralisedProblem, drawn: Drawn, quadratic: Tensor) -> Tensor:
-    likelihood = problem.likelihood.log_density(problem.y, _predictor(problem, drawn)) @ problem.weights
+def _(problem: GeneralisedProblem, draws: JointDraws, quadratic: Tensor) -> Tensor:
+    likelihood = problem.likelihood.log_density(problem.y, _predictor(problem, draws)) @ problem.weights
     return likelihood - quadratic
 
 
-def _predictor(problem: SelectionProblem, drawn: Drawn) -> Tensor:
-    return problem.offset + drawn.unpenalised @ problem.unpenalised.T + drawn.beta @ problem.x.T
+def _predictor(problem: SelectionProblem, draws: JointDraws) -> Tensor:
+    return problem.offset + draws.unpenalised @ problem.unpenalised.T + draws.beta @ problem.x.T
 
 
-def _residual_squares(problem: GaussianProblem, drawn: Drawn) -> Tensor:
+def _residual_squares(problem: GaussianProblem, draws: JointDraws) -> Tensor:
     gram = problem.gram
     if problem.num_rows < len(gram.matrix):
-        left = problem.y - _predictor(problem, drawn)
-        return left.square() @ problem.weights
-    both = torch.cat([drawn.unpenalised, drawn.beta], 1)
+        residual = problem.y - _predictor(problem, draws)
+        return residual.square() @ problem.weights
+    both = torch.cat([draws.unpenalised, draws.beta], 1)
     return gram.square - 2.0 * both @ gram.vector + ((both @ gram.matrix) * both).sum(1)

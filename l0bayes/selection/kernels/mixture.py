@@ -10,27 +10,27 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from l0bayes.posterior.pareto import effective_share, pareto_k
-from l0bayes.selection.kernels.mean_field import Drawn, Factors, Hardened, log_joint
+from l0bayes.selection.kernels.mean_field import Factors, Hardened, JointDraws, log_joint
 from l0bayes.selection.problem.selection_posterior import ModelDraws
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["ModeMixture", "distinct_modes", "log_mixture", "mixture_of_modes"]
 
-# Runs of one mode differ by what is left of the optimiser's noise.
+# Inclusion probabilities of runs that found the same mode differ by less, by noise of the optimiser.
 _ALIKE = 0.25
 _CHUNK_ELEMENTS = 4_000_000
 
 
 def distinct_modes(pip: Tensor, elbo: Tensor, tolerance: float = _ALIKE) -> Tensor:
-    """The run that stands for each run's mode: the best of those no gate of which differs by more.
+    """Find the runs that found the same mode: all their inclusion probabilities are nearly the same.
 
     Args:
         pip: Inclusion probabilities of every run, shape ``(R, G)``.
-        elbo: What the runs are worth, shape ``(R,)``.
-        tolerance: Largest difference within a mode.
+        elbo: ELBO of every run, shape ``(R,)``.
+        tolerance: Largest difference of an inclusion probability within a mode.
 
     Returns:
-        Index of a run for every run, ``torch.long``, shape ``(R,)``.
+        For every run the index of the best run of its mode, ``torch.long``, shape ``(R,)``.
     """
     mode = torch.full((len(pip),), -1, dtype=torch.long)
     for run in torch.argsort(elbo, descending=True).tolist():
@@ -45,7 +45,7 @@ class ModeMixture:
     r"""Factorised posteriors of several runs as one mixture.
 
     Attributes:
-        mode: For every run the run that stands for its mode, shape ``(R,)``.
+        mode: For every run the index of the best run of its mode, shape ``(R,)``.
         factors: Posteriors of the modes, one a row.
         weights: Weights of the modes, which sum to 1, shape ``(K,)``.
         pip: Inclusion probabilities of every mode, shape ``(K, G)``.
@@ -126,8 +126,8 @@ def mixture_of_modes(
     return ModeMixture(mode, best, weights, q, draws, pareto_k(log_ratios), effective_share(log_ratios))
 
 
-def log_mixture(problem: SelectionProblem, factors: Factors, weights: Tensor, drawn: Drawn) -> Tensor:
-    r"""Log density of a mixture of hardened posteriors, by the measure of :func:`~.mean_field.log_joint`.
+def log_mixture(problem: SelectionProblem, factors: Factors, weights: Tensor, draws: JointDraws) -> Tensor:
+    r"""Log density of a mixture of hardened posteriors, under the measure of :func:`~.mean_field.log_joint`.
 
     .. math:: \sum_k w_k\, q_k(\gamma, \beta, \alpha), \qquad
         q_k = \prod_g q_{kg}^{\gamma_g} (1 - q_{kg})^{1 - \gamma_g}
@@ -137,19 +137,19 @@ def log_mixture(problem: SelectionProblem, factors: Factors, weights: Tensor, dr
         problem: The problem.
         factors: The posteriors.
         weights: w, which sum to 1, shape ``(R,)``.
-        drawn: Where to take it, S points.
+        draws: S points.
 
     Returns:
         Shape ``(S,)``.
     """
-    opened = drawn.gates[:, problem.groups]
+    opened = draws.gates[:, problem.groups]
     rows = []
     for row in range(len(weights)):
         one = factors.rows(torch.tensor(row))
-        gates = drawn.gates @ one.logits + logsigmoid(-one.logits).sum()
-        slabs = (opened * _log_normal(drawn.beta, one.mean, one.sd)).sum(1)
+        gates = draws.gates @ one.logits + logsigmoid(-one.logits).sum()
+        slabs = (opened * _log_normal(draws.beta, one.mean, one.sd)).sum(1)
         rows.append(
-            gates + slabs + _log_normal(drawn.unpenalised, one.unpenalised_mean, one.unpenalised_sd).sum(1)
+            gates + slabs + _log_normal(draws.unpenalised, one.unpenalised_mean, one.unpenalised_sd).sum(1)
         )
     return torch.logsumexp(torch.stack(rows, 1) + weights.log(), 1)
 
@@ -161,15 +161,15 @@ def _log_normal(value: Tensor, mean: Tensor, sd: Tensor) -> Tensor:
 def _log_ratios(
     problem: SelectionProblem, factors: Factors, weights: Tensor, gates: Tensor, rows: Tensor
 ) -> Tensor:
-    """Of gates that were drawn from the rows of the factors, with coefficients drawn here."""
+    """Log importance ratios of gates drawn from the rows of the factors, with coefficients drawn here."""
     ratios = []
     size = max(1, _CHUNK_ELEMENTS // (problem.num_rows + problem.num_columns))
     for some, row in zip(gates.split(size), rows.split(size), strict=True):
         one = factors.rows(row)
         slabs = one.mean + one.sd * torch.randn_like(one.mean)
         unpenalised = one.unpenalised_mean + one.unpenalised_sd * torch.randn_like(one.unpenalised_mean)
-        drawn = Drawn(some, some[:, problem.groups] * slabs, unpenalised)
-        ratios.append(log_joint(problem, drawn) - log_mixture(problem, factors, weights, drawn))
+        draws = JointDraws(some, some[:, problem.groups] * slabs, unpenalised)
+        ratios.append(log_joint(problem, draws) - log_mixture(problem, factors, weights, draws))
     return torch.cat(ratios)
 
 
@@ -181,7 +181,7 @@ def _variances(problem: SelectionProblem, hardened: Hardened, runs: Tensor) -> T
 
 
 def _sizes(pip: Tensor) -> Tensor:
-    """Law of the number of open gates, independent with these probabilities, row by row."""
+    """Law of the number of open gates, if they are independent with these probabilities, row by row."""
     law = pip.new_zeros(len(pip), pip.shape[1] + 1)
     law[:, 0] = 1.0
     for q in pip.T:

@@ -11,16 +11,16 @@ from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 
 __all__ = ["average_coefficients", "average_expansion"]
 
-# Entries of the largest tensors of a batch: what the processor's caches hold.
+# Entries of the largest tensors of a batch, so that they fit into the processor's caches.
 _BATCH = 2**19
 
 
 def average_coefficients(problem: GeneralisedProblem, modes: Modes, values: Tensor, shares: Tensor) -> Tensor:
-    """Average over models of something of every coefficient, 0 where its gate is shut; shape ``(k + p,)``.
+    """Average over models of a value for every coefficient, 0 where its gate is shut; shape ``(k + p,)``.
 
     Args:
         problem: The problem.
-        modes: The models, for the columns in their slots.
+        modes: Modes of the models, for the columns of their slots.
         values: Values, shape ``(M, s)``.
         shares: Weights of the models, shape ``(M,)``.
     """
@@ -46,8 +46,8 @@ def average_expansion(
         shares: Weights of the models that sum to 1, shape ``(M,)``.
 
     Returns:
-        Three tensors of shape ``(n,)``; a model's curvature is taken as a quarter of that at its mode at
-        least, since the expansion need not be positive.
+        Three tensors of shape ``(n,)``. Since the expansion may be negative, a model's curvature is at least
+        a quarter of the one at its mode.
     """
     design_of = Gathered.over(problem)
     total = problem.y.new_zeros(3, problem.num_rows)

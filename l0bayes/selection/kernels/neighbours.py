@@ -1,4 +1,4 @@
-r"""Whether a sampler of models has passed by a probable one: a look at what lies one gate away."""
+r"""Whether a sampler of models has missed a probable one: models one flip from the best are checked."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 
 __all__ = ["missed_probability"]
 
-# Gates to open whose evidence is computed, the most promising ones.
+# Largest number of gates to open, the most promising first, whose evidence is computed.
 _MOST_OPENED = 48
 
 
 def missed_probability(
     problem: GeneralisedProblem, near: GaussianProblem, gates: Tensor, modes: Modes
 ) -> float:
-    r"""Odds of the most probable model one flip away that the sample lacks, against the best one it has.
+    r"""Odds of the most probable model that is one flip from the best one and not in the sample.
 
-    Of gates to open those are taken whose score statistics at the best model's mode are largest,
+    The odds are relative to the best model of the sample. Gates to open are those with the largest score
+    statistics at its mode,
 
     .. math:: \sum_{j \in g} \frac{(x_j'\ell')^2}{x_j'Wx_j + \tau_j},
 
-    with the slope ℓ' and curvature W of the exact log likelihood; of gates to shut all.
+    with the slope ℓ' and curvature W of the exact log likelihood; all open gates are tried shut.
 
     Args:
         problem: The problem.
         near: A Gaussian problem at whose modes the search for modes starts.
         gates: Distinct models that were sampled, shape ``(M, G)``.
-        modes: Theirs.
+        modes: Their modes.
     """
     scores = modes.log_evidence + problem.prior.log_prob(gates)
     best = int(scores.argmax())

@@ -14,7 +14,7 @@ from l0bayes.selection.problem.gram import Gram
 
 __all__ = ["NoiseRule", "noise_rule"]
 
-# Nodes go out until the integrand has fallen by e^-28 from its peak, 7e-13.
+# Nodes extend to where the integrand is e^-28, 7e-13, of its peak.
 _DROP = 28.0
 _MOST_NODES = 600
 # Log of half the relative error of the trapezoid rule.
@@ -28,7 +28,7 @@ class NoiseRule:
     Attributes:
         variances: :math:`\sigma^2_t`, shape ``(T,)``.
         log_weights: Log weight of each node, the prior of σ² included, shape ``(T,)``.
-        log_evidences: What was integrated, at each node, shape ``(T,)``.
+        log_evidences: Log of the integrand without the prior at each node, shape ``(T,)``.
     """
 
     variances: Tensor
@@ -44,11 +44,11 @@ def noise_rule(problem: GaussianProblem, log_evidence: Callable[[Tensor], Tensor
     rule converges exponentially: its relative error is about
     :math:`2\,|\Gamma(\alpha + 2\pi i/h)|/\Gamma(\alpha)`, and the step h is the one that makes it 1e-11.
 
-    Where there are many rows the peak is narrow beside the range in which it may lie, and is looked for by
+    With many rows the peak is narrow compared with the range in which it may lie, and is searched for by
     halving cells. The log integrand of a model is concave with a curvature of at most
     :math:`\alpha e^c` in a cell of length c about its peak, so that it rises within the cell by at most
     :math:`\alpha e^c c^2/8` above both ends, and by c/2 a column for what varies slowly; cells that cannot
-    matter even so are left out.
+    matter even then are left out.
 
     Args:
         problem: The problem, whose noise is known or has a prior.
@@ -63,7 +63,7 @@ def noise_rule(problem: GaussianProblem, log_evidence: Callable[[Tensor], Tensor
         return NoiseRule(variance[None], variance.new_zeros(1), log_evidence(variance)[None])
     alpha = noise.shape + 0.5 * problem.num_observations
     step = _step(alpha)
-    # Where the largest and the empty model have their modes, so that nothing between them is missed.
+    # The modes of the largest and of the empty model: those of all others lie between them.
     high = math.log((noise.rate + 0.5 * float(gram.square)) / alpha)
     low = min(high, math.log((noise.rate + 0.5 * _least_squares(gram)) / alpha))
     values: dict[int, float] = {}

@@ -27,10 +27,10 @@ class NoiseMoves:
         \tfrac12 R + c\,e^{-t} - \tfrac{n}{2} - a + \tfrac12\operatorname{tr}(VG) - \tfrac{k}{2}
 
     with k the number of active columns whose slab is in units of the noise. Its root is found by a few
-    steps of Newton's method with the curvature :math:`-(\tfrac12 R + c\,e^{-t})`, always from the same
-    place, so that the proposal, a Student's t about the root, is a function of the gates alone. It is
-    nearly the conditional law itself, and so nearly always taken. Proposals of the chains are stratified:
-    each is as random as it must be by itself, and together they are spread evenly.
+    steps of Newton's method with the curvature :math:`-(\tfrac12 R + c\,e^{-t})` from a fixed start, so that
+    the proposal, a Student's t about the root, depends on the gates alone. It is close to the conditional
+    law, so that most proposals are accepted. Proposals of the chains are stratified: each has the law of the
+    proposal, and together they are spread evenly.
 
     Args:
         sets: The chains.
@@ -46,7 +46,7 @@ class NoiseMoves:
         self.centre = sets.variances.log().mean()
 
     def settle(self, sets: ActiveSets) -> ActiveSets:
-        """The same models with a noise drawn for each, for the time in which nothing is kept.
+        """The same models with a noise drawn for each, without acceptance: during burn-in only.
 
         Args:
             sets: The chains.
@@ -61,7 +61,7 @@ class NoiseMoves:
 
         Args:
             sets: The chains, moved.
-            state: What their gates would do; up to date before and after.
+            state: Conditionals of their gates, up to date before and after.
         """
         gates_prior = sets.problem.prior
         proposal, mode, scale = self._propose(sets)
@@ -78,7 +78,7 @@ class NoiseMoves:
         return target
 
     def _propose(self, sets: ActiveSets) -> tuple[Tensor, Tensor, Tensor]:
-        """Proposed log variances, and place and scale of the law they are from."""
+        """Proposed log variances, and mode and scale of the proposal."""
         mode, scale = self._about(sets)
         count = len(mode)
         uniform = (torch.randperm(count) + torch.rand(count, dtype=torch.float64)) / count
@@ -120,5 +120,5 @@ class NoiseMoves:
 
 
 def _log_density(t: Tensor, mode: Tensor, scale: Tensor) -> Tensor:
-    """Of the proposal, but for a constant that all places share."""
+    """Log density of the proposal, up to a constant."""
     return -0.5 * (_DEGREES + 1.0) * torch.log1p(((t - mode) / scale).square() / _DEGREES)

@@ -29,17 +29,17 @@ def rao_blackwell(
 
     .. math:: E_{\gamma_{-g} \sim q}\bigl[p(\gamma_g = 1 \mid \gamma_{-g}, D)\bigr]
 
-    with coefficients integrated out. Where q is the posterior it gives :math:`q(\gamma_g = 1)` back; the
-    difference is a cheap alarm, and the result usually the better estimate. The draws must come from q as it
-    is: probabilities of correlated gates that are right do not come back from independent draws.
+    with coefficients integrated out. If q is the posterior, the result is :math:`q(\gamma_g = 1)` itself; a
+    difference is a cheap alarm, and the result usually the better estimate. The draws must come from q
+    itself: from independent draws, right probabilities of correlated gates would not be reproduced.
 
     Args:
         problem: The problem.
         pip: :math:`q(\gamma_g = 1)`, shape ``(G,)``.
         variance: Noise variance to condition on.
         num_draws: Draws of independent gates, where ``gates`` are not given.
-        gates: Draws of q, zeros and ones of shape ``(S, G)``; that their mean is ``pip`` takes
-            part of the Monte Carlo error out. By default gates are independent under q.
+        gates: Draws of q, zeros and ones of shape ``(S, G)``; that their expectation is ``pip`` is used to
+            reduce the Monte Carlo error. By default gates are independent under q.
         seed: Seed of the draws of independent gates.
     """
     joint = gates is not None
@@ -55,7 +55,7 @@ def rao_blackwell(
     mean = conditional.mean(0)
     if not joint:
         return mean
-    # The gate itself is the control variate: where the others decide it, its mean errs as theirs does.
+    # The gate itself is the control variate: its conditional and its draw err alike where they agree.
     off = drawn - drawn.mean(0)
     share = (off * (conditional - mean)).sum(0) / off.square().sum(0).clamp(min=1e-300)
     return mean - share * (drawn.mean(0) - pip)

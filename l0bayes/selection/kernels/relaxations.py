@@ -112,7 +112,7 @@ def binary_log_likelihood(problem: GeneralisedProblem, factors: Factors, particl
     .. math:: Q(\eta) = \sum_i w_i \bigl[\ell'_i(m_i)\,(\eta_i - m_i)
         + \tfrac12 \ell''_i(m_i)\,(\eta_i - m_i)^2\bigr],
 
-    of which Q has its expectation in closed form, by
+    The expectation of Q has a closed form, by
 
     .. math:: \operatorname{Var} \eta_i = \sum_k u_{ik}^2 c_k^2 + \sum_j x_{ij}^2 q_{g(j)} v_j^2
         + \sum_g q_g (1 - q_g) \Bigl(\sum_{j: g(j) = g} x_{ij} m_j\Bigr)^2.

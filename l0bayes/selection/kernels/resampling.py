@@ -9,7 +9,7 @@ __all__ = ["independent_indices", "systematic_indices"]
 
 
 def independent_indices(weights: Tensor, count: int) -> Tensor:
-    """Independent draws; ``multinomial`` takes at most 2**24 entries.
+    """Independent draws, for any number of entries (``multinomial`` takes at most 2**24).
 
     Args:
         weights: Not negative, shape ``(n,)``; they need not sum to 1.
@@ -21,7 +21,7 @@ def independent_indices(weights: Tensor, count: int) -> Tensor:
 
 
 def systematic_indices(weights: Tensor, count: int) -> Tensor:
-    """Systematic draws, in order: each index as often as its weight says, up to one.
+    """Systematic draws, in order: every index is drawn its expected number of times, rounded up or down.
 
     Args:
         weights: Not negative, shape ``(n,)``; they need not sum to 1.

@@ -6,7 +6,7 @@ from l0bayes.selection.problem.verdict import Trust, Verdict
 
 __all__ = ["judge_variational"]
 
-# Residuals up to the first were seen where fits were right, from the second on where they were wrong.
+# Fits that were right had residuals up to the first, fits that were wrong had residuals above the second.
 _RESIDUALS = (0.03, 0.05)
 _LARGEST_K_HAT = 0.7
 _ALL_EFFECTIVE = 0.99
@@ -27,11 +27,11 @@ def judge_variational(
     Args:
         residual: Largest Rao-Blackwell residual; ``None`` where there is no exact conditional.
         k_hat: Pareto k-hat of the hardened guide; ``None`` where it is not defined.
-        effective_share: What share of the draws that k-hat is from its ratios leave effective. Where that is
-            nearly all, the ratios hardly vary, and the tail of what is left of them says nothing.
+        effective_share: Share of effective draws among those that k-hat is estimated from. If nearly all are
+            effective, the ratios hardly vary and k-hat raises no doubt.
         disagreement: Largest difference of a PIP between restarts; ``None`` for one run.
         worst: Gate of the largest residual.
-        doubts: What else speaks against the fit, one sentence each.
+        doubts: Other reasons to doubt the fit, one sentence each.
     """
     level, reasons = int(bool(doubts)), [*doubts]
     if residual is not None:
@@ -42,7 +42,7 @@ def judge_variational(
         level = max(level, sum(residual > bound for bound in _RESIDUALS))
     if k_hat is not None:
         reasons.append(f"Pareto k-hat of the hardened guide is {k_hat:.2f} (usable below {_LARGEST_K_HAT}).")
-        # It speaks of weights and gates together, and so of more than PIPs: alone it only raises doubt.
+        # It is about weights and gates together, not PIPs alone: by itself it only raises doubt.
         level = max(level, int(k_hat > _LARGEST_K_HAT and (effective_share or 0.0) < _ALL_EFFECTIVE))
     if disagreement is not None:
         reasons.append(f"Restarts differ by up to {disagreement:.2f} in a PIP.")

@@ -1,4 +1,4 @@
-r"""A generalised linear model with gates, and the Gaussian problem that stands for it near a point."""
+r"""A generalised linear model with gates, and its Gaussian approximation at a linear predictor."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def working_problem(
     Args:
         problem: The problem.
         eta: Where to expand, shape ``(n,)``.
-        slope: What to take in the place of ℓ', shape ``(n,)``.
-        curvature: What to take in the place of -ℓ'', shape ``(n,)``.
+        slope: Replaces ℓ', shape ``(n,)``.
+        curvature: Replaces -ℓ'', shape ``(n,)``.
     """
     _, first, second = problem.likelihood.derivatives(problem.y, eta, 2)
     first = first if slope is None else slope

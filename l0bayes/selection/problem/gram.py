@@ -1,4 +1,4 @@
-r"""Second moments of the data: all that a Gaussian likelihood needs of it."""
+r"""Second moments of the data, which are sufficient for a Gaussian likelihood."""
 
 from __future__ import annotations
 

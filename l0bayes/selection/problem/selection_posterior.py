@@ -1,4 +1,4 @@
-r"""What an engine finds: probabilities of gates, moments of coefficients, models, and its own error."""
+r"""The posterior as engines give it: probabilities of gates, moments of coefficients, models, diagnostics."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class ModelDraws:
 
 
 class Diagnostics(ABC):
-    """What an engine knows of its own error. Every engine has a frozen dataclass of its own.
+    """Signs of an engine's own error, and its verdict. Every engine has a frozen dataclass of its own.
 
     Attributes:
-        method: What was done, in words, such as ``"all models were enumerated"``.
-        remedy: What to do where the verdict is doubtful or wrong; ``None`` where nothing is warned of.
-        independent_gates: Whether the posterior takes gates for independent of one another, or mixes such
-            posteriors; columns that are correlated then deserve a warning.
+        method: The method in words, such as ``"all models were enumerated"``.
+        remedy: What to do if the verdict is doubtful or wrong, for the warning; ``None`` for no warning.
+        independent_gates: Whether gates are independent under the approximation, or under each component of
+            a mixture; users are then warned of correlated columns.
     """
 
     method: ClassVar[str]
@@ -78,7 +78,7 @@ class SelectionPosterior:
         log_evidence: :math:`\log p(D)`; NaN where the engine does not give it.
         size_probabilities: Posterior of the number of open gates, shape ``(G + 1,)``.
         draws: A sample of models.
-        diagnostics: What the engine knows of its own error.
+        diagnostics: Signs of the engine's own error.
         exact_joint: :math:`P(\gamma_g = \gamma_h = 1 \mid D)`, shape ``(G, G)``, where it is known exactly.
         unpenalised_mean: Posterior mean of the coefficients without a gate, shape ``(k,)``, where the engine
             gives it.

@@ -1,4 +1,4 @@
-r"""What every problem of variable selection has: columns, gates and their priors."""
+r"""The parts of every problem of variable selection: columns, gates and their priors."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class SelectionProblem(ABC):
             members[group].append(column)
         return members
 
-    # ---- what all readers need -------------------------------------------------------------------
+    # ---- computed once and kept ------------------------------------------------------------------
 
     @property
     def columns(self) -> Tensor:

@@ -26,17 +26,17 @@ class TrustWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Trust:
-    r"""A verdict with the numbers it rests on.
+    r"""A verdict with its reasons and numbers.
 
     Attributes:
         verdict: ``"exact"``, ``"reliable"``, ``"plausible"``, ``"doubtful"`` or ``"wrong"``.
-        reasons: What it rests on, one sentence each.
+        reasons: The reasons for it, one sentence each.
         mcse: Largest Monte Carlo standard error of a PIP, where sampled.
         ess: Effective sample size, where sampled.
         residual: Largest difference between a PIP and the mean of its exact conditional given the other
             gates, for a variational fit.
         k_hat: Pareto k-hat of the hardened guide, for a variational fit.
-        disagreement: Largest difference of a PIP between restarts that count.
+        disagreement: Largest difference of a PIP between restarts of some weight.
         worst: ``{"gate": g}``, the gate of the largest residual.
         contradiction: How the data contradict the likelihood on which all is conditional, if they do.
     """

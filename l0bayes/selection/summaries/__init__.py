@@ -1,3 +1,3 @@
-"""What a posterior says of columns and models."""
+"""Summaries of a posterior: coefficients, covariances, models, credible sets."""
 
 __all__: list[str] = []

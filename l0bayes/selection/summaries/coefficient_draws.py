@@ -1,4 +1,4 @@
-r"""Draws of coefficients with what they say of each, given that its gate is open."""
+r"""Draws of the coefficients, and summaries of each given that its gate is open."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Coefficients", "narrowest_interval"]
 
 @dataclass(frozen=True)
 class Coefficients:
-    r"""What is known of coefficients beyond their first two moments.
+    r"""Draws of the coefficients, and summaries of each given that its gate is open.
 
     Attributes:
         beta: Draws of the gated coefficients, zeros where a gate is shut, shape ``(S, p)``.
         unpenalised: Draws of the coefficients without a gate, shape ``(S, k)``.
         noise_scale: Draws of σ, shape ``(S,)``.
         conditional_mean: :math:`E[\beta_j \mid \gamma_j = 1]`, shape ``(p,)``.
-        conditional_sd: Its standard deviation.
+        conditional_sd: Standard deviation of :math:`\beta_j` given that its gate is open, shape ``(p,)``.
         conditional_draws: Draws of :math:`\beta_j` given that its gate is open, shape ``(S, p)``.
         positive: :math:`P(\beta_j > 0 \mid \gamma_j = 1)`, shape ``(p,)``.
     """

@@ -1,4 +1,4 @@
-r"""Credible sets: columns that stand for one another."""
+r"""Credible sets: groups of correlated columns that carry the same signal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 
 __all__ = ["CredibleSet", "credible_sets", "gate_correlations"]
 
-# A gate less probable than this adds nothing to a set worth naming.
+# Gates with a smaller PIP are in no set.
 _FLOOR = 0.005
 
 
 @dataclass(frozen=True)
 class CredibleSet:
-    r"""Gates of which at least one is open, almost surely.
+    r"""Gates at least one of which is open, almost surely.
 
     Attributes:
         gates: Their numbers, the most probable first.
@@ -35,11 +35,11 @@ def gate_correlations(posterior: SelectionPosterior) -> Tensor:
     """Largest absolute correlation between a column of one gate and one of another, shape ``(G, G)``.
 
     Args:
-        posterior: What an engine found.
+        posterior: The posterior from an engine.
     """
     problem = posterior.problem
     weights = (problem.weights / problem.weights.sum())[:, None]
-    # Where an intercept is in the model, only what is left beside it can be told apart.
+    # With an intercept, correlations are those of centred columns.
     middle = (weights * problem.x).sum(0) if problem.num_unpenalised else 0.0
     columns = (problem.x - middle) * weights.sqrt()
     columns = columns / columns.norm(dim=0).clamp(min=1e-300)
@@ -66,19 +66,19 @@ def credible_sets(
     Two columns that are nearly the same have a PIP of about one half each while it is certain that one of
     the two matters. A credible set S is a set of gates with
 
-    1. :math:`P(\gamma_g = 1 \text{ for some } g \in S \mid D) \ge` ``coverage``, and no member without
-       which this would still hold;
+    1. :math:`P(\gamma_g = 1 \text{ for some } g \in S \mid D) \ge` ``coverage``, which fails if a member is
+       removed;
     2. columns that are correlated with one another, :math:`|r| >` ``min_correlation`` for every pair;
-    3. gates that stand in for one another: for every pair
+    3. gates that exclude one another: for every pair
        :math:`P(\gamma_g \gamma_h = 1 \mid D) < P(\gamma_g = 1 \mid D)\,P(\gamma_h = 1 \mid D)`.
 
-    No gate is in two sets; a gate that is certain on its own is a set of one. They are built one after the
-    other, each from the most probable gate that is left, by adding the gate that raises the probability
-    the most. The idea is that of the single effects of Wang et al. 2020 (SuSiE), read off a sample of
-    models instead of assumed.
+    No gate is in two sets; a gate that is certain by itself is a set of one. Sets are built one after the
+    other: each starts with the most probable remaining gate, and the gate that raises the probability most is
+    added until the coverage is reached. The idea is that of the single effects of Wang et al. 2020 (SuSiE),
+    here computed from a sample of models.
 
     Args:
-        posterior: What an engine found.
+        posterior: The posterior from an engine.
         coverage: Least probability that one of the set is open, strictly between 0 and 1.
         min_correlation: Least absolute correlation, from 0 to 1.
 
@@ -121,7 +121,7 @@ def _grow(
     pip: Tensor,
     coverage: float,
 ) -> list[int] | None:
-    """The set that begins with a gate, or nothing where its like do not make it certain."""
+    """The set that starts with a gate; ``None`` if it does not reach the coverage."""
     members = [seed]
     while _some_open(members, gates, weights, pip) < coverage:
         nobody = (gates[:, members] == 0).all(1)
@@ -140,7 +140,7 @@ def _grow(
 
 
 def _some_open(members: list[int], gates: Tensor, weights: Tensor, pip: Tensor) -> float:
-    """Probability that one of them is open, at most 1; of a single one its own, which is known better."""
+    """Probability that at least one of them is open; of a single gate its PIP, which is more accurate."""
     if len(members) == 1:
         return float(pip[members[0]])
     return min(1.0, float(weights[(gates[:, members] > 0).any(1)].sum()))

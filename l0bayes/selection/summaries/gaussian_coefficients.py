@@ -27,9 +27,9 @@ def gaussian_coefficients(
 ) -> Coefficients:
     r"""Draw the coefficients of a Gaussian posterior, given its sample of models.
 
-    Given a model and the noise, coefficients are Normal. What is asked of one under the condition that its
-    gate is open is averaged over all models of the sample, also those in which it is shut, each with the
-    gate's exact conditional probability of being open: a gate that is rarely open is then still described.
+    Given a model and the noise, coefficients are Normal. Summaries given that a gate is open are averages
+    over all models of the sample, also those in which it is shut, each weighted by the gate's exact
+    conditional probability of being open. So there are summaries for gates that are rarely open, too.
 
     Args:
         problem: The problem.
@@ -58,7 +58,7 @@ class _Part:
 
 
 def _distinct(draws: ModelDraws) -> tuple[ModelDraws, Tensor]:
-    """Each model and noise variance once, and where every draw is found among them."""
+    """Distinct pairs of a model and a noise variance, and the index of every draw among them."""
     rows = torch.cat([draws.gates, draws.variances[:, None]], 1)
     unique, which = torch.unique(rows, dim=0, return_inverse=True)
     weights = torch.zeros(len(unique), dtype=torch.float64).index_add_(0, which, draws.weights)
@@ -130,7 +130,7 @@ def _joint_draws(sets: ActiveSets, rows: Tensor, variances: Tensor) -> Tensor:
     factor = torch.linalg.cholesky(sets.inverse + unheld)
     noise = torch.randn(len(rows), sets.held.shape[1], 1, dtype=torch.float64)
     deviation = (factor[rows] @ noise)[..., 0]
-    if sets.conjugate is not None:  # all is in units of the noise
+    if sets.conjugate is not None:  # variances are in units of the noise
         deviation = deviation * variances.sqrt()[:, None]
     mean = torch.where(sets.active, sets.residual, 0.0)[rows]
     row, slot = sets.held[rows].nonzero(as_tuple=True)

@@ -20,8 +20,9 @@ from l0bayes.selection.summaries.gaussian_coefficients import gaussian_coefficie
 
 __all__ = ["generalised_coefficients"]
 
-# From so many draws with the gate open its own draws describe a coefficient; below, a quadratic does.
-_ENOUGH = 400
+# With at least so many draws in which its gate is open a coefficient is summarised by these draws; with fewer
+# by a Gaussian approximation.
+_MIN_OPEN_DRAWS = 400
 _CHUNK_ELEMENTS = 4_000_000
 
 
@@ -75,11 +76,11 @@ def generalised_coefficients(
 def _with_own(
     near: Coefficients, unpenalised: Tensor, beta: Tensor, opened: Tensor, ones: Tensor
 ) -> Coefficients:
-    """Conditional summaries by a column's own draws where it has enough."""
+    """Summaries from the draws in which a gate is open, for columns with enough of them."""
     mean, sd = near.conditional_mean.clone(), near.conditional_sd.clone()
     positive, conditional = near.positive.clone(), near.conditional_draws.clone()
     counts = opened.sum(0)
-    for column in (counts >= _ENOUGH).nonzero()[:, 0].tolist():
+    for column in (counts >= _MIN_OPEN_DRAWS).nonzero()[:, 0].tolist():
         own = beta[opened[:, column], column]
         mean[column], sd[column] = own.mean(), own.std()
         positive[column] = (own > 0).double().mean()

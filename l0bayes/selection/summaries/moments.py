@@ -57,14 +57,14 @@ def _(problem: GaussianProblem, draws: ModelDraws) -> tuple[Tensor, Tensor]:
     size = max(1, _CHUNK_ELEMENTS // (p * 24))
     for some, share in zip(rows.split(size), weights.split(size), strict=True):
         sets = active_sets(problem, some[:, :-1].bool(), some[:, -1])
-        # What fills up groups of unequal size is no column of the problem; it is held, and 0.
+        # Columns of zeros that fill up groups are no columns of the problem.
         place = sets.order[sets.place]
         held = sets.held & (place < k + p)
         place = torch.where(held, place, 0)
         values = torch.where(held, sets.residual.gather(1, sets.place), 0.0)
         mean.index_add_(0, place.flatten(), (values * share[:, None]).flatten())
         both = held[:, :, None] & held[:, None, :]
-        # Where the noise can be integrated out, all is in units of it.
+        # If the noise is integrated out, variances are in units of it.
         unit = 1.0 if sets.conjugate is None else some[:, -1, None, None]
         block = torch.where(both, sets.inverse * unit, 0.0) + values[:, :, None] * values[:, None, :]
         index = place[:, :, None] * (k + p) + place[:, None, :]

@@ -17,7 +17,8 @@ from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["top_models"]
 
-# Models looked at beyond those asked for: two of about the same frequency may be in the wrong order.
+# So many times the models asked for are compared: the sample may have those of similar probability in the
+# wrong order.
 _SPARE = 4
 
 
@@ -25,12 +26,12 @@ _SPARE = 4
 def top_models(posterior: SelectionPosterior, count: int = 10) -> tuple[Tensor, Tensor]:
     r"""The most probable models, and how probable they are.
 
-    They are those that the sample of models holds most often. Where the evidence of all models together is
-    known and the likelihood is Gaussian, :math:`p(\gamma \mid D) = p(\gamma)\,p(D \mid \gamma) / p(D)` is
-    computed for each; elsewhere it is its share of the sample.
+    These are the most frequent models of the sample. If the engine gives the log evidence and the likelihood
+    is Gaussian, :math:`p(\gamma \mid D) = p(\gamma)\,p(D \mid \gamma) / p(D)` is computed for each; otherwise
+    its share of the sample is returned.
 
     Args:
-        posterior: What an engine found.
+        posterior: The posterior from an engine.
         count: How many at most.
 
     Returns:
@@ -46,7 +47,7 @@ def top_models(posterior: SelectionPosterior, count: int = 10) -> tuple[Tensor, 
     share = torch.zeros(len(models), dtype=torch.float64).index_add_(0, which, draws.weights)
     kept = torch.argsort(share, descending=True, stable=True)[: _SPARE * count]
     models, share = models[kept], share[kept]
-    # A flat prior leaves a constant of the evidence open.
+    # With a flat prior the evidence lacks a constant.
     if math.isfinite(posterior.log_evidence) and bool(
         torch.isfinite(posterior.problem.unpenalised_scale).all()
     ):
@@ -66,7 +67,7 @@ def _log_evidences(problem: SelectionProblem, models: Tensor) -> Tensor | None:
 
 @_log_evidences.register
 def _(problem: GaussianProblem, models: Tensor) -> Tensor | None:
-    # At a known noise, whichever it is.
+    # So that no noise is integrated out.
     known = problem.replace(noise=1.0)
     prior = problem.prior.log_prob(models.double())
 

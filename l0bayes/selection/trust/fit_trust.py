@@ -24,7 +24,7 @@ __all__ = ["trust"]
 def trust(fit: Fit, *, data: tuple[Any, ...] | None = None, num_draws: int = 2000, seed: int = 0) -> Trust:
     r"""How far a fit's inclusion probabilities can be trusted, in words and numbers.
 
-    Three signs are looked for, as far as the fit shows them:
+    Three signs of error are computed, as far as the fit allows:
 
     * the *Rao-Blackwell residual*, where the gated weights enter through a linear predictor: by how much a
       PIP differs from the mean of its exact conditional given the other gates, these drawn from the guide,
@@ -32,17 +32,17 @@ def trust(fit: Fit, *, data: tuple[Any, ...] | None = None, num_draws: int = 200
     * *Pareto k-hat* of the hardened guide's importance ratios, where slabs have a law;
     * the *disagreement of restarts*, where there were several.
 
-    None of them proves a fit right: all look from where the fit stands. A sampler does not, see
+    None of them proves a fit right: all start from the fit itself. For an answer that does not, see
     :func:`l0bayes.refine`.
 
     Args:
-        fit: What :func:`l0bayes.fit` returned.
+        fit: The result of :func:`l0bayes.fit`.
         data: The model's arguments, all data; default: what was fitted, which must then be a tuple.
         num_draws: Draws of the guide, for the residual and for k-hat.
         seed: Seed of all draws.
 
     Returns:
-        The verdict; ``bool`` of it says whether the PIPs may be used, ``warn()`` warns where not.
+        The verdict. It is true if the PIPs may be used; ``warn()`` warns if not.
 
     Raises:
         ValueError: If the guide has no gates, or ``data`` are needed and not given.
@@ -80,7 +80,7 @@ def _residual(fit: Fit, data: tuple[Any, ...], num_draws: int, seed: int) -> tup
     laws = gate_laws(fit.guide)
     if not all(site in laws for site in linear.gates):
         return None, None
-    # Draws of the guide as it is: its gates may depend on one another.
+    # Draws of the guide itself: its gates may depend on one another.
     draws = draw_latents(fit.guide, data, num_draws, seed)
     pip = torch.zeros(linear.problem.num_groups, dtype=torch.float64)
     gates = torch.zeros(num_draws, linear.problem.num_groups, dtype=torch.float64)
@@ -99,7 +99,7 @@ def _residual(fit: Fit, data: tuple[Any, ...], num_draws: int, seed: int) -> tup
 def _variance(
     problem: GaussianProblem, linear: LinearModel, draws: dict[str, Tensor], gates: Tensor
 ) -> float:
-    """The noise variance to condition on: the one that the mean weights leave, where it is unknown."""
+    """The noise variance to condition on: if it is unknown, that of the residuals at the mean weights."""
     noise = problem.noise_prior
     if noise is None:
         return problem.noise_variance

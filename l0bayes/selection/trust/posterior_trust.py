@@ -13,10 +13,10 @@ _ROUNDING = 1e-6
 
 
 def trust_of(posterior: SelectionPosterior, *, seed: int = 0) -> Trust:
-    """The verdict on a posterior: its engine's own, if the probabilities are probabilities at all.
+    """The verdict on a posterior: that of its engine, after a check that probabilities lie in [0, 1].
 
     Args:
-        posterior: What an engine found.
+        posterior: The posterior from an engine.
         seed: Seed of draws that the verdict may need.
     """
     pip = posterior.pip

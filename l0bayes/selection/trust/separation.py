@@ -1,4 +1,4 @@
-r"""Whether a linear predictor tells two classes apart without error."""
+r"""Whether a linear predictor separates two classes without error."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def is_separated(x: Tensor, y: Tensor, *, intercept: bool = True) -> bool:
 
 
 def _by_likelihood(signed: Tensor) -> bool | None:
-    """What Newton's method tells, if anything; rows are turned so that all of them should be positive."""
+    """The answer by Newton's method, if it finds one; rows have signs that make right margins positive."""
     n, p = signed.shape
     square = signed.T @ signed
     # Columns that are combinations of others must not stop it.
@@ -72,7 +72,7 @@ def _by_likelihood(signed: Tensor) -> bool | None:
         while _log_likelihood(signed @ (b + length * step)) < value and length > 1e-6:
             length *= 0.5
         b = b + length * step
-    # Quasi-complete separation: the rows whose residuals vanish are told apart by what is 0 on the others.
+    # Quasi-complete separation: a direction that is 0 on the other rows separates those without residuals.
     vanished = torch.sigmoid(-(signed @ b)) < 1e-4
     if not vanished.any() or vanished.all():
         return None

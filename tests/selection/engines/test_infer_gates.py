@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -256,15 +255,6 @@ def test_auto_asks_engines_in_their_order(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Guess, "auto_order", -1, raising=False)
     assert choose_engine("auto", problem()).name == "guess"
     assert choose_engine("auto", problem(n=30, p=15)).name == "exact"  # which it does not support
-
-
-def test_packages_name_engines_as_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_registry, "_ENGINES", dict(engine_registry._ENGINES))
-    points = {"l0bayes.engines": [SimpleNamespace(load=lambda: Guess)]}
-    monkeypatch.setattr(engine_registry, "entry_points", lambda group: points[group])
-    engine_registry._register_entry_points.cache_clear()
-    assert "guess" in engine_names()
-    engine_registry._register_entry_points.cache_clear()
 
 
 @pytest.mark.parametrize(

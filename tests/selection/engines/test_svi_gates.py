@@ -15,7 +15,7 @@ from l0bayes.selection import InclusionPrior, InverseGamma, infer_gates
 from l0bayes.selection.engines.svi_records import SVIOptions
 from l0bayes.selection.engines.svi_run import SVIRun
 from l0bayes.selection.kernels.elimination import all_models
-from l0bayes.selection.kernels.mean_field import Drawn, Factors, gate_kl, hardened_elbos, log_joint
+from l0bayes.selection.kernels.mean_field import Factors, JointDraws, gate_kl, hardened_elbos, log_joint
 from l0bayes.selection.kernels.mixture import distinct_modes, log_mixture
 from l0bayes.selection.kernels.relaxations import binary_log_likelihood, selection_gate_laws
 from tests.arviz_versions import psis
@@ -341,7 +341,7 @@ def some_draws(factors, weights, groups, count, seed):
     )
     gates = (rng.random(logits.shape) < expit(logits)).astype(float)
     beta = gates[:, groups.numpy()] * rng.normal(mean, sd)
-    return Drawn(
+    return JointDraws(
         *(torch.from_numpy(one) for one in (gates, beta, rng.normal(unpenalised_mean, unpenalised_sd)))
     )
 
