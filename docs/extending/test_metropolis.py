@@ -1,13 +1,21 @@
-"""The engine agrees with enumeration, and is known by its name."""
+"""The engine passes its suite, and is known by its name."""
 
 import numpy as np
 import pytest
 import torch
-from metropolis import MetropolisOptions
+from metropolis import MetropolisEngine, MetropolisOptions
 
 import l0bayes
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.models import SparseRegression
+from l0bayes.testing.engine_suite import EngineSuite
+
+
+class TestMetropolis(EngineSuite):
+    engine = MetropolisEngine()
+
+    def options(self, problem):
+        return MetropolisOptions(steps=5_000)
 
 
 def data():
