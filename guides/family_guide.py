@@ -37,7 +37,7 @@ class FamilyGuide(AutoGateGuide):
         temperature: Temperature of the gates, positive; ``None`` for the family's own.
         init_temperature: The same, for a family in which a temperature sets the start only.
         init_active: :math:`P(z \ne 0)` at the start, strictly between 0 and 1.
-        settings: Settings of the family, each of which becomes an attribute; by default the family's own.
+        settings: Settings of the family. Each becomes an attribute; by default the family's own.
         **options: ``slab``, ``tied``, ``init_scale``, ``init_loc_fn`` and ``create_plates`` of
             :class:`~l0bayes.guides.AutoGateGuide`.
 

@@ -112,7 +112,7 @@ def print_json(value: Any) -> None:
     """Print JSON and nothing else.
 
     Args:
-        value: What it says.
+        value: Its text.
 
     Raises:
         ValueError: If a number is not finite.
@@ -170,7 +170,7 @@ def show_selection(found: Any) -> None:
         title += f", the {len(shown)} most probable of {len(found.summary)} columns"
     print_table(console, shown, title)
     fit = found.estimator
-    expected = float(fit.findings_.pip.sum())
+    expected = float(fit.original_scale_.pip.sum())
     print_lines(
         console, [f"Expected model size {expected:.2f} of {len(found.data.gates)}", f"Trust: {fit.trust_}"]
     )

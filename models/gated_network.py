@@ -32,7 +32,7 @@ __all__ = ["GatedNetwork", "HasDefaultGates"]
 
 @runtime_checkable
 class HasDefaultGates(Protocol):
-    """A network that says itself where its gates are best placed.
+    """A network with a recommended placement of its gates.
 
     Attributes:
         default_gates: The placement.
@@ -102,7 +102,7 @@ class GatedNetwork(nn.Module):
         r"""Leave out of every following run what gates that are all but shut would multiply by 0.
 
         A gate with :math:`P(z \ne 0)` below the threshold is taken to be shut, and units that hang on it
-        are not computed: the same draws but for one in ``1 / threshold``, for a fraction of the work. Its
+        are not computed: draws differ once in ``1 / threshold``, for a fraction of the work. Its
         parameters stay where they are, and it wakes when its probability has risen again.
 
         Args:
@@ -116,7 +116,7 @@ class GatedNetwork(nn.Module):
         return self.awake.sleep(active, threshold, gain)
 
     def settle(self) -> bool:
-        """Compute what the ``awake`` buffers say, after they were loaded or changed.
+        """Compute only the units of the ``awake`` buffers, after they were loaded or changed.
 
         Returns:
             Whether anything sleeps.

@@ -17,7 +17,7 @@ __all__ = ["LeNet5Caffe", "LeNet300100"]
 class LeNet300100(nn.Sequential):
     """LeNet-300-100: dense layers ``fc1``, ``fc2``, ..., with a ReLU between each two.
 
-    Weights start as He et al. (2015) say, biases at 0. 266,610 parameters, of which 266,200 are weights and
+    Weights start as in He et al. (2015), biases at 0. 266,610 parameters, of which 266,200 are weights and
     as many multiplications.
 
     Args:
@@ -68,7 +68,7 @@ class LeNet5Caffe(nn.Sequential):
     """LeNet-5 in the version of Caffe, 20-50-800-500, for images of 28 by 28.
 
     ``conv1`` and ``conv2`` of 5 by 5 without padding, each with a ReLU and a pooling that halves the
-    maps, then ``fc1`` and ``fc2``. 431,080 parameters; weights start as He et al. (2015) say, biases at 0.
+    maps, then ``fc1`` and ``fc2``. 431,080 parameters; weights start as in He et al. (2015), biases at 0.
 
     Args:
         widths: Maps of the two convolutions and units of the dense layer.

@@ -20,7 +20,7 @@ class SleepingUnits(nn.Module):
         cost: Its cost.
 
     Attributes:
-        live: Layers of which a part is computed, by name; see :func:`~l0bayes.network.live_layers`.
+        live: Layers that are computed in part, by name; see :func:`~l0bayes.network.live_layers`.
     """
 
     def __init__(self, plan: GatePlan, cost: NetworkCost) -> None:
@@ -55,7 +55,7 @@ class SleepingUnits(nn.Module):
         return True
 
     def settle(self) -> bool:
-        """Compute what the buffers say, after they were loaded or changed.
+        """Compute only the units of the buffers, after they were loaded or changed.
 
         Returns:
             Whether anything sleeps.

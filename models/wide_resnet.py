@@ -52,7 +52,7 @@ class WideBlock(nn.Module):
 class WideResNet(nn.Module):
     r"""WRN-d-k: three groups of :math:`n = (d - 4)/6` pre-activated blocks of 16k, 32k and 64k maps.
 
-    The second and third group halve height and width. Convolutions start as He et al. (2015) say, with
+    The second and third group halve height and width. Convolutions start as in He et al. (2015), with
     variance 2 / fan-out; there is no dropout. WRN-28-10 has 36.5 million parameters.
 
     Args:

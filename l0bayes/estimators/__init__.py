@@ -2,16 +2,16 @@
 
 from l0bayes.estimators.classifier import SpikeSlabClassifier
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
-from l0bayes.estimators.findings import Findings
 from l0bayes.estimators.glm import SpikeSlabGLM
+from l0bayes.estimators.original_scale import OriginalScalePosterior
 from l0bayes.estimators.poisson import SpikeSlabPoissonRegressor
 from l0bayes.estimators.regressor import SpikeSlabRegressor
 from l0bayes.estimators.separating_columns import SeparationWarning
 from l0bayes.selection.trust.likelihood_fit import LikelihoodWarning
 
 __all__ = [
-    "Findings",
     "LikelihoodWarning",
+    "OriginalScalePosterior",
     "SeparationWarning",
     "SpikeSlabClassifier",
     "SpikeSlabEstimator",

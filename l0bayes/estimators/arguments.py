@@ -25,7 +25,7 @@ _SMALLEST_SCALE, _LARGEST_SCALE = 1e-100, 1e100
 
 
 def engine_options(engine: Any, options: Any, *, gate_law: Any, restarts: Any) -> Any:
-    """Options of the engine, of which a variational fit takes two by name.
+    """Options of the engine. A variational fit takes two of them by name.
 
     Args:
         engine: Name of the engine.

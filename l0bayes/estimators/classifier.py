@@ -73,7 +73,7 @@ class SpikeSlabClassifier(ClassifierMixin, GeneralisedEstimator):  # type: ignor
         inference_data_: Draws for ArviZ.
         engine_: The engine that was used.
         posterior_: What it found, in standardised units.
-        findings_: The same on the user's scale.
+        original_scale_: The same on the user's scale.
         likelihood_checks_: How the data look beside the likelihood.
         n_features_in_: Number of columns of X.
         feature_names_in_: Names of the columns, where X had any.
@@ -123,7 +123,7 @@ class SpikeSlabClassifier(ClassifierMixin, GeneralisedEstimator):  # type: ignor
         if len(classes) < 2:
             only = classes[0].item() if isinstance(classes[0], np.generic) else classes[0]
             raise ValueError(
-                f"y holds only one class, {only!r}, in the rows that count: nothing can be told apart"
+                f"y holds only one class, {only!r}, in the rows that count: there is nothing to classify"
             )
         if len(classes) > 2:
             raise ValueError(
@@ -153,7 +153,7 @@ class SpikeSlabClassifier(ClassifierMixin, GeneralisedEstimator):  # type: ignor
         """
         x = self._columns(X)
         link = self._own_likelihood().inverse_link
-        one = torch.cat([link(part).mean(1) for part in self.findings_.predictor_draws(x)])
+        one = torch.cat([link(part).mean(1) for part in self.original_scale_.predictor_draws(x)])
         return torch.stack([1.0 - one, one], 1).numpy()
 
     def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803

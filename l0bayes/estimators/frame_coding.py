@@ -19,7 +19,7 @@ _FEW_LEVELS = 20
 
 
 class UnseenLevelWarning(UserWarning):
-    """Predictions for a level of which no row was seen: they are those of the mean of the other levels."""
+    """Predictions for a level that no row had: they are those of the mean of the other levels."""
 
 
 @dataclass(frozen=True)

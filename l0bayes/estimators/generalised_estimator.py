@@ -52,7 +52,7 @@ class GeneralisedEstimator(SpikeSlabEstimator):
         """
         x = self._columns(X)
         likelihood, means, variances = self._own_likelihood(), [], []
-        for eta in self.findings_.predictor_draws(x):
+        for eta in self.original_scale_.predictor_draws(x):
             mean = likelihood.mean(eta)
             means.append(mean.mean(1))
             if return_std:

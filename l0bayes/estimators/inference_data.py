@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l0bayes.estimators.findings import Draws, Findings
+from l0bayes.estimators.original_scale import Draws, OriginalScalePosterior
 from l0bayes.posterior.arviz_data import wrap_groups
 
 __all__ = ["inference_data"]
@@ -16,7 +16,7 @@ __all__ = ["inference_data"]
 _FEWEST_CHAINS = 4
 
 
-def inference_data(findings: Findings, y: Tensor, attributes: dict[str, Any]) -> Any:
+def inference_data(original: OriginalScalePosterior, y: Tensor, attributes: dict[str, Any]) -> Any:
     """The posterior with names, wrapped for ArviZ.
 
     ====================  ==========================================================================
@@ -31,7 +31,7 @@ def inference_data(findings: Findings, y: Tensor, attributes: dict[str, Any]) ->
     its own, so that R-hat still compares what ran apart; inside a chain the order is random.
 
     Args:
-        findings: The posterior on the user's scale.
+        original: The posterior on the user's scale.
         y: Response.
         attributes: Attributes of the data.
 
@@ -40,7 +40,7 @@ def inference_data(findings: Findings, y: Tensor, attributes: dict[str, Any]) ->
     """
     import xarray as xr
 
-    draws = findings.draws
+    draws = original.draws
     chains, length = _shape(draws)
     kept = chains * length
 
@@ -50,28 +50,28 @@ def inference_data(findings: Findings, y: Tensor, attributes: dict[str, Any]) ->
     coords = {
         "chain": np.arange(chains),
         "draw": np.arange(length),
-        "feature": findings.names,
-        "group": findings.gate_names,
+        "feature": original.names,
+        "group": original.gate_names,
     }
     variables: dict[str, Any] = {
         # Adding 0 turns -0.0 into 0.0.
         "beta": (("chain", "draw", "feature"), of(draws.beta) + 0.0),
         "gate": (("chain", "draw", "group"), of(draws.gates)),
     }
-    if findings.posterior.problem.num_unpenalised:
+    if original.posterior.problem.num_unpenalised:
         variables["intercept"] = (("chain", "draw"), of(draws.intercept))
-    if findings.gaussian:
+    if original.gaussian:
         variables["noise_scale"] = (("chain", "draw"), of(draws.noise_scale))
     groups = {
         "posterior": xr.Dataset(variables, coords, attributes),
         "observed_data": xr.Dataset({"y": (("observation",), y.numpy())}, attrs=attributes),
         "constant_data": xr.Dataset(
             {
-                "pip": (("group",), findings.pip.numpy()),
-                "prior_inclusion": (("group",), findings.prior.numpy()),
-                "group_of_feature": (("feature",), findings.groups.numpy()),
+                "pip": (("group",), original.pip.numpy()),
+                "prior_inclusion": (("group",), original.prior.numpy()),
+                "group_of_feature": (("feature",), original.groups.numpy()),
             },
-            {"group": findings.gate_names, "feature": findings.names},
+            {"group": original.gate_names, "feature": original.names},
             attributes,
         ),
     }

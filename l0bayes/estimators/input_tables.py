@@ -25,12 +25,12 @@ __all__ = [
 
 Array = npt.NDArray[np.float64]
 
-# Columns that vary by less than this share of their size are constant but for rounding.
+# Columns that vary by less than this share of their size are constant up to rounding.
 _ROUNDING = 1e-13
 
 
 class ConstantColumnWarning(UserWarning):
-    """A column of which the data say nothing, since it is the same in every row."""
+    """A column that is the same in every row, so that the data hold nothing about it."""
 
 
 def is_frame(table: Any) -> bool:

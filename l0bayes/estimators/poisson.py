@@ -71,7 +71,7 @@ class SpikeSlabPoissonRegressor(RegressorMixin, GeneralisedEstimator):  # type: 
         inference_data_: Draws for ArviZ.
         engine_: The engine that was used.
         posterior_: What it found, in standardised units.
-        findings_: The same on the user's scale.
+        original_scale_: The same on the user's scale.
         likelihood_checks_: How the data look beside the likelihood.
         n_features_in_: Number of columns of X.
         feature_names_in_: Names of the columns, where X had any.

@@ -41,7 +41,7 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
     with standard deviations of divisor n (weighted, with the total weight, where there are weights), and the
     arguments ``slab_scale`` and ``intercept_scale`` and the prior of an unknown noise are in these units: a
     slab scale of 1 says that a column one standard deviation up moves y by about one of its own. A number
-    given as ``noise_scale`` is in the units of y, as one knows it. Without an intercept nothing is centred,
+    given as ``noise_scale`` is in the units of y. Without an intercept nothing is centred,
     only divided. Changing the units of a column or of y then changes no PIP, as long as the noise is not
     fixed. All results are on the user's scale: coefficients per unit of each column, the evidence as a
     density of y.
@@ -94,7 +94,7 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
         inference_data_: Draws for ArviZ.
         engine_: The engine that was used.
         posterior_: What it found, in standardised units.
-        findings_: The same on the user's scale.
+        original_scale_: The same on the user's scale.
         likelihood_checks_: How the data look beside the likelihood.
         n_features_in_: Number of columns of X.
         feature_names_in_: Names of the columns, where X had any.
@@ -176,8 +176,8 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
             Means of shape ``(n,)``, or the pair of means and standard deviations.
         """
         x = self._columns(X)
-        mean = (x @ self.findings_.mean + self.intercept_).numpy()
+        mean = (x @ self.original_scale_.mean + self.intercept_).numpy()
         if not return_std:
             return mean
-        variance = self.findings_.predictor_variance(x) + self.findings_.noise_variance
+        variance = self.original_scale_.predictor_variance(x) + self.original_scale_.noise_variance
         return mean, variance.sqrt().numpy()

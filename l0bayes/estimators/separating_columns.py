@@ -1,4 +1,4 @@
-r"""Columns that tell two classes apart without a mistake."""
+r"""Columns that separate two classes without a mistake."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from l0bayes.selection.trust.separation import is_separated
 
 __all__ = ["SeparationWarning", "separating_columns", "warn_of_separation"]
 
-# Above this it is not looked for: it takes longer than it tells.
+# Above this it is not looked for: it takes too long.
 _MOST_ENTRIES = 300_000
 
 
@@ -21,7 +21,7 @@ class SeparationWarning(UserWarning):
 
 
 def separating_columns(x: Array, y: Array) -> list[int]:
-    """Columns of which a threshold, alone, parts the classes, but for ties on it.
+    """Columns that separate the classes by one threshold, up to ties on it.
 
     Args:
         x: Columns, shape ``(n, p)``.
@@ -33,7 +33,7 @@ def separating_columns(x: Array, y: Array) -> list[int]:
 
 
 def warn_of_separation(x: Array, y: Array, names: list[str], *, intercept: bool) -> None:
-    """Warn where the classes are separated, and say what that does to the answer.
+    """Warn where the classes are separated, with what that does to the answer.
 
     Args:
         x: Columns, shape ``(n, p)``.

@@ -46,7 +46,7 @@ def training_table(
     *,
     numeric: bool,
 ) -> TrainingTable:
-    """Read and check X, y and weights, and tell scikit-learn the names and number of columns.
+    """Read and check X, y and weights, and set scikit-learn's names and number of columns.
 
     Args:
         estimator: The estimator that is fitted.

@@ -58,7 +58,7 @@ class Candidate:
             if record is None or record.is_relaxed:
                 binary = ", ".join(repr(name) for name, one in GATE_FAMILIES.items() if not one.is_relaxed)
                 raise ValueError(
-                    f"estimator must be None but for the gate law {binary}; "
+                    f"estimator must be None for every gate law except {binary}; "
                     f"got {self.estimator!r} with {self.gate_law!r}"
                 )
             if not isinstance(self.estimator, GateGradient):

@@ -36,13 +36,13 @@ def gated(
     :math:`x + z\,(f(x) - x)`, others :math:`z f(x)`.
 
     Args:
-        net: The prepared network; untouched but for running statistics in training mode.
+        net: The prepared network. Only running statistics change, in training mode.
         plan: Its gates.
         parameters: Values of parameters by name; others are the network's own.
         gates: Values by site, of the site's shape, or with one leading dimension of examples for gates
             that are drawn for each example (not on weights or groups).
         inputs: Arguments of the network.
-        live: Layers of which a part is computed, since gates of the rest are shut; see
+        live: Layers that are computed in part, since gates of the rest are shut; see
             :func:`~l0bayes.network.live_layers`.
 
     Returns:

@@ -29,7 +29,7 @@ class LiveLayer:
 
 
 def live_layers(plan: GatePlan, awake: Mapping[str, Tensor]) -> dict[str, LiveLayer]:
-    """Which rows and columns of which layers matter when some gates are shut for good.
+    """Rows and columns of each layer that matter when some gates are shut for good.
 
     A unit whose gate is shut, or that only shut gates read, is not computed, where it can be taken out of
     the tensor that holds it; see :class:`~l0bayes.network.UnitTrace`. A layer keeps one output and one

@@ -110,7 +110,7 @@ class OtherModule:
 
 @dataclass
 class UnitTrace:
-    """What one run told about a network's units.
+    """What one run showed of a network's units.
 
     Attributes:
         layers: Layers by name, in the order of their first call.

@@ -87,7 +87,7 @@ def _bars(ax: Axes, table: pd.DataFrame) -> None:
 def _line(ax: Axes, table: pd.DataFrame, colour: str, label: str) -> None:
     full = table[table["count"] > 0]
     x, y, share = full["confidence"], full["accuracy"], full["count"] / full["count"].sum()
-    # Pale lines: between bins of a few rows they jump, and say little.
+    # Pale lines: between bins of a few rows they jump by chance.
     ax.plot(x, y, color=colour, lw=1.0, alpha=0.4)
     sizes = 9.0 + 120.0 * share
     # Not clipped: the bins at the ends lie on the frame.

@@ -1,4 +1,4 @@
-r"""Pictures of gradients: bias against noise, and what each gate is told."""
+r"""Pictures of gradients: bias against noise, and the gradient of each gate."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MARKERS = "osD^vP*Xdp"
 def plot_gradients(report: Any, *, axes: Any = None, max_gates: int = 24) -> Any:
     """Bias against noise of every candidate, and its mean gradient for every gate beside the truth.
 
-    Left, near the lower left corner is good. A hollow marker with an arrow is a candidate of which no bias
-    was seen, at the upper end of its interval. Right, gates are ordered by their gradient, a dark line each;
-    whiskers are 95 % intervals of the candidates' means.
+    Left, near the lower left corner is good. A hollow marker with an arrow is a candidate whose bias
+    was too small to be seen, at the upper end of its interval. Right, gates are ordered by their gradient, a
+    dark line each; whiskers are 95 % intervals of the candidates' means.
 
     Args:
         report: A :class:`~l0bayes.gradients.GradientReport`.

@@ -1,4 +1,4 @@
-"""The one style of all pictures: colours that colour-blind readers and grey printers tell apart."""
+"""The one style of all pictures: its colours differ for colour-blind readers and in grey print."""
 
 from __future__ import annotations
 

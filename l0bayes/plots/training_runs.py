@@ -18,18 +18,18 @@ def plot_units(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Gates that the median rule leaves open in every site, over training.
 
     Args:
-        history: From ``fit.history.to_frame()``, of a model that knows its cost.
+        history: From ``fit.history.to_frame()``, of a model that has costs.
         ax: Axes to draw on.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: If the history does not tell.
+        ValueError: If the history does not have them.
     """
     sites = [name for name in history.columns if name.startswith("open:")]
     if not sites:
-        raise ValueError("history has no columns open:site; it is not of a model that knows its cost")
+        raise ValueError("history has no columns open:site; it is not of a model that has costs")
     ax = _axes(ax)
     for colour, site in zip(colour_cycle(len(sites)), sites, strict=True):
         label = site.removeprefix("open:").removesuffix(".gate") if len(sites) <= 12 else None
@@ -45,17 +45,17 @@ def plot_costs(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Expected and deployed cost as shares of the dense network's, over training.
 
     Args:
-        history: From ``fit.history.to_frame()``, of a model that knows its cost.
+        history: From ``fit.history.to_frame()``, of a model that has costs.
         ax: Axes to draw on.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: If the history does not tell.
+        ValueError: If the history does not have them.
     """
     if "expected_macs" not in history:
-        raise ValueError("history has no column expected_macs; it is not of a model that knows its cost")
+        raise ValueError("history has no column expected_macs; it is not of a model that has costs")
     ax = _axes(ax)
     words = {"macs": "MACs", "params": "parameters"}
     # Of unequal width: in dense networks the two kinds lie on one another.

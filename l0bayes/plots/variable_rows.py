@@ -36,7 +36,7 @@ def shorten(name: str, length: int = 32) -> str:
 
 
 def rows_title(word: str, shown: pd.DataFrame, table: pd.DataFrame) -> str:
-    """A title that says how many of the variables are shown, where it is not all of them.
+    """A title, with how many of the variables are shown where it is not all of them.
 
     Args:
         word: Subject of the picture.

@@ -202,12 +202,13 @@ def predictive_entropy(probabilities: Any) -> Floats:
 def auroc(negatives: Any, positives: Any) -> float:
     r"""Probability that a score of a positive exceeds one of a negative, ties counted by half.
 
-    The area under the ROC curve as the Mann-Whitney statistic: ½ where the scores say nothing, 1 where they
-    separate. With predictive entropies it says how well doubt tells strange inputs from known ones.
+    The area under the ROC curve as the Mann-Whitney statistic: ½ where the scores are unrelated to the two, 1
+    where they separate. With predictive entropies it measures how well doubt separates strange inputs from
+    known ones.
 
     Args:
-        negatives: Scores of the negatives, say entropies in distribution, of shape (n,).
-        positives: Scores of the positives, say entropies out of distribution, of shape (m,).
+        negatives: Scores of the negatives, such as entropies in distribution, of shape (n,).
+        positives: Scores of the positives, such as entropies out of distribution, of shape (m,).
 
     Raises:
         ValueError: If one is empty or has NaN.

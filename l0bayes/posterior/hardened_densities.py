@@ -30,7 +30,7 @@ def hardened_densities(model: dict[str, Any], guide: dict[str, Any]) -> tuple[Te
 
     Where the guide's law of a slab is one that follows the prior behind a shut gate
     (:class:`~l0bayes.distributions.SlabLaw`), shut weights are integrated out of both. Any other law of a
-    slab knows nothing of gates, and both densities have all of it. What the model masks is in neither.
+    slab does not depend on gates, and both densities have all of it. What the model masks is in neither.
 
     Args:
         model: Nodes of the model's trace at the draw, with strict priors.

@@ -69,11 +69,11 @@ def importance_weighted(
 
     for draws of the hardened guide under strict priors, with slabs behind shut gates left out of both
     densities. The largest weights are smoothed by a Pareto law (Vehtari et al., arXiv 1507.02646), whose
-    shape k-hat says whether the guide covers the posterior. Mean-field guides on correlated columns seldom
-    do; those of :class:`~l0bayes.guides.AutoJointGates` mostly.
+    shape k-hat measures whether the guide covers the posterior. Mean-field guides on correlated columns
+    seldom do; those of :class:`~l0bayes.guides.AutoJointGates` mostly.
 
     Args:
-        fit: What :func:`l0bayes.fit` returned, of which the best run is taken; or a Pyro model.
+        fit: What :func:`l0bayes.fit` returned: its best run is taken; or a Pyro model.
         guide: The trained guide, with a model.
         data: The model's arguments, all data; default: what was fitted, which must then be a tuple.
         num_draws: Number of draws.

@@ -88,7 +88,7 @@ def predict_probabilities(
     ``chunk_size`` changes the draws, which are the same for every row.
 
     Args:
-        fit: A fit, of which the best run is taken, or a pair of a Pyro model and its guide. ``model(x)``
+        fit: A fit, whose best run is taken, or a pair of a Pyro model and its guide. ``model(x)``
             returns logits, and its latents stand outside the plate of the rows.
         x: Inputs of shape (n, ...).
         how: One of the above.
@@ -105,7 +105,7 @@ def predict_probabilities(
 
     Raises:
         ValueError: If an argument is not one of the accepted values, or ``x`` has no rows.
-        TypeError: If the model cannot be deployed, or the guide knows no means, where that is asked for.
+        TypeError: If the model cannot be deployed, or the guide has no means, where that is asked for.
 
     Example::
 

@@ -57,7 +57,7 @@ def to_arviz(
         data: The model's arguments, all data; default: what was fitted, which must then be a tuple.
         num_draws: Draws a chain.
         seed: Seed of the draws.
-        coords: Coordinate values by dimension name; added to those the model knows (``model.coords``).
+        coords: Coordinate values by dimension name; added to those of the model (``model.coords``).
         dims: Dimension names by variable name (without chain and draw). Those of an effective weight
             hold for its slab, and for its gate where the shapes agree.
         var_names: Sites to keep in ``posterior``; default all of at most 20,000 elements. The
@@ -146,7 +146,7 @@ def _attributes(fit: Fit, seed: int, left_out: list[str]) -> dict[str, Any]:
         "torch_version": str(torch.__version__),
         "arviz_version": arviz.__version__,
         "objective": fit.objective.name,
-        "is_bound": int(fit.objective.is_bound),  # NetCDF knows no booleans
+        "is_bound": int(fit.objective.is_bound),  # NetCDF has no booleans
         "objective_note": fit.objective.note,
         "relaxation": fit.objective.relaxation,
         "slab": fit.objective.slab,

@@ -21,7 +21,7 @@ class VariableNames:
     """Dimension names and coordinates of every variable.
 
     Args:
-        model: The model, which may know some (``dims`` and ``coords``).
+        model: The model, which may have some (``dims`` and ``coords``).
         coords: Coordinate values by dimension name.
         dims: Dimension names by site.
         trace: One run of the model.

@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["Stopped", "folder_for", "missing_package", "staged", "write_whole"]
 
 
-# Where pip knows a package by another name.
+# Packages that have another name at pip.
 _DISTRIBUTIONS = {"PIL": "pillow"}
 
 
@@ -106,7 +106,7 @@ def missing_package(what: str, package: str, error: ImportError) -> ModuleNotFou
 
     Args:
         what: What cannot be written or read.
-        package: The package that was imported, by the name that pip knows.
+        package: The package that was imported, by its name at pip.
         error: What its import raised: it, or a package that it needs itself, is missing or broken.
     """
     missing = error.name or "."

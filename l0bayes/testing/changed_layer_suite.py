@@ -1,4 +1,4 @@
-"""Layers that are not what their class says: what every kind must refuse, as tests to be inherited."""
+"""Layers that do not compute what their class does: every kind must refuse them. Tests to be inherited."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _DRAWS = 20_000
 
 
 class DensitySuite(LikelihoodCase):
-    """Tests of a likelihood's numbers; what it says it does not support is skipped."""
+    """Tests of a likelihood's numbers; what it does not support is skipped."""
 
     # ---- density ---------------------------------------------------------------------------------
 

@@ -106,7 +106,7 @@ class EngineSuite:
         largest = float(error + _MOST_ERRORS * found.pip_mcse.nan_to_num(0.0).max())
         self.close(found.mean, wanted.mean, 2.0 * largest)
         self.close(found.second_moment, wanted.second_moment, 4.0 * largest)
-        # Sizes are counted, not averaged over exact conditionals: a sampler knows them less well.
+        # Sizes are counted, not averaged over exact conditionals: a sampler's error in them is larger.
         counted = _COUNTED if bool((found.pip_mcse > 0).any()) else 0.0
         self.close(found.size_probabilities, wanted.size_probabilities, 4.0 * largest + counted)
         if math.isfinite(found.log_evidence):

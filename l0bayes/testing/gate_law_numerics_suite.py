@@ -110,7 +110,7 @@ class GateLawNumericsSuite(GateLawCase):
             actual, wanted = function(single), function(double)
             assert actual.dtype == torch.float32, name
 
-            def told(message: str, name: str = name) -> str:
+            def described(message: str, name: str = name) -> str:
                 return f"{name}: {message}"
 
-            torch.testing.assert_close(actual.double(), wanted, rtol=FLOAT32, atol=FLOAT32, msg=told)
+            torch.testing.assert_close(actual.double(), wanted, rtol=FLOAT32, atol=FLOAT32, msg=described)

@@ -64,7 +64,7 @@ class GateLawReference(ABC):
 
     @abstractmethod
     def log_density(self, logit: float) -> float:
-        """Log density at z, given logit z, since near 1 the number z itself does not tell it.
+        """Log density at z, given logit z, since near 1 the number z itself is too coarse.
 
         Args:
             logit: logit z.
@@ -94,7 +94,7 @@ class GateLawReference(ABC):
             z = expit(logit)
             return float((1.0 - self.cdf(z)) * z * expit(-logit))
 
-        # Beyond 36 in logit z lies a length of 2e-16, and 1 - z is no longer told from 0.
+        # Beyond 36 in logit z lies a length of 2e-16, and 1 - z rounds to 0.
         low = math.log(self.threshold / (1.0 - self.threshold)) if self.threshold else -36.0
         return self.threshold + integrate(weighted, low, 36.0) / self.active
 

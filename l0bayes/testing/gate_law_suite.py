@@ -93,7 +93,7 @@ class GateLawSuite(GateLawDensitySuite, GateLawKLSuite, GateLawGradientSuite, Ga
 
     @pytest.mark.parametrize("device", DEVICES)
     def test_device_is_kept(self, case: Case, device: str) -> None:
-        """``meta`` knows where a tensor lives without computing it, and refuses to mix devices."""
+        """A tensor on ``meta`` has a device and no values, so that mixing devices is an error."""
         names = self.law.parameter_names
         tensors = {k: torch.full((2,), case[k], device=device) for k in names}
         law = self.build(**{**case, **tensors}, validate_args=False)

@@ -41,7 +41,7 @@ __all__ = ["LikelihoodSuite"]
 
 
 class LikelihoodSuite(DensitySuite):
-    """Tests of one likelihood with some options; what it says it does not support is skipped."""
+    """Tests of one likelihood with some options; what it does not support is skipped."""
 
     # ---- name, options, words --------------------------------------------------------------------
 

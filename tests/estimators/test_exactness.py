@@ -25,7 +25,7 @@ def test_the_plain_model_with_known_noise(data, inclusion):
     truth = known_noise(x, y, prior, 1.3, 0.7)
     np.testing.assert_allclose(fit.pip_, truth["pip"], rtol=1e-9)
     np.testing.assert_allclose(fit.coef_, truth["mean"], rtol=1e-8)
-    np.testing.assert_allclose(fit.findings_.sd, np.sqrt(np.diag(truth["covariance"])), rtol=1e-7)
+    np.testing.assert_allclose(fit.original_scale_.sd, np.sqrt(np.diag(truth["covariance"])), rtol=1e-7)
     assert fit.log_evidence_ == pytest.approx(truth["evidence"], abs=1e-9)
     assert fit.intercept_ == 0.0
     assert fit.engine_ == "exact"
@@ -102,7 +102,7 @@ def test_units_change_no_pip(data):
 def test_known_noise_is_in_units_of_y(data):
     x, y = data
     fit = SpikeSlabRegressor(noise_scale=0.5, random_state=0).fit(x, y)
-    assert fit.findings_.noise_variance == pytest.approx(0.25)
+    assert fit.original_scale_.noise_variance == pytest.approx(0.25)
     other = SpikeSlabRegressor(noise_scale=5.0, random_state=0).fit(x, 10.0 * y)
     np.testing.assert_allclose(fit.pip_, other.pip_, rtol=1e-8)
 

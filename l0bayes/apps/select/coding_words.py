@@ -30,10 +30,10 @@ def describe_coding(data: FormulaData) -> list[str]:
     if own:
         sentences.append(f"Effects of {_listed(own)} are those of each level by itself.")
     if data.centres:
-        told = ", ".join(f"{name} less {value:.5g}" for name, value in list(data.centres.items())[:_MOST])
-        told += ", ..." if len(data.centres) > _MOST else ""
+        listing = ", ".join(f"{name} less {value:.5g}" for name, value in list(data.centres.items())[:_MOST])
+        listing += ", ..." if len(data.centres) > _MOST else ""
         sentences.append(
-            f"Products are of columns less their means ({told}), so that no PIP depends on where a column "
+            f"Products are of columns less their means ({listing}), so that no PIP depends on where a column "
             "has its zero, as degrees Celsius and Fahrenheit do; the effects of such columns by themselves "
             "are those at the mean of the others. --no-centre multiplies columns as they stand."
         )

@@ -26,7 +26,7 @@ def bare(name: str) -> bool:
 class ColumnNames:
     """Stand-ins for the names of columns, whatever they are.
 
-    ``formulaic`` knows columns by their text, and other things too: to it ``1`` is the intercept, ``a:b`` an
+    ``formulaic`` finds columns by their text, and other things too: to it ``1`` is the intercept, ``a:b`` an
     interaction, ``weight.kg`` an attribute, and ``center`` and ``log`` are functions even where the table
     has such columns. While a formula is read and evaluated, every column therefore has a stand-in, which is
     an identifier, no function, and in no name and not in the formula.

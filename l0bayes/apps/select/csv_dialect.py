@@ -106,7 +106,7 @@ def _is_utf8(start: bytes, rest: IO[bytes]) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a file, unpacked; nothing where only the reader itself knows how, or what is wrong."""
+    """The bytes of a file, unpacked; nothing where only the reader itself can unpack it or name the fault."""
     kind = path.suffix.lower()
     if kind in _UNPACK:
         with _UNPACK[kind](path, "rb") as file:

@@ -58,7 +58,7 @@ def function_of(expression: str) -> str:
 
 
 def squares(expression: str) -> list[str]:
-    """Columns as they stand of which an expression takes a power or a product with another.
+    """Columns that an expression takes as they stand into a power, or into a product with another.
 
     Where such a column has its zero decides what the result says: :math:`x^2` of degrees Celsius is another
     curve than that of degrees Fahrenheit.

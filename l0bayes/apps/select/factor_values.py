@@ -106,7 +106,7 @@ def _without_coding(expression: str, known: ColumnNames) -> tuple[str, list[str]
     call.args = call.args[:1]
     call.keywords = [word for word in call.keywords if word.arg != "contrasts"]
     return ast.unparse(call), [
-        f"{known.type_in(expression)}: no PIP depends on how levels are coded, and effects are told for "
+        f"{known.type_in(expression)}: no PIP depends on how levels are coded, and effects are given for "
         "every level, as differences from their mean"
     ]
 
@@ -138,10 +138,10 @@ def _of_other_levels(table: pd.DataFrame, term: Any, known: ColumnNames, warning
             wrong = np.nonzero(~values.isin(ast.literal_eval(match[2])).to_numpy())[0]
             if len(wrong):
                 others = sorted(set(map(repr, values.iloc[wrong].tolist())))
-                told = ", ".join(others[:6]) + (", ..." if len(others) > 6 else "")
+                listing = ", ".join(others[:6]) + (", ..." if len(others) > 6 else "")
                 return (
                     f"{known.type_in(expression)} leaves out levels that column {known.find(match[1])!r} "
-                    f"has: {told} in {rows_of(len(wrong))}, the first of them "
+                    f"has: {listing} in {rows_of(len(wrong))}, the first of them "
                     f"{data_row(table.index, wrong[0])}. Name all levels, or take such rows out of the table"
                 )
     return f"formula cannot be evaluated: {known.show_in(first_line(warning))}"

@@ -36,9 +36,9 @@ def check_response_is_apart(response: str, variables: set[str], used: list[str])
         ValueError: If all of the first are among the second.
     """
     if variables and variables <= set(used):
-        told = ", ".join(map(repr, sorted(variables)))
+        named = ", ".join(map(repr, sorted(variables)))
         raise ValueError(
-            f"response {response!r} is made of {told}, which formula has on the right of '~' too: it would "
+            f"response {response!r} is made of {named}, which formula has on the right of '~' too: it would "
             "explain itself. Leave it out there"
         )
 
@@ -80,22 +80,22 @@ def check_known(answer: Reading, terms: Reading, names: list[str]) -> None:
     unknown = sorted({*answer.unknown, *terms.unknown})
     if not unknown:
         return
-    told = []
+    named = []
     for name in unknown:
         near = [known for known in names if known.lower() == name.lower()]
         if is_function(name):
-            told.append(f"{name!r} (a function, which takes its column in parentheses)")
+            named.append(f"{name!r} (a function, which takes its column in parentheses)")
             continue
         near = near or difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-        told.append(f"{name!r}" + (f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""))
+        named.append(f"{name!r}" + (f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""))
     odd = [f"`{name}`" for name in (*answer.lookalikes, *terms.lookalikes)]
     hint = f". Put the name into backticks: {', '.join(odd)}" if odd else ""
     listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    raise ValueError(f"formula names what the table does not have: {'; '.join(told)}{hint}. It has {listed}")
+    raise ValueError(f"formula names what the table does not have: {'; '.join(named)}{hint}. It has {listed}")
 
 
 def notes_on_lookalikes(*readings: Reading) -> list[str]:
-    """What to say of columns whose names stand in a formula without backticks, and are no names there.
+    """Warnings about columns whose names stand in a formula without backticks, and are no names there.
 
     Args:
         *readings: The sides.
@@ -108,7 +108,7 @@ def notes_on_lookalikes(*readings: Reading) -> list[str]:
 
 
 def notes_on_squares(factors: list[Any], known: ColumnNames) -> list[str]:
-    """What to say of powers and products of columns as they stand.
+    """Warnings about powers and products of columns as they stand.
 
     Args:
         factors: Factors of all terms.

@@ -10,7 +10,7 @@ __all__ = ["FACTOR", "context", "function_called", "is_function"]
 FACTOR = "C"
 """The function that makes a factor of a column."""
 
-# Names by which users of other packages know a function.
+# Names that a function has in other packages.
 _ALSO_CALLED = {"factor": FACTOR, "as.factor": FACTOR, "ordered": FACTOR, "ns": "cs"}
 _INSTEAD = {
     "offset": "offsets are not for formulas here: with a Normal likelihood take it off the response, as in "

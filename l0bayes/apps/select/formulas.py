@@ -184,8 +184,8 @@ def _parse(formula: str, hidden: str, variables: list[str], known: ColumnNames) 
     try:
         parsed = Formula.from_spec(hidden, parser=formula_parser(), context=context)
     except (FormulaicError, SyntaxError) as error:
-        told = known.type_in(first_line(error))
-        raise ValueError(f"formula {formula!r} cannot be read: {told}") from None
+        reason = known.type_in(first_line(error))
+        raise ValueError(f"formula {formula!r} cannot be read: {reason}") from None
     except ValueError as error:
         raise ValueError(known.type_in(str(error))) from None
     if not (isinstance(parsed.lhs, SimpleFormula) and isinstance(parsed.rhs, SimpleFormula)):
@@ -199,9 +199,9 @@ def _parse(formula: str, hidden: str, variables: list[str], known: ColumnNames) 
         )
     scaled = [term for term in terms if term.degree and term.degree < len(term.factors)]
     if scaled:
-        told = known.type_in(str(scaled[0]))
+        reason = known.type_in(str(scaled[0]))
         raise ValueError(
-            f"formula has the product {told}: a number changes the unit of a column and no result"
+            f"formula has the product {reason}: a number changes the unit of a column and no result"
         )
     return answers[0], terms
 

@@ -194,7 +194,7 @@ def advice_on(trust: Trust, posterior: SelectionPosterior) -> str:
 
 
 def describe_sets(posterior: SelectionPosterior, names: list[str]) -> list[SetOfVariables]:
-    """Sets of several variables of which at least one matters, but of which the data do not tell which.
+    """Sets of several variables: at least one of them matters, and the data do not distinguish which.
 
     Args:
         posterior: What the engine found.

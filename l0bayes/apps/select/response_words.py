@@ -1,4 +1,4 @@
-r"""What to say of a response for which no likelihood was named."""
+r"""Warnings about a response for which no likelihood was named."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class SelectSettings:
     Args:
         likelihood: Name of the law of the response, one that the engines support:
             ``l0bayes.likelihoods.names("selection")``. ``None`` is ``"gaussian"``, and a response that may be
-            meant otherwise is told.
+            meant otherwise gives a warning.
         likelihood_options: Its options, such as ``{"dispersion": 0.5}``.
         inclusion: Prior probability that a variable is in the model, or ``(a, b)`` of a Beta law.
         expected_active: Number of variables expected in the model, in place of ``inclusion``.

@@ -100,9 +100,9 @@ def select(
         seconds = time.perf_counter() - started
         caught_words = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
         doubts = [*_doubts_of(file, data), *doubts_about_response(data, settings)]
-        told = list(dict.fromkeys([*doubts, *data.notes, *caught_words]))
+        warned = list(dict.fromkeys([*doubts, *data.notes, *caught_words]))
         summary = estimator.summary(settings.hdi)
-        found = Selection(out, settings, data, estimator, summary, seconds, told, list(file.notes))
+        found = Selection(out, settings, data, estimator, summary, seconds, warned, list(file.notes))
         with staged(out, FILES) as folder:
             names = _write(found, folder, path, command, tell)
         found.files += [out / name for name in names]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["TOP_MODELS", "Selection"]
 
 TOP_MODELS = 10
-"""How many of the most probable models are told."""
+"""How many of the most probable models are listed."""
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Selection:
                 for check in fit.likelihood_checks_
             ],
             "log_evidence": fit.log_evidence_,
-            "expected_model_size": float(fit.findings_.pip.sum()),
+            "expected_model_size": float(fit.original_scale_.pip.sum()),
             "intercept": fit.intercept_,
             "summary": self.summary.reset_index().to_dict("records"),
             "credible_sets": [
@@ -99,7 +99,7 @@ class Selection:
 
 
 def _plain(value: Any, place: str, found: dict[str, str]) -> Any:
-    """A value that JSON knows; numbers that are not finite are noted by their place."""
+    """A value that JSON can hold; the places of numbers that are not finite are noted."""
     import pandas as pd
 
     if isinstance(value, dict):

@@ -18,7 +18,7 @@ USUAL_WORDS = (
 )  # fmt: skip
 """Words that mean missing in a column that otherwise holds numbers, where nothing else is asked for."""
 
-# Those of them of which one is told where they are levels.
+# Those of them that give a warning where they are levels.
 _SUSPECT = frozenset(USUAL_WORDS) - {"none", "-", "."}
 _TRUTHS = {"true": True, "false": False}
 _DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+(?:,\d*)?|,\d+)(?:[eE][+-]?\d+)?")
@@ -55,7 +55,7 @@ def read_cells(
     """Columns as numbers, truth values or text, with what is missing as such.
 
     An empty cell is missing. Without words of its own, ``na``, so are :data:`USUAL_WORDS` in a column whose
-    other cells are numbers; in any other column they are levels, which is told. Spaces around cells are
+    other cells are numbers; in any other column they are levels, with a warning. Spaces around cells are
     taken away. Numbers with a comma for the decimal point are read where no other reading is possible, or
     where fields are not separated by commas.
 
@@ -118,9 +118,9 @@ def _column(
     counts = Counter(text[text.isin(_SUSPECT)].tolist() if na is None else ())
     if not counts:
         return text, False, ""
-    told = ", ".join(f"{word!r} in {count} row{'s' if count > 1 else ''}" for word, count in counts.items())
+    held = ", ".join(f"{word!r} in {count} row{'s' if count > 1 else ''}" for word, count in counts.items())
     return text, False, (
-        f"column {name!r} holds {told}, taken as the name of a level: if that means missing, say so with "
+        f"column {name!r} holds {held}, taken as the name of a level: if that means missing, say so with "
         f"--na {','.join(counts)}; with --na '' only empty cells are missing"
     )  # fmt: skip
 

@@ -45,7 +45,7 @@ def rows_of(count: int) -> str:
 
 
 def data_row(index: Any, position: Any) -> str:
-    """``"data row 7"``: which row of the file stands at a position of what is left of it.
+    """``"data row 7"``: the row of the file from which a row of the table came.
 
     Args:
         index: Index of the table, which numbers the rows of the file.
@@ -81,15 +81,15 @@ def leave_out_missing(table: pd.DataFrame, names: Sequence[str], drop: bool) -> 
     if not wrong:
         return table
     rows = missing.any(axis=1)
-    told = ", ".join(f"{name!r} in {rows_of(count)}" for name, count in list(wrong.items())[:8])
-    told += f" and {len(wrong) - 8} more columns" if len(wrong) > 8 else ""
+    listing = ", ".join(f"{name!r} in {rows_of(count)}" for name, count in list(wrong.items())[:8])
+    listing += f" and {len(wrong) - 8} more columns" if len(wrong) > 8 else ""
     if not drop:
         raise ValueError(
-            f"values are missing: {told}. --drop-missing leaves out {int(rows.sum())} of "
+            f"values are missing: {listing}. --drop-missing leaves out {int(rows.sum())} of "
             f"{rows_of(len(table))}"
         )
     if rows.all():
-        raise ValueError(f"values are missing: {told}. No row is complete")
+        raise ValueError(f"values are missing: {listing}. No row is complete")
     # The index keeps saying which row of the file each one was.
     return table[~rows]
 
@@ -222,7 +222,7 @@ def _check_text(name: str, values: Any, *, plain: bool) -> None:
 
 
 def _hint_on(values: pd.Series[Any]) -> str:
-    """What to say of text that is nearly all numbers with something around or between the digits."""
+    """A hint for text that is nearly all numbers with something around or between the digits."""
     looks = values.map(lambda cell: _NUMBER_LIKE.fullmatch(str(cell)) is not None)
     if looks.mean() < 0.9:
         return ""

@@ -76,7 +76,7 @@ def load_table(path: str | Path, na: Sequence[str] | None = None) -> TableFile:
             :data:`~l0bayes.apps.select.table_cells.USUAL_WORDS`, in columns of numbers of a text file only.
 
     Returns:
-        The table, with the names of its columns as they stand in the file, but for spaces around them. An
+        The table, with the names of its columns as they stand in the file, without spaces around them. An
         index with a name that pandas wrote to a Parquet or Feather file is a column like the others.
 
     Raises:
@@ -158,24 +158,24 @@ def _parse_csv(path: Path, dialect: Dialect, **options: Any) -> pd.DataFrame:
 
 
 def _of_long_rows(path: Path, names: list[str], row: list[str]) -> str:
-    told = f"{str(path)!r} has {len(names)} names in its header and {len(row)} fields in data row 1"
+    fault = f"{str(path)!r} has {len(names)} names in its header and {len(row)} fields in data row 1"
     if any(field.strip() for field in row[len(names) :]):
-        return f"{told}: which field belongs to which name cannot be known"
-    return f"{told}, the last of them empty: rows end in a separator. Take it away"
+        return f"{fault}: which field belongs to which name cannot be known"
+    return f"{fault}, the last of them empty: rows end in a separator. Take it away"
 
 
 def _of_a_nameless_column(path: Path, index: int, values: pd.Series[Any]) -> str:
-    told = f"column {index + 1} of {str(path)!r} has no name"
+    fault = f"column {index + 1} of {str(path)!r} has no name"
     if values.isna().all():
-        return f"{told}, and is empty: rows end in a separator. Take it away"
+        return f"{fault}, and is empty: rows end in a separator. Take it away"
     numbers = np.arange(len(values))
     if any(values.equals(values.__class__(numbers + first, name=values.name)) for first in (0, 1)):
         return (
-            f"{told}: it numbers the rows. Write the table without them (to_csv(..., index=False) in pandas, "
-            "row.names = FALSE in R), or give the column a name in the header and leave it out, as in "
-            "'. - row'"
+            f"{fault}: it numbers the rows. Write the table without them (to_csv(..., index=False) in "
+            "pandas, row.names = FALSE in R), or give the column a name in the header and leave it out, as "
+            "in '. - row'"
         )
-    return f"{told}: give it one in the header"
+    return f"{fault}: give it one in the header"
 
 
 def _load_arrow(path: Path, kind: str, na: Sequence[str] | None) -> TableFile:

@@ -41,7 +41,7 @@ class TermColumns:
 
 @dataclass
 class _Part:
-    """One factor of a term: numbers, or levels of which columns may sum to zero."""
+    """One factor of a term: numbers, or levels, whose columns may sum to zero."""
 
     names: list[str]
     values: npt.NDArray[np.float64]
@@ -53,7 +53,7 @@ def term_columns(table: pd.DataFrame, terms: list[Any], known: ColumnNames, *, c
     r"""Evaluate the terms of a formula.
 
     A factor has a column for each level that rows have. Where the rest of its term is a term of the
-    formula too (for a factor by itself: the intercept), its columns are a contrast, of which only differences
+    formula too (for a factor by itself: the intercept), its columns are a contrast: only differences
     between levels enter; elsewhere each level has an effect of its own, as in R. A product is one of
     centred columns, :math:`(x - \bar x)(z - \bar z)` and :math:`(1_l - \bar 1_l)(x - \bar x)`, so that it
     does not depend on where a column has its zero; without an intercept, or where asked for, columns are

@@ -18,7 +18,7 @@ __all__ = ["FitKeywords"]
 
 
 class FitKeywords(TypedDict, total=False):
-    """The fields of :class:`~l0bayes.infer.FitSettings`, each of which may be left out."""
+    """The fields of :class:`~l0bayes.infer.FitSettings`; any may be left out."""
 
     steps: int | None
     epochs: int | None

@@ -69,8 +69,8 @@ def terms_with_score(
         model_trace: The model at that draw.
         run: From values of the gates to a trace of the model with all else as it was.
         total_kl: From a trace of the model to the sum of the KLs.
-        examples: Number of examples where every one has gates of its own, each of which enters the
-            likelihood of its own example alone; ``None`` where the gates are shared.
+        examples: Number of examples where every one has gates of its own, which enter only the
+            likelihood of that example; ``None`` where the gates are shared.
 
     Returns:
         The likelihood, a scalar, and by gate site a scalar that is to be added to its KL.

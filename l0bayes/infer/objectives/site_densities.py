@@ -3,7 +3,7 @@ r"""The log density of a site with its masks and scales: the one place that comp
 A site may be masked from outside, by ``poutine.mask`` or a handler that applies it (``obs_mask``, masked
 plates), and by its law, ``Normal(...).mask(m)``, inside ``to_event`` or out of it. What is masked is not part
 of the model: it counts neither in a likelihood, nor in a KL, nor in the density of a draw. A latent's masks
-in the *model* hold for its guide too, which as an automatic guide knows nothing of them.
+in the *model* hold for its guide too: an automatic guide does not repeat them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""Whether a module still computes what its class says."""
+r"""Whether a module still computes what its class computes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def reason_changed(
 
     Weights that are computed anew before each run (``parametrize``, the older ``weight_norm`` and
     ``spectral_norm``, ``prune``) are no parameters that a gate could multiply. A subclass, another
-    ``forward`` or a hook may do anything. Hooks that only look cannot be told from hooks that change values.
+    ``forward`` or a hook may do anything, and hooks that only look cannot be distinguished from hooks that
+    change values.
 
     Args:
         module: The module.

@@ -132,7 +132,7 @@ class HeadAttention(nn.Module):
         """Take out the heads whose gate is 0, in place, and fold the others' gates into ``out_proj``.
 
         Args:
-            gates: Values of shape ``(H,)``. Where all are 0, what is left returns its bias.
+            gates: Values of shape ``(H,)``. Where all are 0, the reduced layer returns its bias.
 
         Returns:
             The module itself.

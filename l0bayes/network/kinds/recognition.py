@@ -1,4 +1,4 @@
-r"""How one knows that a module is of a kind, and what stands in for it while it is gated."""
+r"""Of which kind a module is, and what stands in for it while it is gated."""
 
 from __future__ import annotations
 

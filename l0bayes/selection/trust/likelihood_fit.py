@@ -1,4 +1,4 @@
-r"""Whether the data look as a likelihood says they do: their spread at the fitted means, and their tails."""
+r"""Whether the data look as the likelihood expects: their spread at the fitted means, and their tails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
     "tail_check",
 ]
 
-# A dispersion is told from 1 by so many standard errors, and matters to a PIP from these ratios on.
+# A dispersion differs from 1 by at least so many standard errors, and matters to a PIP from these ratios on.
 _ERRORS = 4.0
 _OVER, _UNDER = 1.3, 0.7
 # Excess kurtosis that matters, that of a Student-t with ten degrees of freedom, and its standard errors.
@@ -40,7 +40,7 @@ class LikelihoodWarning(UserWarning):
 
 @dataclass(frozen=True)
 class LikelihoodCheck:
-    """One measure of how far the data are from what a likelihood says.
+    """One measure of how far the data are from what the likelihood expects.
 
     Attributes:
         measure: ``"dispersion"`` or ``"excess kurtosis"``.
@@ -180,16 +180,16 @@ def judge_likelihood(trust: Trust, checks: Sequence[LikelihoodCheck], **where: A
         checks: How the data look beside it.
         **where: Of :func:`warnings.warn`, such as ``stacklevel``.
     """
-    told = [check.words for check in checks if check.contradicted]
-    if not told:
+    contradicted = [check.words for check in checks if check.contradicted]
+    if not contradicted:
         return trust
     warnings.warn(
-        f"{' '.join(told)} All inclusion probabilities are conditional on a likelihood that the data "
+        f"{' '.join(contradicted)} All inclusion probabilities are conditional on a likelihood that the data "
         "contradict.",
         LikelihoodWarning,
         **where,
     )
-    reasons = (*trust.reasons, *told)
+    reasons = (*trust.reasons, *contradicted)
     if trust:
         computed = str(replace(trust, reasons=())).partition(": ")[2]
         reasons = (f"If the likelihood held, this would be {trust.verdict}: {computed}", *reasons)
@@ -197,5 +197,5 @@ def judge_likelihood(trust: Trust, checks: Sequence[LikelihoodCheck], **where: A
         trust,
         verdict="doubtful" if trust else trust.verdict,
         reasons=reasons,
-        contradiction=" ".join(told),
+        contradiction=" ".join(contradicted),
     )

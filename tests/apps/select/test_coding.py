@@ -49,7 +49,7 @@ def pips(data, formula, kind=SpikeSlabRegressor, **options):
     likelihood = "gaussian" if kind is SpikeSlabRegressor else "poisson"
     found = apply_formula(data, formula, likelihood, **options)
     fit = kind(fit_intercept=found.intercept, random_state=0).fit_coded(found.coded, found.y)
-    return dict(zip(found.gates, fit.findings_.pip.tolist(), strict=True))
+    return dict(zip(found.gates, fit.original_scale_.pip.tolist(), strict=True))
 
 
 def compared(one, other, rename=lambda name: name):

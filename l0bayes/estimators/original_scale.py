@@ -20,13 +20,13 @@ from l0bayes.selection.summaries.coefficients import coefficients_of
 from l0bayes.selection.summaries.credible_sets import CredibleSet, credible_sets
 from l0bayes.selection.summaries.moments import joint_moments
 
-__all__ = ["Draws", "Findings"]
+__all__ = ["Draws", "OriginalScalePosterior"]
 
 # Beyond this the covariance of all pairs of coefficients is more than a table of draws.
 _MOST_COLUMNS_FOR_COVARIANCE = 2000
-# A gate less probable than this is described by what the sampler knows of it, not by a ratio of moments.
+# A gate less probable than this is described by draws with it open, not by a ratio of moments.
 _RARE = 1e-8
-# Where moments are not averages of exact conditionals, a ratio of two of them says less sooner.
+# Where moments are not averages of exact conditionals, a ratio of two of them is noise sooner.
 _RARE_LAPLACE = 0.05
 _ROW_CHUNK = 8_000_000
 
@@ -50,8 +50,8 @@ class Draws:
     chains: Tensor
 
 
-class Findings:
-    """A posterior in standardised units, told in the user's.
+class OriginalScalePosterior:
+    """A posterior of standardised data, in the units of the user's.
 
     Args:
         posterior: What an engine found.
@@ -59,7 +59,7 @@ class Findings:
         names: Names of the columns.
         gate_names: Names of the gates.
         seed: Seed of the draws.
-        blocks: Columns that stand for levels; their coefficients are told as effects of levels.
+        blocks: Columns that stand for levels; their coefficients are given as effects of levels.
     """
 
     def __init__(
