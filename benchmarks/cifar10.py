@@ -65,7 +65,7 @@ def run(folder: str | None, images: int, epochs: int, seed: int, threads: int) -
         rows = data.valid_x[:1000]
         error = float((small(rows).argmax(-1) != data.valid_y[:1000]).double().mean())
     columns = fit.history.to_frame()
-    opened = {name: columns[name].tolist() for name in columns if name.startswith("open:")}
+    opened = {name: columns[name].tolist() for name in map(str, columns) if name.startswith("open:")}
     return {
         "command": f"python -m benchmarks.cifar10 --folder DATA --images {images} --epochs {epochs}",
         "images": images,

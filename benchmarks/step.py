@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from benchmarks.environment import describe
 from l0bayes.distributions import L0Penalty, L2Penalty
-from l0bayes.guides import AutoHardConcrete, SlabFamily
+from l0bayes.guides import AutoHardConcrete, SlabLaw
 from l0bayes.infer import CompileMode, GradientStep, MeanFieldELBO
 from l0bayes.models import SparseNetwork
 
@@ -63,7 +63,7 @@ def adam(module: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr=1e-3, fused=True)
 
 
-def pair(slab: SlabFamily, x: Tensor, y: Tensor) -> tuple[SparseNetwork, AutoHardConcrete]:
+def pair(slab: SlabLaw, x: Tensor, y: Tensor) -> tuple[SparseNetwork, AutoHardConcrete]:
     """Model and guide."""
     prior = L2Penalty(0.0) if slab == "delta" else dist.Normal(0.0, 1.0)
     model = SparseNetwork(lenet(), gates="input", inclusion=L0Penalty(PENALTY), slab=prior, num_data=NUM_DATA)
@@ -82,7 +82,7 @@ def dense_step(x: Tensor, y: Tensor) -> Step:
     return step
 
 
-def our_step(slab: SlabFamily, mode: CompileMode, x: Tensor, y: Tensor) -> Step:
+def our_step(slab: SlabLaw, mode: CompileMode, x: Tensor, y: Tensor) -> Step:
     objective = MeanFieldELBO()(*pair(slab, x, y))
     gradients, optimizer = GradientStep(objective, mode), adam(objective)
 
@@ -93,7 +93,7 @@ def our_step(slab: SlabFamily, mode: CompileMode, x: Tensor, y: Tensor) -> Step:
     return step
 
 
-def stock_step(slab: SlabFamily, x: Tensor, y: Tensor) -> Step:
+def stock_step(slab: SlabLaw, x: Tensor, y: Tensor) -> Step:
     loss = TraceMeanField_ELBO()(*pair(slab, x, y))
     optimizer = adam(loss)
 
@@ -125,7 +125,7 @@ def run(rounds: int, threads: int, seed: int) -> dict[str, Any]:
     x, y = torch.rand(BATCH, SIZES[0]), torch.randint(SIZES[-1], (BATCH,))
     steps = {"dense": dense_step(x, y)}
     compile_seconds = {}
-    slabs: tuple[SlabFamily, ...] = ("delta", "normal")
+    slabs: tuple[SlabLaw, ...] = ("delta", "normal")
     for slab in slabs:
         steps[slab] = our_step(slab, "inductor", x, y)
         start = time.perf_counter()

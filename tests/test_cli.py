@@ -172,6 +172,7 @@ def short_acts(monkeypatch):
     return asked
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::l0bayes.infer.PruningWarning")  # cut too short for gates to close
 def test_both_acts(tmp_path, short_acts):
     result = run("demo", "--out", tmp_path / "out", "--seed", 3)

@@ -177,8 +177,8 @@ def coordinate_ascent(
     generator = torch.Generator().manual_seed(seed)
     gram, moment, noise = problem.gram, problem.moment, problem.noise
     variance = 1.0 / (gram.diagonal() / noise**2 + problem.slab_scale**-2)
-    offset = math.log(problem.inclusion / (1.0 - problem.inclusion))
-    offset = offset + 0.5 * variance.log() - math.log(problem.slab_scale)
+    odds = math.log(problem.inclusion / (1.0 - problem.inclusion))
+    offset = odds + 0.5 * variance.log() - math.log(problem.slab_scale)
     active, loc = active.clone(), loc.clone()
     for _ in range(sweeps):
         before = active.clone()

@@ -40,7 +40,9 @@ def draw_figures(folder: Path) -> list[Path]:
     with mpl.rc_context({"font.size": 9, "axes.titlesize": 9.5, "svg.fonttype": "none"}):
         if "regression" in found:
             files.append(_regression(found["regression"], folder / "relaxations-regression.png"))
-        networks = {name: found[name] for name in ("digits", "mnist") if name in found}
+        networks: dict[str, dict[str, Any]] = {
+            name: found[name] for name in ("digits", "mnist") if name in found
+        }
         if networks:
             files.append(_networks(networks, folder / "relaxations-networks.png", _ERRORS))
             files.append(_networks(networks, folder / "relaxations-gaps.png", _GAPS))

@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,9 @@ def run_part(
         for design in designs:
             for candidate in candidates_for(part):
                 key = _key(part, candidate, settings, seed, design, test)
+                found: dict[str, Any] | None
                 if candidate.name in wanted:
-                    found = records.get(key, lambda key=key, one=candidate: _run(key, one, settings))
+                    found = records.get(key, partial(_run, key, candidate, settings))
                 else:
                     found = records.find(key)
                 if found is not None:

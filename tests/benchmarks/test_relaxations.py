@@ -157,6 +157,7 @@ def test_every_gate_law_runs_through_the_regressions(tmp_path):
     assert (tmp_path / "regression.jsonl").read_text().splitlines() == lines
 
 
+@pytest.mark.slow
 def test_a_network_runs_and_the_pictures_are_drawn(tmp_path):
     names = ["hard_concrete-0.67", "disarm-per-example", "concrete_dropout-0.1"]
     digits = run_part("b", 2, None, only=names, quick=True, changes={"epochs": 1})

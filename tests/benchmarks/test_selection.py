@@ -86,6 +86,7 @@ def test_the_worst_leaves_out_what_is_missing():
     assert timed(lambda: 3)[0] == 3
 
 
+@pytest.mark.slow
 def test_parts_with_few_columns_run():
     found = small(1, designs=("p > n",))
     assert len(found["runs"]) == 8
@@ -102,6 +103,7 @@ def test_part_glm_runs():
     assert found["runs"][1]["reference_sweeps"] == 4
 
 
+@pytest.mark.slow
 def test_part_wide_runs():
     found = wide(1, sizes=((30, 16),), steps=60, lengths=(20,))
     ours = [row for row in found["runs"] if "single" in row]

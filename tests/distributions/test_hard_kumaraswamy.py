@@ -296,6 +296,7 @@ def _transform(log_a: Tensor, log_b: Tensor, u: Tensor) -> Tensor:
     return (law.icdf(u) + law.activity_logits).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 def test_draws_are_batched_traced_and_compiled() -> None:

@@ -33,6 +33,7 @@ def checks():
             yield pytest.param(estimator, check, id=f"{kind.__name__}-{name}")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("estimator", "check"), list(checks()))
 def test_checks_of_scikit_learn(estimator, check):

@@ -31,6 +31,7 @@ def exact():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::l0bayes.selection.TrustWarning")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("gate_law", GATE_LAWS)

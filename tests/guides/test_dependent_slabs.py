@@ -62,6 +62,7 @@ def enumerated(covariance):
     return logs.softmax(0) @ torch.tensor(models), logs.logsumexp(0).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COVARIANCES)
 def test_pips_and_evidence_are_those_of_the_covariance(name):
     model = regression(LAWS["full"](COVARIANCES[name]))

@@ -105,6 +105,7 @@ def test_the_kl_is_that_of_the_constrained_variable(case):
     assert estimate(elbo, model, guide) == pytest.approx(exact_kl(case), abs=0.03)
 
 
+@pytest.mark.slow
 def test_a_simplex_has_the_density_of_stick_breaking():
     """In the first two coordinates y: y₁ = z₁, y₂ = z₂ (1 - z₁), z₁ = σ(x₁ - log 2), z₂ = σ(x₂)."""
     prior = dist.Dirichlet(torch.tensor([2.0, 1.0, 3.0]))

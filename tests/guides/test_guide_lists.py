@@ -34,6 +34,7 @@ def test_each_part_covers_its_own_sites():
     assert set(guide.quantiles([0.1, 0.9], X, Y)) == set(draws)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rest", [AutoNormal, AutoDelta])
 @pytest.mark.parametrize("slab", ["normal", "delta"])
 def test_the_objective_takes_the_combination(rest, slab):

@@ -145,6 +145,7 @@ def test_a_batch_of_another_size_needs_no_new_guide(local_guide):
         assert elbo(batch_of(list(range(size)))).isfinite()
 
 
+@pytest.mark.slow
 def test_training_on_minibatches_finds_the_shifted_data():
     """Half of the data are shifted by 6 noise standard deviations; their gates open, the others shut."""
     shifted = torch.arange(N) % 2 == 0

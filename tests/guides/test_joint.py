@@ -91,6 +91,7 @@ def test_value_and_gradient_are_those_of_the_enumerated_elbo(small):
     assert gradients.std(0).max() / 40**0.5 < 0.1 * wanted.abs().max()  # the test would see an error
 
 
+@pytest.mark.slow
 def test_hardened_elbo_and_trace_elbo_agree_with_it(small):
     guide, arguments, expected, _ = small
     bound = hardened_elbo(model, guide, arguments, num_draws=4000)
@@ -102,6 +103,7 @@ def test_hardened_elbo_and_trace_elbo_agree_with_it(small):
     assert abs(-losses.mean() - expected) < 4.5 * losses.std() / 20
 
 
+@pytest.mark.slow
 def test_stock_svi_trains_it():
     pyro.clear_param_store()
     pyro.set_rng_seed(0)
@@ -116,6 +118,7 @@ def test_stock_svi_trains_it():
     pyro.clear_param_store()
 
 
+@pytest.mark.slow
 def test_eager_and_captured_are_the_same():
     x, y = data(4)
     guide = joint_guide(x, y, seed=1, num_draws=4)
@@ -162,6 +165,7 @@ def test_the_weight_of_the_kl_weights_the_reward(small):
 # ---- what it learns ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_with_the_exact_slabs_the_optimum_is_the_log_evidence_without_noise():
     x, y = data(5, seed=1)
     reference = exact(x, y)
@@ -186,6 +190,7 @@ def trained():
     return fit, mean_field, exact(x, y)
 
 
+@pytest.mark.slow
 def test_it_finds_what_a_factorised_guide_cannot(trained):
     fit, mean_field, reference = trained
     assert (pips(mean_field) - reference.pip).abs().max() > 0.2

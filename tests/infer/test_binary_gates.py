@@ -57,6 +57,7 @@ def exact_loss(logits: Tensor, slab: Tensor) -> Tensor:
     return kl + slab_kl - likelihood
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{}, {"estimator": "rloo"}, {"estimator": "rloo", "num_evaluations": 4}], ids=str
 )
@@ -188,6 +189,7 @@ def test_priors_that_depend_on_gates_are_part_of_what_a_gate_is_worth(
         assert ((mean - target).abs() < 4.5 * error + 1e-12).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", "inductor"])
 def test_the_captured_step_is_the_eager_one(mode: Any) -> None:
     guide = guide_of(regression)
@@ -243,6 +245,7 @@ def test_the_value_alone_takes_one_evaluation() -> None:
     assert count == 3
 
 
+@pytest.mark.slow
 def test_training_finds_the_maximum_of_the_strict_bound() -> None:
     """Against direct ascent of the enumerated objective."""
     guide = guide_of(regression)
@@ -293,6 +296,7 @@ class PerExample:
             pyro.sample("y", dist.Normal((x * w).sum(-1), 0.5), obs=y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ["disarm", "rloo"])
 def test_gates_of_each_example_have_the_same_expected_gradient_and_less_noise(estimator: Any) -> None:
     guide = guide_of(PerExample(), estimator=estimator)

@@ -25,6 +25,7 @@ def run(path=None, data=None, steps=24, stop=None, **options):
     return done, state_of(guide)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [None, (X, Y)], ids=["minibatches", "tuple"])
 @pytest.mark.parametrize("every", [0.0, 1e9])
 def test_resuming_gives_the_result_of_an_uninterrupted_run(tmp_path, data, every):

@@ -133,6 +133,7 @@ def inductor():
         pytest.skip("no C++ compiler")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["hyper-normal", "network-normal", "network-delta"])
 def test_the_compiled_step_equals_eager_and_sees_buffers(inductor, case):
     build, slab, data, options = CASES[case]
@@ -215,6 +216,7 @@ def test_a_new_batch_shape_is_captured_anew():
     assert step.mode == "graph"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", "inductor"])
 def test_data_in_another_order_in_memory(inductor, mode):
     objective = objective_of(grouped, "normal", (X, Y))
@@ -235,6 +237,7 @@ def test_a_tensor_that_is_given_twice_is_no_matter_later(inductor):
         assert_equal_runs(step, eager, [1], data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", "inductor"])
 def test_another_dtype_is_captured_anew(inductor, mode):
     objective = objective_of(grouped, "normal", (X, Y))
@@ -332,6 +335,7 @@ def test_a_compiler_that_fails_leaves_the_graph(monkeypatch):
     assert_equal_runs(step, GradientStep(objective, "eager"), [1, 2], (X, Y))
 
 
+@pytest.mark.slow
 def test_too_many_shapes_run_eagerly_and_say_so():
     model = network("normal")
     objective = objective_of(model, "normal", (X, LABELS))

@@ -44,6 +44,7 @@ def steps(mode):
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", pytest.param("inductor", marks=needs_compiler)])
 def test_a_model_that_updates_its_buffers(mode):
     with torch._inductor.config.patch(fallback_random=True):  # draws of torch's own generators

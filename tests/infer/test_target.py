@@ -23,6 +23,7 @@ def fit(target, steps=1000, model=None, **options):
     return l0bayes.fit(model, guide_of(model), (X, Y), steps=steps, target=target, **settings | options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["units:0.5", "macs:0.25", "macs:0.1"])
 def test_the_deployed_network_meets_its_target(target):
     kind, share = target.split(":")
@@ -152,6 +153,7 @@ def test_the_penalty_is_the_relative_excess_of_the_expected_cost():
     assert float(objective.multiplier) == 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mode",
     [

@@ -83,6 +83,7 @@ def test_a_network_is_deployed_as_its_median_gates(case, gates):
     assert costs["units"]["expected"] == pytest.approx(active, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in ALL if ", tied" not in case])
 def test_a_network_is_trained_to_a_size(case):
     """Gates of each example, sleep and a target; not for tied gates, which shut together or not at all."""

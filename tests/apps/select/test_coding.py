@@ -77,6 +77,7 @@ def test_names_of_levels_change_no_pip(formula, names):
     compared(pips(data, formula), pips(other, formula))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_a_factor_of_two_levels_is_a_column_of_zeros_and_ones(formula):
     if "g:two" in formula:

@@ -100,6 +100,7 @@ def test_what_a_family_does_not_take_is_refused(settings, message, tmp_path):
 # ---- a run -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")  # a run of two steps prunes nothing and says so
 @pytest.mark.parametrize(
     ("options", "kind"),

@@ -91,6 +91,7 @@ def test_a_run_can_be_read_again(run):
     assert again.costs.loc["dense", "macs"] == 64 * 300 + 300 * 100 + 100 * 10
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_end(run, tmp_path, monkeypatch):
     import l0bayes.infer.loop.records as records
 

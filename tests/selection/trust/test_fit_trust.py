@@ -35,6 +35,7 @@ def fitted(kind: str, likelihood: str = "gaussian", slab: str = "normal", restar
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
 def test_columns_that_say_the_same_are_found_out(likelihood: str) -> None:
     verdict = l0bayes.trust(fitted("duplicates", likelihood))
@@ -94,6 +95,7 @@ def _match_gates(guide: Any, gates: Tensor, weights: Tensor) -> None:
         guide.coupling.get_parameter("beta/gate_unconstrained")[j, :j] = found[1:]
 
 
+@pytest.mark.slow
 def test_restarts_are_compared_and_points_have_no_k_hat() -> None:
     verdict = l0bayes.trust(fitted("duplicates", slab="delta", restarts=2))
     assert verdict.k_hat is None
