@@ -76,7 +76,7 @@ class GatedNetwork(nn.Module):
         self._warn_uncounted()
         self.links = link_parameters(self.net, self.plan)
         for name, parameter in self.net.named_parameters():
-            parameter.requires_grad_(name not in self.links)
+            parameter.requires_grad_(name not in self.links and name not in self.plan.frozen)
         self.awake = SleepingUnits(self.plan, self.cost)
 
     def _warn_uncounted(self) -> None:

@@ -19,8 +19,9 @@ from l0bayes.infer.objectives.elbo import MeanFieldELBO
 from l0bayes.models.gated_network import GatedNetwork
 from l0bayes.models.network_deployment import deployed_network, example_like
 from l0bayes.models.network_likelihoods import NetworkLikelihood, Observation
+from l0bayes.models.network_precision import full_precision
 from l0bayes.models.network_priors import PenaltyUnit, PerModule, gate_priors, learned_scales, slab_priors
-from l0bayes.network import Gates, gated
+from l0bayes.network import Gates, gated, names_of, names_of_parameters
 from l0bayes.sites import Inclusion, SampledGate, gate, slab
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ class SparseNetwork(GatedNetwork):
 
     The given network is copied and left untouched; its weights are the guide's starting point. Weights
     and biases of Linear layers, convolutions, embeddings and attention are slabs. All other parameters
-    (normalisation, positions, classes) are points, trained along; running statistics follow the gated
-    activations in training mode.
+    (normalisation, positions, classes, layers that share a weight) are points, trained along; running
+    statistics follow the gated activations in training mode. A parameter that is frozen
+    (``requires_grad=False``) is neither: it stays as it is. Slabs of a network in 16 bits are kept in 32.
 
     Sites are ``"{module}.gate"`` (``"{module}.{placement}.gate"`` where a module has several) and
     ``"{parameter}.slab"``.
@@ -115,8 +117,10 @@ class SparseNetwork(GatedNetwork):
         observation = Observation(likelihood, noise_scale)
         super().__init__(net, gates, example)
         self.observation = observation
-        self.priors = gate_priors(self.plan.specs, inclusion, expected_active, penalty, penalty_per)
-        self.slab_priors = slab_priors(slab, self.links)
+        self.priors = gate_priors(
+            self.plan.specs, inclusion, expected_active, penalty, penalty_per, names_of(self.net)
+        )
+        self.slab_priors = slab_priors(slab, self.links, names_of_parameters(self.net))
         learned = learned_scales(self.net, [name for name in self.links if self.slab_priors[name] is None])
         self.learned_scales = nn.ParameterDict()
         for name, scale in learned.items():  # one by one: a dictionary would be sorted
@@ -144,7 +148,7 @@ class SparseNetwork(GatedNetwork):
         if y is not None:
             self.observation.check_shape(y, output.shape, len(x))
         with pyro.plate("data", self.num_data or len(x), subsample=torch.arange(len(x), device=x.device)):
-            pyro.sample("y", self.observation(output), obs=y)
+            pyro.sample("y", self.observation(full_precision(output)), obs=y)
         return output
 
     def check_data(self, x: Tensor, y: Tensor | None = None) -> None:
@@ -179,7 +183,8 @@ class SparseNetwork(GatedNetwork):
         if prior is None:
             prior = dist.Normal(0.0, self.learned_scales[_key(name)].exp())
         links = [link.of(sampled) for link in self.links[name]]
-        return slab(name, prior.expand(parameter.shape).to_event(parameter.dim()), links, init=parameter)
+        law = prior.expand(parameter.shape).to_event(parameter.dim())
+        return slab(name, law, links, init=full_precision(parameter))
 
     # ---- after training --------------------------------------------------------------------------
 

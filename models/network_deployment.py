@@ -52,7 +52,8 @@ def deployed_network(
         recalibrate: Inputs to compute running statistics on anew.
     """
     parameters = {name: slab * _own_gates(plan, name, gates) for name, slab in slabs.items()}
-    for name in plan.groups.keys() - parameters.keys():  # points, such as those of normalisation
+    gated = {*plan.groups, *(f"{owner}.weight" for owner in plan.weight)}
+    for name in gated - parameters.keys():  # points, such as those of normalisation, or not trained
         parameters[name] = attrgetter(name)(net) * _own_gates(plan, name, gates)
     with evaluating(net):
         small = shrink(net, plan, parameters, gates)

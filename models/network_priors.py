@@ -14,6 +14,7 @@ from torch import nn
 
 from l0bayes import validate
 from l0bayes.distributions import Gate, L0Penalty
+from l0bayes.models.network_precision import full_precision
 from l0bayes.network import GateSpec
 from l0bayes.sites import Inclusion
 
@@ -24,7 +25,12 @@ PerModule = Mapping[str, Any]
 
 
 def gate_priors(
-    specs: Mapping[str, GateSpec], inclusion: Any, expected_active: Any, penalty: Any, penalty_per: str
+    specs: Mapping[str, GateSpec],
+    inclusion: Any,
+    expected_active: Any,
+    penalty: Any,
+    penalty_per: str,
+    names: Mapping[str, tuple[str, ...]] | None = None,
 ) -> dict[str, Inclusion]:
     """The prior of every gate site.
 
@@ -34,6 +40,7 @@ def gate_priors(
         expected_active: Likewise, by the expected number of open gates a site.
         penalty: Likewise, by a penalty in nats.
         penalty_per: Whether a penalty is for a ``"gate"`` or for each ``"parameter"`` that it multiplies.
+        names: All names of modules that have several, by the first; globs may mean any of them.
 
     Raises:
         ValueError: If more than one of the three is given, a gated module is given no prior, or a value is
@@ -46,12 +53,13 @@ def gate_priors(
     validate.one_of(get_args(PenaltyUnit), penalty_per=penalty_per)
     ((what, value),) = chosen.items()
     if isinstance(value, Mapping):
-        missing = [s.owner for s in specs.values() if not any(fnmatch.fnmatchcase(s.owner, p) for p in value)]
+        known = {spec.owner: _names(names, spec.owner) for spec in specs.values()}
+        missing = [own for own, several in known.items() if not any(_fits(several, p) for p in value)]
         if missing:
             raise ValueError(f"{what} gives no prior for the gated modules {missing}")
     priors: dict[str, Inclusion] = {}
     for name, spec in specs.items():
-        one = _match(value, spec.owner, what) if isinstance(value, Mapping) else value
+        one = _match(value, _names(names, spec.owner), what) if isinstance(value, Mapping) else value
         if what == "penalty":
             validate.not_negative(penalty=one)
             priors[name] = L0Penalty(float(one) * (spec.weights if penalty_per == "parameter" else 1.0))
@@ -68,13 +76,16 @@ def gate_priors(
     return priors
 
 
-def slab_priors(given: Any, slabs: Iterable[str]) -> dict[str, TorchDistributionMixin | None]:
+def slab_priors(
+    given: Any, slabs: Iterable[str], names: Mapping[str, tuple[str, ...]] | None = None
+) -> dict[str, TorchDistributionMixin | None]:
     """The prior of every slab; ``None`` for a Normal whose scale is learned.
 
     Args:
         given: A scalar distribution, a mapping from globs over parameter names, ``"learned"``, or ``None``
             for ``Normal(0, 1)``.
         slabs: Names of the parameters that are slabs.
+        names: All names of parameters that have several, by the first; globs may mean any of them.
 
     Raises:
         TypeError: If it is of another type.
@@ -87,7 +98,7 @@ def slab_priors(given: Any, slabs: Iterable[str]) -> dict[str, TorchDistribution
             raise ValueError(f"slab must be a distribution, a mapping or 'learned'; got {given!r}")
         return dict.fromkeys(slabs)
     if isinstance(given, Mapping):
-        return {name: _match(given, name, "slab") for name in slabs}
+        return {name: _match(given, _names(names, name), "slab") for name in slabs}
     if not isinstance(given, TorchDistributionMixin):
         raise TypeError(
             f"slab must be a Pyro distribution, a mapping or 'learned'; got {type(given).__name__}"
@@ -102,16 +113,25 @@ def learned_scales(net: nn.Module, names: Iterable[str]) -> dict[str, nn.Paramet
         net: The network.
         names: Names of the parameters.
     """
-    own = {name: attrgetter(name)(net).detach() for name in names}
+    own = {name: full_precision(attrgetter(name)(net).detach()) for name in names}
     return {
         name: nn.Parameter(value.square().mean().sqrt().clamp(min=1e-3).log()) for name, value in own.items()
     }
 
 
-def _match(given: Mapping[str, Any], name: str, what: str) -> Any:
-    if name in given:
-        return given[name]
+def _names(names: Mapping[str, tuple[str, ...]] | None, name: str) -> tuple[str, ...]:
+    return (names or {}).get(name, (name,))
+
+
+def _fits(names: tuple[str, ...], pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
+
+
+def _match(given: Mapping[str, Any], names: tuple[str, ...], what: str) -> Any:
+    for name in names:
+        if name in given:
+            return given[name]
     for pattern, value in given.items():
-        if fnmatch.fnmatchcase(name, pattern):
+        if _fits(names, pattern):
             return value
-    raise ValueError(f"{what} gives no prior for {name!r}; its keys are {sorted(given)}")
+    raise ValueError(f"{what} gives no prior for {names[0]!r}; its keys are {sorted(given)}")

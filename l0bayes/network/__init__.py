@@ -5,6 +5,7 @@ from l0bayes.network.cost import CostKind, LayerCost, NetworkCost
 from l0bayes.network.counting import count_macs, count_nonzero
 from l0bayes.network.export import shrink
 from l0bayes.network.gating import gated
+from l0bayes.network.identity import names_of, names_of_parameters
 from l0bayes.network.kinds import (
     GatePlacement,
     HeadAttention,
@@ -61,6 +62,8 @@ __all__ = [
     "kind_of",
     "link_parameters",
     "live_layers",
+    "names_of",
+    "names_of_parameters",
     "nearest_kind",
     "plan_gates",
     "prepare",

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.network.block_stand_ins import Scaled, Skip
+from l0bayes.network.identity import put_module
 from l0bayes.network.kinds import UnitAxes, layers_of
 from l0bayes.network.plan import GatePlan
 from l0bayes.network.preparation import copy_network
-from l0bayes.network.units import TracedLayer, put_module
+from l0bayes.network.units import TracedLayer
 
 __all__ = ["shrink"]
 
@@ -45,6 +46,8 @@ def shrink(
     """
     small = copy_network(net)
     own = dict(small.named_parameters())
+    for name, parameter in own.items():  # layers that are cut keep it
+        parameter.requires_grad_(name not in plan.frozen)
     for name, value in parameters.items():
         own[name].copy_(value)
     shrinker = _Shrinker(small, plan, gates)
@@ -52,7 +55,7 @@ def shrink(
     if remove:
         shrinker.remove()
     shrinker.finish()
-    return small.requires_grad_(True)
+    return small
 
 
 class _Shrinker:
@@ -60,16 +63,15 @@ class _Shrinker:
         self.small, self.plan, self.gates, self.trace = small, plan, gates, plan.trace
         self.shut_blocks = [name for name, site in plan.blocks.items() if not bool(gates[site].any())]
         self.layers = {
-            name: layer for name, layer in self.trace.layers.items() if not self.in_shut_block(name)
+            name: layer
+            for name, layer in self.trace.layers.items()
+            if not layer.blocks.intersection(self.shut_blocks)
         }
         self.reading = {
             name: layer
             for name, layer in self.layers.items()
             if name in plan.inputs and layer.kind.reads(layer.module)
         }
-
-    def in_shut_block(self, name: str) -> bool:
-        return any(name == block or name.startswith(f"{block}.") for block in self.shut_blocks)
 
     def module(self, name: str) -> Any:
         return self.small.get_submodule(name)
@@ -143,7 +145,7 @@ class _Shrinker:
     def finish(self) -> None:
         """Heads, blocks, and attention that lost nothing."""
         for name, site in self.plan.heads.items():
-            if not self.in_shut_block(name):
+            if name in self.layers:
                 self.layers[name].kind.keep_heads(self.module(name), self.gates[site])
         for name, kind in layers_of(self.small).items():
             owner = self.small.get_submodule(name.rpartition(".")[0])

@@ -9,8 +9,8 @@ from operator import attrgetter
 from typing import Any
 
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from l0bayes.infer.objectives.functional_state import call_with
 from l0bayes.network.live import LiveLayer
 from l0bayes.network.plan import GatePlan
 from l0bayes.network.units import TracedLayer
@@ -61,7 +61,9 @@ def gated(
             base = base * factor.of(gates)
         values[parameter] = base
     for name, site in plan.weight.items():
-        values[f"{name}.weight"] = values[f"{name}.weight"] * gates[site]
+        base = values.get(f"{name}.weight")
+        base = attrgetter(f"{name}.weight")(net) if base is None else base
+        values[f"{name}.weight"] = base * gates[site]
     live = live or {}
     running = _slice_parameters(net, plan, values, live)
     with ExitStack() as stack:
@@ -94,12 +96,19 @@ def gated(
             for key in other.recomputed:
                 module = net.get_submodule(other.name)
                 stack.callback(setattr, module, key, vars(module)[key])
-        output = functional_call(net, values, inputs)
+        output = call_with(net, {name: _as_own(net, name, value) for name, value in values.items()}, inputs)
     for name, axis, rows in running:
         attrgetter(name)(net).index_copy_(axis, rows, values[name])
     for factor in plan.output:
-        output = output * _beside(factor.of(gates), output, plan.trace.output_dim, 0, "the network's output")
+        values_at = _beside(factor.of(gates), output, plan.trace.output_dim, 0, "the network's output")
+        output = output * values_at.to(output.dtype)
     return output
+
+
+def _as_own(net: nn.Module, name: str, value: Tensor) -> Tensor:
+    """A parameter or buffer in the network's own precision: gates and slabs may be kept in a higher one."""
+    own: Tensor = attrgetter(name)(net)
+    return value if value.dtype == own.dtype else value.to(own.dtype)
 
 
 def _slice_parameters(
@@ -186,7 +195,7 @@ def _multiply(gates: Tensor, layer: TracedLayer) -> Callable[..., Any]:
 
     def hook(_: nn.Module, args: Any) -> Any:
         x, *rest = args
-        return (x * _beside(gates, x, dim, layer.batch_dim, layer.name), *rest)
+        return (x * _beside(gates, x, dim, layer.batch_dim, layer.name).to(x.dtype), *rest)
 
     return hook
 
@@ -200,10 +209,10 @@ def _through(gate: Tensor, name: str, plan: GatePlan) -> tuple[Callable[..., Non
 
     def after(_: nn.Module, args: Any, output: Tensor) -> Tensor:
         x = held.pop()
-        each = gate
+        each = gate.to(output.dtype)
         if gate.dim() > 1:
             _check_batch(len(gate), output, batch_dim, name)
-            each = gate.reshape([-1 if dim == batch_dim else 1 for dim in range(output.dim())])
+            each = each.reshape([-1 if dim == batch_dim else 1 for dim in range(output.dim())])
         return each * output if adds else x + each * (output - x)
 
     return before, after

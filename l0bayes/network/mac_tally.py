@@ -32,6 +32,11 @@ class MacTally:
         self._owners = [""]
         self._whole = 0
 
+    @property
+    def owner(self) -> str:
+        """The module that runs now, of those that are counted one by one."""
+        return self._owners[-1]
+
     def operation(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Count one operation.
 

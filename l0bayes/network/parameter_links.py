@@ -43,6 +43,8 @@ class ParameterLink:
 def link_parameters(net: nn.Module, plan: GatePlan) -> dict[str, list[ParameterLink]]:
     """The parameters that are slabs, by name, and the gates that each is tied to.
 
+    A parameter that is not trained (``requires_grad`` is false) is no slab.
+
     Args:
         net: The prepared network.
         plan: Its gates.
@@ -53,6 +55,8 @@ def link_parameters(net: nn.Module, plan: GatePlan) -> dict[str, list[ParameterL
         if layer is None or not layer.kind.slabs:
             continue
         for key, value in layer.module.named_parameters():
+            if f"{name}.{key}" in plan.frozen:
+                continue
             groups = [
                 ParameterLink(f.site, index=f.index, partial=f.partial)
                 for f in plan.groups.get(f"{name}.{key}", ())

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from torch import nn
 
+from l0bayes.network.identity import first_names
 from l0bayes.network.kinds import GatePlacement, layers_of, left_alone, nearest_kind, registered_kinds
 
 __all__ = ["GateGroup", "Gates", "Place", "chosen_places"]
@@ -90,7 +91,7 @@ def chosen_places(net: nn.Module, gates: Gates) -> tuple[list[Place], dict[str, 
             continue
         for placement in (value,) if isinstance(value, str) else tuple(value):
             _check_placement(placement, pattern)
-            for name in chooser.matching(pattern, placement):
+            for name in dict.fromkeys(map(chooser.first.__getitem__, chooser.matching(pattern, placement))):
                 found.setdefault((name, placement), Place(name, placement, pattern))
     chooser.warn()
     order = {name: position for position, name in enumerate(chooser.modules)}
@@ -111,11 +112,12 @@ class _Chooser:
     def __init__(self, net: nn.Module) -> None:
         self.modules = dict(net.named_modules(remove_duplicate=False))
         self.modules.pop("", None)
-        self.layers = layers_of(net)
+        self.layers, self.first = layers_of(net), first_names(net)
         own = {net.get_submodule(name): kind for name, kind in self.layers.items()}
         # Under all its names, where a module has several.
         self.kinds = {name: own[module] for name, module in self.modules.items() if module in own}
-        self.reasons = left_alone(net)
+        alone = left_alone(net)
+        self.reasons = {name: alone[first] for name, first in self.first.items() if first in alone}
         self.passed_over: dict[str, str] = {}
 
     def takes(self, name: str, placement: GatePlacement) -> bool:
@@ -158,6 +160,6 @@ class _Chooser:
         if self.passed_over:
             warnings.warn(
                 "these modules stay as they are, without gates, since they may compute something else than "
-                f"their class{self.reasons_of(self.passed_over)}",
+                f"their class, or share weights with another module{self.reasons_of(self.passed_over)}",
                 stacklevel=5,
             )

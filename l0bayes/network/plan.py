@@ -82,6 +82,8 @@ class GatePlan:
         groups: Parameter to the (site, gate of each entry or -1) that multiply it.
         output: What multiplies the network's output.
         closable: For units whose every reader has gates of its own: unit to the (site, gate) pairs.
+        passed_over: Layers that a glob means and that cannot have its gates: layer to the reason.
+        frozen: Parameters that are not trained, as the user set it (``requires_grad``).
     """
 
     specs: dict[str, GateSpec]
@@ -95,11 +97,18 @@ class GatePlan:
     groups: dict[str, list[Factor]] = field(default_factory=dict)
     output: list[Factor] = field(default_factory=list)
     closable: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
+    passed_over: dict[str, str] = field(default_factory=dict)
+    frozen: frozenset[str] = frozenset()
 
     def is_added(self, block: str) -> bool:
         """Whether a gated block's output is added by its caller, rather than to its input inside."""
         return self.trace.blocks[block].is_added and not self.trace.blocks[block].holds_skip
 
     def blocks_around(self, name: str) -> list[str]:
-        """Sites of the gated blocks that a module stands in."""
-        return [site for block, site in self.blocks.items() if name == block or name.startswith(f"{block}.")]
+        """Sites of the gated blocks that all a module runs is part of.
+
+        Args:
+            name: A layer, or another module that the trace knows.
+        """
+        one = self.trace.layers.get(name) or self.trace.others[name]
+        return [site for block, site in self.blocks.items() if block in one.blocks]

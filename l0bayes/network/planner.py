@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from l0bayes.network.identity import names_of_parameters
 from l0bayes.network.placement import GateGroup, Place
 from l0bayes.network.plan import Factor, GatePlan, GateSpec
 from l0bayes.network.units import TracedLayer, UnitTrace
@@ -48,7 +49,8 @@ class _Planner:
         self, net: nn.Module, trace: UnitTrace, places: Sequence[Place], groups: Mapping[str, GateGroup]
     ) -> None:
         self.net, self.trace = net, trace
-        self.plan = GatePlan({}, trace)
+        frozen = frozenset(name for name, p in net.named_parameters() if not p.requires_grad)
+        self.plan = GatePlan({}, trace, frozen=frozen)
         self.owner: dict[int, tuple[str, int]] = {}
         self.readers: dict[int, list[str]] = {}
         for layer in trace.layers.values():
@@ -67,6 +69,10 @@ class _Planner:
             self.place(place, site)
         for name, group in groups.items():
             self.group(name, group)
+        if self.plan.passed_over and not self.plan.specs:
+            raise ValueError(
+                f"no layer can have the gates that were asked for; {_first(self.plan.passed_over)}"
+            )
         self.finish()
 
     def place(self, place: Place, site: str) -> None:
@@ -75,10 +81,17 @@ class _Planner:
             return
         layer = self.trace.layers.get(place.name)
         if layer is None:
-            raise ValueError(f"gates: the example did not go through {place.name!r}, so it cannot be gated")
+            other = self.trace.others.get(place.name)
+            if other is None:
+                raise ValueError(
+                    f"gates: the example did not go through {place.name!r}, so it cannot be gated"
+                )
+            self.pass_over(place, f"gates: {place.name!r} cannot be gated: {other.reason}")
+            return
         module = layer.module
-        if reason := layer.kind.reason_not_gated(module, place.placement):
-            raise ValueError(f"{place.name!r} {reason}")
+        if reason_not := layer.kind.reason_not_gated(module, place.placement):
+            self.pass_over(place, f"{place.name!r} {reason_not}")
+            return
         if place.placement == "weight":
             self.add(site, tuple(module.weight.shape), place, 1.0)  # type: ignore[arg-type]
             self.plan.weight[place.name] = site
@@ -90,6 +103,12 @@ class _Planner:
             self.outputs(place, layer, site)
         else:
             self.inputs(place, layer, site)
+
+    def pass_over(self, place: Place, reason: str) -> None:
+        """Refuse gates that were asked for by name; a glob, or a word for all, means what can have them."""
+        if not any(mark in place.pattern for mark in "*?["):
+            raise ValueError(reason)
+        self.plan.passed_over[place.name] = reason
 
     def add(self, site: str, shape: tuple[int, ...], place: Place, weights: float) -> None:
         self.plan.specs[site] = GateSpec(site, shape, place.placement, place.name, place.pattern, weights)
@@ -114,21 +133,25 @@ class _Planner:
             raise ValueError(
                 f"the outputs of {place.name!r} are gated twice; they are the units of {sorted(taken)}"
             )
-        self.refuse_mixed(place, units)
+        if reason := self.mixing(place, units):
+            self.pass_over(place, reason)
+            return
         distinct = list(dict.fromkeys(units))
         for position, unit in enumerate(distinct):
             self.owner[unit] = (site, position)
         weights = sum(p.numel() for p in layer.module.parameters()) / len(distinct)
         self.add(site, (len(distinct),), place, weights)
 
-    def refuse_mixed(self, place: Place, units: Iterable[int]) -> None:
+    def mixing(self, place: Place, units: Iterable[int]) -> str | None:
+        """Why a shut unit could not be removed."""
         for unit in units:
             if unit in self.trace.mixed:
-                raise ValueError(
+                return (
                     f"the units of {place.name!r} are gated but mixed by {self.trace.mixed[unit]} before "
                     "they are read, so that a shut unit could not be removed; use gates on the "
                     '"input" of the layer behind it, or on "weight"'
                 )
+        return None
 
     def inputs(self, place: Place, layer: TracedLayer, site: str) -> None:
         units = layer.inputs.tolist()
@@ -162,12 +185,14 @@ class _Planner:
     def group(self, name: str, group: GateGroup) -> None:
         site = f"{name}.gate"
         parameters = dict(self.net.named_parameters())
+        first = {alias: one for one, names in names_of_parameters(self.net).items() for alias in names}
         count = 0
         index: dict[str, Tensor] = {}
         if not group.slices:
             raise ValueError(f"gates: the group {name!r} has no slices")
         for gate, slices in enumerate(group.slices):
-            for parameter, where in slices:
+            for named, where in slices:
+                parameter = first.get(named, named)
                 if parameter not in parameters:
                     near = difflib.get_close_matches(parameter, parameters, 4, 0.4)
                     raise ValueError(
@@ -223,3 +248,7 @@ class _Planner:
             ]
         order = {name: position for position, name in enumerate(dict(self.net.named_modules()))}
         plan.specs = dict(sorted(plan.specs.items(), key=lambda item: order.get(item[1].owner, math.inf)))
+
+
+def _first(reasons: Mapping[str, str]) -> str:
+    return next(iter(reasons.values()))

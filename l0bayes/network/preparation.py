@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from l0bayes.network.identity import put_module
 from l0bayes.network.kinds import Selective, layers_of
-from l0bayes.network.units import put_module
 
 __all__ = ["copy_network", "prepare", "recalibrate_norms"]
 

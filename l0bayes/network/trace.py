@@ -2,7 +2,7 @@ r"""Which units of a network are the same: one run on an example, with every uni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.network.kinds import layers_of, left_alone, no_layers
-from l0bayes.network.mac_tally import MacTally
 from l0bayes.network.tracker import Tracker
 from l0bayes.network.units import OtherModule, TracedBlock, TracedLayer, UnitTrace, rows_of
 
@@ -40,15 +39,31 @@ def trace_units(net: nn.Module, example: tuple[Any, ...], blocks: tuple[str, ...
     Raises:
         ValueError: If the network cannot be run on the example.
     """
+    alone: dict[str, str] = {}
+    while True:
+        trace, used = _trace(net, example, blocks, alone)
+        if not used:
+            break
+        alone |= {name: f"its parameters are used outside of it too, by {by}" for name, by in used.items()}
+    _find_batch(net, trace, example)
+    return trace
+
+
+def _trace(
+    net: nn.Module, example: tuple[Any, ...], blocks: tuple[str, ...], alone: Mapping[str, str]
+) -> tuple[UnitTrace, dict[str, str]]:
+    """The trace, with some layers left alone, and layers whose parameters are used outside of them."""
     tracker = Tracker(rows_of(example))
-    kinds = layers_of(net)
+    kinds = {name: kind for name, kind in layers_of(net).items() if name not in alone}
+    reasons = {**left_alone(net), **alone}
+    others = [*no_layers(net), *alone]
     try:
         with ExitStack() as stack:
             stack.enter_context(evaluating(net))
             for name, kind in kinds.items():
                 module = net.get_submodule(name)
                 stack.enter_context(_hooked(module, *tracker.around_layer(name, module, kind)))
-            tracker.tally.watch(stack, net, no_layers(net), {})
+            tracker.tally.watch(stack, net, others, {})
             for name in blocks:
                 stack.enter_context(_hooked(net.get_submodule(name), *tracker.around_block(name)))
             stack.enter_context(tracker)
@@ -60,23 +75,26 @@ def trace_units(net: nn.Module, example: tuple[Any, ...], blocks: tuple[str, ...
             "give one or two rows of your data as example="
         ) from error
     trace = tracker.finish(output)
-    trace.others = _other_modules(net, tracker.tally, tracker.rows)
-    _find_batch(net, trace, example)
-    return trace
+    for name in others:
+        if (other := _other_module(net, name, tracker, reasons)) is not None:
+            trace.others[name] = other
+    return trace, tracker.used_outside
 
 
-def _other_modules(net: nn.Module, tally: MacTally, rows: int) -> dict[str, OtherModule]:
-    """Modules of no kind that have parameters of their own, or work."""
-    reasons = left_alone(net)
-    others = {}
-    for name in no_layers(net):
-        module = net.get_submodule(name)
-        macs, unknown = tally.macs.get(name, 0.0) / rows, tuple(sorted(tally.uncounted.get(name, ())))
-        recomputed = tuple(key for key, value in vars(module).items() if isinstance(value, Tensor))
-        if macs or unknown or name in reasons or module._parameters or recomputed:
-            reason = reasons.get(name, f"{type(module).__name__} is of no registered kind")
-            others[name] = OtherModule(name, module, reason, macs, unknown, name in reasons, recomputed)
-    return others
+def _other_module(
+    net: nn.Module, name: str, tracker: Tracker, reasons: Mapping[str, str]
+) -> OtherModule | None:
+    """A module of no kind, if it has parameters of its own, or work."""
+    module, tally = net.get_submodule(name), tracker.tally
+    macs, unknown = tally.macs.get(name, 0.0) / tracker.rows, tuple(sorted(tally.uncounted.get(name, ())))
+    recomputed = tuple(key for key, value in vars(module).items() if isinstance(value, Tensor))
+    if not (macs or unknown or name in reasons or module._parameters or recomputed):
+        return None
+    reason = reasons.get(name, f"{type(module).__name__} is of no registered kind")
+    return OtherModule(
+        *(name, module, reason, macs, unknown, name in reasons, recomputed),
+        blocks=tracker.trace.blocks_of_others.get(name, frozenset()),
+    )
 
 
 def _find_batch(net: nn.Module, trace: UnitTrace, example: tuple[Any, ...]) -> None:

@@ -37,6 +37,9 @@ class Tracker(TorchDispatchMode):
         self.made_by: dict[int, str] = {}
         self.tally = MacTally()
         self.inside = 0
+        self.open_blocks: list[str] = []
+        self.own: dict[int, tuple[Tensor, str]] = {}
+        self.used_outside: dict[str, str] = {}
 
     # ---- classes of units ------------------------------------------------------------------------
 
@@ -91,7 +94,11 @@ class Tracker(TorchDispatchMode):
         out = func(*args, **kwargs)
         if not self.inside:
             self.tally.operation(func, args, kwargs, out)
+            self.trace.note_blocks(self.tally.owner, self.open_blocks)
             tensors = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+            for x in tensors:
+                if id(x) in self.own:
+                    self.used_outside.setdefault(self.own[id(x)][1], func._schema.name.removeprefix("aten::"))
             if any(id(x) in self.labels for x in tensors):
                 self.follow(func, args, kwargs, tensors, out)
         return out
@@ -176,6 +183,8 @@ class Tracker(TorchDispatchMode):
     def around_layer(
         self, name: str, module: nn.Module, kind: LayerKind
     ) -> tuple[Callable[..., None], Callable[..., None]]:
+        self.own.update({id(p): (p, name) for p in module.parameters()})
+
         def before(_: nn.Module, args: Any, kwargs: Any) -> None:
             self.inside += 1
 
@@ -203,8 +212,10 @@ class Tracker(TorchDispatchMode):
             layer = TracedLayer(name, module, kind, read, made)
             layer.shape = tuple(inputs[0].shape)
             layer.reads_data = bool((read < 0).all())
+            layer.blocks = frozenset(self.open_blocks)
             self.trace.layers[name] = layer
         else:  # called again: what it reads now is tied to what it read before
+            layer.blocks &= frozenset(self.open_blocks)
             self.tie(layer.inputs, read)
             self.fix(torch.cat([layer.inputs[read < 0], read[layer.inputs < 0]]))
             layer.inputs = torch.where(layer.inputs >= 0, layer.inputs, read)
@@ -220,9 +231,10 @@ class Tracker(TorchDispatchMode):
         self.trace.blocks[name] = TracedBlock()
 
         def before(_: nn.Module, args: Any, kwargs: Any) -> None:
-            pass
+            self.open_blocks.append(name)
 
         def after(_: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
+            self.open_blocks.remove(name)
             block = self.trace.blocks[name]
             if isinstance(out, Tensor) and args and isinstance(args[0], Tensor):
                 block.shape = tuple(args[0].shape)

@@ -2,6 +2,7 @@ r"""Units of a network and the layers that make and read them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,6 @@ __all__ = [
     "TracedBlock",
     "TracedLayer",
     "UnitTrace",
-    "put_module",
     "rows_of",
 ]
 
@@ -39,6 +39,7 @@ class TracedLayer:
         reads_data: Whether its input does not depend on any other layer.
         shape: Shape of the example where it came in.
         batch_dim: Dimension of it that counts examples, -1 where none does.
+        blocks: The modules asked about as a whole that every call of it was part of.
     """
 
     name: str
@@ -51,6 +52,7 @@ class TracedLayer:
     reads_data: bool = False
     shape: tuple[int, ...] = ()
     batch_dim: int = 0
+    blocks: frozenset[str] = frozenset()
 
     @property
     def hands_on(self) -> bool:
@@ -97,6 +99,7 @@ class OtherModule:
         nearly: Whether its class is of a kind, or descends from one that is.
         recomputed: Names of attributes that are tensors, and neither parameters nor buffers: a weight, for
             one, that a hook computes before each run.
+        blocks: The modules asked about as a whole that all it runs was part of.
     """
 
     name: str
@@ -106,6 +109,7 @@ class OtherModule:
     uncounted: tuple[str, ...] = ()
     nearly: bool = False
     recomputed: tuple[str, ...] = ()
+    blocks: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -124,6 +128,7 @@ class UnitTrace:
         output_dim: That dimension, counted from the right.
         output_layer: The layer whose result is the network's output as it is, if any.
         size: Number of labels.
+        blocks_of_others: Modules of no kind to the blocks that all they run was part of.
     """
 
     layers: dict[str, TracedLayer] = field(default_factory=dict)
@@ -135,6 +140,17 @@ class UnitTrace:
     output_dim: int = -1
     output_layer: str | None = None
     size: int = 0
+    blocks_of_others: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def note_blocks(self, name: str, blocks: Iterable[str]) -> None:
+        """A module of no kind runs something, and these blocks run.
+
+        Args:
+            name: The module.
+            blocks: The blocks.
+        """
+        now = frozenset(blocks)
+        self.blocks_of_others[name] = self.blocks_of_others.get(name, now) & now
 
 
 def rows_of(example: tuple[Any, ...]) -> int:
@@ -144,15 +160,3 @@ def rows_of(example: tuple[Any, ...]) -> int:
         example: The arguments.
     """
     return next((len(x) for x in example if isinstance(x, Tensor) and x.dim()), 1)
-
-
-def put_module(net: nn.Module, name: str, module: nn.Module) -> None:
-    """Put a module in the place of another.
-
-    Args:
-        net: The network.
-        name: Name of the place.
-        module: What comes there.
-    """
-    owner, _, key = name.rpartition(".")
-    net.get_submodule(owner)._modules[key] = module

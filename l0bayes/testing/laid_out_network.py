@@ -93,12 +93,14 @@ class LaidOutNetwork:
         Args:
             gates: Values by site.
         """
-        values = self.parameters
+        values, own = self.parameters, dict(self.net.named_parameters())
         for name, site in self.plan.weight.items():
-            values[f"{name}.weight"] = values[f"{name}.weight"] * gates[site]
+            values[f"{name}.weight"] = (
+                values.get(f"{name}.weight", own[f"{name}.weight"].detach()) * gates[site]
+            )
         for name, factors in self.plan.groups.items():
-            for factor in factors:
-                values[name] = values[name] * factor.of(gates)
+            for factor in factors:  # also of points
+                values[name] = values.get(name, own[name].detach()) * factor.of(gates)
         return values
 
     def shrink(self, gates: Mapping[str, Tensor], remove: bool = True) -> nn.Module:

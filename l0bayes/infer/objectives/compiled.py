@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from l0bayes import validate
 from l0bayes.infer.objectives.elbo import BoundELBO, RecaptureError
+from l0bayes.infer.objectives.functional_state import call_with
 from l0bayes.infer.randomness import private_randomness
 
 __all__ = ["CompilationWarning", "CompileMode", "GradientStep"]
@@ -156,7 +157,7 @@ class GradientStep:
             filled = iter(data)
             leaves = [next(filled) if isinstance(leaf, Tensor) else leaf for leaf in layout.leaves]
             args = tuple(pytree.tree_unflatten(leaves, layout.structure))
-            terms = torch.func.functional_call(self._module, values | fixed, args)
+            terms = call_with(self._module, values | fixed, args)
             return terms[0], terms
 
         def step(*tensors: Tensor) -> tuple[Tensor, ...]:

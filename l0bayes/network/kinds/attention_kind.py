@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.network.kinds.head_attention import HeadAttention
+from l0bayes.network.kinds.kept_settings import keep_settings
 from l0bayes.network.kinds.kind_registry import kind_of, nearest_kind
 from l0bayes.network.kinds.layer_kind import LayerKind, Shape
 from l0bayes.network.kinds.unit_axes import Presence, UnitAxes
@@ -42,7 +43,12 @@ class AttentionKind(LayerKind):
         return None
 
     def gateable(self, module: Any) -> nn.Module:
-        return module if type(module) is HeadAttention else HeadAttention(module)
+        if type(module) is HeadAttention:
+            return module
+        ready = HeadAttention(module)
+        keep_settings(module, ready, vars(nn.MultiheadAttention(1, 1)))
+        keep_settings(module.out_proj, ready.out_proj)
+        return ready
 
     def plain(self, module: Any, siblings: Iterable[nn.Module]) -> nn.Module:
         complete = module.num_heads * module.head_dim == module.embed_dim
@@ -55,7 +61,9 @@ class AttentionKind(LayerKind):
         plain = nn.MultiheadAttention(module.embed_dim, module.num_heads, module.dropout, **options)
         plain = plain.to(module.in_proj_weight)
         plain.load_state_dict(module.state_dict())
-        return plain.train(module.training)
+        keep_settings(module, plain, ("head_gates",))
+        keep_settings(module.out_proj, plain.out_proj)
+        return plain
 
     # ---- units and cost --------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ class HeadAttention(nn.Module):
         else:
             out = functional.scaled_dot_product_attention(q, k, v, mask, rate)
         if self.head_gates is not None:
-            out = out * self.head_gates[..., :, None, None]
+            out = out * self.head_gates[..., :, None, None].to(out.dtype)
         out = self.out_proj(out.transpose(1, 2).flatten(2))
         out = out.squeeze(0) if single else out
         return (out.transpose(0, 1) if swap else out), weights
@@ -142,10 +142,12 @@ class HeadAttention(nn.Module):
         columns = (heads[:, None] * width + torch.arange(width, device=heads.device)).flatten()
         rows = torch.cat([columns + part * self.num_heads * width for part in range(3)])
         scale = gates[heads].repeat_interleave(width)
-        self.in_proj_weight = nn.Parameter(self.in_proj_weight[rows])
-        if self.in_proj_bias is not None:
-            self.in_proj_bias = nn.Parameter(self.in_proj_bias[rows])
-        self.out_proj.weight = nn.Parameter(self.out_proj.weight[:, columns] * scale)
+        old, bias = self.in_proj_weight, self.in_proj_bias
+        self.in_proj_weight = nn.Parameter(old[rows], requires_grad=old.requires_grad)
+        if bias is not None:
+            self.in_proj_bias = nn.Parameter(bias[rows], requires_grad=bias.requires_grad)
+        last = self.out_proj.weight
+        self.out_proj.weight = nn.Parameter(last[:, columns] * scale, requires_grad=last.requires_grad)
         self.out_proj.in_features = len(columns)
         self.num_heads = len(heads)
         return self

@@ -8,6 +8,7 @@ from torch import nn
 
 from l0bayes.network.kinds.layer_kind import LayerKind
 from l0bayes.network.kinds.recognition import GatePlacement
+from l0bayes.network.kinds.sharing import reasons_shared
 
 __all__ = [
     "kind_of",
@@ -78,7 +79,7 @@ def layers_of(net: nn.Module) -> dict[str, LayerKind]:
     """The kind of every module that is of one, by name. Modules inside of such a module are part of it.
 
     Args:
-        net: Any module.
+        net: Any module. What it holds under several names has the first of them.
     """
     return {name: kind for name, kind, _ in _walk(net) if kind is not None}
 
@@ -86,11 +87,12 @@ def layers_of(net: nn.Module) -> dict[str, LayerKind]:
 def left_alone(net: nn.Module) -> dict[str, str]:
     """Modules that are nearly of a kind and not quite, by name, and why they are not.
 
+    A module that shares a parameter with another one is among them.
+
     Args:
         net: Any module.
     """
-    reasons = {name: near.reason_not(net.get_submodule(name)) for name, _, near in _walk(net) if near}
-    return {name: reason for name, reason in reasons.items() if reason}
+    return {name: reason for name, _, reason in _walk(net) if reason}
 
 
 def no_layers(net: nn.Module) -> list[str]:
@@ -103,17 +105,21 @@ def no_layers(net: nn.Module) -> list[str]:
     return [name for name, kind, _ in _walk(net) if kind is None and not name.startswith(inside)]
 
 
-def _walk(net: nn.Module) -> Iterator[tuple[str, LayerKind | None, LayerKind | None]]:
-    """Name and kind of every module that is part of no other layer, and the kind that it is nearly of."""
+def _walk(net: nn.Module) -> Iterator[tuple[str, LayerKind | None, str | None]]:
+    """Name and kind of every module that is part of no other layer, and why it is only nearly of a kind."""
     whole: list[str] = []
     part: list[str] = []
+    shared = reasons_shared(net)
     for name, module in net.named_modules():
         if name.startswith(tuple(whole)):
             continue
         kind, near = kind_of(module), nearest_kind(module)
         if kind is not None and not kind.is_layer(module):
             kind = near = None
+        if kind is not None and module in shared:
+            kind = None
         nearly = kind is None and near is not None and not name.startswith(tuple(part))
         if name and (kind is not None or nearly):
             (part if nearly else whole).append(f"{name}.")
-        yield name, kind, near if nearly else None
+        reason = near.reason_not(module) or shared.get(module) if nearly and near is not None else None
+        yield name, kind, reason

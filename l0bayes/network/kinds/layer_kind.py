@@ -211,7 +211,9 @@ class LayerKind(Recognition, HeadGates):
             for axis, rows in ((axes.out, made), (axes.into, read)):
                 if axis is not None and not (axis == axes.into and axes.groups > 1):
                     kept = kept.index_select(axis, rows.to(kept.device))
-            setattr(module, name, nn.Parameter(kept) if name in module._parameters else kept)
+            if name in module._parameters:
+                kept = nn.Parameter(kept, requires_grad=value.requires_grad)
+            setattr(module, name, kept)
         self.resize(module, len(made), len(read))
         return module if select is None else self.selecting(module, select)
 
