@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce
 from typing import Any, Literal
 
 import torch
@@ -60,7 +61,7 @@ class Latent:
     prior_moments: tuple[Tensor, Tensor] | None = field(default=None, compare=False)
     law: LatentLaw = "pushed"
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Attribute name of its parameters: site names hold dots, which modules do not accept.
 
@@ -76,11 +77,10 @@ class Latent:
                 enumerated in the model, counts as open.
             like: A tensor with the slab's precision and device.
         """
-        found = like.new_ones(()) if self.fixed is None else self.fixed.to(like)
-        for link in self.gates:
-            if link.site in values:
-                found = found * link.spread(values[link.site])
-        return found
+        parts = [link.spread(values[link.site]) for link in self.gates if link.site in values]
+        if self.fixed is not None:
+            parts.append(self.fixed.to(like))
+        return reduce(torch.mul, parts) if parts else like.new_ones(())
 
     def gated_by(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         """The gate sites that are in ``values`` and multiply the slab.

@@ -25,7 +25,8 @@ def slab_law(latent: Latent, loc: Tensor, scale: Tensor | None, gates: Mapping[s
         gates: The laws of the gates by site. A gate that is not among them, since it is hidden from the guide
             and enumerated in the model, counts as open.
     """
-    activity = latent.opened({site: law.prob_active for site, law in gates.items()}, loc)
+    # Only its own gates: a network has as many slabs as gates, and this runs at every step.
+    activity = latent.opened({site: gates[site].prob_active for site in latent.gated_by(gates)}, loc)
     return GatedSlab(dist.Delta(loc) if scale is None else dist.Normal(loc, scale), activity)
 
 

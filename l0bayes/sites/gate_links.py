@@ -83,14 +83,13 @@ def _links(
     found, fixed, hidden = [], [], []
     for link in slab.gates:
         site = gates.get(link.gate)
-        bare = replace(link, gate=None, value=None)
         if site is None:
             hidden.append(link.site)
         elif nodes[site]["is_observed"] or nodes[site]["value"] is not link.value:
             assert link.value is not None
-            fixed.append(bare.spread(link.value))
+            fixed.append(link.spread(link.value))
         else:
-            found.append(replace(bare, site=site))
+            found.append(replace(link, site=site, gate=None, value=None))
     # A model that multiplies by itself may record the weight under its name, behind the slab's own prefix.
     named = f"{name.removesuffix(f'{slab.weight}.slab')}{slab.weight}"
     return SlabLinks(
