@@ -115,6 +115,9 @@ class AutoJointGates(AutoGateGuide):
     def _refuse_dependent_slabs(self) -> None:
         """None: the open weights have a joint Gaussian law here, as under a prior of dependent weights."""
 
+    def _check_loss(self) -> None:
+        """None: draws can be scored, since gates are binary and slabs know which of them are open."""
+
     # ---- parameters ------------------------------------------------------------------------------
 
     def _make_matrices(self, latent: Latent, generator: torch.Generator) -> None:

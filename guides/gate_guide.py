@@ -23,6 +23,7 @@ from l0bayes.guides.quantile_levels import quantile_levels
 from l0bayes.guides.trainable_guide import TrainableGuide
 from l0bayes.infer.objectives.elbo import MONTE_CARLO
 from l0bayes.infer.objectives.gate_gradients import GATE_GRADIENT, DisARM, GateGradient
+from l0bayes.infer.objectives.stock_losses import running_stock_loss, warn_of_stock_loss
 from l0bayes.sites import GATED_BY
 
 __all__ = ["AutoGateGuide", "SlabLaw"]
@@ -97,6 +98,7 @@ class AutoGateGuide(TrainableGuide):
         self._refuse_dependent_slabs()
         self.slab = slab
         self.hardened = False
+        self._told: set[str] = set()  # losses of Pyro's that were warned of
         self.gate_gradient = gate_gradient or DisARM()
 
     def _refuse_dependent_slabs(self) -> None:
@@ -181,6 +183,7 @@ class AutoGateGuide(TrainableGuide):
                 the list that it is part of) has no ``create_plates`` and so is not.
         """
         self._check_plates()
+        self._check_loss()
         plates = self._create_plates(*args, **kwargs)
         gates: dict[str, GateLaw] = {}
         values: dict[str, Tensor] = {}
@@ -193,6 +196,21 @@ class AutoGateGuide(TrainableGuide):
                     latent.name, law.to_event(latent.event_dim - law.event_dim), infer=infer
                 )
         return values
+
+    def _check_loss(self) -> None:
+        """Warn of losses that score draws: slabs and relaxed gates have KLs, which those do not ask for."""
+        loss = running_stock_loss()
+        if loss is None or loss in self._told or not self._gates:
+            return
+        self._told.add(loss)
+        law = self._gate_law(next(iter(self._gates.values())))
+        gated = (latent for latent in self._latents if latent.role == "slab")
+        warn_of_stock_loss(
+            loss,
+            type(self).__name__,
+            relaxed=not law.is_binary or law.has_rsample,
+            slabs=any(latent.gated_by(self._gates) for latent in gated),
+        )
 
     def _check_plates(self) -> None:
         owner = self if self.master is None else self.master()

@@ -20,6 +20,7 @@ from torch.distributions import biject_to, constraints
 
 from l0bayes.distributions import L2Penalty
 from l0bayes.infer.evaluation_mode import evaluating
+from l0bayes.infer.objectives.enumerated_latents import is_enumerated
 from l0bayes.sites import GateLink, SlabLinks, gate_record, inner_law, slab_links, slab_record
 
 __all__ = ["Latent", "LatentLaw", "Role", "find_latents"]
@@ -126,7 +127,7 @@ def find_latents(
             return record.init.detach().clone().expand(fn.shape())
         if isinstance(getattr(fn, "base_dist", fn), L2Penalty):
             return torch.zeros(fn.shape())
-        return init_loc_fn(site)
+        return fn.sample() if fn.support.is_discrete else init_loc_fn(site)
 
     plates = _GivenPlates()
     with torch.no_grad(), poutine.block(), plates, evaluating(model):
@@ -135,7 +136,7 @@ def find_latents(
     latents, values = [], {}
     for name, node in trace.iter_stochastic_nodes():
         site: Any = node
-        if site_is_subsample(site):
+        if site_is_subsample(site) or _is_summed(site):
             continue
         latent = replace(
             _describe(name, site, links.get(name)),
@@ -146,6 +147,11 @@ def find_latents(
     if not latents:
         raise ValueError("model has no latent site, so there is nothing for a guide to cover")
     return latents, values
+
+
+def _is_summed(site: Any) -> bool:
+    """Whether a site is no business of the guide, since objectives sum over it."""
+    return gate_record(site) is None and is_enumerated(site)
 
 
 def _check_binds(model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -184,6 +190,14 @@ def _describe(name: str, site: Any, links: SlabLinks | None) -> Latent:
     _check_batch(name, fn.batch_shape, {frame.dim for frame in frames})
     if gate_record(site) is not None:
         return Latent(name, "gate", fn.event_dim, frames)
+    if fn.support.is_discrete:
+        raise ValueError(
+            f"cannot cover discrete sample site {name!r}, which is no gate"
+            + (
+                '; mark it with infer={"enumerate": "parallel"} and it is summed over'
+                * fn.has_enumerate_support
+            )
+        )
     with helpful_support_errors(site):
         biject_to(fn.support)
     if links is None:

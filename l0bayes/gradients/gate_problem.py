@@ -17,6 +17,7 @@ from torch import Tensor
 from l0bayes.distributions import BernoulliGate, GatedSlab
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.objectives.latent_draws import Given, map_draws
+from l0bayes.infer.objectives.reading_mode import reading_mode
 from l0bayes.infer.objectives.site_densities import log_density, masked, pair_kl
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.sites import gate_record, slab_links
@@ -146,7 +147,7 @@ class GateProblem:
         return self._map(torch.func.grad(self.log_likelihood), gates)
 
     def _map(self, function: Callable[[Tensor], Tensor], gates: Tensor) -> Tensor:
-        with evaluating(self.model):
+        with evaluating(self.model), reading_mode(self.model, whole=False):
             return map_draws(lambda draw: {"": function(draw["gates"])}, {"gates": gates}, seed=0)[""]
 
 
@@ -154,8 +155,7 @@ def _trace(model: Any, data: tuple[Any, ...], held: Given) -> Any:
     with (
         pyro.validation_enabled(False),
         private_randomness(0),
-        poutine.block(),
-        pyro.get_param_store().scope(),
+        reading_mode(model, whole=False),
         evaluating(model),
         held,
     ):

@@ -11,8 +11,10 @@ from l0bayes.infer.loop.divergence import DivergenceError
 from l0bayes.infer.loop.early_stopping import EarlyStopping
 from l0bayes.infer.loop.fit import fit
 from l0bayes.infer.loop.fit_keywords import FitKeywords
-from l0bayes.infer.loop.fit_result import Fit, Restart
+from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.loop.fit_settings import FitSettings
+from l0bayes.infer.loop.restart_agreement import RestartWarning
+from l0bayes.infer.loop.restart_result import Restart
 from l0bayes.infer.model_abilities import CostedModel, LiveModel
 from l0bayes.infer.objectives.compiled import CompilationWarning, CompileMode, GradientStep
 from l0bayes.infer.objectives.elbo import BoundELBO, MeanFieldELBO
@@ -21,12 +23,14 @@ from l0bayes.infer.objectives.hardened_elbo import HardenedELBO, hardened_elbo
 from l0bayes.infer.objectives.objective import Objective, describe_objective
 from l0bayes.infer.objectives.score_elbo import HELD, ScoreELBO, elbo_of
 from l0bayes.infer.objectives.site_terms import MONTE_CARLO, ELBOTerms
+from l0bayes.infer.objectives.stock_losses import StockLossWarning
 from l0bayes.infer.schedules import Constant, Geometric, Linear, Schedule
 from l0bayes.infer.targets.forecast import PruningForecast, PruningWarning, pruning_forecast
 from l0bayes.infer.targets.gate_travel import SiteForecast
 from l0bayes.infer.targets.target import Target
 from l0bayes.infer.targets.target_elbo import TargetELBO
 from l0bayes.infer.targets.target_steering import TargetWarning
+from l0bayes.infer.trained_parameters import UntrainedParameterWarning
 
 __all__ = [
     "GATE_GRADIENT",
@@ -63,13 +67,16 @@ __all__ = [
     "PruningWarning",
     "Record",
     "Restart",
+    "RestartWarning",
     "Schedule",
     "ScoreELBO",
     "SiteForecast",
+    "StockLossWarning",
     "Target",
     "TargetELBO",
     "TargetWarning",
     "TrainingRun",
+    "UntrainedParameterWarning",
     "describe_objective",
     "elbo_of",
     "fit",

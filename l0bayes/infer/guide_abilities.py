@@ -2,7 +2,7 @@ r"""The abilities of a guide: no other file asks a guide for its methods.
 
 The guides of this library have all of them. A guide from elsewhere, such as Pyro's own, has an ability where
 it has a method of that name; nothing has to be inherited. A combination such as Pyro's ``AutoGuideList`` has
-the gates of its parts.
+the gates of its parts, and is hardened and perturbed as they are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.distributions import GateLaw
+from l0bayes.infer.guide_combinations import harden_parts, perturb_parts
 
 __all__ = ["GateGuide", "GatePart", "GuideAbilities"]
 
@@ -77,12 +78,14 @@ class GuideAbilities:
     @property
     def perturb(self) -> Callable[[int], Any] | None:
         """Moves the parameters at random, by a seed, for a restart from another place."""
-        return _method(self.guide, "perturb")
+        own = _method(self.guide, "perturb")
+        return perturb_parts(self.guide, self._parts_with("perturb")) if own is None else own
 
     @property
     def harden(self) -> Callable[[], Any] | None:
         """Gives a copy with binary gates of the same activity."""
-        return _method(self.guide, "harden")
+        own = _method(self.guide, "harden")
+        return harden_parts(self.guide, self._parts_with("harden")) if own is None else own
 
     @property
     def draw(self) -> Callable[[int], dict[str, Tensor]] | None:
@@ -101,6 +104,11 @@ class GuideAbilities:
         parts: list[Any] = [*guide.modules()] if isinstance(guide, torch.nn.Module) else [guide]
         asking = (part for part in parts if callable(getattr(type(part), "objective", None)))
         return next((part.objective for part in asking), None)
+
+    def _parts_with(self, name: str) -> list[Any]:
+        """The parts with gates, if all of them have a method; none of them otherwise."""
+        parts = [*_gate_guides(self.guide)]
+        return parts if all(_method(part, name) is not None for part in parts) else []
 
 
 def _method(thing: Any, name: str) -> Callable[..., Any] | None:

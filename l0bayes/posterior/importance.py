@@ -3,7 +3,7 @@ r"""A guide's draws reweighted to the posterior, and how far that can be trusted
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from torch import Tensor
 from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.objectives.gate_parts import gate_laws
-from l0bayes.posterior.model_sites import ModelSites, model_trace
-from l0bayes.posterior.pareto import smoothed_log_weights
+from l0bayes.infer.objectives.model_reading import ModelReading
+from l0bayes.posterior.model_sites import ModelSites
+from l0bayes.posterior.pareto import ratios_are_usable, smoothed_log_weights
 from l0bayes.posterior.sampling import draw_posterior
 
 __all__ = ["ImportanceWeighted", "importance_weighted"]
@@ -29,7 +30,8 @@ class ImportanceWeighted:
         pip_mcse: Its Monte Carlo standard error, by gate site.
         mean: Posterior mean of every effective weight, zeros included, by its site.
         log_evidence: Estimate of the log evidence in nats, the log of the mean ratio.
-        k_hat: Pareto k-hat of the ratios; up to 0.7 the averages are usable.
+        k_hat: Pareto k-hat of the ratios; up to 0.7 the averages are usable, and beyond where nearly all
+            draws are effective (:func:`~l0bayes.posterior.pareto.ratios_are_usable`).
         ess: Effective sample size, :math:`1 / \sum w^2`.
         log_weights: Logarithms of the smoothed weights, which sum to 1, one a draw.
         gates: The draws of the gates, zeros and ones, by gate site.
@@ -45,8 +47,8 @@ class ImportanceWeighted:
     gates: dict[str, Tensor]
 
     def __bool__(self) -> bool:
-        """Whether k-hat is at most 0.7, so that the averages may be used."""
-        return self.k_hat <= 0.7
+        """Whether the averages may be used."""
+        return ratios_are_usable(self.k_hat, self.ess / len(self.log_weights))
 
     def __str__(self) -> str:
         use = "usable" if self else "not to be used: the guide misses a part of the posterior"
@@ -56,8 +58,9 @@ class ImportanceWeighted:
 def importance_weighted(
     fit: Fit | Callable[..., Any],
     guide: Any = None,
-    data: tuple[Any, ...] | None = None,
+    data: Any = None,
     *,
+    kwargs: Mapping[str, Any] | None = None,
     num_draws: int = 4000,
     seed: int = 0,
     chunk_size: int | None = 1000,
@@ -75,7 +78,9 @@ def importance_weighted(
     Args:
         fit: What :func:`l0bayes.fit` returned: its best run is taken; or a Pyro model.
         guide: The trained guide, with a model.
-        data: The model's arguments, all data; default: what was fitted, which must then be a tuple.
+        data: The model's positional arguments, all data; default: what was fitted, which must then be a
+            tuple.
+        kwargs: Its keyword arguments; default: those of the fit.
         num_draws: Number of draws.
         seed: Seed of the draws.
         chunk_size: Draws computed at a time, to bound memory; ``None`` for all.
@@ -84,8 +89,8 @@ def importance_weighted(
         The weighted averages.
 
     Raises:
-        ValueError: If slabs or other latents are points, which have no density to divide by, or ``guide`` and
-            ``data`` are not given as described.
+        ValueError: If slabs or other latents are points, which have no density to divide by, ``guide`` and
+            ``data`` are not given as described, or a plate holds a part of the data.
         TypeError: If ``data`` is no tuple.
 
     Example::
@@ -95,29 +100,19 @@ def importance_weighted(
     if not isinstance(fit, Fit):
         if guide is None or data is None:
             raise ValueError("give a fit, or a model with guide= and data=")
-        fit = Fit.of(fit, guide, data)
+        fit = Fit.of(fit, guide, data, kwargs)
     elif guide is not None:
         raise ValueError("a fit has its guide; guide goes with a model")
-    arguments = fit.data if data is None else data
-    if isinstance(arguments, Tensor):
-        arguments = (arguments,)
-    if not isinstance(arguments, tuple):
-        raise TypeError(f"data must be a tuple of all the model's arguments; got {type(arguments).__name__}")
+    arguments = fit.arguments(data, kwargs)
     if fit.objective.has_points:
         raise ValueError("the guide's slabs or other latents are points, which cannot be reweighted")
     harden = GuideAbilities(fit.guide).harden
     guide = fit.guide if harden is None else harden()
-    weights = ModelSites.of(model_trace(fit.best, arguments)).weights
+    reading = ModelReading.of(fit.model, guide, arguments, fit.best.parameters)
+    weights = ModelSites.of(reading.traces()[0]).weights
     sites = [*gate_laws(guide)]
-    draws = draw_posterior(
-        fit.model,
-        guide,
-        arguments,
-        num_draws=num_draws,
-        seed=seed,
-        keep={*sites, *weights},
-        chunk_size=chunk_size,
-    )
+    keep = {*sites, *weights}
+    draws = draw_posterior(reading, num_draws=num_draws, seed=seed, keep=keep, chunk_size=chunk_size)
     ratios = (draws.log_p.double() - draws.log_q.double()).cpu()
     log_weights, k_hat = smoothed_log_weights(ratios)
     weight = log_weights.exp()

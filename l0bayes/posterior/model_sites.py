@@ -6,29 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
-import pyro
 import torch
-from pyro import poutine
 
-from l0bayes.infer.loop.fit_result import Restart
-from l0bayes.infer.objectives.latent_draws import Given
-from l0bayes.infer.randomness import private_randomness
 from l0bayes.sites import site_kind
 
-__all__ = ["ModelSites", "model_trace"]
-
-
-def model_trace(run: Restart, arguments: tuple[Any, ...]) -> Any:
-    """One run of a fitted model at a draw of its guide. The global generators are left as they were.
-
-    Args:
-        run: The run of a fit.
-        arguments: The model's arguments.
-    """
-    with torch.no_grad(), private_randomness(), poutine.block(), pyro.get_param_store().scope():
-        guide_trace = poutine.trace(run.guide).get_trace(*arguments)
-        with Given.sampled_in(guide_trace):
-            return poutine.trace(run.model).get_trace(*arguments)
+__all__ = ["ModelSites"]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,27 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["effective_share", "pareto_k", "smoothed_log_weights"]
+__all__ = ["LARGEST_K_HAT", "effective_share", "pareto_k", "ratios_are_usable", "smoothed_log_weights"]
+
+LARGEST_K_HAT = 0.7
+"""Up to this k-hat averages weighted by the ratios are usable."""
 
 _FEWEST_IN_TAIL = 5
+# Ratios that leave as large a share of the draws effective hardly vary, and their tail says nothing.
+_ALL_EFFECTIVE = 0.99
+
+
+def ratios_are_usable(k_hat: float, share: float) -> bool:
+    r"""Whether averages weighted by importance ratios may be used.
+
+    They may with :math:`\hat k \le 0.7`; and where nearly all draws are effective, since k-hat then describes
+    noise: of ratios that are equal but for rounding it can be anything.
+
+    Args:
+        k_hat: Pareto k-hat of the ratios.
+        share: The share of the draws that they leave effective.
+    """
+    return k_hat <= LARGEST_K_HAT or share >= _ALL_EFFECTIVE
 
 
 def pareto_k(log_ratios: Tensor) -> float:

@@ -2,9 +2,10 @@ r"""Predictions averaged over the posterior."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
+import pyro
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -15,8 +16,11 @@ from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.model_abilities import ModelAbilities
+from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.latent_draws import Given, draw_latents, map_draws
+from l0bayes.infer.objectives.reading_mode import reading_mode
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.infer.whole_plates import whole_plates
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import likelihood_by_name, names, registered
 
@@ -28,20 +32,24 @@ PredictionKind = Literal["posterior", "mean", "deployed"]
 def predict(
     model: Any,
     guide: Any,
-    data: tuple[Any, ...],
+    data: Any,
     *,
+    kwargs: Mapping[str, Any] | None = None,
     num_draws: int = 100,
     seed: int = 0,
     chunk_size: int | None = 25,
 ) -> Tensor:
     """What the model returns for draws from the guide: linear predictors, logits, means.
 
-    A model that is a module runs in eval mode, and is left in the mode it was in.
+    A model that is a module runs in eval mode, and is left in the mode it was in. Values of ``pyro.param``
+    are those in Pyro's parameter store. A plate that draws a part of its rows holds all of them where the
+    model runs so; where it is its arguments that are a part, it runs with them.
 
     Args:
         model: A Pyro model that returns a tensor.
         guide: Its guide.
-        data: The model's arguments, new inputs among them; responses may be left out.
+        data: The model's positional arguments, new inputs among them; responses may be left out.
+        kwargs: Its keyword arguments.
         num_draws: Number of draws S.
         seed: Seed of the draws.
         chunk_size: Draws computed at a time, to bound memory; ``None`` for all.
@@ -56,14 +64,17 @@ def predict(
 
         effects = predict(model, guide, (x,)).quantile(torch.tensor([0.05, 0.95]), dim=0)
     """
-    latents = draw_latents(guide, data, num_draws, seed)
-    return _run(model, data, latents, seed, chunk_size)
+    arguments = ModelArguments.of(data, kwargs)
+    latents = draw_latents(guide, arguments, num_draws, seed)
+    with reading_mode(model, guide, whole=_runs_whole(model, arguments, latents)):
+        return _run(model, arguments, latents, seed, chunk_size)
 
 
 def predict_probabilities(
     fit: Fit | tuple[Any, Any],
     x: Tensor,
     *,
+    kwargs: Mapping[str, Any] | None = None,
     how: PredictionKind = "posterior",
     num_draws: int = 100,
     seed: int = 0,
@@ -91,6 +102,7 @@ def predict_probabilities(
         fit: A fit, whose best run is taken, or a pair of a Pyro model and its guide. ``model(x)``
             returns logits, and its latents stand outside the plate of the rows.
         x: Inputs of shape (n, ...).
+        kwargs: The model's keyword arguments; default: those of the fit.
         how: One of the above.
         num_draws: Number of draws S, for ``"posterior"``.
         seed: Seed of the draws.
@@ -112,37 +124,57 @@ def predict_probabilities(
         scores = prediction_scores(predict_probabilities(fit, x), y)
     """
     model, guide = (fit.model, fit.guide) if isinstance(fit, Fit) else fit
+    if kwargs is None:
+        kwargs = fit.kwargs if isinstance(fit, Fit) else {}
     validate.one_of(get_args(PredictionKind), how=how)
     validate.at_least(1, num_draws=num_draws, batch_size=batch_size, chunk_size=chunk_size)
     if x.dim() < 1 or not len(x):
         raise ValueError(f"x must have at least one row, got shape {tuple(x.shape)}")
     link = _link(model, likelihood)
-    batches = x.split(batch_size)
+    batches = [ModelArguments((batch,), kwargs) for batch in x.split(batch_size)]
     if how == "deployed":
-        return _deployed(model, guide, batches, rule, seed, link)
+        return _deployed(model, guide, x.split(batch_size), rule, seed, link)
     if how == "mean":
         means = {name: value[None] for name, value in _means(guide).items()}
-        return torch.cat([link(_run(model, (batch,), means, seed)[0]) for batch in batches])
+        return torch.cat([link(_run(model, batch, means, seed)[0]) for batch in batches])
     # A seed for every draw, so that draws do not depend on how many are made at a time.
     seeds = torch.randint(2**62, (num_draws,), generator=torch.Generator().manual_seed(seed))
     totals: list[Tensor | float] = [0.0] * len(batches)
     for chunk in seeds.split(chunk_size):
-        draws = [draw_latents(guide, (batches[0],), 1, int(one)) for one in chunk]
+        draws = [draw_latents(guide, batches[0], 1, int(one)) for one in chunk]
         latents = {name: torch.cat([draw[name] for draw in draws]) for name in draws[0]}
         for index, batch in enumerate(batches):
-            totals[index] = totals[index] + link(_run(model, (batch,), latents, seed)).sum(0)
+            totals[index] = totals[index] + link(_run(model, batch, latents, seed)).sum(0)
     return torch.cat([torch.as_tensor(total) / num_draws for total in totals])
 
 
+@torch.no_grad()
+def _runs_whole(model: Any, arguments: ModelArguments, latents: dict[str, Tensor]) -> bool:
+    """Whether plates draw a part of their rows, and the model runs with all of them."""
+    first = {name: value[0] for name, value in latents.items()}
+    quiet, mode = pyro.validation_enabled(False), reading_mode(model, whole=False)
+    with quiet, private_randomness(), mode, evaluating(model), whole_plates() as widened, Given(first):
+        try:
+            arguments.call(model)
+        except (ValueError, RuntimeError, IndexError):  # it is run again as it is, and then says the same
+            return False
+    return bool(widened)
+
+
 def _run(
-    model: Any, data: tuple[Any, ...], latents: dict[str, Tensor], seed: int, chunk_size: int | None = None
+    model: Any,
+    arguments: ModelArguments,
+    latents: dict[str, Tensor],
+    seed: int,
+    chunk_size: int | None = None,
 ) -> Tensor:
     def one(values: dict[str, Tensor]) -> dict[str, Tensor]:
         with Given(values):
-            return {"value": model(*data)}
+            return {"value": arguments.call(model)}
 
     # The fused kernels of attention cannot be batched over draws; the plain one can.
-    with torch.no_grad(), evaluating(model), sdpa_kernel(SDPBackend.MATH):
+    mode = reading_mode(model, whole=False)
+    with torch.no_grad(), mode, evaluating(model), sdpa_kernel(SDPBackend.MATH):
         return map_draws(one, latents, seed, chunk_size)["value"]
 
 

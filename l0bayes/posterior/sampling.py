@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-import pyro
 import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
-from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 from torch.distributions import Independent
 
 from l0bayes.distributions import GatePrior
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.objectives.hardened_elbo import StrictPriors
-from l0bayes.infer.objectives.latent_draws import Given, draw_latents, map_draws
-from l0bayes.infer.objectives.site_densities import unscaled_log_density
+from l0bayes.infer.objectives.latent_draws import draw_latents, map_draws
+from l0bayes.infer.objectives.model_reading import ModelReading
+from l0bayes.infer.objectives.site_densities import counted_rows, unscaled_log_density
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.posterior.hardened_densities import hardened_densities
 from l0bayes.sites import gate_record, site_kind, slab_record
 
-__all__ = ["Draws", "draw_posterior", "prior_inclusion"]
+__all__ = ["Draws", "Predictions", "draw_posterior", "prior_inclusion"]
+
+Predictions = Literal["free", "one_step"]
+"""Whether new data of a site follow new data of the sites before it, or what was observed of them."""
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Draws:
         weight: Effective weights and other deterministic sites.
         predictive: New data of every observed site whose law can be drawn from.
         log_likelihood: Elementwise log likelihood of every observed site.
+        counted: Which rows of every observed site are not masked.
     """
 
     log_p: Tensor
@@ -45,17 +48,17 @@ class Draws:
     weight: dict[str, Tensor] = field(default_factory=dict)
     predictive: dict[str, Tensor] = field(default_factory=dict)
     log_likelihood: dict[str, Tensor] = field(default_factory=dict)
+    counted: dict[str, Tensor] = field(default_factory=dict)
 
 
 def draw_posterior(
-    model: Any,
-    guide: Any,
-    data: tuple[Any, ...],
+    reading: ModelReading,
     *,
     num_draws: int,
     seed: int,
     keep: set[str],
     chunk_size: int | None,
+    predictions: Predictions = "free",
 ) -> Draws:
     r"""Draw latents, weights, new data, and the densities of the hardened draws.
 
@@ -64,38 +67,41 @@ def draw_posterior(
     behind a shut gate follows its prior, so that such slabs cancel and are left out of both.
 
     Args:
-        model: A Pyro model.
-        guide: Its guide.
-        data: The model's arguments.
+        reading: The model and its guide at all data.
         num_draws: Number of draws.
         seed: Seed of the draws.
         keep: Names of latent and deterministic sites to return.
         chunk_size: Draws batched at a time.
+        predictions: Whether new data of an observed site are drawn given new data of the sites before it
+            (``"free"``) or given what was observed of them (``"one_step"``).
     """
-    thresholds = {name: law.activity_threshold for name, law in gate_laws(guide).items()}
+    thresholds = {name: law.activity_threshold for name, law in gate_laws(reading.guide).items()}
 
     def one(values: dict[str, Tensor]) -> dict[str, Tensor]:
-        with Given(values):
-            guide_trace = prune_subsample_sites(poutine.trace(guide).get_trace(*data))
-            model_trace = prune_subsample_sites(poutine.trace(model).get_trace(*data))
-        found: dict[str, Tensor] = {}
-        sites: dict[str, Any] = model_trace.nodes
-        for name, site in sites.items():
+        guide_nodes, summed = reading.guide_at(values).nodes, reading.enumerated_at(values)
+        model_nodes = reading.model_at(values | summed).nodes
+        found = {f"latent:{name}": value for name, value in summed.items() if name in keep}
+        rows = reading.row_likelihoods(values)
+        for name, site in model_nodes.items():
             kind = site_kind(site)
             if kind == "deterministic" and name in keep:
                 found[f"weight:{name}"] = site["value"]
             if kind == "observed":
-                found[f"log_likelihood:{name}"] = unscaled_log_density(site)
+                found[f"log_likelihood:{name}"] = rows.get(name, unscaled_log_density(site))
+                found[f"counted:{name}"] = counted_rows(site)
                 with suppress(NotImplementedError):  # a partial likelihood has no draws
                     found[f"predictive:{name}"] = site["fn"].sample()
+        if predictions == "free" and sum(site_kind(site) == "observed" for site in model_nodes.values()) > 1:
+            found |= _new_data(reading, values | summed)
         hard = {name: (values[name] > at).to(values[name].dtype) for name, at in thresholds.items()}
-        with Given({**values, **hard}), StrictPriors():
-            strict_trace = prune_subsample_sites(poutine.trace(model).get_trace(*data))
-        found["log_p:"], found["log_q:"] = hardened_densities(strict_trace.nodes, guide_trace.nodes)
+        with StrictPriors():
+            strict_nodes = reading.model_at({**values, **hard}).nodes
+        found["log_p:"], found["log_q:"] = hardened_densities(strict_nodes, guide_nodes)
         return found
 
-    latents = draw_latents(guide, data, num_draws, seed)
-    values = map_draws(one, latents, seed, chunk_size)
+    with reading.open():
+        latents = draw_latents(reading.guide, reading.arguments, num_draws, seed)
+        values = map_draws(one, latents, seed, chunk_size)
     draws = Draws(values.pop("log_p:"), values.pop("log_q:"))
     draws.latent = {name: value for name, value in latents.items() if name in keep}
     for key, value in values.items():
@@ -104,17 +110,36 @@ def draw_posterior(
     return draws
 
 
-def prior_inclusion(model: Any, data: tuple[Any, ...], *, num_draws: int = 2000) -> dict[str, Tensor]:
+def _new_data(reading: ModelReading, values: dict[str, Tensor]) -> dict[str, Tensor]:
+    with _Unobserved() as new:
+        nodes = reading.model_at(values).nodes
+    return {f"predictive:{name}": nodes[name]["value"] for name in new.drawn}
+
+
+class _Unobserved(Messenger):
+    """Effect handler that draws what is observed, as far as it can be drawn."""
+
+    def __enter__(self) -> Any:
+        self.drawn: list[str] = []
+        return super().__enter__()
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if site_kind(msg) == "observed":
+            with suppress(NotImplementedError):
+                msg["value"] = msg["fn"].sample()
+                self.drawn.append(msg["name"])
+
+
+def prior_inclusion(reading: ModelReading, *, num_draws: int = 2000) -> dict[str, Tensor]:
     """Prior inclusion probability of every gate site: π, or its prior mean where it is latent.
 
     Args:
-        model: A Pyro model.
-        data: The model's arguments.
+        reading: The model at all data.
         num_draws: Prior draws for the mean of a latent π.
     """
 
     def one() -> dict[str, Tensor]:
-        trace = poutine.trace(_SlabsAtZero()(model)).get_trace(*data)
+        trace = reading.arguments.call(poutine.trace(_SlabsAtZero()(reading.model)).get_trace)
         sites: dict[str, Any] = trace.nodes
         found = {}
         for name, site in sites.items():
@@ -124,7 +149,7 @@ def prior_inclusion(model: Any, data: tuple[Any, ...], *, num_draws: int = 2000)
                 found[name] = prior.expand(site["value"].shape)
         return found
 
-    with torch.no_grad(), private_randomness(0), pyro.get_param_store().scope(), poutine.block():
+    with torch.no_grad(), private_randomness(0), reading.open():
         first, second = one(), one()
         fixed = all(torch.equal(first[name], second[name]) for name in first)
         draws = [first] if fixed else [first, second, *(one() for _ in range(num_draws - 2))]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from l0bayes import validate
 from l0bayes.infer.loop.fit_result import Fit
+from l0bayes.infer.loop.restart_agreement import RestartWarning
 from l0bayes.posterior.arviz_data import group_of
 from l0bayes.posterior.to_arviz import to_arviz
 
@@ -65,12 +67,16 @@ def gate_table(
 
     validate.inside("(0, 1)", hdi_prob=hdi_prob)
     if isinstance(posterior, Fit):
-        posterior = to_arviz(posterior)
+        with warnings.catch_warnings():  # the table is of one restart, and shows how far the others differ
+            warnings.simplefilter("ignore", RestartWarning)
+            posterior = to_arviz(posterior)
     constants, draws = _dataset(posterior, "constant_data"), _dataset(posterior, "posterior")
     if "gates_of_weights" in constants.attrs:
         index = _chain(chain, constants["elbo"].to_numpy())
         links: dict[str, list[str]] = json.loads(constants.attrs["gates_of_weights"])
-        chosen = _choose(name, links, constants, draws)
+        renamed = json.loads(constants.attrs.get("site_names", "{}"))
+        variable = {site: variable for variable, site in renamed.items()}.get(name, name)
+        chosen = _choose(variable, links, constants, draws)
         frames = [_frame(target, links, constants, draws, index, hdi_prob) for target in chosen]
         table = pd.concat(frames)
     elif {"pip", "prior_inclusion", "group_of_feature"} <= set(constants) and {"beta", "gate"} <= set(draws):

@@ -2,6 +2,7 @@ r"""Refining any fit whose gated weights enter through a linear predictor."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,13 @@ from torch import Tensor
 
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.objectives.gate_parts import gate_laws
+from l0bayes.infer.objectives.model_reading import ModelReading
 from l0bayes.selection.engines.engine import Progress
 from l0bayes.selection.engines.engine_registry import choose_engine
 from l0bayes.selection.engines.infer_gates import check_options, infer_gates
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
-from l0bayes.selection.recognise.linear_model import LinearModel, read_linear_model
+from l0bayes.selection.recognise.linear_model import LinearModel, NotLinearError, read_linear_model
 
 __all__ = ["Refinement", "refine"]
 
@@ -114,7 +116,8 @@ def refine(
     fit: Fit,
     engine: str = "auto",
     *,
-    data: tuple[Any, ...] | None = None,
+    data: Any = None,
+    kwargs: Mapping[str, Any] | None = None,
     options: Any = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -137,7 +140,9 @@ def refine(
         fit: The result of :func:`l0bayes.fit`, or ``Fit.of(model, guide, data)``.
         engine: ``"auto"``, ``"exact"``, ``"gibbs"``, ``"svi"``, or the name of an engine that was registered;
             see :func:`~l0bayes.selection.infer_gates`.
-        data: The model's arguments, all data; default: what was fitted, which must then be a tuple.
+        data: The model's positional arguments, all data; default: what was fitted, which must then be a
+            tuple.
+        kwargs: Its keyword arguments; default: those of the fit.
         options: The engine's options.
         seed: Seed.
         progress: Called with the share of the engine's work that is done, up to 1.
@@ -156,13 +161,17 @@ def refine(
         refined.pip("beta"), refined.mean("beta")
     """
     check_options(engine, options)
-    if data is None:
-        if not isinstance(fit.data, tuple):
-            raise TypeError(
-                f"the fit was trained on a {type(fit.data).__name__}; give all data as data=(x, y, ...)"
-            )
-        data = fit.data
-    linear = read_linear_model(fit.model, data)
+    if data is None and not isinstance(fit.data, tuple | Tensor):
+        raise TypeError(
+            f"the fit was trained on a {type(fit.data).__name__}; give all data as data=(x, y, ...)"
+        )
+    arguments, parameters = fit.arguments(data, kwargs), fit.best.parameters
+    try:
+        reading = ModelReading.of(fit.model, fit.guide, arguments, parameters)
+    except ValueError as error:
+        raise NotLinearError(str(error)) from error
+    with reading.open():
+        linear = read_linear_model(fit.model, arguments)
     start = _start(fit, linear) if choose_engine(engine, linear.problem).takes_start else None
     posterior = infer_gates(
         linear.problem, engine, options=options, start=start, seed=seed, progress=progress

@@ -293,6 +293,7 @@ def test_the_stock_mean_field_elbo_gives_the_same_value(model, guide):
         assert loss_at(seed, MeanFieldELBO(), model, guide, X, Y) == pytest.approx(stock, rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::l0bayes.infer.StockLossWarning")
 @pytest.mark.parametrize("loss", [Trace_ELBO, TraceMeanField_ELBO])
 @pytest.mark.parametrize("slab", ["normal", "delta"])
 def test_stock_objectives_train_the_guide(model, slab, loss):
@@ -302,6 +303,7 @@ def test_stock_objectives_train_the_guide(model, slab, loss):
     assert sum(losses[-30:]) < sum(losses[:30])
 
 
+@pytest.mark.filterwarnings("ignore::l0bayes.infer.StockLossWarning")
 def test_the_stock_trace_elbo_charges_a_hardened_slab_in_full(model, guide):
     """It knows nothing of q(slab | shut) = prior: its value is larger by (1 - P) KL of every slab."""
     hard = guide.harden()

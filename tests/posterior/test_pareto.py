@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from l0bayes.posterior.pareto import effective_share, pareto_k, smoothed_log_weights
+from l0bayes.posterior.importance import ImportanceWeighted
+from l0bayes.posterior.pareto import effective_share, pareto_k, ratios_are_usable, smoothed_log_weights
 from tests.arviz_versions import psis
 
 
@@ -62,3 +63,23 @@ def test_the_effective_share_of_the_draws() -> None:
     # For ratios log-normal with standard deviation s the share is exp(-s²).
     ratios = 0.4 * torch.randn(400_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert effective_share(ratios + 500.0) == pytest.approx(math.exp(-0.16), rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("k_hat", "share", "usable"),
+    [(0.2, 0.3, True), (0.7, 0.3, True), (0.8, 0.9, False), (1.2, 0.9999, True), (math.inf, 1.0, True)],
+)
+def test_where_averages_may_be_used(k_hat: float, share: float, usable: bool) -> None:
+    """Ratios that hardly vary have no tail that k-hat could describe."""
+    assert ratios_are_usable(k_hat, share) is usable
+    weights = torch.full((1000,), -math.log(1000.0))
+    found = ImportanceWeighted({}, {}, {}, 0.0, k_hat, share * 1000, weights, {})
+    assert bool(found) is usable
+    assert ("not to be used" in str(found)) is not usable
+
+
+def test_ratios_that_are_equal_but_for_rounding_are_usable_whatever_their_tail() -> None:
+    torch.manual_seed(0)
+    for _ in range(20):
+        ratios = 1e-5 * torch.randn(4000, dtype=torch.float64).abs().pow(6) - 3.0
+        assert ratios_are_usable(pareto_k(ratios), effective_share(ratios))

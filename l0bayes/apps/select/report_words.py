@@ -30,6 +30,10 @@ _ADVICE = {
         "This is a variational approximation in which no sign of an error was found. Before anything depends "
         "on it, run it again with --engine auto, which samples the models themselves."
     ),
+    "unchecked": (
+        "This is a variational approximation of which nothing could be checked. Run it again with --engine "
+        "auto, which samples the models themselves."
+    ),
     "doubtful": (
         "Do not build on single numbers yet. Run it again with --engine gibbs and another --seed, compare "
         "the two reports, and read correlated variables as the sets below, not one by one."

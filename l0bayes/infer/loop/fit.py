@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, Unpack
 
@@ -22,6 +22,7 @@ from l0bayes.infer.loop.preflight import check_data, preflight
 from l0bayes.infer.loop.restarts import Restarts
 from l0bayes.infer.loop.standard_callbacks import standard_callbacks
 from l0bayes.infer.model_abilities import ModelAbilities
+from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.compiled import CompileMode, GradientStep
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.objectives.objective import describe_traces
@@ -45,6 +46,7 @@ def fit(
     guide: torch.nn.Module,
     data: Any = (),
     *,
+    kwargs: Mapping[str, Any] | None = None,
     settings: FitSettings | None = None,
     **keywords: Unpack[FitKeywords],
 ) -> Fit:
@@ -62,6 +64,7 @@ def fit(
             autoguide.
         data: The model's positional arguments as a tuple, or a ``DataLoader`` (any iterable that can
             be iterated anew) of such tuples.
+        kwargs: The model's keyword arguments, the same at every step; a captured graph fixes them.
         settings: All settings in one object; by default those of ``FitSettings()``.
         **keywords: Single settings, by the names and defaults of :class:`~l0bayes.infer.FitSettings`, where
             each is described: ``steps``, ``epochs``, ``lr``, ``gate_lr``, ``lr_schedule``, ``temperature``,
@@ -74,8 +77,8 @@ def fit(
         The fit; see :class:`~l0bayes.infer.Fit`.
 
     Raises:
-        ValueError: If an argument is outside its range, data are empty or not finite, or the guide
-            does not cover the model.
+        ValueError: If an argument is outside its range, data are empty, or not finite where the model does
+            not mask them, or the guide does not cover the model.
         TypeError: If an argument is of a type that is not accepted, or unknown.
         NotImplementedError: If a KL is missing.
         DivergenceError: If the objective or its gradient becomes NaN or infinite; its ``fit`` holds the
@@ -95,15 +98,16 @@ def fit(
     settings = _settings(settings, keywords)
     with private_randomness():  # a loader that shuffles draws
         batch = first_batch(data)
-    settings = _check(settings, model, guide, data, batch)
+    keywords_of_model = ModelArguments.of(batch, kwargs).kwargs
+    settings, complaints = _check(settings, model, guide, data, ModelArguments(batch, keywords_of_model))
     elbo = elbo_of(guide, settings.num_particles, settings.per_example_gates)
     if settings.target is not None and not elbo.independent_gates:
         raise ValueError(
             f"target={settings.target!r} needs a guide with independent gates, which this one's are not"
         )
-    objective, steering = elbo(model, guide), None
+    objective, steering = elbo(model, guide, keywords_of_model), None
     with private_randomness(settings.seed):
-        traces = preflight(objective, batch)
+        traces = preflight(objective, batch, complaints)
         described = describe_traces(traces)
         if settings.target is not None:
             target = as_target(settings.target, model, guide)
@@ -116,6 +120,7 @@ def fit(
                 steps=settings.total_steps,
                 gate_lr=settings.gate_rate,
                 observations=num_observations(traces),
+                keywords=keywords_of_model,
             )
             steering = TargetSteering(objective)
     step = GradientStep(objective, _mode(settings, objective))
@@ -129,7 +134,17 @@ def fit(
 
     def result() -> Fit:
         seconds, gates = time.perf_counter() - started, read_gates(guide).total
-        return Fit(runs.done, described, runs.config, data, gates, seconds, step.mode, settings)
+        return Fit(
+            runs.done,
+            described,
+            runs.config,
+            data,
+            gates,
+            seconds,
+            step.mode,
+            settings,
+            dict(keywords_of_model),
+        )
 
     try:
         runs.run()
@@ -155,8 +170,13 @@ def _settings(settings: FitSettings | None, keywords: FitKeywords) -> FitSetting
     return replace(settings, **keywords)
 
 
-def _check(settings: FitSettings, model: Any, guide: Any, data: Any, batch: tuple[Any, ...]) -> FitSettings:
-    """Refuse settings that do not fit model, guide and data, and fill in those that follow from them."""
+def _check(
+    settings: FitSettings, model: Any, guide: Any, data: Any, first: ModelArguments
+) -> tuple[FitSettings, list[str]]:
+    """Refuse what does not fit model, guide and data; fill in what follows from them.
+
+    What is said of values that are not finite is for later, since the model may mask them.
+    """
     if not isinstance(guide, torch.nn.Module):
         raise TypeError(
             f"guide must be a module, such as AutoHardConcrete; got {type(guide).__name__}. A guide function "
@@ -165,9 +185,9 @@ def _check(settings: FitSettings, model: Any, guide: Any, data: Any, batch: tupl
     guide_able, able, kind = GuideAbilities(guide), ModelAbilities(model), type(guide).__name__
     if settings.restarts > 1 and guide_able.perturb is None:
         raise ValueError(f"restarts={settings.restarts} needs a guide with perturb(), which {kind} lacks")
-    check_data(model, batch)
-    if able.check_data is not None:  # all data, not the first batch alone
-        able.check_data(*(data if isinstance(data, tuple) else getattr(data, "tensors", batch)))
+    complaints = check_data(model, first, may_be_masked=True)
+    if able.check_data is not None:  # a model that knows which data it can observe, all of them
+        able.check_data(*(data if isinstance(data, tuple) else getattr(data, "tensors", first.args)))
     steps = settings.steps_on(data)
     if settings.temperature is not None and not guide_able.temperatures:
         raise ValueError(f"temperature is given, but {kind} has no temperature")
@@ -178,7 +198,7 @@ def _check(settings: FitSettings, model: Any, guide: Any, data: Any, batch: tupl
     if settings.per_example_gates:
         check_per_example(model)
     guard = able.costs is not None if settings.guard_collapse is None else settings.guard_collapse
-    return replace(settings, steps=steps, epochs=None, guard_collapse=guard)
+    return replace(settings, steps=steps, epochs=None, guard_collapse=guard), complaints
 
 
 def _mode(settings: FitSettings, objective: BoundELBO) -> CompileMode:

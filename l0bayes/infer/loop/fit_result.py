@@ -2,56 +2,20 @@ r"""The result of a fit."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from l0bayes.infer.callbacks.history import History
 from l0bayes.infer.loop.fit_settings import FitSettings
+from l0bayes.infer.loop.restart_agreement import disagreement_of_restarts
+from l0bayes.infer.loop.restart_result import Restart, best_run
+from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.objectives.objective import Objective, describe_objective
+from l0bayes.infer.trained_parameters import TrainedParameters
 
-__all__ = ["Fit", "Restart", "best_run"]
-
-
-@dataclass
-class Restart:
-    """One independent run.
-
-    Attributes:
-        guide: The trained guide.
-        model: The model, with its own trained parameters where it is a module.
-        history: Its records.
-        seed: Seed of the run.
-        seconds: Wall-clock time.
-        stopped: Why it ended: ``"finished"``, ``"converged"``, ``"interrupted"`` or ``"diverged"``, or what a
-            callback gave as the reason.
-        collapsed: Gate site to the step at which all its gates had shut and one was reopened.
-    """
-
-    guide: Any
-    model: Any
-    history: History
-    seed: int
-    seconds: float
-    stopped: str
-    collapsed: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def elbo(self) -> float:
-        """Mean recorded ELBO of the last tenth of the run, in nats."""
-        elbos = self.history.elbo
-        tail = elbos[-max(1, len(elbos) // 10) :]
-        return sum(tail) / len(tail) if tail else float("nan")
-
-
-def best_run(runs: list[Restart]) -> Restart:
-    """The run with the highest ELBO; one without a record only where none has one.
-
-    Args:
-        runs: The runs, at least one.
-    """
-    recorded = [run for run in runs if run.history.elbo]
-    return max(recorded or runs, key=lambda run: run.elbo)
+__all__ = ["Fit"]
 
 
 @dataclass
@@ -68,6 +32,7 @@ class Fit:
         mode: Form in which the objective ran: ``"inductor"``, ``"graph"`` or ``"eager"``.
         settings: The settings of :func:`l0bayes.fit`, with the number of steps and whatever else follows from
             data and model filled in; ``None`` for a guide that was trained elsewhere.
+        kwargs: The model's keyword arguments.
     """
 
     restarts: list[Restart]
@@ -78,23 +43,54 @@ class Fit:
     seconds: float
     mode: str
     settings: FitSettings | None = None
+    kwargs: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: Any, guide: Any, data: tuple[Any, ...]) -> Fit:
+    def of(cls, model: Any, guide: Any, data: Any, kwargs: Mapping[str, Any] | None = None) -> Fit:
         """Wrap a guide that was trained elsewhere, by ``pyro.infer.SVI`` or a loop of one's own.
+
+        Whatever reads the fit takes the values of ``pyro.param`` that Pyro's parameter store holds now.
 
         Args:
             model: The Pyro model.
             guide: Its trained guide.
-            data: The model's arguments.
+            data: The model's positional arguments.
+            kwargs: Its keyword arguments.
 
         Returns:
             A fit with one run and no history.
+
+        Warns:
+            UntrainedParameterWarning: If model or guide ask for a ``pyro.param`` that the store does not
+                hold.
         """
-        objective = describe_objective(model, guide, data)
+        objective = describe_objective(model, guide, data, kwargs=kwargs)
         gates = gate_laws(guide).values()
-        run = Restart(guide, model, History(), seed=0, seconds=0.0, stopped="trained elsewhere")
-        return cls([run], objective, {}, data, sum(law.batch_shape.numel() for law in gates), 0.0, "none")
+        run = Restart(
+            guide,
+            model,
+            History(),
+            seed=0,
+            seconds=0.0,
+            stopped="trained elsewhere",
+            parameters=TrainedParameters.in_store(model, guide),
+        )
+        count = sum(law.batch_shape.numel() for law in gates)
+        return cls([run], objective, {}, data, count, 0.0, "none", kwargs=dict(kwargs or {}))
+
+    def arguments(self, data: Any = None, kwargs: Mapping[str, Any] | None = None) -> ModelArguments:
+        """The model's arguments to read the fit with.
+
+        Args:
+            data: Positional arguments, all data; default: what was fitted, which must then be a tuple.
+            kwargs: Keyword arguments; default: those of the fit.
+
+        Raises:
+            TypeError: If the data are no tuple.
+        """
+        if kwargs is None and not isinstance(data, ModelArguments):
+            kwargs = self.kwargs
+        return ModelArguments.of(self.data if data is None else data, kwargs)
 
     @property
     def best(self) -> Restart:
@@ -145,5 +141,10 @@ class Fit:
             lines.append(f"  collapsed {', '.join(best.collapsed)}; one gate each was reopened")
         if len(self.restarts) > 1:
             elbos = ", ".join(f"{run.elbo:.2f}" for run in self.restarts)
-            lines.append(f"  restarts  {len(self.restarts)}, objective {elbos}")
+            differ = disagreement_of_restarts(self.restarts)
+            known = "" if differ is None else f"; {differ}"
+            lines.append(f"  restarts  {len(self.restarts)}, objective {elbos}{known}")
+        if self.num_gates and not target:
+            again = "" if len(self.restarts) > 1 else ", and restarts=5 whether another start ends elsewhere"
+            lines.append(f"  check     l0bayes.trust(fit) says how far inclusion probabilities hold{again}")
         return "\n".join(lines)

@@ -3,7 +3,7 @@ r"""Checks before any training: bad data and unusable pairs are refused by name.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyro
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.infer.evaluation_mode import evaluating
+from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.randomness import private_randomness
@@ -18,18 +19,25 @@ from l0bayes.infer.randomness import private_randomness
 __all__ = ["check_data", "preflight"]
 
 
-def check_data(model: Callable[..., Any], data: tuple[Any, ...]) -> None:
+def check_data(
+    model: Callable[..., Any], data: tuple[Any, ...] | ModelArguments, *, may_be_masked: bool = False
+) -> list[str]:
     """Refuse arguments that are empty or hold NaN or infinity, by the argument's name.
 
     Args:
         model: The model, whose signature names the arguments.
-        data: Its positional arguments.
+        data: Its arguments, positional or all.
+        may_be_masked: Whether the model may mask what is not finite, so that it is not refused here.
+
+    Returns:
+        What is to be said of values that are not finite, unless the model masks them.
 
     Raises:
         ValueError: If a tensor is empty or holds a value that is not finite.
         TypeError: If the arguments do not bind to the model's signature.
     """
-    for name, value in _names(model, data):
+    complaints = []
+    for name, value in _names(model, ModelArguments.of(data)):
         if not isinstance(value, Tensor):
             continue
         if value.numel() == 0:
@@ -37,29 +45,35 @@ def check_data(model: Callable[..., Any], data: tuple[Any, ...]) -> None:
         if value.is_floating_point() and not torch.isfinite(value).all():
             bad = ~torch.isfinite(value)
             where = tuple(torch.nonzero(bad)[0].tolist())
-            raise ValueError(
+            complaints.append(
                 f"{name} holds {int(bad.sum())} values that are NaN or infinite, the first at index {where}"
             )
+    if complaints and not may_be_masked:
+        raise ValueError(complaints[0])
+    return complaints
 
 
-def _names(model: Callable[..., Any], data: tuple[Any, ...]) -> list[tuple[str, Any]]:
+def _names(model: Callable[..., Any], data: ModelArguments) -> list[tuple[str, Any]]:
     target = model.forward if isinstance(model, torch.nn.Module) else model
     try:
         signature = inspect.signature(target)
     except (TypeError, ValueError):
-        return [(f"argument {index}", value) for index, value in enumerate(data)]
+        return [*((f"argument {i}", value) for i, value in enumerate(data.args)), *data.kwargs.items()]
     try:
-        bound = signature.bind(*data)
+        bound = data.call(signature.bind)
     except TypeError as error:
         raise TypeError(f"data does not fit the model's signature {signature}: {error}") from error
     pairs: list[tuple[str, Any]] = []
     for name, value in bound.arguments.items():
-        several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
-        pairs += [(f"{name}[{i}]", item) for i, item in enumerate(value)] if several else [(name, value)]
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            pairs += [(f"{name}[{i}]", item) for i, item in enumerate(value)]
+        else:
+            pairs += value.items() if kind is inspect.Parameter.VAR_KEYWORD else [(name, value)]
     return pairs
 
 
-def preflight(objective: BoundELBO, data: tuple[Any, ...]) -> PairTraces:
+def preflight(objective: BoundELBO, data: tuple[Any, ...], complaints: Sequence[str] = ()) -> PairTraces:
     """Run guide and model once, with Pyro's validation on, so that errors come before training.
 
     Guides that make their parameters when they first run, as Pyro's own do, have them afterwards.
@@ -67,6 +81,8 @@ def preflight(objective: BoundELBO, data: tuple[Any, ...]) -> PairTraces:
     Args:
         objective: The ELBO with its model and guide.
         data: Model arguments.
+        complaints: What :func:`check_data` has to say of values that are not finite: it is said where the
+            model does not mask them, so that they reach the objective or its gradient.
 
     Returns:
         What the run left, for whatever else is read off model and guide before training.
@@ -76,6 +92,8 @@ def preflight(objective: BoundELBO, data: tuple[Any, ...]) -> PairTraces:
             a module, or if the objective is not finite at the start.
         NotImplementedError: If a KL is missing.
     """
+    if complaints:
+        _refuse_unmasked(objective, data, complaints[0])
     store = pyro.get_param_store()
     with (
         private_randomness(),
@@ -84,7 +102,7 @@ def preflight(objective: BoundELBO, data: tuple[Any, ...]) -> PairTraces:
         store.scope(),
         evaluating(objective),
     ):
-        traces = objective.elbo.traces(objective.model, objective.guide, *data)
+        traces = objective.elbo.traces(objective.model, objective.guide, *data, **objective.keywords)
         terms = objective.elbo.terms_at(traces)
         owned = {id(parameter) for parameter in objective.parameters()}
         loose = sorted(name for name, value in store._params.items() if id(value) not in owned)
@@ -98,3 +116,17 @@ def preflight(objective: BoundELBO, data: tuple[Any, ...]) -> PairTraces:
         if not torch.isfinite(torch.as_tensor(value)):
             raise ValueError(f"the {what} is {float(value)} at the start; check the data and the priors")
     return traces
+
+
+def _refuse_unmasked(objective: BoundELBO, data: tuple[Any, ...], complaint: str) -> None:
+    """Refuse values that are not finite unless objective and gradient are, so that the model masks them."""
+    quiet = pyro.validation_enabled(False)  # it would refuse a value by its support, masked or not
+    with private_randomness(), torch.enable_grad(), quiet, evaluating(objective):
+        loss = objective(*data)
+        trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+        found = torch.autograd.grad(loss, trained, allow_unused=True) if loss.requires_grad else ()
+    if not all(bool(torch.isfinite(value).all()) for value in (loss, *found) if value is not None):
+        raise ValueError(
+            f"{complaint}, where the model does not mask them. Leave them out, or mask their site by "
+            "poutine.mask or obs_mask"
+        )

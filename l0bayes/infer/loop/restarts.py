@@ -11,10 +11,11 @@ import torch
 from l0bayes.infer.callbacks.callback_list import CallbackList
 from l0bayes.infer.callbacks.training_run import TrainingRun
 from l0bayes.infer.guide_abilities import GuideAbilities
+from l0bayes.infer.guide_combinations import copied_guide
 from l0bayes.infer.loop.checkpoint import Checkpoint
-from l0bayes.infer.loop.fit_result import Restart, best_run
 from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.optimizers import make_optimizer
+from l0bayes.infer.loop.restart_result import Restart, best_run
 from l0bayes.infer.loop.training_loop import train
 from l0bayes.infer.objectives.compiled import GradientStep
 from l0bayes.infer.randomness import private_randomness
@@ -83,7 +84,7 @@ class Restarts:
         finally:
             model, guide = self.objective.model, self.objective.guide
             if self.settings.restarts > 1:  # the next run starts in the same module
-                guide = copy.deepcopy(guide)
+                guide = copied_guide(guide)
                 model = copy.deepcopy(model) if isinstance(model, torch.nn.Module) else model
             seconds = time.perf_counter() - started
             stopped = run.stopped or "failed"

@@ -3,24 +3,23 @@ r"""The mean-field ELBO: analytic KLs where they exist, an error where they do n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
-import pyro
 import torch
-from pyro import poutine
 from pyro.distributions import Delta
 from pyro.infer.elbo import ELBO, ELBOModule
-from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
 from l0bayes import validate
 from l0bayes.distributions import GateLaw
 from l0bayes.infer.objectives.binary_gates import binary_sites, terms_with_score
-from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.infer.objectives.pair_traces import PairTraces, check_cover, run_pair
 from l0bayes.infer.objectives.per_example import num_examples
 from l0bayes.infer.objectives.site_terms import MONTE_CARLO, ELBOTerms, kl_by_site, terms_at_draw
+from l0bayes.infer.trained_parameters import TrainedParameters
 
 __all__ = ["MONTE_CARLO", "BoundELBO", "ELBOTerms", "MeanFieldELBO", "RecaptureError"]
 
@@ -101,18 +100,26 @@ class MeanFieldELBO(ELBO):
         )
         self.kl_weight = torch.tensor(float(kl_weight))
         self.per_example_gates = per_example_gates
+        # A captured graph cannot draw what may choose a branch: that a model enumerates is found before.
+        self._first_enum_dims: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
-    def __call__(self, model: Callable[..., Any], guide: Callable[..., Any]) -> BoundELBO:
+    def __call__(
+        self,
+        model: Callable[..., Any],
+        guide: Callable[..., Any],
+        keywords: Mapping[str, Any] | None = None,
+    ) -> BoundELBO:
         """Fix model and guide.
 
         Args:
             model: A Pyro model, possibly an ``nn.Module``.
             guide: A guide, an ``nn.Module``.
+            keywords: Keyword arguments of both that are the same in every call.
 
         Returns:
             A module whose forward takes the model's arguments and returns the loss.
         """
-        return BoundELBO(model, guide, self)
+        return BoundELBO(model, guide, self, keywords)
 
     def traces(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> PairTraces:
         """Run the guide, and the model at its draw, once each, and check that they fit one another.
@@ -126,7 +133,10 @@ class MeanFieldELBO(ELBO):
         Raises:
             ValueError: If a latent site has no guide, a guide site no model, or a gate no gate law.
         """
-        traces = run_pair(model, guide, args, kwargs, self.per_example_gates)
+        known = self._first_enum_dims.get(model)
+        traces = run_pair(model, guide, args, kwargs, self.per_example_gates, known)
+        if traces.first_enum_dim is not None:
+            self._first_enum_dims[model] = traces.first_enum_dim
         check_cover(traces, self.gate_laws, type(self).__name__)
         return traces
 
@@ -193,8 +203,7 @@ class MeanFieldELBO(ELBO):
             return terms
 
         def run(gates: dict[str, Tensor]) -> Any:
-            with Given(traces.drawn | gates):
-                return prune_subsample_sites(poutine.trace(model).get_trace(*args, **kwargs))
+            return traces.model_at(model, args, kwargs, gates)
 
         examples = num_examples(args) if self.per_example_gates else None
 
@@ -240,6 +249,8 @@ class BoundELBO(ELBOModule):
         model: A Pyro model.
         guide: A guide.
         elbo: The objective.
+        keywords: Keyword arguments of model and guide that are the same in every call. A captured graph
+            fixes them.
     """
 
     kl_weight: Tensor
@@ -247,8 +258,11 @@ class BoundELBO(ELBOModule):
     model: Any
     guide: Any
 
-    def __init__(self, model: Any, guide: Any, elbo: MeanFieldELBO) -> None:
+    def __init__(
+        self, model: Any, guide: Any, elbo: MeanFieldELBO, keywords: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(model, guide, elbo)
+        self.keywords = dict(keywords or {})
         self.register_buffer("kl_weight", elbo.kl_weight, persistent=False)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -257,17 +271,20 @@ class BoundELBO(ELBOModule):
 
     def kl_by_site(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """The KL of every latent site, in nats, at one draw."""
-        with pyro.get_param_store().scope():
-            return self.elbo.terms(self.model, self.guide, *args, **kwargs).kl
+        with self._store():
+            return self.elbo.terms(self.model, self.guide, *args, **{**self.keywords, **kwargs}).kl
 
     def with_terms(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Loss, log likelihood and KL (unweighted), each a scalar in nats."""
-        # An empty parameter store for the time of the call: modules keep their own parameters, also
-        # where torch.func puts others in their place, and the global store is left alone.
-        with pyro.get_param_store().scope():
-            terms = self.elbo.terms(self.model, self.guide, *args, **kwargs)
+        with self._store():
+            terms = self.elbo.terms(self.model, self.guide, *args, **{**self.keywords, **kwargs})
         likelihood, kl = torch.as_tensor(terms.log_likelihood), torch.as_tensor(terms.total_kl)
         return self.kl_weight * kl - likelihood, likelihood, kl
+
+    def _store(self) -> AbstractContextManager[None]:
+        """The parameter store without what the modules hold, for the time of a call: they keep their own
+        parameters, also where torch.func puts others in their place, and the global store is left alone."""
+        return TrainedParameters.in_store(self.model, self.guide).in_use()
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         result = super()._apply(fn, recurse)

@@ -2,19 +2,23 @@ r"""The hardened guide: binary gates, strict priors, and the bound to compare fi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pyro.distributions import Delta
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import Independent
 
-from l0bayes.distributions import GatedSlab, L0Penalty
+from l0bayes.distributions import L0Penalty
 from l0bayes.infer.guide_abilities import GuideAbilities
+from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.latent_draws import Given, draw_latents, map_draws
+from l0bayes.infer.objectives.model_reading import ModelReading
+from l0bayes.infer.objectives.objective import describe_traces
 from l0bayes.infer.objectives.score_elbo import elbo_of
+from l0bayes.infer.randomness import private_randomness
 
 __all__ = ["HardenedELBO", "StrictPriors", "hardened_elbo"]
 
@@ -27,7 +31,7 @@ class HardenedELBO:
         value: The estimate in nats.
         standard_error: Its Monte Carlo standard error in nats; only the likelihood is sampled, and the KLs
             of gates that depend on one another.
-        is_bound: Whether it bounds the log evidence; not with point slabs.
+        is_bound: Whether it bounds the log evidence; not where slabs or other latents are points.
         num_draws: Number of draws.
     """
 
@@ -59,7 +63,13 @@ class StrictPriors(Messenger):
 
 
 def hardened_elbo(
-    model: Any, guide: Any, data: tuple[Any, ...] = (), *, num_draws: int = 1000, seed: int = 0
+    model: Any,
+    guide: Any,
+    data: Any = (),
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    num_draws: int = 1000,
+    seed: int = 0,
 ) -> HardenedELBO:
     r"""The strict ELBO: the value of the trained guide as a posterior of binary gates.
 
@@ -69,12 +79,14 @@ def hardened_elbo(
 
     Every gate becomes :math:`\mathrm{Bern}(q(z \ne 0))`, every ``L0Penalty`` its strict prior. With
     Normal slabs this is a lower bound on the log evidence whatever relaxation and objective the
-    guide was trained with, so it is the number to compare fits by.
+    guide was trained with, so it is the number to compare fits by. Values of ``pyro.param`` are those in
+    Pyro's parameter store. A plate that draws a part of its rows holds all of them here.
 
     Args:
         model: The Pyro model.
-        guide: A guide with ``harden()``.
-        data: The model's arguments: all data.
+        guide: A guide with ``harden()``, or an ``AutoGuideList`` of such guides and any others.
+        data: The model's positional arguments: all data.
+        kwargs: Its keyword arguments.
         num_draws: Draws that the likelihood term is averaged over.
         seed: Seed of the draws.
 
@@ -83,24 +95,30 @@ def hardened_elbo(
 
     Raises:
         TypeError: If the guide cannot be hardened.
-        ValueError: If ``num_draws`` is less than 2.
+        ValueError: If ``num_draws`` is less than 2, or a plate holds a part of the data.
     """
     able = GuideAbilities(guide)
-    if able.harden is None or able.laws is None:
+    if able.harden is None:
         raise TypeError(
-            f"guide must have harden() and laws(), as the gate guides do; got {type(guide).__name__}"
+            "guide must have harden(), as the gate guides do, or be an AutoGuideList of which a part does; "
+            f"got {type(guide).__name__}"
         )
     if num_draws < 2:
         raise ValueError(f"num_draws must be at least 2 for a standard error, got {num_draws!r}")
     hard, elbo = able.harden(), elbo_of(guide)
     strict = StrictPriors()(model)
 
+    reading = ModelReading.of(model, guide, ModelArguments.of(data, kwargs))
+    arguments = reading.arguments
+
     def one(values: dict[str, Tensor]) -> dict[str, Tensor]:
         with Given(values):
-            terms = elbo.terms_at(elbo.traces(strict, hard, *data))
+            terms = elbo.terms_at(elbo.traces(strict, hard, *arguments.args, **arguments.kwargs))
         return {"elbo": torch.as_tensor(terms.log_likelihood - terms.total_kl)}
 
-    values = map_draws(one, draw_latents(hard, data, num_draws, seed), seed)["elbo"].double()
-    slabs = (law for law in able.laws().values() if isinstance(law, GatedSlab))
-    points = any(isinstance(slab.base, Delta) for slab in slabs)
-    return HardenedELBO(float(values.mean()), float(values.std() / num_draws**0.5), not points, num_draws)
+    with reading.open():
+        values = map_draws(one, draw_latents(hard, arguments, num_draws, seed), seed)["elbo"].double()
+        with torch.no_grad(), private_randomness():
+            traces = elbo.traces(strict, hard, *arguments.args, **arguments.kwargs)
+    is_bound = not describe_traces(traces).has_points
+    return HardenedELBO(float(values.mean()), float(values.std() / num_draws**0.5), is_bound, num_draws)

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from l0bayes import validate
 from l0bayes.infer.guide_abilities import GuideAbilities
+from l0bayes.infer.model_arguments import ModelArguments
+from l0bayes.infer.objectives.reading_mode import reading_mode
 from l0bayes.infer.randomness import private_randomness
 
 __all__ = ["Given", "draw_latents", "map_draws"]
@@ -42,13 +44,15 @@ class Given(Messenger):
 
 
 @torch.no_grad()
-def draw_latents(guide: Any, data: tuple[Any, ...], num_draws: int, seed: int) -> dict[str, Tensor]:
+def draw_latents(
+    guide: Any, data: tuple[Any, ...] | ModelArguments, num_draws: int, seed: int
+) -> dict[str, Tensor]:
     """Draws of every latent site of a guide. The global generators are left as they were.
 
     Args:
-        guide: A guide; one with ``draw()`` or ``laws()`` is drawn from in one batch, any other is run again
-            and again.
-        data: Its arguments.
+        guide: A guide; one with ``draw()`` or ``laws()`` is drawn from in one batch, any other is run, in one
+            batch where ``torch.vmap`` can do it and again and again where it cannot.
+        data: Its arguments, positional or all.
         num_draws: Number of draws S.
         seed: Seed of the draws.
 
@@ -59,18 +63,33 @@ def draw_latents(guide: Any, data: tuple[Any, ...], num_draws: int, seed: int) -
         ValueError: If ``num_draws`` is not positive.
     """
     validate.at_least(1, num_draws=num_draws)
-    with private_randomness(seed), poutine.block(), pyro.get_param_store().scope():
+    arguments = ModelArguments.of(data)
+    with private_randomness(seed), reading_mode(guide):
         able = GuideAbilities(guide)
         if able.draw is not None:
             return {name: value.detach() for name, value in able.draw(num_draws).items()}
         if able.laws is not None:
             # A Delta's draws are views of its parameter, which carry its gradient even here.
             return {name: law.sample((num_draws,)).detach() for name, law in able.laws().items()}
-        draws: list[dict[str, Tensor]] = []
-        for _ in range(num_draws):
-            trace: Any = prune_subsample_sites(poutine.trace(guide).get_trace(*data))
-            draws.append({name: trace.nodes[name]["value"].detach() for name in trace.stochastic_nodes})
-        return {name: torch.stack([draw[name] for draw in draws]) for name in draws[0]}
+        return _run_guide(guide, arguments, num_draws, seed)
+
+
+def _run_guide(guide: Any, arguments: ModelArguments, num_draws: int, seed: int) -> dict[str, Tensor]:
+    def one(_: Tensor) -> dict[str, Tensor]:
+        trace: Any = prune_subsample_sites(arguments.call(poutine.trace(guide).get_trace))
+        return {name: trace.nodes[name]["value"] for name in trace.stochastic_nodes}
+
+    with private_randomness():  # a guide of Pyro's makes its parameters when it is first run
+        one(torch.zeros(()))
+    index = torch.arange(num_draws)
+    with pyro.validation_enabled(False):
+        try:
+            drawn: dict[str, Tensor] = torch.vmap(one, randomness="different")(index)
+        except RuntimeError:
+            torch.manual_seed(seed)
+            draws = [one(i) for i in index]
+            drawn = {name: torch.stack([draw[name] for draw in draws]) for name in draws[0]}
+    return {name: value.detach() for name, value in drawn.items()}
 
 
 @torch.no_grad()
@@ -80,7 +99,7 @@ def map_draws(
     seed: int,
     chunk_size: int | None = None,
 ) -> dict[str, Tensor]:
-    """Apply a function to every draw and stack the results.
+    """Apply a function to every draw and stack the results, in the mode in which models are read.
 
     The draws are batched by ``torch.vmap``; a function that it cannot batch (control flow that depends
     on values, random operations without a batching rule) is called in a loop instead.
@@ -96,7 +115,7 @@ def map_draws(
     """
     count = len(next(iter(draws.values())))
     quiet = pyro.validation_enabled(False)  # validation would branch on values
-    with quiet, private_randomness(seed), poutine.block(), pyro.get_param_store().scope():
+    with quiet, private_randomness(seed), reading_mode():
         try:
             batch = torch.vmap(function, randomness="different", chunk_size=chunk_size)(draws)
         except RuntimeError:

@@ -3,12 +3,11 @@ r"""Which objective a (model, guide) pair is trained on, and whether it is a bou
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pyro
 import torch
-from pyro import poutine
 from pyro.distributions import Delta
 
 from l0bayes.distributions import (
@@ -18,7 +17,9 @@ from l0bayes.distributions import (
     JointGateLaw,
     L0Penalty,
 )
+from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.pair_traces import PairTraces
+from l0bayes.infer.objectives.reading_mode import reading_mode
 from l0bayes.infer.objectives.score_elbo import elbo_of
 from l0bayes.sites import inner_law
 
@@ -84,19 +85,23 @@ _OBJECTIVES = {
 }
 
 
-def describe_objective(model: Any, guide: Any, data: tuple[Any, ...]) -> Objective:
+def describe_objective(
+    model: Any, guide: Any, data: Any = (), *, kwargs: Mapping[str, Any] | None = None
+) -> Objective:
     """Name the objective that :class:`MeanFieldELBO` is for this pair, or the one that the guide asks for.
 
     Args:
         model: A Pyro model.
         guide: Its guide.
-        data: Arguments to run both with once.
+        data: Positional arguments to run both with once.
+        kwargs: Keyword arguments of that run.
 
     Raises:
         ValueError: If the guide does not cover the model.
     """
-    with torch.no_grad(), pyro.get_param_store().scope(), poutine.block():
-        return describe_traces(elbo_of(guide).traces(model, guide, *data))
+    arguments = ModelArguments.of(data, kwargs)
+    with torch.no_grad(), reading_mode(model, guide, whole=False):
+        return describe_traces(elbo_of(guide).traces(model, guide, *arguments.args, **arguments.kwargs))
 
 
 def describe_traces(traces: PairTraces) -> Objective:

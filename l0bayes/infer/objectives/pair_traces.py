@@ -11,11 +11,12 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
 from l0bayes.distributions import JointGateLaw
+from l0bayes.infer.objectives.enumerated_latents import enumerated_in, first_free_dim, run_enumerated
 from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.infer.objectives.per_example import PerExampleGates, check_per_example, num_examples
 from l0bayes.sites import check_links, gate_record, inner_law
 
-__all__ = ["PairTraces", "check_cover", "run_pair"]
+__all__ = ["PairTraces", "check_cover", "run_model", "run_pair"]
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,41 @@ class PairTraces:
     Attributes:
         model: Trace of the model, without the subsample sites of plates.
         guide: Trace of the guide, without them.
-        drawn: Value of every sample site of the model, subsample indices of plates included.
+        drawn: Value of every sample site that was drawn, subsample indices of plates included.
+        first_enum_dim: The first dimension along which latents of the model are enumerated, if any are.
     """
 
     model: Any
     guide: Any
     drawn: dict[str, Tensor]
+    first_enum_dim: int | None = None
+
+    def model_at(
+        self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], values: dict[str, Tensor]
+    ) -> Any:
+        """A trace of the model as in this run, but for some values.
+
+        Args:
+            model: The model.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+            values: Value by name of the site.
+        """
+        known = self.drawn | values
+        return run_model(model, args, kwargs, known, self.first_enum_dim)
 
 
 def run_pair(
-    model: Any, guide: Any, args: tuple[Any, ...], kwargs: dict[str, Any], per_example_gates: bool = False
+    model: Any,
+    guide: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    per_example_gates: bool = False,
+    first_enum_dim: int | None = None,
 ) -> PairTraces:
     """Run the guide, and the model at its draw: one run of each.
+
+    A model with latents that are to be enumerated is run again, unless it is known where they are.
 
     Args:
         model: A Pyro model.
@@ -44,6 +68,7 @@ def run_pair(
         args: Positional arguments of both.
         kwargs: Keyword arguments of both.
         per_example_gates: Draw every gate once for each example.
+        first_enum_dim: The first dimension for enumeration, where a run before has found one.
 
     Raises:
         ValueError: If gates are to be drawn for each example and the model does not take them so.
@@ -53,11 +78,47 @@ def run_pair(
             check_per_example(model)
             stack.enter_context(PerExampleGates(num_examples(args)))
         guide_trace: Any = poutine.trace(guide).get_trace(*args, **kwargs)
+    if first_enum_dim is not None:
+        drawn, guide_trace = Given.sampled_in(guide_trace).values, prune_subsample_sites(guide_trace)
+        summed = run_model(model, args, kwargs, drawn, first_enum_dim)
+        return PairTraces(summed, guide_trace, drawn, first_enum_dim)
     # Not poutine.replay: that overwrites the records that l0bayes.sites leaves on the model's sites.
     with Given.sampled_in(guide_trace):
         model_trace: Any = poutine.trace(model).get_trace(*args, **kwargs)
-    drawn = Given.sampled_in(model_trace).values
-    return PairTraces(prune_subsample_sites(model_trace), prune_subsample_sites(guide_trace), drawn)
+    drawn, guide_trace = Given.sampled_in(model_trace).values, prune_subsample_sites(guide_trace)
+    enumerated = enumerated_in(model_trace, guide_trace.nodes)
+    if not enumerated:
+        return PairTraces(prune_subsample_sites(model_trace), guide_trace, drawn)
+    drawn = {name: value for name, value in drawn.items() if name not in enumerated}
+    first_dim = first_free_dim(model_trace, guide_trace)
+    model_trace = run_model(model, args, kwargs, drawn, first_dim)
+    return PairTraces(model_trace, guide_trace, drawn, first_dim)
+
+
+def run_model(
+    model: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    values: dict[str, Tensor],
+    first_enum_dim: int | None,
+) -> Any:
+    """A trace of a model at given values of its latents, without the subsamples of plates.
+
+    Args:
+        model: The model.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        values: Value by name of the site.
+        first_enum_dim: The first dimension along which marked latents are enumerated; ``None`` to draw them.
+    """
+
+    def run() -> Any:
+        with Given(values):
+            return poutine.trace(model).get_trace(*args, **kwargs)
+
+    if first_enum_dim is None:
+        return prune_subsample_sites(run())
+    return run_enumerated(run, first_enum_dim)
 
 
 def check_cover(traces: PairTraces, gate_laws: tuple[type, ...], objective: str) -> None:
@@ -78,7 +139,12 @@ def check_cover(traces: PairTraces, gate_laws: tuple[type, ...], objective: str)
         covered = traces.guide.nodes.get(name)
         kind = "gate site" if gate_record(site) is not None else "latent site"
         if covered is None:
-            raise ValueError(f"{kind} {name!r} of the model is not covered by the guide")
+            remedy = (
+                '; to sum over it, mark it with infer={"enumerate": "parallel"}'
+                if site["fn"].has_enumerate_support
+                else ""
+            )
+            raise ValueError(f"{kind} {name!r} of the model is not covered by the guide{remedy}")
         law = inner_law(covered["fn"])
         if kind == "gate site" and not isinstance(law, gate_laws):
             if isinstance(law, JointGateLaw):

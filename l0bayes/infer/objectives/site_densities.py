@@ -203,7 +203,15 @@ def counted_rows(site: dict[str, Any]) -> Tensor:
     Args:
         site: A sample site of a trace.
     """
-    keep = torch.ones(site["fn"].batch_shape, dtype=torch.bool, device=site["value"].device)
+    value = site["value"]
+    keep = torch.ones(site["fn"].batch_shape, dtype=torch.bool, device=value.device)
+    if value.is_floating_point() and value.numel():
+        there = ~torch.isnan(value)  # see counted_entries
+        keep = (
+            keep & there.flatten(value.dim() - len(site["fn"].event_shape)).any(-1)
+            if (site["fn"].event_shape)
+            else keep & there
+        )
     for mask in (site["mask"], _outer_mask(site)):
         if mask is not None:
             keep = keep & torch.as_tensor(mask).to(keep)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-import pyro
 import torch
-from pyro import poutine
 from torch import Tensor
 
 from l0bayes import validate
 from l0bayes.distributions import Gate, GateLaw, L0Penalty
+from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.pair_traces import PairTraces
+from l0bayes.infer.objectives.reading_mode import reading_mode
 from l0bayes.infer.objectives.score_elbo import elbo_of
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.schedules import Linear, Schedule, as_schedule
@@ -103,6 +103,7 @@ def pruning_forecast(
     momentum: float = 0.0,
     loss_scale: float = 1.0,
     targeted: bool = False,
+    kwargs: Mapping[str, Any] | None = None,
 ) -> PruningForecast:
     r"""How far the gate prior can carry the gates of a guide during a run.
 
@@ -137,6 +138,7 @@ def pruning_forecast(
         loss_scale: What the loss in nats is multiplied by; 1/N for the mean over N observations. It does
             not concern Adam.
         targeted: Whether a target pushes the gates shut, whatever their prior; for Adam only.
+        kwargs: The model's keyword arguments.
 
     Returns:
         The forecast, to be printed.
@@ -148,8 +150,9 @@ def pruning_forecast(
     validate.at_least(1, steps=steps)
     validate.positive(gate_lr=gate_lr, loss_scale=loss_scale)
     validate.inside("[0, 1)", momentum=momentum)
-    with private_randomness(), torch.no_grad(), pyro.get_param_store().scope(), poutine.block():
-        traces = elbo_of(guide).traces(model, guide, *data)
+    arguments = ModelArguments.of(data, kwargs)
+    with private_randomness(), torch.no_grad(), reading_mode(model, guide, whole=False):
+        traces = elbo_of(guide).traces(model, guide, *arguments.args, **arguments.kwargs)
     schedule = Linear(1.0, 0.01, begin=0.5) if lr_schedule is None else as_schedule(lr_schedule)
     return forecast_of_traces(
         guide,

@@ -3,6 +3,7 @@ r"""An ELBO with a price on size, which a controller finds while the network is 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -80,6 +81,7 @@ class TargetELBO(BoundELBO):
         steps: Number of steps of the run, T.
         gate_lr: Learning rate of the gates, which limits how fast they can move.
         observations: N, the number of observations; see :func:`num_observations`.
+        keywords: Keyword arguments of model and guide that are the same in every call.
     """
 
     asked: Tensor
@@ -102,8 +104,9 @@ class TargetELBO(BoundELBO):
         steps: int,
         gate_lr: float,
         observations: float,
+        keywords: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(model, guide, elbo)
+        super().__init__(model, guide, elbo, keywords)
         self.target = target
         # The method alone: the model is in this module already, and would be in its state twice.
         self._cost_share = costs_of(model, guide).cost_share

@@ -2,15 +2,14 @@ r"""The verdict on a variational fit, from its signs of error."""
 
 from __future__ import annotations
 
+from l0bayes.infer.loop.restart_agreement import LARGEST_PIP_GAP
+from l0bayes.posterior.pareto import LARGEST_K_HAT, ratios_are_usable
 from l0bayes.selection.problem.verdict import Trust, Verdict
 
 __all__ = ["judge_variational"]
 
 # Fits that were right had residuals up to the first, fits that were wrong had residuals above the second.
 _RESIDUALS = (0.03, 0.05)
-_LARGEST_K_HAT = 0.7
-_ALL_EFFECTIVE = 0.99
-_AGREEMENT = 0.1
 
 
 def judge_variational(
@@ -21,8 +20,12 @@ def judge_variational(
     disagreement: float | None = None,
     worst: int | None = None,
     doubts: tuple[str, ...] = (),
+    unchecked: tuple[str, ...] = (),
 ) -> Trust:
     """The verdict on a variational fit, from its signs of error.
+
+    A good word takes evidence: a residual or importance ratios. Restarts that agree are none, since all may
+    have gone wrong in the same way.
 
     Args:
         residual: Largest Rao-Blackwell residual; ``None`` where there is no exact conditional.
@@ -32,6 +35,7 @@ def judge_variational(
         disagreement: Largest difference of a PIP between restarts; ``None`` for one run.
         worst: Gate of the largest residual.
         doubts: Other reasons to doubt the fit, one sentence each.
+        unchecked: Why signs could not be computed, one sentence each.
     """
     level, reasons = int(bool(doubts)), [*doubts]
     if residual is not None:
@@ -41,15 +45,19 @@ def judge_variational(
         )
         level = max(level, sum(residual > bound for bound in _RESIDUALS))
     if k_hat is not None:
-        reasons.append(f"Pareto k-hat of the hardened guide is {k_hat:.2f} (usable below {_LARGEST_K_HAT}).")
+        reasons.append(f"Pareto k-hat of the hardened guide is {k_hat:.2f} (usable up to {LARGEST_K_HAT}).")
         # It is about weights and gates together, not PIPs alone: by itself it only raises doubt.
-        level = max(level, int(k_hat > _LARGEST_K_HAT and (effective_share or 0.0) < _ALL_EFFECTIVE))
+        level = max(level, int(not ratios_are_usable(k_hat, effective_share or 0.0)))
     if disagreement is not None:
         reasons.append(f"Restarts differ by up to {disagreement:.2f} in a PIP.")
-        level = max(level, int(disagreement > _AGREEMENT))
+        level = max(level, int(disagreement > LARGEST_PIP_GAP))
     verdicts: tuple[Verdict, ...] = ("plausible", "doubtful", "wrong")
+    verdict = verdicts[level]
+    if verdict == "plausible" and residual is None and k_hat is None:
+        verdict = "unchecked"
+        reasons += unchecked
     return Trust(
-        verdicts[level],
+        verdict,
         tuple(reasons),
         residual=residual,
         k_hat=k_hat,

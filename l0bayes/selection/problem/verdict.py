@@ -8,12 +8,13 @@ from typing import Literal
 
 __all__ = ["Trust", "TrustWarning", "Verdict"]
 
-Verdict = Literal["exact", "reliable", "plausible", "doubtful", "wrong"]
+Verdict = Literal["exact", "reliable", "plausible", "unchecked", "doubtful", "wrong"]
 
 _WORDS: dict[Verdict, str] = {
     "exact": "All models were enumerated.",
     "reliable": "Sampled, with errors that are known and small.",
     "plausible": "A variational fit in which no sign of an error was found.",
+    "unchecked": "Nothing could be checked, so that nothing is known of the inclusion probabilities.",
     "doubtful": "There are signs of an error.",
     "wrong": "The inclusion probabilities contradict one another: do not use them.",
 }
@@ -29,7 +30,7 @@ class Trust:
     r"""A verdict with its reasons and numbers.
 
     Attributes:
-        verdict: ``"exact"``, ``"reliable"``, ``"plausible"``, ``"doubtful"`` or ``"wrong"``.
+        verdict: ``"exact"``, ``"reliable"``, ``"plausible"``, ``"unchecked"``, ``"doubtful"`` or ``"wrong"``.
         reasons: The reasons for it, one sentence each.
         mcse: Largest Monte Carlo standard error of a PIP, where sampled.
         ess: Effective sample size, where sampled.

@@ -10,11 +10,12 @@ from typing import Any
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro import poutine
-from torch import Tensor, nn
+from torch import Tensor
 
 from l0bayes.distributions import GatePrior
 from l0bayes.infer.evaluation_mode import evaluating
+from l0bayes.infer.model_arguments import ModelArguments
+from l0bayes.infer.objectives.reading_mode import reading_mode
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
@@ -48,7 +49,9 @@ class LinearModel:
 
 
 @torch.no_grad()
-def read_linear_model(model: Callable[..., Any], data: tuple[Any, ...], seed: int = 0) -> LinearModel:
+def read_linear_model(
+    model: Callable[..., Any], data: tuple[Any, ...] | ModelArguments, seed: int = 0
+) -> LinearModel:
     r"""Run a Pyro model at several points, and recover the regression that it is.
 
     .. math:: \eta = o + U\alpha + X(z \odot \theta)
@@ -56,11 +59,12 @@ def read_linear_model(model: Callable[..., Any], data: tuple[Any, ...], seed: in
     X and U are the derivatives of the likelihood's predictor in slabs and ungated Normal latents. At points
     drawn from the prior it is checked that the predictor is linear in them and depends on nothing else, and
     that no prior depends on gates, weights or other latents, except in the ways that the engines support.
-    Parameters made by ``pyro.param`` have their values in the store.
+    Parameters made by ``pyro.param`` have their values in the store, and plates that draw a part of their
+    rows have all of them.
 
     Args:
         model: The model.
-        data: Its arguments: all data.
+        data: Its arguments, positional or all: all data.
         seed: Seed of the points.
 
     Raises:
@@ -68,9 +72,8 @@ def read_linear_model(model: Callable[..., Any], data: tuple[Any, ...], seed: in
             are not among those that the engines support.
     """
     quiet = pyro.validation_enabled(False)  # which would branch on values
-    store = pyro.get_param_store().scope(_parameters_beside(model))
-    with quiet, private_randomness(seed), poutine.block(), store, evaluating(model):
-        return _read(ModelRuns(model, data))
+    with quiet, private_randomness(seed), reading_mode(model), evaluating(model):
+        return _read(ModelRuns(model, ModelArguments.of(data)))
 
 
 def _read(runs: ModelRuns) -> LinearModel:
@@ -197,14 +200,3 @@ def _parameter(runs: ModelRuns, name: str, what: str) -> Tensor:
 
 def _joined(parts: list[Tensor], dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.cat([part.flatten() for part in parts]) if parts else torch.empty(0, dtype=dtype)
-
-
-def _parameters_beside(model: Any) -> Any:
-    """The store as it is, without what a module holds itself: it would take the store's over its own."""
-    state = pyro.get_param_store().get_state()
-    own = model.named_parameters() if isinstance(model, nn.Module) else ()
-    names = {name.removesuffix("_unconstrained") for name, _ in own}
-    return {
-        part: {name: value for name, value in values.items() if name not in names}
-        for part, values in (("params", state["params"]), ("constraints", state["constraints"]))
-    }

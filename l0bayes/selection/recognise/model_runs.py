@@ -15,6 +15,7 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.infer.objectives.site_densities import masks_of
 from l0bayes.sites import gate_record, inner_law, slab_links
@@ -70,7 +71,7 @@ class ModelRuns:
 
     Args:
         model: The model.
-        data: Its arguments.
+        arguments: Its arguments.
 
     Attributes:
         gates: Names of the gate sites.
@@ -84,11 +85,12 @@ class ModelRuns:
         NotLinearError: If there are no gated weights, or the sites change from run to run.
     """
 
-    def __init__(self, model: Callable[..., Any], data: tuple[Any, ...]) -> None:
+    def __init__(self, model: Callable[..., Any], arguments: ModelArguments) -> None:
         self.model = model
-        self.double, self.data = True, _as_double(data)
+        self.double = True
+        self.arguments = ModelArguments(_as_double(arguments.args), _as_double(dict(arguments.kwargs)))
         if not self._stays_double():
-            self.double, self.data = False, data
+            self.double, self.arguments = False, arguments
         nodes = self.trace({})
         latent = [name for name, site in nodes.items() if not site["is_observed"]]
         self.gates = [name for name in latent if gate_record(nodes[name]) is not None]
@@ -112,7 +114,7 @@ class ModelRuns:
             values: Values of latents; those that are not given are drawn.
         """
         with _Doubled() if self.double else nullcontext(), Given(values):
-            trace: Any = prune_subsample_sites(poutine.trace(self.model).get_trace(*self.data))
+            trace: Any = prune_subsample_sites(self.arguments.call(poutine.trace(self.model).get_trace))
         return {name: site for name, site in trace.nodes.items() if site["type"] == "sample"}
 
     def at(self, **changes: Tensor) -> Run:

@@ -2,14 +2,18 @@ r"""The verdict on any fit."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from l0bayes.infer.loop.fit_result import Fit
+from l0bayes.infer.loop.restart_agreement import pip_disagreement
+from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.objectives.latent_draws import draw_latents
+from l0bayes.infer.objectives.model_reading import ModelReading
 from l0bayes.posterior.importance import importance_weighted
 from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
 from l0bayes.selection.kernels.rao_blackwell import rao_blackwell
@@ -21,10 +25,18 @@ from l0bayes.selection.recognise.linear_model import LinearModel, NotLinearError
 __all__ = ["trust"]
 
 
-def trust(fit: Fit, *, data: tuple[Any, ...] | None = None, num_draws: int = 2000, seed: int = 0) -> Trust:
+def trust(
+    fit: Fit,
+    *,
+    data: Any = None,
+    kwargs: Mapping[str, Any] | None = None,
+    num_draws: int = 2000,
+    seed: int = 0,
+) -> Trust:
     r"""How far a fit's inclusion probabilities can be trusted, in words and numbers.
 
-    Three signs of error are computed, as far as the fit allows:
+    Three signs of error are computed, as far as the fit allows. A good verdict takes one of the first two;
+    where neither can be computed it is ``"unchecked"``, with the reasons why:
 
     * the *Rao-Blackwell residual*, where the gated weights enter through a linear predictor: by how much a
       PIP differs from the mean of its exact conditional given the other gates, these drawn from the guide,
@@ -37,7 +49,9 @@ def trust(fit: Fit, *, data: tuple[Any, ...] | None = None, num_draws: int = 200
 
     Args:
         fit: The result of :func:`l0bayes.fit`.
-        data: The model's arguments, all data; default: what was fitted, which must then be a tuple.
+        data: The model's positional arguments, all data; default: what was fitted, which must then be a
+            tuple.
+        kwargs: Its keyword arguments; default: those of the fit.
         num_draws: Draws of the guide, for the residual and for k-hat.
         seed: Seed of all draws.
 
@@ -45,40 +59,54 @@ def trust(fit: Fit, *, data: tuple[Any, ...] | None = None, num_draws: int = 200
         The verdict. It is true if the PIPs may be used; ``warn()`` warns if not.
 
     Raises:
-        ValueError: If the guide has no gates, or ``data`` are needed and not given.
+        ValueError: If the guide has no gates, or a plate holds a part of the data.
         TypeError: If ``data`` is no tuple.
     """
-    arguments = fit.data if data is None else data
-    arguments = (arguments,) if isinstance(arguments, Tensor) else arguments
-    if not isinstance(arguments, tuple):
-        raise TypeError(f"data must be a tuple of all the model's arguments; got {type(arguments).__name__}")
+    arguments = fit.arguments(data, kwargs)
     laws = gate_laws(fit.guide)
     if not laws:
         raise ValueError(f"fit must be of a guide with gates; {type(fit.guide).__name__} has none")
-    residual, worst = _residual(fit, arguments, num_draws, seed)
-    k_hat, share = _ratios(fit, arguments, num_draws, seed)
+    reading = ModelReading.of(fit.model, fit.guide, arguments, fit.best.parameters)
+    unchecked: list[str] = []
+    with reading.open():
+        residual, worst = _residual(fit, arguments, num_draws, seed, unchecked)
+    k_hat, share = _ratios(fit, arguments, num_draws, seed, unchecked)
+    disagreement = pip_disagreement(fit.restarts)
+    if disagreement is None:
+        unchecked.append("There are no restarts to compare: fit with restarts=5.")
     return judge_variational(
-        residual, k_hat=k_hat, effective_share=share, disagreement=_disagreement(fit), worst=worst
+        residual,
+        k_hat=k_hat,
+        effective_share=share,
+        disagreement=disagreement,
+        worst=worst,
+        unchecked=tuple(unchecked),
     )
 
 
-def _ratios(fit: Fit, data: tuple[Any, ...], num_draws: int, seed: int) -> tuple[float | None, float | None]:
+def _ratios(
+    fit: Fit, data: ModelArguments, num_draws: int, seed: int, unchecked: list[str]
+) -> tuple[float | None, float | None]:
     """k-hat and effective share of the draws, by importance ratios of the hardened guide."""
-    try:
-        found = importance_weighted(fit, data=data, num_draws=num_draws, seed=seed)
-    except ValueError:  # points have no density to divide by
+    if fit.objective.has_points:
+        unchecked.append("There are no importance ratios: slabs or other latents are points.")
         return None, None
+    found = importance_weighted(fit, data=data, num_draws=num_draws, seed=seed)
     return found.k_hat, found.ess / num_draws
 
 
 @torch.no_grad()
-def _residual(fit: Fit, data: tuple[Any, ...], num_draws: int, seed: int) -> tuple[float | None, int | None]:
+def _residual(
+    fit: Fit, data: ModelArguments, num_draws: int, seed: int, unchecked: list[str]
+) -> tuple[float | None, int | None]:
     try:
         linear = read_linear_model(fit.model, data, seed)
-    except NotLinearError:
+    except NotLinearError as error:
+        unchecked.append(f"There are no exact conditionals to compare with: {error}.")
         return None, None
     laws = gate_laws(fit.guide)
-    if not all(site in laws for site in linear.gates):
+    if missing := [site for site in linear.gates if site not in laws]:
+        unchecked.append(f"There are no exact conditionals to compare with: the guide lacks gates {missing}.")
         return None, None
     # Draws of the guide itself: its gates may depend on one another.
     draws = draw_latents(fit.guide, data, num_draws, seed)
@@ -117,15 +145,3 @@ def _variance(
         )
     square = float((problem.weights * residual.square()).sum())
     return (noise.rate + 0.5 * square) / (noise.shape + 0.5 * problem.num_observations)
-
-
-@torch.no_grad()
-def _disagreement(fit: Fit) -> float | None:
-    finished = [run for run in fit.restarts if run.stopped in ("finished", "converged")]
-    if len(finished) < 2:
-        return None
-    largest = 0.0
-    for site in gate_laws(fit.guide):
-        active = torch.stack([gate_laws(run.guide)[site].prob_active for run in finished])
-        largest = max(largest, float((active.max(0).values - active.min(0).values).max()))
-    return largest

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from torch import Tensor
@@ -128,3 +130,36 @@ def test_minibatches_need_the_data() -> None:
     with pytest.raises(TypeError, match="data must be a tuple of all the model's arguments; got Minibatches"):
         l0bayes.trust(fit)
     assert l0bayes.trust(fit, data=arguments).residual is not None
+
+
+def curved(x: Tensor, y: Tensor | None = None) -> Tensor:
+    """Weights that enter through a tanh, so that no conditional is known."""
+    slab = dist.Normal(0.0, 1.0).expand([x.shape[1]]).to_event(1)
+    beta = l0bayes.spike_and_slab("beta", 0.3, slab)
+    with pyro.plate("rows", len(x)):
+        drawn: Tensor = pyro.sample("y", dist.Normal(torch.tanh(x @ beta), 0.5), obs=y)
+    return drawn
+
+
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_what_could_not_be_checked_is_not_called_plausible(restarts: int) -> None:
+    """Restarts that agree are no evidence: all may have gone wrong in the same way."""
+    guide = AutoHardConcrete(curved, data("independent"), slab="delta", temperature=0.1)
+    fit = l0bayes.fit(
+        curved, guide, data("independent"), steps=1000, restarts=restarts, progress=False, compile="eager"
+    )
+    verdict = l0bayes.trust(fit)
+    assert verdict.verdict == ("unchecked" if restarts == 1 or verdict.disagreement <= 0.1 else "doubtful")  # type: ignore[operator]
+    assert not verdict
+    assert "exact conditionals" in str(verdict)
+    assert "points" in str(verdict)
+    with pytest.warns(TrustWarning):
+        verdict.warn()
+
+
+def test_importance_ratios_alone_are_evidence() -> None:
+    guide = AutoHardConcrete(curved, data("independent"), temperature=0.1)
+    fit = l0bayes.fit(curved, guide, data("independent"), steps=1000, progress=False, compile="eager")
+    verdict = l0bayes.trust(fit)
+    assert verdict.residual is None
+    assert verdict.verdict in ("plausible", "doubtful")

@@ -145,6 +145,9 @@ def test_signs_that_a_fit_left_are_in_its_verdict() -> None:
         ({"residual": 0.01, "k_hat": 0.9, "effective_share": 0.999}, "plausible"),
         ({"residual": None, "disagreement": 0.4}, "doubtful"),
         ({"residual": None, "k_hat": 0.1, "disagreement": 0.01}, "plausible"),
+        ({"residual": None}, "unchecked"),
+        ({"residual": None, "disagreement": 0.01}, "unchecked"),
+        ({"residual": None, "disagreement": 0.4, "unchecked": ("No conditionals.",)}, "doubtful"),
     ],
 )
 def test_every_sign_counts(signs: dict[str, float], verdict: str) -> None:

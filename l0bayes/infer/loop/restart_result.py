@@ -1,0 +1,63 @@
+r"""What one run of a fit ends with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from l0bayes.infer.callbacks.history import History
+from l0bayes.infer.objectives.gate_parts import gate_laws
+from l0bayes.infer.trained_parameters import TrainedParameters
+
+__all__ = ["Restart", "best_run"]
+
+
+@dataclass(repr=False)
+class Restart:
+    """One independent run.
+
+    Attributes:
+        guide: The trained guide.
+        model: The model, with its own trained parameters where it is a module.
+        history: Its records.
+        seed: Seed of the run.
+        seconds: Wall-clock time.
+        stopped: Why it ended: ``"finished"``, ``"converged"``, ``"interrupted"`` or ``"diverged"``, or what a
+            callback gave as the reason.
+        collapsed: Gate site to the step at which all its gates had shut and one was reopened.
+        parameters: The values of ``pyro.param`` that model and guide were trained to outside of modules.
+    """
+
+    guide: Any
+    model: Any
+    history: History
+    seed: int
+    seconds: float
+    stopped: str
+    collapsed: dict[str, int] = field(default_factory=dict)
+    parameters: TrainedParameters = field(default_factory=TrainedParameters)
+
+    def __repr__(self) -> str:
+        gates = sum(law.batch_shape.numel() for law in gate_laws(self.guide).values())
+        steps = self.history.step[-1] if self.history.step else 0
+        return (
+            f"Restart(seed={self.seed}, {type(self.guide).__name__} with {gates} gates, "
+            f"objective {self.elbo:.2f} nats, {self.stopped} after {steps} steps, {self.seconds:.1f} s)"
+        )
+
+    @property
+    def elbo(self) -> float:
+        """Mean recorded ELBO of the last tenth of the run, in nats."""
+        elbos = self.history.elbo
+        tail = elbos[-max(1, len(elbos) // 10) :]
+        return sum(tail) / len(tail) if tail else float("nan")
+
+
+def best_run(runs: list[Restart]) -> Restart:
+    """The run with the highest ELBO; one without a record only where none has one.
+
+    Args:
+        runs: The runs, at least one.
+    """
+    recorded = [run for run in runs if run.history.elbo]
+    return max(recorded or runs, key=lambda run: run.elbo)

@@ -1,0 +1,46 @@
+"""How models and guides run while they are read: with trained parameters, on all data, leaving no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Any
+
+from pyro import poutine
+
+from l0bayes.infer.trained_parameters import TrainedParameters
+from l0bayes.infer.whole_plates import whole_plates
+
+__all__ = ["reading_mode"]
+
+_READING: ContextVar[bool] = ContextVar("reading", default=False)
+
+
+@contextmanager
+def reading_mode(
+    *modules: Any, parameters: TrainedParameters | None = None, whole: bool = True
+) -> Iterator[None]:
+    """Run models and guides to read them; inside another such run it changes nothing.
+
+    Values of ``pyro.param`` are the trained ones, plates that draw a part of their rows hold all, handlers
+    around see nothing, and Pyro's parameter store is afterwards as it was.
+
+    Args:
+        *modules: The model and the guide, which keep the parameters that they hold themselves.
+        parameters: The trained values; by default those in Pyro's store.
+        whole: Whether plates hold all their rows.
+
+    Warns:
+        UntrainedParameterWarning: If a ``pyro.param`` has no trained value.
+    """
+    if _READING.get():
+        yield
+        return
+    known = TrainedParameters.in_store(*modules) if parameters is None else parameters
+    token = _READING.set(True)
+    try:
+        with poutine.block(), known.in_use_for(*modules), whole_plates() if whole else nullcontext():
+            yield
+    finally:
+        _READING.reset(token)
