@@ -126,6 +126,11 @@ class AutoJointGates(AutoGateGuide):
                 f"site {latent.name!r} stands in plate {latent.frames[0].name!r}, whose rows are "
                 "independent; for a joint law make its weights by .expand([p]).to_event(1)"
             )
+        if latent.role == "slab" and latent.law != "normal":
+            raise ValueError(
+                f"slab site {latent.name!r} has support {latent.support}; slabs of AutoJointGates are Gaussian. "
+                "Use AutoBernoulliGates or AutoHardConcrete, which push a Normal onto it"
+            )
         container = self.logits if latent.role == "gate" else self.loc
         like = getattr(container, latent.key).detach()
         count = like.numel()
@@ -287,8 +292,7 @@ class AutoJointGates(AutoGateGuide):
         Returns:
             Site name to a tensor with the quantiles along the first dimension.
         """
-        found = super().quantiles(quantiles)
-        gates = self.gates()
+        found, gates = super().quantiles(quantiles), self.gates()
         for latent in self._latents:
             if latent.role == "slab":
                 law = self._slab_alone(latent, gates)

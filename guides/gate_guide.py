@@ -38,7 +38,9 @@ class AutoGateGuide(TrainableGuide):
         q = \prod_j q(z_j) \prod_i q(\theta_i \mid z) \prod_k q(\eta_k)
 
     Slabs follow :class:`~l0bayes.distributions.GatedSlab`, whose KL is weighted by the probability
-    that all gates of the weight are open. Every other latent :math:`\eta` follows a Normal pushed
+    that all gates of the weight are open. Slabs on a part of the line (a half-normal, a gamma, a uniform
+    prior) follow a Normal pushed onto it, as other latents do; a KL that is not known in closed form is then
+    estimated at the draw, weighted in the same way. Every other latent :math:`\eta` follows a Normal pushed
     through the bijection onto its support, with the density of the pushed variable (log-normal on
     positive sites, logit-normal on the unit interval), so that no Jacobian is lost.
 
@@ -153,7 +155,9 @@ class AutoGateGuide(TrainableGuide):
         if latent.role == "gate" and not law.has_rsample:
             return law, {GATE_GRADIENT: self.gate_gradient}
         if latent.role == "slab":
-            return law, {GATED_BY: latent.gated_by(gates)}
+            # Of a Normal that is pushed onto a bounded support few KLs are known.
+            sampled = {} if latent.law == "normal" else {MONTE_CARLO: True}
+            return law, {GATED_BY: latent.gated_by(gates), **sampled}
         return law, {MONTE_CARLO: True} if latent.role == "other" else {}
 
     def laws(self) -> dict[str, Any]:
@@ -270,7 +274,8 @@ class AutoGateGuide(TrainableGuide):
             loc = getattr(self.loc, latent.key)
             probabilities = quantile_levels(quantiles, loc)
             if latent.role == "slab" and self.slab == "delta":
-                result[latent.name] = loc.expand(len(probabilities), *loc.shape).clone()
+                points = biject_to(latent.support)(loc)
+                result[latent.name] = points.expand(len(probabilities), *points.shape).clone()
                 continue
             normal = dist.Normal(loc, getattr(self.scale, latent.key))
             result[latent.name] = biject_to(latent.support)(normal.icdf(probabilities))

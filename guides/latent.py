@@ -23,7 +23,7 @@ from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.objectives.enumerated_latents import is_enumerated
 from l0bayes.sites import GateLink, SlabLinks, gate_record, inner_law, slab_links, slab_record
 
-__all__ = ["Latent", "LatentLaw", "Role", "find_latents"]
+__all__ = ["Latent", "LatentLaw", "Role", "elementwise", "find_latents"]
 
 Role = Literal["gate", "slab", "other"]
 LatentLaw = Literal["normal", "log_normal", "pushed"]
@@ -46,8 +46,8 @@ class Latent:
         given: Its plates whose subsample is given to the model and is smaller than the plate.
         prior_moments: For a slab, mean and standard deviation of its prior in the first run of the model, of
             the event's shape; 0 and 1 where there are none.
-        law: For another latent, the law of a Normal pushed onto its support. The first two have analytic
-            KLs; it is kept by name since constraints lose their identity in a copy.
+        law: For a slab or another latent, the law of a Normal pushed onto its support. The first two have
+            analytic KLs; it is kept by name since constraints lose their identity in a copy.
     """
 
     name: str
@@ -112,7 +112,7 @@ def find_latents(
 
     Raises:
         ValueError: If the model has no latent site, one that is discrete and no gate, a slab that is
-            not on the whole real line or was reparameterised, or a batch dimension outside every plate.
+            on a simplex or the like or was reparameterised, or a batch dimension outside every plate.
         NotImplementedError: If a site stands in a sequential plate.
         TypeError: If the arguments do not bind to the model's signature.
     """
@@ -202,11 +202,12 @@ def _describe(name: str, site: Any, links: SlabLinks | None) -> Latent:
         biject_to(fn.support)
     if links is None:
         return Latent(name, "other", fn.event_dim, frames, fn.support, law=_law_on(fn.support))
-    if _law_on(fn.support) != "normal":
-        raise ValueError(
-            f"slab site {name!r} has support {fn.support}; gate guides cover slabs on the whole real line"
-        )
     law = inner_law(fn)
+    if biject_to(elementwise(fn.support)).domain.event_dim:
+        raise ValueError(
+            f"slab site {name!r} has support {fn.support}, whose values depend on one another; gate guides "
+            "cover slabs on the real line or a part of it"
+        )
     return Latent(
         name,
         "slab",
@@ -217,6 +218,7 @@ def _describe(name: str, site: Any, links: SlabLinks | None) -> Latent:
         _fixed(links, frames),
         type(law).__name__ if law.event_shape else None,
         prior_moments=_moments(fn),
+        law=_law_on(fn.support),
     )
 
 
@@ -248,9 +250,19 @@ def _check_batch(name: str, batch_shape: torch.Size, plates: set[int]) -> None:
             )
 
 
-def _law_on(support: Any) -> LatentLaw:
+def elementwise(support: Any) -> Any:
+    """The constraint of a single entry.
+
+    Args:
+        support: A constraint, with ``to_event`` or without.
+    """
     while isinstance(support, constraints.independent):
         support = support.base_constraint
+    return support
+
+
+def _law_on(support: Any) -> LatentLaw:
+    support = elementwise(support)
     if support is constraints.real:
         return "normal"
     return "log_normal" if support in (constraints.positive, constraints.nonnegative) else "pushed"

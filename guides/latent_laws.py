@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import biject_to
 
 from l0bayes.distributions import GatedSlab, GateLaw
-from l0bayes.guides.latent import Latent
+from l0bayes.guides.latent import Latent, elementwise
 
 __all__ = ["other_law", "pushed_normal", "slab_law"]
 
@@ -20,14 +20,26 @@ def slab_law(latent: Latent, loc: Tensor, scale: Tensor | None, gates: Mapping[s
 
     Args:
         latent: The slab.
-        loc: Its location.
-        scale: Its standard deviation; ``None`` for a point.
+        loc: Its location, before it is pushed onto its support.
+        scale: Its standard deviation there; ``None`` for a point.
         gates: The laws of the gates by site. A gate that is not among them, since it is hidden from the guide
             and enumerated in the model, counts as open.
     """
     # Only its own gates: a network has as many slabs as gates, and this runs at every step.
     activity = latent.opened({site: gates[site].prob_active for site in latent.gated_by(gates)}, loc)
-    return GatedSlab(dist.Delta(loc) if scale is None else dist.Normal(loc, scale), activity)
+    return GatedSlab(_slab_given_open(latent, loc, scale), activity)
+
+
+def _slab_given_open(latent: Latent, loc: Tensor, scale: Tensor | None) -> Any:
+    """A point or a Normal, pushed onto the support of the slab, elementwise."""
+    if latent.law == "normal":
+        return dist.Delta(loc) if scale is None else dist.Normal(loc, scale)
+    transform = biject_to(elementwise(latent.support))
+    if scale is None:
+        return dist.Delta(transform(loc))
+    if latent.law == "log_normal":
+        return dist.LogNormal(loc, scale)
+    return dist.TransformedDistribution(dist.Normal(loc, scale), [transform])
 
 
 def other_law(latent: Latent, loc: Tensor, scale: Tensor) -> Any:

@@ -42,7 +42,7 @@ class MeanFieldELBO(ELBO):
       ``TraceMeanField_ELBO`` leaves out;
     * :math:`\log q - \log p` at the draw, only where the guide asks for it with
       ``infer={l0bayes.infer.MONTE_CARLO: True}``, as the gate guides do for latents that are neither
-      gate nor slab.
+      gate nor slab, and for slabs on a part of the line, whose ratio is weighted by P(z != 0).
 
     Anything else raises. Binary gates, whose draws carry no gradient, name an unbiased estimator
     (:class:`~l0bayes.infer.GateGradient`) with ``infer={l0bayes.infer.GATE_GRADIENT: DisARM()}``; the

@@ -11,7 +11,14 @@ import torch
 from pyro.distributions import Delta
 from torch import Tensor
 
-from l0bayes.infer.objectives.site_densities import auxiliary_mask, log_density, masked, pair_kl
+from l0bayes.distributions import GatedSlab
+from l0bayes.infer.objectives.site_densities import (
+    auxiliary_mask,
+    log_density,
+    masked,
+    open_log_density,
+    pair_kl,
+)
 from l0bayes.sites import inner_law
 
 __all__ = [
@@ -104,6 +111,8 @@ def analytic_kl(name: str, model_site: Any, guide_site: Any) -> Tensor:
         kl = pair_kl(q, p)
     except NotImplementedError:
         if guide_site["infer"].get(MONTE_CARLO):
+            if isinstance(inner_law(q), GatedSlab):
+                return _gated_log_ratio(model_site, guide_site)
             return log_ratio(model_site, guide_site)
         raise NotImplementedError(
             f"site {name!r}: no KL is registered from {_name(q)} to {_name(p)}. Register one with "
@@ -125,6 +134,18 @@ def log_ratio(model_site: Any, guide_site: Any) -> Tensor:
     """
     log_q, log_p = log_density(guide_site), log_density(model_site, guide_site["value"])
     return masked(log_q, model_site["mask"]).sum() - masked(log_p, guide_site["mask"]).sum()
+
+
+def _gated_log_ratio(model_site: Any, guide_site: Any) -> Tensor:
+    r""":math:`P(z \ne 0)\,(\log q(\theta) - \log p(\theta))` at the draw, of all that is not masked."""
+    q, p, value = guide_site["fn"], model_site["fn"], guide_site["value"]
+    law, scale = inner_law(q), guide_site["scale"]
+    check_scales(guide_site["name"], model_site["scale"], scale)
+    log_q = law.log_prob_open(value, law.activity)
+    dims = len(q.event_shape) - len(law.event_shape)
+    log_q = log_q.sum(tuple(range(-dims, 0))) if dims else log_q
+    ratio = log_q - open_log_density(p, value, law.activity)
+    return masked(ratio * scale, guide_site["mask"], model_site["mask"]).sum()
 
 
 def check_scales(name: str, ours: float | Tensor, guides: float | Tensor) -> None:
