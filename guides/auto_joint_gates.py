@@ -128,8 +128,8 @@ class AutoJointGates(AutoGateGuide):
             )
         if latent.role == "slab" and latent.law != "normal":
             raise ValueError(
-                f"slab site {latent.name!r} has support {latent.support}; slabs of AutoJointGates are Gaussian. "
-                "Use AutoBernoulliGates or AutoHardConcrete, which push a Normal onto it"
+                f"slab site {latent.name!r} has support {latent.support}; slabs of AutoJointGates are "
+                "Gaussian. Use AutoBernoulliGates or AutoHardConcrete, which push a Normal onto it"
             )
         container = self.logits if latent.role == "gate" else self.loc
         like = getattr(container, latent.key).detach()

@@ -25,7 +25,17 @@ from l0bayes.posterior.model_sites import ModelSites
 from l0bayes.posterior.sampling import Predictions
 from l0bayes.posterior.variable_names import VariableNames
 
-__all__ = ["to_arviz"]
+__all__ = ["Group", "to_arviz"]
+
+Group = Literal[
+    "posterior",
+    "posterior_predictive",
+    "log_likelihood",
+    "observed_data",
+    "constant_data",
+    "sample_stats",
+]
+"""The groups of :func:`to_arviz`."""
 
 _MAX_ELEMENTS = 20_000
 _PREDICTIONS: dict[Predictions, str] = {
@@ -45,6 +55,7 @@ def to_arviz(
     dims: Mapping[str, Sequence[str]] | None = None,
     var_names: Sequence[str] | None = None,
     chunk_size: int | None = 100,
+    groups: Sequence[Group] | None = None,
     restarts: Literal["all", "best"] = "all",
     predictions: Predictions = "free",
 ) -> Any:
@@ -85,6 +96,8 @@ def to_arviz(
         var_names: Sites to keep in ``posterior``; default all of at most 20,000 elements. The
             attribute ``left_out`` names the others.
         chunk_size: Draws computed at a time, to bound memory; ``None`` for all.
+        groups: Which of the groups are wanted; default all of them. Without ``sample_stats``, whose densities
+            are of all data, ``data`` may be a part of the rows of a plate.
         restarts: ``"all"``, a chain each, or ``"best"``, the one with the highest ELBO alone.
         predictions: How a response is drawn that depends on others, in a time series say: ``"free"``, given
             the others as they were drawn, so that the predictions run on by themselves, as those of Pyro's
@@ -104,6 +117,9 @@ def to_arviz(
     """
     validate.one_of(("all", "best"), restarts=restarts)
     validate.one_of(get_args(Predictions), predictions=predictions)
+    for group in groups or ():
+        validate.one_of(get_args(Group), groups=group)
+    whole = groups is None or "sample_stats" in groups
     if data is None and not isinstance(fit.data, tuple | Tensor):
         raise ValueError("the fit ran on a loader; give all data as data=(x, y)")
     arguments = fit.arguments(data, kwargs)
@@ -116,7 +132,9 @@ def to_arviz(
             RestartWarning,
             stacklevel=2,
         )
-    readings = [ModelReading.of(run.model, run.guide, arguments, run.parameters) for run in fit.restarts]
+    readings = [
+        ModelReading.of(run.model, run.guide, arguments, run.parameters, whole=whole) for run in fit.restarts
+    ]
     best = next(reading for reading, run in zip(readings, fit.restarts, strict=True) if run is fit.best)
     trace = best.traces()[0]
     sites = ModelSites.of(trace)
@@ -141,7 +159,7 @@ def to_arviz(
         for index, reading in enumerate(readings)
     ]
     names.rows = _partial_rows(chains)
-    groups = {
+    found = {
         "posterior": names.dataset(
             {**_stack(chains, "latent"), **_stack(chains, "weight")}, leading=("chain", "draw")
         ),
@@ -158,10 +176,11 @@ def to_arviz(
     }
     attributes = _attributes(fit, seed, left_out)
     attributes["site_names"] = json.dumps({v: site for site, v in names.variables.items() if v != site})
-    for dataset in groups.values():
+    for dataset in found.values():
         dataset.attrs.update(attributes)
-    groups["posterior_predictive"].attrs["predictions"] = _PREDICTIONS[predictions]
-    return wrap_groups({name: ds for name, ds in groups.items() if ds.data_vars}, attributes)
+    found["posterior_predictive"].attrs["predictions"] = _PREDICTIONS[predictions]
+    wanted = get_args(Group) if groups is None else groups
+    return wrap_groups({name: found[name] for name in wanted if found[name].data_vars}, attributes)
 
 
 def _partial_rows(chains: list[sampling.Draws]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from l0bayes.infer import Minibatches
 from l0bayes.infer.whole_plates import whole_plates
 from l0bayes.models import SparseRegression
 from l0bayes.posterior import importance_weighted, predict
+from tests.arviz_versions import group_names
 
 N = 60
 GENERATOR = torch.Generator().manual_seed(5)
@@ -231,3 +232,27 @@ def test_whole_plates_leave_rows_that_are_given():
 
     with whole_plates():
         assert rows_of(given) == 3
+
+
+def test_rows_alone_may_be_read_where_nothing_of_all_data_is_wanted():
+    """Per-row groups of a part are those rows of the whole."""
+
+    def model(x, y=None):
+        beta = l0bayes.spike_and_slab("beta", 0.3, dist.Normal(0.0, 1.0).expand([x.shape[1]]).to_event(1))
+        with pyro.plate("rows", 20, subsample=torch.arange(len(x))):
+            pyro.sample("y", dist.Normal(x @ beta, 1.0), obs=y)
+
+    x = torch.randn(20, 2)
+    y = x[:, 0]
+    fit = l0bayes.Fit.of(model, AutoHardConcrete(model, (x, y)), (x, y))
+    part = (x[:5], y[:5])
+    with pytest.raises(ValueError, match="5 of 20 rows"):
+        l0bayes.to_arviz(fit, part, num_draws=3)
+    names = ["posterior", "log_likelihood", "constant_data"]
+    few, all_rows = (l0bayes.to_arviz(fit, data, num_draws=3, groups=names) for data in (part, (x, y)))
+    assert np.allclose(few["log_likelihood"]["y"], all_rows["log_likelihood"]["y"][:, :, :5])
+    assert np.array_equal(few["posterior"]["beta"], all_rows["posterior"]["beta"])
+    assert set(names) <= group_names(few)
+    assert "sample_stats" not in group_names(few)
+    with pytest.raises(ValueError, match="groups must be one of"):
+        l0bayes.to_arviz(fit, groups=["prior"])

@@ -18,11 +18,20 @@ from l0bayes.posterior import predict_probabilities, prediction_scores
 if TYPE_CHECKING:
     from l0bayes.datasets import Split
     from l0bayes.infer import Fit
+    from l0bayes.posterior.to_arviz import Group
 
 __all__ = ["collect", "judge"]
 
 _DRAWS = 50
 _POSTERIOR_ROWS = 200
+# Of some rows: what is of all data is left out.
+_GROUPS_OF_ROWS: tuple[Group, ...] = (
+    "posterior",
+    "posterior_predictive",
+    "log_likelihood",
+    "observed_data",
+    "constant_data",
+)
 _POSTERIOR_DRAWS = 200
 # Multiply-accumulates that one evaluation may take: a minute on a core. Large networks get fewer draws.
 _WORK = 5e11
@@ -132,5 +141,6 @@ def _save_posterior(fit: Fit, data: Split, out: Path, seed: int) -> None:
     work = _POSTERIOR_DRAWS * fit.model.cost.dense["macs"]
     count = int(min(_POSTERIOR_ROWS, max(10.0, _WORK / work)))
     rows = (data.valid_x[:count], data.valid_y[:count])
-    inference = to_arviz(fit, rows, num_draws=_POSTERIOR_DRAWS, seed=seed, var_names=gates, chunk_size=10)
+    options: Any = {"num_draws": _POSTERIOR_DRAWS, "seed": seed, "var_names": gates, "chunk_size": 10}
+    inference = to_arviz(fit, rows, groups=_GROUPS_OF_ROWS, **options)
     write_netcdf(inference, out / "posterior.nc")

@@ -18,6 +18,7 @@ class ProgressBar(Callback):
         self._bar: Any = None
         self._task: Any = None
         self._has_gates = False
+        self._captures = False
 
     def on_start(self, run: TrainingRun) -> None:
         from rich.console import Console
@@ -33,8 +34,15 @@ class ProgressBar(Callback):
         self._has_gates = read_gates(run.guide).total > 0
         label = "training" if run.restarts == 1 else f"restart {run.index + 1} of {run.restarts}"
         self._bar = Progress(*columns, console=Console(stderr=True))
-        self._task = self._bar.add_task(label, total=run.steps, reading="")
+        self._captures = run.gradient_step.mode != "eager"
+        reading = "the model is captured; many sites take long" if self._captures else ""
+        self._task = self._bar.add_task(label, total=run.steps, reading=reading)
         self._bar.start()
+
+    def after_step(self, run: TrainingRun) -> None:
+        if self._captures:
+            self._captures = False
+            self._bar.update(self._task, completed=run.done, reading="")
 
     def on_record(self, run: TrainingRun, record: Record) -> None:
         reading, history = f"ELBO {record.elbo:,.1f}", run.history

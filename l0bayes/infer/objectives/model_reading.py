@@ -58,6 +58,8 @@ class ModelReading:
         guide: Any,
         arguments: ModelArguments,
         parameters: TrainedParameters | None = None,
+        *,
+        whole: bool = True,
     ) -> Self:
         """A reading on all data.
 
@@ -66,6 +68,7 @@ class ModelReading:
             guide: Its guide.
             arguments: What both are called with.
             parameters: The trained values of ``pyro.param``; by default those in Pyro's store.
+            whole: Whether a plate must hold all its rows.
 
         Raises:
             ValueError: If a plate is given a part of its rows, or draws it and the model does not run with
@@ -74,7 +77,7 @@ class ModelReading:
         if parameters is None:
             parameters = TrainedParameters.in_store(model, guide)
         found = cls(model, guide, arguments, parameters)
-        model_trace, guide_trace = found._check_plates()
+        model_trace, guide_trace = found._check_plates(whole)
         enumerated = enumerated_in(model_trace, guide_trace.nodes)
         if not enumerated:
             return found
@@ -150,7 +153,7 @@ class ModelReading:
             return self.arguments.call(poutine.trace(self.model).get_trace), guide
 
     @torch.no_grad()
-    def _check_plates(self) -> tuple[Any, Any]:
+    def _check_plates(self, whole: bool) -> tuple[Any, Any]:
         with pyro.validation_enabled(False), private_randomness():
             try:
                 with self.open():
@@ -166,6 +169,6 @@ class ModelReading:
                     "data=(...), or read the guide with a model whose plate has no subsample, "
                     "Fit.of(model, guide, data)"
                 ) from error
-        if given:
+        if given and whole:
             raise ValueError(f"{given[0]}; what is read here is of all data: give them as data=(...)")
         return traces
