@@ -13,19 +13,17 @@ from l0bayes.models.network_deployment import cost_summary, cost_table
 from l0bayes.models.sleeping_units import SleepingUnits
 from l0bayes.network import (
     Gates,
-    NetworkCost,
     chosen_places,
     link_parameters,
     nearest_kind,
     plan_gates,
     prepare,
     trace_units,
+    tried_plan,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from l0bayes.network import GatePlan
 
 __all__ = ["GatedNetwork", "HasDefaultGates"]
 
@@ -51,7 +49,8 @@ class GatedNetwork(nn.Module):
 
     Raises:
         TypeError: If ``net`` is no module, or one layer alone.
-        ValueError: If an example is needed, or gates cannot be placed.
+        ValueError: If an example is needed, gates cannot be placed, or the network that would be deployed is
+            not the gated one.
     """
 
     def __init__(self, net: nn.Module, gates: Gates | None, example: Tensor | tuple[Any, ...] | None) -> None:
@@ -69,10 +68,10 @@ class GatedNetwork(nn.Module):
         places, groups = chosen_places(self.net, gates)
         self.example = _example(self.net, example)
         blocks = tuple(place.name for place in places if place.placement == "block")
-        self.plan: GatePlan = plan_gates(
-            self.net, trace_units(self.net, self.example, blocks), places, groups
+        trace = trace_units(self.net, self.example, blocks)
+        self.plan, self.cost = tried_plan(
+            self.net, lambda: plan_gates(self.net, trace, places, groups), self.example
         )
-        self.cost = NetworkCost(self.net, self.plan)
         self._warn_uncounted()
         self.links = link_parameters(self.net, self.plan)
         for name, parameter in self.net.named_parameters():
@@ -86,6 +85,15 @@ class GatedNetwork(nn.Module):
             warnings.warn(
                 f"multiply-accumulates of {'; '.join(names)} are unknown and no part of the network's cost",
                 stacklevel=4,
+            )
+
+    def warn_held(self) -> None:
+        """Say which layers will not get smaller, before anything is trained."""
+        if held := self.plan.held:
+            warnings.warn(
+                f"gates of {', '.join(map(repr, held))} leave these units at full size, and are counted so: "
+                f"smaller layers do not fit the network's forward ({next(iter(held.values()))})",
+                stacklevel=2,
             )
 
     @property
@@ -142,6 +150,15 @@ class GatedNetwork(nn.Module):
             active: P(z != 0) by gate site; or zeros and ones, for a decided network.
         """
         return self.cost.share(kind, active)
+
+    def deployed_share(self, kind: str, opened: Mapping[str, Tensor]) -> Tensor:
+        """Exact cost of a decided network over that of the dense one, with units that stay for their shape.
+
+        Args:
+            kind: As for :meth:`cost_share`.
+            opened: Zeros and ones by gate site.
+        """
+        return self.cost.share(kind, opened, decided=True)
 
     def smallest_share(self, kind: str) -> float:
         """The least share of the dense cost that leaves one gate open in every site.

@@ -38,7 +38,7 @@ def layer_table(
 
     active = {name: laws[name].prob_active for name in gates}
     opened = {name: (value != 0).to(value) for name, value in gates.items()}
-    expected, deployed = model.cost.layers(active), model.cost.layers(opened)
+    expected, deployed = model.cost.layers(active), model.cost.layers(opened, decided=True)
     dense = model.cost.layers({name: torch.ones_like(value) for name, value in gates.items()})
     rows = []
     layers = model.plan.trace.layers

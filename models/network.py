@@ -162,6 +162,7 @@ class SparseNetwork(GatedNetwork):
             ValueError: If their shape does not match the network's output, or values are out of range.
             TypeError: If targets are no tensor.
         """
+        self.warn_held()
         if y is None:
             return
         if len(y) != len(x):

@@ -12,12 +12,17 @@ from torch import Tensor, nn
 
 from l0bayes.distributions import DeploymentRule, deployed_gates
 from l0bayes.infer.evaluation_mode import evaluating
-from l0bayes.network import GatePlan, NetworkCost, recalibrate_norms, shrink
+from l0bayes.network import GatePlan, NetworkCost, difference, recalibrate_norms, shrink
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["cost_summary", "cost_table", "deployed_network", "example_like"]
+
+_FULL_SIZE = (
+    "the deployed network keeps its full size{}, with zeros in place of what is shut: smaller layers do "
+    "not fit the network's forward ({})"
+)
 
 
 def example_like(example: tuple[Any, ...], net: nn.Module) -> tuple[Any, ...]:
@@ -58,17 +63,23 @@ def deployed_network(
     with evaluating(net):
         small = shrink(net, plan, parameters, gates)
         whole = shrink(net, plan, parameters, gates, remove=False)
-    misfit = _misfit(small, whole, example_like(example, net))
-    if misfit:  # forward() holds sizes of its own
-        warnings.warn(
-            "the deployed network keeps its full size, with zeros in place of what is shut: smaller "
-            f"layers do not fit the network's forward ({misfit})",
-            stacklevel=4,
-        )
+    inputs = example_like(example, net)
+    with torch.no_grad():
+        misfit = difference(small, inputs, whole(*inputs))
+    if misfit:  # forward() goes another way than it did when the gates were tried
         small = whole
+        warnings.warn(_FULL_SIZE.format("", misfit), stacklevel=4)
+    elif held := [name for name in plan.held if not _all_open(plan, name, gates)]:
+        where = f" in {', '.join(map(repr, held))}"
+        warnings.warn(_FULL_SIZE.format(where, plan.held[held[0]]), stacklevel=4)
     if recalibrate is not None:
         recalibrate_norms(small, recalibrate)
     return small.eval()
+
+
+def _all_open(plan: GatePlan, layer: str, gates: Mapping[str, Tensor]) -> bool:
+    factors = [*plan.outputs.get(layer, ()), *plan.inputs.get(layer, ())]
+    return all(bool(factor.of(gates).all()) for factor in factors)
 
 
 def _own_gates(plan: GatePlan, name: str, gates: Mapping[str, Tensor]) -> Tensor | float:
@@ -80,23 +91,6 @@ def _own_gates(plan: GatePlan, name: str, gates: Mapping[str, Tensor]) -> Tensor
     for factor in plan.groups.get(name, ()):
         total = factor.of(gates) * total
     return total
-
-
-def _misfit(small: nn.Module, whole: nn.Module, example: tuple[Any, ...]) -> str:
-    """Why a network with units taken out is not the same function; empty where it is."""
-    wanted = whole(*example)
-    try:
-        found = small(*example)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    if not (isinstance(wanted, Tensor) and isinstance(found, Tensor)):
-        return ""
-    if found.shape != wanted.shape:
-        return f"it returns {tuple(found.shape)} in place of {tuple(wanted.shape)}"
-    scale = float(wanted.abs().max()) if wanted.numel() else 0.0
-    if not torch.allclose(found, wanted, rtol=0.0, atol=1e-3 * scale + 1e-6, equal_nan=True):
-        return "it returns other values"
-    return ""
 
 
 def cost_table(cost: NetworkCost, laws: Mapping[str, Any]) -> pd.DataFrame:
@@ -113,7 +107,7 @@ def cost_table(cost: NetworkCost, laws: Mapping[str, Any]) -> pd.DataFrame:
     rows["sd"] = {kind: cost.variance(kind, active) ** 0.5 for kind in cost.kinds}
     for rule in get_args(DeploymentRule):
         opened = {name: (deployed_gates(law, rule) != 0).double() for name, law in laws.items()}
-        rows[rule] = _numbers(cost.totals(opened))
+        rows[rule] = _numbers(cost.totals(opened, decided=True))
     return pd.DataFrame(rows).T.rename_axis("network")
 
 

@@ -89,6 +89,16 @@ class ModelAbilities:
         return self.model if isinstance(self.model, CostedModel) else None
 
     @property
+    def deployed_share(self) -> Callable[[str, Mapping[str, Tensor]], Tensor] | None:
+        """Gives the exact cost of a decided network, where ``cost_share`` leaves out what stays anyhow.
+
+        A method ``deployed_share``, called like ``cost_share`` with zeros and ones; without it, that is
+        ``cost_share`` itself.
+        """
+        costs = self.costs
+        return None if costs is None else self._method("deployed_share") or costs.cost_share
+
+    @property
     def live(self) -> LiveModel | None:
         """The model, if it can leave units out."""
         return self.model if isinstance(self.model, LiveModel) else None

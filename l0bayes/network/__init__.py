@@ -27,6 +27,7 @@ from l0bayes.network.plan import Factor, GatePlan, GateSpec
 from l0bayes.network.planner import plan_gates
 from l0bayes.network.preparation import prepare, recalibrate_norms
 from l0bayes.network.trace import trace_units
+from l0bayes.network.trial import difference, tried_plan
 from l0bayes.network.units import OtherModule, TracedBlock, TracedLayer, UnitTrace
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "chosen_places",
     "count_macs",
     "count_nonzero",
+    "difference",
     "gated",
     "kind_of",
     "link_parameters",
@@ -72,4 +74,5 @@ __all__ = [
     "registered_kinds",
     "shrink",
     "trace_units",
+    "tried_plan",
 ]

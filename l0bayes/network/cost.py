@@ -53,7 +53,8 @@ class NetworkCost:
     (modules of no kind, products in ``forward``) counts as it is, since units that it reads stay.
 
     The function is *multi-affine* in the probabilities; with zeros and ones in their place it is the exact
-    count of the network that is left.
+    count of the network that is left, but for one thing: a layer of which all is shut keeps one unit, so that
+    shapes stay valid. ``decided=True`` counts that too.
 
     Args:
         net: The network.
@@ -76,16 +77,17 @@ class NetworkCost:
 
     # ---- totals ----------------------------------------------------------------------------------
 
-    def totals(self, active: Mapping[str, Tensor]) -> dict[CostKind, Tensor]:
+    def totals(self, active: Mapping[str, Tensor], decided: bool = False) -> dict[CostKind, Tensor]:
         """Cost of the network by kind.
 
         Args:
             active: P(z != 0) by gate site, of the site's shape; or zeros and ones.
+            decided: Whether these are zeros and ones, and units that stay for their shape count.
 
         Returns:
             Scalars, differentiable in ``active``.
         """
-        costs = self.layers(active).values()
+        costs = self.layers(active, decided).values()
         zero = _one(active) * 0.0
         others = (self.other_macs(one, active) for one in self.plan.trace.others.values() if one.macs)
         return {
@@ -94,7 +96,7 @@ class NetworkCost:
             "units": sum((active[site].sum() for site in self.shapes), zero),
         }
 
-    def share(self, kind: str, active: Mapping[str, Tensor]) -> Tensor:
+    def share(self, kind: str, active: Mapping[str, Tensor], decided: bool = False) -> Tensor:
         """Cost over that of the dense network; arguments as in :meth:`totals`.
 
         Raises:
@@ -104,7 +106,7 @@ class NetworkCost:
             raise ValueError(f"kind must be one of {', '.join(self.kinds)}; got {kind!r}")
         if not self.dense[kind]:
             return torch.ones(())
-        return self.totals(active)[kind] / self.dense[kind]
+        return self.totals(active, decided)[kind] / self.dense[kind]
 
     def smallest(self, kind: str) -> float:
         """The least share there is: one open gate a site, and blocks closed."""
@@ -166,9 +168,9 @@ class NetworkCost:
 
     # ---- layers ----------------------------------------------------------------------------------
 
-    def layers(self, active: Mapping[str, Tensor]) -> dict[str, LayerCost]:
-        """Cost of every layer; argument as in :meth:`totals`."""
-        return {name: self._layer(form, active) for name, form in self._forms.items()}
+    def layers(self, active: Mapping[str, Tensor], decided: bool = False) -> dict[str, LayerCost]:
+        """Cost of every layer; arguments as in :meth:`totals`."""
+        return {name: self._layer(form, active, decided) for name, form in self._forms.items()}
 
     def other_macs(self, other: OtherModule, active: Mapping[str, Tensor]) -> Tensor:
         """What a module of no kind runs outside of layers: all of it, unless it stands in a shut block.
@@ -185,9 +187,9 @@ class NetworkCost:
             present = present * active[site].squeeze(-1)
         return present
 
-    def _layer(self, form: LayerForm, active: Mapping[str, Tensor]) -> LayerCost:
+    def _layer(self, form: LayerForm, active: Mapping[str, Tensor], decided: bool) -> LayerCost:
         layer, present = form.layer, self._present(form.blocks, active)
-        params, macs = layer.kind.cost(layer.module, layer.uses, form.presence(active, _one(active)))
+        params, macs = layer.kind.cost(layer.module, layer.uses, form.presence(active, _one(active), decided))
         return LayerCost(present * params, present * macs)
 
 

@@ -15,13 +15,17 @@ from l0bayes.network.kinds import layers_of, no_layers
 from l0bayes.network.mac_tally import MacTally
 from l0bayes.network.units import rows_of
 
-__all__ = ["count_macs", "count_nonzero"]
+__all__ = ["count_macs", "count_nonzero", "operations_by_module"]
 
 
 class _Counting(TorchDispatchMode):
     def __init__(self, tally: MacTally) -> None:
         super().__init__()
         self.tally = tally
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # as in the tracker
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -51,6 +55,27 @@ def count_macs(net: nn.Module, example: tuple[Any, ...]) -> float:
         unknown = sorted(set().union(*tally.uncounted.values()))
         warnings.warn(f"multiply-accumulates of {', '.join(unknown)} are unknown and left out", stacklevel=2)
     return sum(tally.macs.values()) / rows_of(example)
+
+
+def operations_by_module(net: nn.Module, example: tuple[Any, ...]) -> dict[str, float] | None:
+    """Multiply-accumulates an example by the module that runs them, operation by operation and by no kind.
+
+    Args:
+        net: Any network.
+        example: Its arguments.
+
+    Returns:
+        The counts by name of the module; ``None`` where an operation is not known.
+    """
+    tally = MacTally()
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(evaluating(net))
+        tally.watch(stack, net, [name for name, _ in net.named_modules()], {})
+        stack.enter_context(_Counting(tally))
+        net(*example)
+    rows = rows_of(example)
+    return None if tally.uncounted else {name: count / rows for name, count in tally.macs.items()}
 
 
 def count_nonzero(net: nn.Module) -> int:

@@ -35,11 +35,17 @@ class LayerForm:
                 self._own[key] = list(factors)
         self._weight_site = plan.weight.get(name)
         self._head_site = plan.heads.get(name)
+        if len(layer.inputs) == 1:
+            self._in_factors = []  # the one that it reads, and makes, is never taken out
         units = layer.outputs.tolist()
+        if len(set(units)) == 1:
+            self._out_factors = []
         ends = set() if trace.outputs is None else set(trace.outputs.tolist())
         self._stays = torch.tensor(
             [unit < 0 or unit in trace.fixed or unit in ends or unit in trace.mixed for unit in units]
         )
+        self._first_read = torch.arange(len(layer.inputs)) == 0
+        self._first_made = layer.outputs == layer.outputs[:1]
         self._same = self._find_same()
         self._sites = list(plan.local.values())
         closable = any(unit in plan.closable for unit in units)
@@ -68,16 +74,20 @@ class LayerForm:
         width = max(map(len, rows))
         return torch.tensor([row + [always_shut] * (width - len(row)) for row in rows])
 
-    def presence(self, active: Mapping[str, Tensor], one: Tensor) -> Presence:
+    def presence(self, active: Mapping[str, Tensor], one: Tensor, decided: bool = False) -> Presence:
         """Probabilities that the layer's parts are there, beside the blocks that it stands in.
 
         Args:
             active: P(z != 0) by gate site.
             one: 1, of the gates' type and on their device.
+            decided: Whether these are zeros and ones, so that a layer of which all is shut keeps one unit.
         """
+        made, read = self._made(active, one), _product(self._in_factors, len(self.layer.inputs), active, one)
+        if decided:
+            made, read = _with_first(made, self._first_made), _with_first(read, self._first_read)
         return Presence(
-            made=self._made(active, one),
-            read=_product(self._in_factors, len(self.layer.inputs), active, one),
+            made=made,
+            read=read,
             heads=None if self._head_site is None else active[self._head_site],
             own=self._single(active, one),
             same=self._same,
@@ -109,3 +119,8 @@ def _product(factors: list[Factor], count: int, active: Mapping[str, Tensor], on
     for factor in factors:
         total = total * factor.of(active)
     return total
+
+
+def _with_first(there: Tensor, first: Tensor) -> Tensor:
+    """Shapes stay valid where all is shut: the first part is there then."""
+    return torch.where((there.sum() == 0) & first.to(there.device), torch.ones_like(there), there)

@@ -2,7 +2,7 @@ r"""Operations by what they do to the units of an activation; names as in ATen."
 
 from __future__ import annotations
 
-__all__ = ["POINTWISE", "POOLING", "REDUCTIONS", "SHAPES"]
+__all__ = ["POINTWISE", "POOLING", "REDUCTIONS", "SHAPES", "SHUFFLES"]
 
 _LIKE = {"empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like"}
 _RANDOM = {"bernoulli", "uniform", "normal", "exponential"}
@@ -39,6 +39,9 @@ _PARTS = {
     "unfold",
     "index_select",
 }
+SHUFFLES = frozenset({"pixel_shuffle", "pixel_unshuffle", "native_channel_shuffle", "channel_shuffle"})
+"""Operations that make pixels of maps or change their places."""
+
 _COPIES = {"clone", "alias", "detach", "contiguous", "_to_copy", "lift_fresh"}
 _JOINS = {"cat", "stack", "constant_pad_nd", "repeat", "flip", "roll"}
 

@@ -82,6 +82,7 @@ class GatePlan:
         groups: Parameter to the (site, gate of each entry or -1) that multiply it.
         output: What multiplies the network's output.
         closable: For units whose every reader has gates of its own: unit to the (site, gate) pairs.
+        held: Layers whose units stay, since smaller layers do not fit the network's ``forward``, and why not.
         passed_over: Layers that a glob means and that cannot have its gates: layer to the reason.
         frozen: Parameters that are not trained, as the user set it (``requires_grad``).
     """
@@ -97,6 +98,7 @@ class GatePlan:
     groups: dict[str, list[Factor]] = field(default_factory=dict)
     output: list[Factor] = field(default_factory=list)
     closable: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
     passed_over: dict[str, str] = field(default_factory=dict)
     frozen: frozenset[str] = frozenset()
 

@@ -213,12 +213,15 @@ class _Planner:
     # ---- from units to features ------------------------------------------------------------------
 
     def factors(self, units: Tensor) -> list[Factor]:
-        found: dict[str, Tensor] = {}
+        found: dict[str, list[int]] = {}
+        none = [-1] * len(units)
         for feature, unit in enumerate(units.tolist()):
             if unit in self.owner:
                 site, position = self.owner[unit]
-                found.setdefault(site, torch.full((len(units),), -1))[feature] = position
-        return [Factor(site, index) for site, index in found.items()]
+                if site not in found:
+                    found[site] = none.copy()
+                found[site][feature] = position
+        return [Factor(site, torch.tensor(index)) for site, index in found.items()]
 
     def finish(self) -> None:
         plan, trace = self.plan, self.trace

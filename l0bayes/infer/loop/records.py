@@ -14,7 +14,7 @@ from l0bayes.infer.callbacks.training_run import Record, TrainingRun
 from l0bayes.infer.loop.gate_readings import read_gates
 from l0bayes.infer.model_abilities import CostedModel
 from l0bayes.infer.objectives.gate_parts import temperatures
-from l0bayes.infer.targets.costs import activities, deployed
+from l0bayes.infer.targets.costs import activities, deployed, deployed_share_of
 
 __all__ = ["CostColumns", "HistoryRecords"]
 
@@ -34,10 +34,10 @@ class CostColumns(Callback):
         active = activities(run.guide)
         if not active:
             return {}
-        strict, found = deployed(active), {}
+        strict, found, share_of = deployed(active), {}, deployed_share_of(self.costs)
         for kind in self.costs.cost_kinds:
             found[f"expected_{kind}"] = float(self.costs.cost_share(kind, active))
-            found[f"deployed_{kind}"] = float(self.costs.cost_share(kind, strict))
+            found[f"deployed_{kind}"] = float(share_of(kind, strict))
         return found | {f"open:{name}": int(value.sum()) for name, value in strict.items()}
 
 

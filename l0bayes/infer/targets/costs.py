@@ -2,7 +2,7 @@ r"""What a network with some of its gates open costs, as a share of the dense ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from l0bayes.infer.model_abilities import CostedModel, ModelAbilities
 from l0bayes.infer.objectives.gate_parts import gate_laws
 
-__all__ = ["UnitCosts", "activities", "costs_of", "deployed"]
+__all__ = ["UnitCosts", "activities", "costs_of", "deployed", "deployed_share_of"]
 
 
 class UnitCosts:
@@ -53,6 +53,15 @@ def costs_of(model: Any, guide: Any) -> CostedModel:
     """
     own = ModelAbilities(model).costs
     return UnitCosts(guide) if own is None else own
+
+
+def deployed_share_of(costs: CostedModel) -> Callable[[str, Mapping[str, Tensor]], Tensor]:
+    """What gives the share of a decided network, for a kind of cost and zeros and ones by site.
+
+    Args:
+        costs: The costs of a model.
+    """
+    return ModelAbilities(costs).deployed_share or costs.cost_share
 
 
 def activities(guide: Any) -> dict[str, Tensor]:

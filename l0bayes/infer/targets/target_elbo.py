@@ -11,7 +11,7 @@ from torch import Tensor
 
 from l0bayes.infer.objectives.elbo import BoundELBO, MeanFieldELBO
 from l0bayes.infer.objectives.gate_parts import gate_laws
-from l0bayes.infer.targets.costs import activities, costs_of, deployed
+from l0bayes.infer.targets.costs import activities, costs_of, deployed, deployed_share_of
 from l0bayes.infer.targets.target import Target
 
 __all__ = ["TargetELBO"]
@@ -108,8 +108,9 @@ class TargetELBO(BoundELBO):
     ) -> None:
         super().__init__(model, guide, elbo, keywords)
         self.target = target
-        # The method alone: the model is in this module already, and would be in its state twice.
-        self._cost_share = costs_of(model, guide).cost_share
+        # The methods alone: the model is in this module already, and would be in its state twice.
+        costs = costs_of(model, guide)
+        self._cost_share, self._deployed_share = costs.cost_share, deployed_share_of(costs)
         self.steps = steps
         self.observations = observations
         self.lookahead = min(_LOOK_LOGITS / gate_lr, _LOOK_SHARE * steps)
@@ -159,7 +160,7 @@ class TargetELBO(BoundELBO):
     def shares(self) -> tuple[float, float]:
         """Expected and deployed cost as shares of the dense network's."""
         active = activities(self.guide)
-        return float(self._cost(active)), float(self._cost(deployed(active)))
+        return float(self._cost(active)), float(self._deployed(active))
 
     def with_terms(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
         loss, likelihood, kl = super().with_terms(*args, **kwargs)
@@ -192,12 +193,15 @@ class TargetELBO(BoundELBO):
         self.lift.copy_(torch.where(lack > 0.0, lift, torch.zeros_like(lift)))
 
     def _excess(self, active: dict[str, Tensor], asked: Tensor) -> Tensor:
-        expected, strict = self._cost(active), self._cost(deployed(active))
+        expected, strict = self._cost(active), self._deployed(active)
         share = expected + self.handover * (strict - expected)
         return ((share / asked).clamp(min=1e-6).log() / _WIDTH).clamp(-1.0, 1.0)
 
     def _cost(self, active: dict[str, Tensor]) -> Tensor:
         return self._cost_share(self.target.kind, active)
+
+    def _deployed(self, active: dict[str, Tensor]) -> Tensor:
+        return self._deployed_share(self.target.kind, deployed(active))
 
     def _motion(self, site: str) -> tuple[Tensor, Tensor]:
         return self._buffer(f"place {self._keys[site]}"), self._buffer(f"velocity {self._keys[site]}")

@@ -1,0 +1,122 @@
+r"""What operations do to the labels of units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from l0bayes.network.operations import POINTWISE, POOLING, REDUCTIONS, SHAPES, SHUFFLES
+from l0bayes.network.unit_labels import UnitLabels
+from l0bayes.network.units import NONE
+
+__all__ = ["follow"]
+
+
+def follow(units: UnitLabels, func: Any, args: Any, kwargs: Any, tensors: list[Tensor], out: Any) -> None:
+    """Label what an operation returns.
+
+    Args:
+        units: The labels.
+        func: The operation, as a dispatch mode gets it.
+        args: Its arguments.
+        kwargs: Its arguments by name.
+        tensors: The tensors among them.
+        out: Its result.
+    """
+    name = func._schema.name.removeprefix("aten::").rstrip("_")
+    if torch.Tag.pointwise in func.tags or name in POINTWISE:
+        _pointwise(units, tensors, out)
+    elif name in SHAPES:
+        _shape(units, func, name, args, kwargs, out)
+    elif name in SHUFFLES:
+        _shuffle(units, name, args[0], args[1], out)
+    elif name in POOLING:
+        _pooling(units, tensors[0], out, name)
+    elif name in REDUCTIONS:
+        _reduction(units, args, kwargs, out, name)
+    else:
+        for x in tensors:
+            labels = units.compact(x)
+            if labels is not None:
+                units.mix(labels, name)
+
+
+def _pointwise(units: UnitLabels, tensors: list[Tensor], results: Any) -> None:
+    out, *others = pytree.tree_leaves(results)
+    # Not torch.broadcast_shapes, which imports a computer algebra.
+    known = torch.broadcast_tensors(*(labels for x in tensors if (labels := units.compact(x)) is not None))
+    merged = torch.full_like(known[0], NONE)
+    for labels in known:
+        units.tie(merged, labels)
+        merged = torch.where(merged >= 0, merged, labels)
+    for x in tensors:
+        if not units.knows(x) and _varies_beside(x, merged):
+            units.fix(merged)
+    for one in known:  # units that meet entries which are none, in a tensor of units, cannot leave it
+        units.fix(merged[(one < 0) & (merged >= 0)])
+    for result in (out, *others):  # dropout's mask, for one
+        if result.shape == out.shape:
+            units.put(result, merged)
+
+
+def _varies_beside(x: Tensor, labels: Tensor) -> bool:
+    """Whether an unlabelled operand has a value of its own for every unit."""
+    dims = range(1, min(x.dim(), labels.dim()) + 1)
+    return any(x.shape[-d] > 1 and bool((labels != labels.narrow(-d, 0, 1)).any()) for d in dims)
+
+
+def _shape(units: UnitLabels, func: Any, name: str, args: Any, kwargs: Any, out: Any) -> None:
+    def labels_of(x: Any, whole: bool) -> Any:
+        if not isinstance(x, Tensor) or not (x.is_floating_point() or units.knows(x)):
+            return x
+        labels = units.get(x)
+        labels = torch.full((), NONE).expand(x.shape) if labels is None else labels
+        return labels.contiguous() if whole else labels
+
+    def run(whole: bool) -> Any:
+        called, named = pytree.tree_map(lambda x: labels_of(x, whole), (args, kwargs))
+        if name == "constant_pad_nd":
+            called = (*called[:2], NONE)
+        return func(*called, **({} if name == "_to_copy" else named))
+
+    try:
+        labels = run(whole=False)
+    except RuntimeError:  # a view of what is spread without memory of its own
+        labels = run(whole=True)
+    for x, one in zip(pytree.tree_leaves(out), pytree.tree_leaves(labels), strict=True):
+        units.put(x, one)
+
+
+def _shuffle(units: UnitLabels, name: str, x: Tensor, count: int, out: Tensor) -> None:
+    """Maps that become pixels of one another, or change places."""
+    labels = units.vector(x, -3, name)
+    if name == "pixel_shuffle":
+        groups = labels.reshape(-1, count * count)
+        units.tie(groups[:, :1], groups)
+        units.fix(groups[(groups < 0).any(1)])
+        labels = groups.amax(1)
+    elif name == "pixel_unshuffle":
+        labels = labels.repeat_interleave(count * count)
+    else:
+        labels = labels.reshape(count, -1).mT.flatten()
+    units.put(out, labels[:, None, None])
+
+
+def _pooling(units: UnitLabels, x: Tensor, out: Any, name: str) -> None:
+    result = pytree.tree_leaves(out)[0]
+    labels = units.vector(x, 1, name)
+    units.put(result, labels.reshape(1, -1, *[1] * (result.dim() - 2)))
+
+
+def _reduction(units: UnitLabels, args: Any, kwargs: Any, out: Tensor, name: str) -> None:
+    labels = units.compact(args[0])
+    assert labels is not None
+    dims = args[1] if len(args) > 1 and args[1] is not None else list(range(labels.dim()))
+    keep = args[2] if len(args) > 2 else kwargs.get("keepdim", False)
+    low, high = torch.amin(labels, dims, keep), torch.amax(labels, dims, keep)
+    differ = torch.amin(labels, dims, True).ne(torch.amax(labels, dims, True))
+    units.mix(labels[differ.expand_as(labels)], name)
+    units.put(out, torch.where(low == high, low, NONE))
