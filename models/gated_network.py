@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.models.network_deployment import cost_summary, cost_table
+from l0bayes.models.network_inputs import as_inputs
 from l0bayes.models.sleeping_units import SleepingUnits
 from l0bayes.network import (
     Gates,
     chosen_places,
     link_parameters,
+    map_tensors,
     nearest_kind,
     plan_gates,
     prepare,
@@ -26,6 +28,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["GatedNetwork", "HasDefaultGates"]
+
+# Modules that run another one elsewhere, by the name of their class, and where they hold it.
+_WRAPPERS = {
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "FullyShardedDataParallel": "_fsdp_wrapped_module",
+    "OptimizedModule": "_orig_mod",
+    "CheckpointWrapper": "_checkpoint_wrapped_module",
+}
 
 
 @runtime_checkable
@@ -53,7 +64,7 @@ class GatedNetwork(nn.Module):
             not the gated one.
     """
 
-    def __init__(self, net: nn.Module, gates: Gates | None, example: Tensor | tuple[Any, ...] | None) -> None:
+    def __init__(self, net: nn.Module, gates: Gates | None, example: Any) -> None:
         super().__init__()
         if not isinstance(net, nn.Module):
             raise TypeError(f"net must be an nn.Module, got {type(net).__name__}")
@@ -61,6 +72,7 @@ class GatedNetwork(nn.Module):
             raise TypeError(
                 f"net is a single {type(net).__name__}, whose parts have no names; give nn.Sequential(net)"
             )
+        _refuse_wrapped(net)
         if gates is None:
             gates = net.default_gates if isinstance(net, HasDefaultGates) else "input"
         self.net = prepare(net)
@@ -190,10 +202,24 @@ class GatedNetwork(nn.Module):
         return cost_summary(self.cost_table(guide))
 
 
-def _example(net: nn.Module, given: Tensor | tuple[Any, ...] | None) -> tuple[Any, ...]:
+def _refuse_wrapped(net: nn.Module) -> None:
+    """Refuse what runs the network's modules somewhere else than where their weights are replaced."""
+    for name, module in net.named_modules():
+        inner = next((key for cls, key in _WRAPPERS.items() if type(module).__name__ == cls), None)
+        if inner is not None and inner in module._modules:
+            where = f"net.{name}" if name else "net"
+            raise TypeError(
+                f"{where} is a {type(module).__name__}, which runs its module with other weights than those "
+                f"drawn for it; give {where}.{inner}"
+            )
+
+
+def _example(net: nn.Module, given: Any) -> tuple[Any, ...]:
     if given is not None:
-        example = given if isinstance(given, tuple) else (given,)
-        return tuple(x[:2].detach().clone() if isinstance(x, Tensor) else x for x in example)
+        found: tuple[Any, ...] = map_tensors(
+            as_inputs(net, given), lambda x: (x[:2] if x.dim() else x).detach().clone()
+        )
+        return found
     nearest = [(module, kind) for module in net.modules() if (kind := nearest_kind(module)) is not None]
     first = next(((module, kind) for module, kind in nearest if "input" in kind.placements), None)
     if first is None:

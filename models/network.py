@@ -18,10 +18,21 @@ from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.objectives.elbo import MeanFieldELBO
 from l0bayes.models.gated_network import GatedNetwork
 from l0bayes.models.network_deployment import deployed_network, example_like
+from l0bayes.models.network_inputs import split_batch
 from l0bayes.models.network_likelihoods import NetworkLikelihood, Observation
 from l0bayes.models.network_precision import full_precision
 from l0bayes.models.network_priors import PenaltyUnit, PerModule, gate_priors, learned_scales, slab_priors
-from l0bayes.network import Gates, gated, names_of, names_of_parameters
+from l0bayes.models.training_run_check import run_once
+from l0bayes.network import (
+    Gates,
+    arguments_of,
+    gated,
+    map_tensors,
+    names_of,
+    names_of_parameters,
+    rows_of,
+    tensors_in,
+)
 from l0bayes.sites import Inclusion, SampledGate, gate, slab
 
 if TYPE_CHECKING:
@@ -75,13 +86,15 @@ class SparseNetwork(GatedNetwork):
         likelihood: ``"categorical"`` (labels as integers), ``"bernoulli"`` (one logit an output),
             ``"gaussian"`` with noise scale ``noise_scale``, ``"poisson"`` (log rates), or a function from
             the output to a Pyro distribution.
-        num_data: Size of the data set that minibatches come from; scales their log likelihood.
+        num_data: Size of the data set that minibatches come from; scales their log likelihood. By default
+            that of the loader that ``fit`` is given, or else the batch is all there is.
         noise_scale: Standard deviation of the Gaussian likelihood, or ``"learned"``.
         expected_active: Prior by the expected number of open gates a site; a number or a mapping.
         penalty: Prior by a penalty in nats (:class:`~l0bayes.L0Penalty`); a number or a mapping.
         penalty_per: Whether ``penalty`` is for a ``"gate"`` or, as the paper writes it, for each
             ``"parameter"`` of its module that the gate multiplies.
-        example: Inputs of one or two examples, to run the network on. Not needed where a vector of
+        example: Inputs of one or two examples, to run the network on: a tensor, a tuple of several inputs, or
+            a dictionary of inputs by name. Not needed where a vector of
             the first Linear layer's size will do.
 
     Raises:
@@ -111,7 +124,7 @@ class SparseNetwork(GatedNetwork):
         expected_active: float | PerModule | None = None,
         penalty: float | PerModule | None = None,
         penalty_per: PenaltyUnit = "gate",
-        example: Tensor | tuple[Any, ...] | None = None,
+        example: Any = None,
     ) -> None:
         validate.at_least(1, **validate.given(num_data=num_data))
         observation = Observation(likelihood, noise_scale)
@@ -130,53 +143,78 @@ class SparseNetwork(GatedNetwork):
 
     # ---- the model -------------------------------------------------------------------------------
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def forward(self, x: Any, y: Any = None, *more: Any) -> Any:
         """The Pyro model: sample weights, predict, observe.
 
         Args:
-            x: Inputs of shape ``(batch, ...)``.
+            x: Inputs of shape ``(batch, ...)``; several as a tuple, by name as a dictionary, or one argument
+                each, with the targets behind them. A dictionary without a second argument may hold the
+                targets too, as ``"y"``, ``"target"``, ``"targets"``, ``"label"`` or ``"labels"``.
             y: Targets: of shape ``(batch,)`` for the categorical likelihood, ``(batch, outputs)`` for the
                 other named ones; ``None`` to draw them.
+            *more: Further arguments, where the network takes several.
 
         Returns:
-            The network's output (logits, means, log rates), of shape ``(batch, outputs)``.
+            The network's output (logits, means, log rates), of shape ``(batch, outputs)``; whatever it
+            returns where the likelihood is a function of that.
 
         Raises:
             ValueError: If the targets' shape does not match.
+            TypeError: If the network returns no tensor that the likelihood could take for its predictor.
         """
-        output = self._predict(x)
+        inputs, y = self._split((x, y, *more))
+        output = self.observation.predictor(self._predict(inputs))
+        rows = rows_of(inputs)
         if y is not None:
-            self.observation.check_shape(y, output.shape, len(x))
-        with pyro.plate("data", self.num_data or len(x), subsample=torch.arange(len(x), device=x.device)):
-            pyro.sample("y", self.observation(full_precision(output)), obs=y)
+            self.observation.check_shape(y, getattr(output, "shape", ()), rows)
+        device = tensors_in(inputs)[0].device
+        with pyro.plate("data", self.num_data or rows, subsample=torch.arange(rows, device=device)):
+            pyro.sample("y", self.observation(output, y), obs=y)
         return output
 
-    def check_data(self, x: Tensor, y: Tensor | None = None) -> None:
-        """Refuse targets that the likelihood does not admit, before any work.
+    def _split(self, arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+        return split_batch(self.net, len(arguments_of(self.example)[0]) or 1, arguments)
+
+    def use_num_data(self, count: int) -> None:
+        """Take the size of the data set from its loader, unless it was given.
 
         Args:
-            x: Inputs.
+            count: Number of examples.
+        """
+        self.num_data = self.num_data or count
+
+    def check_data(self, x: Any, y: Any = None, *more: Any) -> None:
+        """Refuse what cannot be trained, and targets that the likelihood does not admit, before any work.
+
+        Args:
+            x: Inputs, as for :meth:`forward`.
             y: Targets.
+            *more: Further arguments.
 
         Raises:
-            ValueError: If their shape does not match the network's output, or values are out of range.
-            TypeError: If targets are no tensor.
+            ValueError: If their shape does not match the network's output, values are out of range, or layers
+                run under activation checkpointing.
+            TypeError: If targets are no tensor, or the network returns none.
         """
         self.warn_held()
+        inputs, y = self._split((x, y, *more))
+        first = map_tensors(inputs, lambda one: one[:2] if one.dim() else one)
+        self.observation.predictor(run_once(self.net, self.plan, first))
         if y is None:
             return
-        if len(y) != len(x):
-            raise ValueError(f"x and y must have as many rows; got {len(x)} and {len(y)}")
+        rows = rows_of(inputs)
+        if isinstance(y, Tensor) and len(y) != rows:
+            raise ValueError(f"x and y must have as many rows; got {rows} and {len(y)}")
+        args, named = arguments_of(example_like(self.example, self.net))
         with torch.no_grad(), evaluating(self.net):
-            shape = self.net(*example_like(self.example, self.net)).shape
-        self.observation.check(y, shape, len(y))
+            output = self.observation.predictor(self.net(*args, **named))
+        self.observation.check(y, getattr(output, "shape", ()), rows)
 
-    def _predict(self, x: Tensor) -> Tensor:
+    def _predict(self, inputs: tuple[Any, ...]) -> Any:
         sampled = {name: gate(name, self.priors[name], spec.shape) for name, spec in self.plan.specs.items()}
         parameters = {name: self._slab(name, sampled) for name in self.links}
         values = {name: one.value for name, one in sampled.items()}
-        output: Tensor = gated(self.net, self.plan, parameters, values, (x,), self.awake.live)
-        return output
+        return gated(self.net, self.plan, parameters, values, inputs, self.awake.live)
 
     def _slab(self, name: str, sampled: Mapping[str, SampledGate]) -> Tensor:
         parameter: Tensor = attrgetter(name)(self.net)  # no nn.Parameter while a graph is captured

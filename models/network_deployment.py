@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from l0bayes.distributions import DeploymentRule, deployed_gates
 from l0bayes.infer.evaluation_mode import evaluating
-from l0bayes.network import GatePlan, NetworkCost, difference, recalibrate_norms, shrink
+from l0bayes.network import (
+    GatePlan,
+    NetworkCost,
+    arguments_of,
+    difference,
+    map_tensors,
+    recalibrate_norms,
+    shrink,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +41,10 @@ def example_like(example: tuple[Any, ...], net: nn.Module) -> tuple[Any, ...]:
         net: The network.
     """
     like = next(net.parameters())
-    return tuple(
-        x.to(like if x.is_floating_point() else like.device) if isinstance(x, Tensor) else x for x in example
+    found: tuple[Any, ...] = map_tensors(
+        example, lambda x: x.to(like if x.is_floating_point() else like.device)
     )
+    return found
 
 
 def deployed_network(
@@ -64,8 +73,9 @@ def deployed_network(
         small = shrink(net, plan, parameters, gates)
         whole = shrink(net, plan, parameters, gates, remove=False)
     inputs = example_like(example, net)
-    with torch.no_grad():
-        misfit = difference(small, inputs, whole(*inputs))
+    args, named = arguments_of(inputs)
+    with torch.no_grad(), evaluating(whole):
+        misfit = difference(small, inputs, whole(*args, **named))
     if misfit:  # forward() goes another way than it did when the gates were tried
         small = whole
         warnings.warn(_FULL_SIZE.format("", misfit), stacklevel=4)

@@ -2,7 +2,7 @@ r"""Likelihoods of a network's output."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from l0bayes import validate
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import likelihood_by_name, names, supports
+from l0bayes.models.network_precision import full_precision
+from l0bayes.network import tensors_by_name
 
 __all__ = ["NetworkLikelihood", "Observation"]
 
@@ -52,6 +54,7 @@ class Observation(nn.Module):
             self.log_noise = nn.Parameter(torch.zeros(()))
         self.noise_scale = noise_scale
         self.likelihood, self.function = _parts(likelihood)
+        self.classes_second = False
         self.gives_noise = (
             self.likelihood is not None
             and self.likelihood.has_noise
@@ -65,10 +68,54 @@ class Observation(nn.Module):
             number = 1.0 if isinstance(noise_scale, str) else noise_scale
             self.likelihood = self.likelihood.changed(noise_scale=number)
 
-    def forward(self, output: Tensor) -> Any:
+    def predictor(self, output: Any) -> Any:
+        """The tensor of a network's output that a likelihood takes; the output itself for a function.
+
+        It is the output where that is a tensor, its ``logits`` where it has such an entry or attribute, or
+        its only tensor.
+
+        Args:
+            output: What the network returned.
+
+        Raises:
+            TypeError: If there is none, or it is not clear which.
+        """
+        if self.likelihood is None or isinstance(output, Tensor):
+            return output
+        found = {name: x for name, x in tensors_by_name(output, "out").items() if x.is_floating_point()}
+        logits = [name for name in found if name in ("out.logits", "out['logits']")]
+        names = logits or list(found)
+        if len(names) != 1:
+            example = f" such as lambda out: dist.Categorical(logits={names[0]})" if names else ""
+            raise TypeError(
+                f"net returns a {type(output).__name__} of {len(found)} tensors "
+                f"({', '.join(found) or 'none'}), of which the {self.likelihood.name} likelihood needs one; "
+                f"give a function as likelihood,{example}"
+            )
+        return found[names[0]]
+
+    def forward(self, output: Any, y: Any = None) -> Any:
         """The distribution of the targets, with one entry an example."""
+        if isinstance(output, Tensor):
+            output = full_precision(output)
+            if self.likelihood is not None and self._classes_are_second(y, output.shape, len(output)):
+                output = output.movedim(1, -1)
         law = self._law(output)
         return law.to_event(len(law.batch_shape) - 1) if len(law.batch_shape) > 1 else law
+
+    def _classes_are_second(self, y: Any, shape: Sequence[int], rows: int) -> bool:
+        """Whether outputs are ``(rows, classes, ...)``, as torch's losses have them, not ``(..., classes)``.
+
+        By the shape of the targets; where both fit, classes come last.
+        """
+        likelihood = self.likelihood
+        if likelihood is None or not likelihood.has_classes or len(shape) < 3:
+            return False
+        if not isinstance(y, Tensor):
+            return self.classes_second
+        last = tuple(y.shape) == likelihood.target_shape((rows, *shape[1:]))
+        self.classes_second = not last and tuple(y.shape) == (rows, *shape[2:])
+        return self.classes_second
 
     def _law(self, output: Tensor) -> Any:
         if self.likelihood is None:
@@ -79,7 +126,7 @@ class Observation(nn.Module):
             latents["noise"] = self.log_noise.exp()
         return self.likelihood.law(output, latents)
 
-    def check(self, y: Any, output_shape: torch.Size, rows: int) -> None:
+    def check(self, y: Any, output_shape: Sequence[int], rows: int) -> None:
         """Refuse targets that cannot be observed.
 
         Args:
@@ -96,16 +143,22 @@ class Observation(nn.Module):
         if not isinstance(y, Tensor):
             raise TypeError(f"y must be a tensor, got {type(y).__name__}")
         self.check_shape(y, output_shape, rows)
+        if self._classes_are_second(y, output_shape, rows):
+            output_shape = (rows, *output_shape[2:], output_shape[1])
         self.likelihood.check_targets(y, output_shape)
 
-    def check_shape(self, y: Tensor, output_shape: torch.Size, rows: int) -> None:
+    def check_shape(self, y: Tensor, output_shape: Sequence[int], rows: int) -> None:
         """Refuse targets of another shape; see :meth:`check`, which looks at values too."""
         if self.likelihood is None:
             return
         expected = self.likelihood.target_shape((rows, *output_shape[1:]))
-        if y.shape != expected:
+        if y.shape != expected and not self._classes_are_second(y, output_shape, rows):
+            several = self.likelihood.has_classes and len(output_shape) > 2
+            second = (
+                f", or {(rows, *output_shape[2:])} for classes in the second dimension" if several else ""
+            )
             raise ValueError(
-                f"y must have shape {expected} for the {self.likelihood.name} likelihood, "
+                f"y must have shape {expected} for the {self.likelihood.name} likelihood{second}, "
                 f"got {tuple(y.shape)}"
             )
 

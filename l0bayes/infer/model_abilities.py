@@ -117,6 +117,11 @@ class ModelAbilities:
         return self._method("check_data")
 
     @property
+    def use_num_data(self) -> Callable[[int], None] | None:
+        """Takes the number of examples of the loader, unless the model was given one."""
+        return self._method("use_num_data")
+
+    @property
     def deploy(self) -> Callable[..., nn.Module] | None:
         """Gives the deployed network, for a guide and a deployment rule."""
         return self._method("deploy")

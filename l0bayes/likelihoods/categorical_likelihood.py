@@ -9,6 +9,7 @@ import pyro.distributions as dist
 from torch import Tensor
 
 from l0bayes import validate
+from l0bayes.likelihoods.label_law import LabelLaw
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_words import Words
 
@@ -22,6 +23,12 @@ class Categorical(Likelihood):
 
     Args:
         classes: Number of classes; ``None`` where the predictors show it.
+        ignore_index: A label that does not count, such as 255 for pixels without one.
+        label_smoothing: Share s of every label that is spread over all classes, in [0, 1); see
+            :class:`~l0bayes.likelihoods.label_law.LabelLaw`. Above 0 the objective is no bound.
+
+    Raises:
+        ValueError: If an option is out of range.
     """
 
     name = "categorical"
@@ -33,9 +40,13 @@ class Categorical(Likelihood):
     )
     has_classes = True
 
-    def __init__(self, classes: int | None = None) -> None:
+    def __init__(
+        self, classes: int | None = None, ignore_index: int | None = None, label_smoothing: float = 0.0
+    ) -> None:
         validate.at_least(2, **validate.given(classes=classes))
-        self.classes = classes
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing!r}")
+        self.classes, self.ignore_index, self.label_smoothing = classes, ignore_index, label_smoothing
 
     def supports_regression(self) -> str | None:
         return "it needs one predictor for each class, such as the outputs of a network"
@@ -44,6 +55,8 @@ class Categorical(Likelihood):
         return "it has several predictors a row"
 
     def law(self, predictor: Tensor, latents: dict[str, Tensor], weights: Tensor | None = None) -> Any:
+        if self.ignore_index is not None or self.label_smoothing:
+            return LabelLaw(predictor, self.ignore_index, self.label_smoothing)
         return dist.Categorical(logits=predictor)
 
     @property
@@ -54,6 +67,8 @@ class Categorical(Likelihood):
         found = [("not be negative", ~(y >= 0)), ("be whole numbers", y != y.round())]
         if self.classes is not None:
             found.append((f"be at most {self.classes - 1}", y > self.classes - 1))
+        if self.ignore_index is not None:
+            found = [(what, wrong & (y != self.ignore_index)) for what, wrong in found]
         return found
 
     def target_shape(self, output_shape: Sequence[int]) -> tuple[int, ...]:
@@ -64,7 +79,10 @@ class Categorical(Likelihood):
             raise ValueError(f"y must hold labels as integers for the categorical likelihood, got {y.dtype}")
         count = output_shape[-1]
         wrong = self.changed(classes=count).impossible(y)
-        self.refuse("y", y, wrong, f"labels 0 to {count - 1}, for the network has {count} outputs")
+        said = f"labels 0 to {count - 1}, for the network has {count} outputs"
+        if self.ignore_index is None and len(output_shape) > 2:  # pixels, of which some have none
+            said += "; a label that does not count goes into Categorical(ignore_index=...)"
+        self.refuse("y", y, wrong, said)
 
     def link(self, mean: Tensor) -> Tensor:
         return mean.log()

@@ -26,9 +26,10 @@ from l0bayes.network.placement import GateGroup, Gates, chosen_places
 from l0bayes.network.plan import Factor, GatePlan, GateSpec
 from l0bayes.network.planner import plan_gates
 from l0bayes.network.preparation import prepare, recalibrate_norms
+from l0bayes.network.structure import Named, arguments_of, map_tensors, tensors_by_name, tensors_in
 from l0bayes.network.trace import trace_units
 from l0bayes.network.trial import difference, tried_plan
-from l0bayes.network.units import OtherModule, TracedBlock, TracedLayer, UnitTrace
+from l0bayes.network.units import OtherModule, TracedBlock, TracedLayer, UnitTrace, rows_of
 
 __all__ = [
     "BlockStandIn",
@@ -43,6 +44,7 @@ __all__ = [
     "LayerCost",
     "LayerKind",
     "LiveLayer",
+    "Named",
     "NetworkCost",
     "OtherModule",
     "ParameterLink",
@@ -56,6 +58,7 @@ __all__ = [
     "TracedLayer",
     "UnitAxes",
     "UnitTrace",
+    "arguments_of",
     "chosen_places",
     "count_macs",
     "count_nonzero",
@@ -64,6 +67,7 @@ __all__ = [
     "kind_of",
     "link_parameters",
     "live_layers",
+    "map_tensors",
     "names_of",
     "names_of_parameters",
     "nearest_kind",
@@ -72,7 +76,10 @@ __all__ = [
     "recalibrate_norms",
     "register_kind",
     "registered_kinds",
+    "rows_of",
     "shrink",
+    "tensors_by_name",
+    "tensors_in",
     "trace_units",
     "tried_plan",
 ]

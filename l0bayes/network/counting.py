@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.network.kinds import layers_of, no_layers
 from l0bayes.network.mac_tally import MacTally
+from l0bayes.network.structure import arguments_of
 from l0bayes.network.units import rows_of
 
 __all__ = ["count_macs", "count_nonzero", "operations_by_module"]
@@ -50,7 +51,8 @@ def count_macs(net: nn.Module, example: tuple[Any, ...]) -> float:
         kinds = layers_of(net)
         tally.watch(stack, net, [*no_layers(net), *kinds], kinds)
         stack.enter_context(_Counting(tally))
-        net(*example)
+        args, named = arguments_of(example)
+        net(*args, **named)
     if tally.uncounted:
         unknown = sorted(set().union(*tally.uncounted.values()))
         warnings.warn(f"multiply-accumulates of {', '.join(unknown)} are unknown and left out", stacklevel=2)
@@ -73,7 +75,8 @@ def operations_by_module(net: nn.Module, example: tuple[Any, ...]) -> dict[str, 
         stack.enter_context(evaluating(net))
         tally.watch(stack, net, [name for name, _ in net.named_modules()], {})
         stack.enter_context(_Counting(tally))
-        net(*example)
+        args, named = arguments_of(example)
+        net(*args, **named)
     rows = rows_of(example)
     return None if tally.uncounted else {name: count / rows for name, count in tally.macs.items()}
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from l0bayes.infer.objectives.functional_state import call_with
 from l0bayes.network.live import LiveLayer
 from l0bayes.network.plan import GatePlan
+from l0bayes.network.structure import arguments_of
 from l0bayes.network.units import TracedLayer
 
 __all__ = ["gated"]
@@ -96,7 +97,9 @@ def gated(
             for key in other.recomputed:
                 module = net.get_submodule(other.name)
                 stack.callback(setattr, module, key, vars(module)[key])
-        output = call_with(net, {name: _as_own(net, name, value) for name, value in values.items()}, inputs)
+        args, named = arguments_of(inputs)
+        own = {name: _as_own(net, name, value) for name, value in values.items()}
+        output = call_with(net, own, args, named)
     for name, axis, rows in running:
         attrgetter(name)(net).index_copy_(axis, rows, values[name])
     for factor in plan.output:

@@ -58,7 +58,7 @@ class _Planner:
                 for unit in torch.unique(layer.inputs[layer.inputs >= 0]).tolist():
                     self.readers.setdefault(unit, []).append(layer.name)
         self.last = next((name for name in reversed(trace.layers) if not trace.layers[name].hands_on), "")
-        self.ends = set() if trace.outputs is None else set(trace.outputs.tolist()) - {-1}
+        self.ends = trace.ends
         several = [place.name for place in places]
         for place in places:
             site = (
@@ -119,7 +119,7 @@ class _Planner:
         last = layer.name == self.last and not any(unit in self.readers for unit in units)
         if (at_end or last) and any(mark in place.pattern for mark in "*?["):
             return  # what the network predicts is not hidden
-        if at_end and self.trace.output_layer is None:
+        if at_end and (self.trace.output_layer is None or self.trace.outputs is None):
             raise ValueError(
                 f"the outputs of {place.name!r} leave the network through other operations, "
                 "so gates on them could not be folded into it"

@@ -3,13 +3,38 @@ r"""What goes into a network and comes out of it: tensors, alone or in any conta
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["fresh_like", "map_tensors", "tensors_by_name", "tensors_in"]
+__all__ = ["Named", "arguments_of", "fresh_like", "map_tensors", "tensors_by_name", "tensors_in"]
+
+
+class Named(dict[str, Any]):
+    """Arguments of a network by name; as its only positional argument it stands for them."""
+
+    def suits(self, net: nn.Module) -> bool:
+        """Whether a network's ``forward`` has parameters of these names."""
+        try:
+            parameters = inspect.signature(net.forward).parameters
+        except (TypeError, ValueError):
+            return False
+        anything = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+        return all(isinstance(key, str) and (anything or key in parameters) for key in self)
+
+
+def arguments_of(inputs: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional arguments and arguments by name.
+
+    Args:
+        inputs: A network's inputs.
+    """
+    if len(inputs) == 1 and isinstance(inputs[0], Named):
+        return (), dict(inputs[0])
+    return inputs, {}
 
 
 def tensors_by_name(value: Any, name: str = "") -> dict[str, Tensor]:
@@ -24,6 +49,8 @@ def tensors_by_name(value: Any, name: str = "") -> dict[str, Tensor]:
     parts: dict[str, Any] = {}
     if isinstance(value, Mapping):
         parts = {f"{name}[{key!r}]": one for key, one in value.items()}
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        parts = {f"{name}.{key}": one for key, one in zip(value._fields, value, strict=True)}
     elif isinstance(value, list | tuple):
         parts = {f"{name}[{index}]": one for index, one in enumerate(value)}
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -52,7 +79,8 @@ def map_tensors(value: Any, change: Callable[[Tensor], Any]) -> Any:
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, Mapping):
-        return {key: map_tensors(one, change) for key, one in value.items()}
+        changed = {key: map_tensors(one, change) for key, one in value.items()}
+        return Named(changed) if isinstance(value, Named) else changed
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(map_tensors(one, change) for one in value))
     if isinstance(value, list | tuple):

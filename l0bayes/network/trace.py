@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.infer.evaluation_mode import evaluating
+from l0bayes.infer.randomness import private_randomness
 from l0bayes.network.kinds import layers_of, left_alone, no_layers
+from l0bayes.network.structure import arguments_of, map_tensors, tensors_in
 from l0bayes.network.tracker import Tracker
 from l0bayes.network.units import OtherModule, TracedBlock, TracedLayer, UnitTrace, rows_of
 
@@ -67,9 +69,12 @@ def _trace(
             for name in blocks:
                 stack.enter_context(_hooked(net.get_submodule(name), *tracker.around_block(name)))
             stack.enter_context(tracker)
-            output = net(*example)
+            args, named = arguments_of(example)
+            output = net(*args, **named)
+            if kinds.keys() - tracker.trace.layers.keys():
+                _follow_training(net, tracker, example)
     except Exception as error:
-        shapes = ", ".join(str(tuple(x.shape)) for x in example if isinstance(x, Tensor))
+        shapes = ", ".join(str(tuple(x.shape)) for x in tensors_in(example))
         raise ValueError(
             f"net could not be run on an example of shape {shapes} ({type(error).__name__}: {error}); "
             "give one or two rows of your data as example="
@@ -79,6 +84,26 @@ def _trace(
         if (other := _other_module(net, name, tracker, reasons)) is not None:
             trace.others[name] = other
     return trace, tracker.used_outside
+
+
+def _follow_training(net: nn.Module, tracker: Tracker, example: tuple[Any, ...]) -> None:
+    """Follow the units to layers that run in training mode alone, such as auxiliary heads."""
+    modes = {module: module.training for module in net.modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    tracker.counts = False
+    args, named = arguments_of(example)
+    try:
+        with private_randomness(0):
+            for module in modes:
+                module.training = True
+            tracker.also(net(*args, **named))
+    except Exception:  # it may want more rows, or targets: then nothing of it is known
+        pass
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for buffer, value in buffers:
+            buffer.copy_(value)
 
 
 def _other_module(
@@ -109,14 +134,14 @@ def _find_batch(net: nn.Module, trace: UnitTrace, example: tuple[Any, ...]) -> N
 
         return hook
 
-    longer = [torch.cat([x, x[:1]]) if isinstance(x, Tensor) and x.dim() else x for x in example]
+    longer, named = arguments_of(map_tensors(example, lambda x: torch.cat([x, x[:1]]) if x.dim() else x))
     with ExitStack() as stack:
         stack.enter_context(evaluating(net))
         for name in (*trace.layers, *trace.blocks):
             module = net.get_submodule(name)
             stack.callback(module.register_forward_pre_hook(note(name), with_kwargs=True).remove)
         try:
-            net(*longer)
+            net(*longer, **named)
         except Exception:  # made for this number of examples: they are in front, as in most networks
             return
     found: list[tuple[str, TracedLayer | TracedBlock]] = [*trace.layers.items(), *trace.blocks.items()]

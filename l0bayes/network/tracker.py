@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from l0bayes.network.kinds import LayerKind
 from l0bayes.network.label_rules import follow
 from l0bayes.network.mac_tally import MacTally
+from l0bayes.network.structure import tensors_in
 from l0bayes.network.unit_labels import UnitLabels, varied_dims
 from l0bayes.network.units import NONE, TracedBlock, TracedLayer, UnitTrace
 
@@ -36,6 +37,7 @@ class Tracker(TorchDispatchMode):
         self.made_by: dict[int, str] = {}
         self.tally = MacTally()
         self.inside = 0
+        self.counts = True
         self.open_blocks: list[str] = []
         self.own: dict[int, tuple[Tensor, str]] = {}
         self.used_outside: dict[str, str] = {}
@@ -50,7 +52,8 @@ class Tracker(TorchDispatchMode):
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         if not self.inside:
-            self.tally.operation(func, args, kwargs, out)
+            if self.counts:
+                self.tally.operation(func, args, kwargs, out)
             self.trace.note_blocks(self.tally.owner, self.open_blocks)
             tensors = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
             for x in tensors:
@@ -110,13 +113,18 @@ class Tracker(TorchDispatchMode):
             self.units.tie(layer.inputs, read)
             self.units.fix(torch.cat([layer.inputs[read < 0], read[layer.inputs < 0]]))
             layer.inputs = torch.where(layer.inputs >= 0, layer.inputs, read)
-        layer.positions += result.numel() // (result.shape[dim] * self.rows)
-        for key, count in kind.uses(module, [tuple(x.shape) for x in inputs], tuple(result.shape)).items():
-            layer.uses[key] = layer.uses.get(key, 0.0) + count / self.rows
+        if self.counts:
+            self.count(layer, inputs, result, dim)
         shape = [1] * result.dim()
         shape[dim] = -1
         self.units.put(result, layer.outputs.reshape(shape))
         self.made_by[id(result)] = name
+
+    def count(self, layer: TracedLayer, inputs: list[Tensor], result: Tensor, dim: int) -> None:
+        layer.positions += result.numel() // (result.shape[dim] * self.rows)
+        shapes = [tuple(x.shape) for x in inputs]
+        for key, count in layer.kind.uses(layer.module, shapes, tuple(result.shape)).items():
+            layer.uses[key] = layer.uses.get(key, 0.0) + count / self.rows
 
     def around_block(self, name: str) -> tuple[Callable[..., None], Callable[..., None]]:
         self.trace.blocks[name] = TracedBlock()
@@ -144,13 +152,28 @@ class Tracker(TorchDispatchMode):
 
     # ---- the end ---------------------------------------------------------------------------------
 
+    def also(self, output: Any) -> None:
+        """What the network returns in another run, such as one in training mode."""
+        for x in tensors_in(output):
+            if (found := self.units.compact(x)) is not None:
+                self.trace.ends.update(torch.unique(found[found >= 0]).tolist())
+                self.units.mix(found, "the network's output in training mode")
+
     def finish(self, output: Any) -> UnitTrace:
+        """The trace, of what was followed until now.
+
+        Args:
+            output: What the network returned.
+        """
         trace, units, labels = self.trace, self.units, self.units.compact(output)
         for block, read, made in self.passed_by:
             if not block.is_added:  # once closed, it hands on its input in place of its output
                 units.tie(read, made)
                 units.fix(made[read < 0])
                 units.fix(read[made < 0])
+        for x in tensors_in(output):
+            if (found := units.compact(x)) is not None:
+                trace.ends.update(torch.unique(found[found >= 0]).tolist())
         if labels is not None:
             dims = [dim - labels.dim() for dim in reversed(varied_dims(labels)) if dim]
             trace.output_dim = dims[0] if dims else -1
@@ -161,7 +184,7 @@ class Tracker(TorchDispatchMode):
             else:
                 units.mix(labels, "the network's output")
         else:
-            for x in pytree.tree_leaves(output):
+            for x in tensors_in(output):
                 if (found := units.compact(x)) is not None:
                     units.mix(found, "the network's output")
         trace.output_layer = self.made_by.get(id(output))
@@ -170,6 +193,13 @@ class Tracker(TorchDispatchMode):
             layer.inputs, layer.outputs = roots[layer.inputs], roots[layer.outputs]
         if trace.outputs is not None:
             trace.outputs = roots[trace.outputs]
+        trace.ends = {int(roots[unit]) for unit in trace.ends}
+        computed, used = {NONE}, {NONE}
+        for layer in trace.layers.values():
+            computed.update(layer.outputs.tolist())
+            if not layer.hands_on:
+                used.update(layer.inputs.tolist())
+        trace.fixed |= computed - used - trace.ends  # for nothing, but they are computed
         trace.fixed = {int(roots[unit]) for unit in trace.fixed}
         trace.mixed = {int(roots[unit]): by for unit, by in reversed(trace.mixed.items())}
         trace.size = len(units.parent)

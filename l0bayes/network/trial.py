@@ -17,7 +17,7 @@ from l0bayes.network.counting import operations_by_module
 from l0bayes.network.export import shrink
 from l0bayes.network.gating import gated
 from l0bayes.network.plan import GatePlan
-from l0bayes.network.structure import fresh_like, tensors_in
+from l0bayes.network.structure import arguments_of, fresh_like, tensors_in
 
 __all__ = ["Trial", "difference", "random_gates", "tried_plan", "units_that_stay", "unlike"]
 
@@ -123,8 +123,9 @@ def difference(net: nn.Module, inputs: tuple[Any, ...], wanted: Any) -> str:
         wanted: What it should return in evaluation mode.
     """
     try:
+        args, named = arguments_of(inputs)
         with evaluating(net):
-            found = net(*inputs)
+            found = net(*args, **named)
     except Exception as error:
         return f"{type(error).__name__}: {error}".splitlines()[0]
     return unlike(found, wanted)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from l0bayes.network.kinds import LayerKind
+from l0bayes.network.structure import tensors_in
 
 __all__ = [
     "NONE",
@@ -125,6 +126,7 @@ class UnitTrace:
         mixed: Unit to the operation that makes other values depend on it in ways that are not followed.
         outputs: Unit of each feature of the network's output (its last dimension, or its second where
             that is where units vary), or ``None`` where units vary otherwise.
+        ends: All units that stand in what the network returns.
         output_dim: That dimension, counted from the right.
         output_layer: The layer whose result is the network's output as it is, if any.
         size: Number of labels.
@@ -137,6 +139,7 @@ class UnitTrace:
     fixed: set[int] = field(default_factory=set)
     mixed: dict[int, str] = field(default_factory=dict)
     outputs: Tensor | None = None
+    ends: set[int] = field(default_factory=set)
     output_dim: int = -1
     output_layer: str | None = None
     size: int = 0
@@ -154,9 +157,9 @@ class UnitTrace:
 
 
 def rows_of(example: tuple[Any, ...]) -> int:
-    """Number of examples in a network's arguments: the first dimension of the first tensor.
+    """Number of examples in a network's arguments: the first dimension of the first tensor that has one.
 
     Args:
         example: The arguments.
     """
-    return next((len(x) for x in example if isinstance(x, Tensor) and x.dim()), 1)
+    return next((len(x) for x in tensors_in(example) if x.dim()), 1)

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from l0bayes.infer.loop.batches import Minibatches
 
-__all__ = ["endless_batches", "first_batch", "num_batches"]
+__all__ = ["endless_batches", "first_batch", "num_batches", "num_examples", "rows_of_last_batch"]
 
 
 def first_batch(data: Any) -> tuple[Any, ...]:
@@ -88,3 +89,34 @@ def num_batches(data: Any) -> int | None:
 def _as_arguments(batch: Any) -> tuple[Any, ...]:
     """One batch of a loader as the model's positional arguments."""
     return tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+
+
+def num_examples(data: Any) -> int | None:
+    """Number of examples that the batches are made of; ``None`` where it is not known.
+
+    Args:
+        data: A tuple of arguments or an iterable of batches.
+    """
+    if isinstance(data, Minibatches):
+        return data.num_data
+    if not isinstance(data, DataLoader):
+        return None
+    sources: list[Any] = [getattr(data.batch_sampler, "sampler", data.dataset), data.dataset]
+    for source in sources:
+        try:
+            return len(source)
+        except (TypeError, NotImplementedError):  # it has none
+            continue
+    return None
+
+
+def rows_of_last_batch(data: Any) -> int | None:
+    """Number of examples of the last, smaller batch of an epoch; ``None`` where there is none, or unknown.
+
+    Args:
+        data: A tuple of arguments or an iterable of batches.
+    """
+    count = num_examples(data)
+    if count is None or not isinstance(data, DataLoader) or data.batch_size is None or data.drop_last:
+        return None
+    return count % data.batch_size or None

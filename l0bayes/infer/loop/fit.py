@@ -11,7 +11,7 @@ from typing import Any, Unpack
 import torch
 
 from l0bayes.infer.guide_abilities import GuideAbilities
-from l0bayes.infer.loop.batch_stream import first_batch
+from l0bayes.infer.loop.batch_stream import first_batch, num_examples, rows_of_last_batch
 from l0bayes.infer.loop.checkpoint import Checkpoint
 from l0bayes.infer.loop.divergence import DivergenceError
 from l0bayes.infer.loop.fit_keywords import FitKeywords
@@ -20,6 +20,7 @@ from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.gate_readings import read_gates
 from l0bayes.infer.loop.preflight import check_data, preflight
 from l0bayes.infer.loop.restarts import Restarts
+from l0bayes.infer.loop.single_row import check_single_row
 from l0bayes.infer.loop.standard_callbacks import standard_callbacks
 from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.infer.model_arguments import ModelArguments
@@ -99,6 +100,8 @@ def fit(
     with private_randomness():  # a loader that shuffles draws
         batch = first_batch(data)
     keywords_of_model = ModelArguments.of(batch, kwargs).kwargs
+    if (use := ModelAbilities(model).use_num_data) is not None and (count := num_examples(data)) is not None:
+        use(count)
     settings, complaints = _check(settings, model, guide, data, ModelArguments(batch, keywords_of_model))
     elbo = elbo_of(guide, settings.num_particles, settings.per_example_gates)
     if settings.target is not None and not elbo.independent_gates:
@@ -188,6 +191,8 @@ def _check(
     complaints = check_data(model, first, may_be_masked=True)
     if able.check_data is not None:  # a model that knows which data it can observe, all of them
         able.check_data(*(data if isinstance(data, tuple) else getattr(data, "tensors", first.args)))
+    if rows_of_last_batch(data) == 1:
+        check_single_row(model, guide, first)
     steps = settings.steps_on(data)
     if settings.temperature is not None and not guide_able.temperatures:
         raise ValueError(f"temperature is given, but {kind} has no temperature")
