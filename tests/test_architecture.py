@@ -51,7 +51,9 @@ SUBROOM_FLOOR = {
         "engines": 2,
         "summaries": 2,
         "trust": 3,
-        "refine": 4,
+        "pooled_scales": 3,
+        "refined_guide": 4,
+        "refine": 5,
     },
     "infer": {
         "randomness": 0,

@@ -59,6 +59,7 @@ def draw_posterior(
     keep: set[str],
     chunk_size: int | None,
     predictions: Predictions = "free",
+    densities: bool = True,
 ) -> Draws:
     r"""Draw latents, weights, new data, and the densities of the hardened draws.
 
@@ -74,11 +75,12 @@ def draw_posterior(
         chunk_size: Draws batched at a time.
         predictions: Whether new data of an observed site are drawn given new data of the sites before it
             (``"free"``) or given what was observed of them (``"one_step"``).
+        densities: Whether ``log_p`` and ``log_q`` are wanted; they are zeros otherwise.
     """
     thresholds = {name: law.activity_threshold for name, law in gate_laws(reading.guide).items()}
 
     def one(values: dict[str, Tensor]) -> dict[str, Tensor]:
-        guide_nodes, summed = reading.guide_at(values).nodes, reading.enumerated_at(values)
+        summed = reading.enumerated_at(values)
         model_nodes = reading.model_at(values | summed).nodes
         found = {f"latent:{name}": value for name, value in summed.items() if name in keep}
         rows = reading.row_likelihoods(values)
@@ -93,6 +95,9 @@ def draw_posterior(
                     found[f"predictive:{name}"] = site["fn"].sample()
         if predictions == "free" and sum(site_kind(site) == "observed" for site in model_nodes.values()) > 1:
             found |= _new_data(reading, values | summed)
+        if not densities:
+            return found | {"log_p:": torch.zeros(()), "log_q:": torch.zeros(())}
+        guide_nodes = reading.guide_at(values).nodes
         hard = {name: (values[name] > at).to(values[name].dtype) for name, at in thresholds.items()}
         with StrictPriors():
             strict_nodes = reading.model_at({**values, **hard}).nodes

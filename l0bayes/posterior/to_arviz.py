@@ -155,6 +155,7 @@ def to_arviz(
             keep=keep,
             chunk_size=chunk_size,
             predictions=predictions,
+            densities=whole,
         )
         for index, reading in enumerate(readings)
     ]

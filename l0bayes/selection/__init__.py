@@ -8,7 +8,7 @@ from l0bayes.selection.engines.infer_gates import infer_gates
 from l0bayes.selection.engines.svi_records import SVIDiagnostics, SVIOptions
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
-from l0bayes.selection.problem.inclusion_prior import InclusionPrior
+from l0bayes.selection.problem.inclusion_prior import BetaBlocks, InclusionPrior
 from l0bayes.selection.problem.noise_prior import InverseGamma
 from l0bayes.selection.problem.selection_posterior import Diagnostics, ModelDraws, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
@@ -17,6 +17,7 @@ from l0bayes.selection.summaries.coefficient_draws import Coefficients, narrowes
 from l0bayes.selection.summaries.coefficients import coefficients_of
 
 __all__ = [
+    "BetaBlocks",
     "Coefficients",
     "Diagnostics",
     "Engine",

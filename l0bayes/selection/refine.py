@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
+from l0bayes.infer.callbacks.history import History
 from l0bayes.infer.loop.fit_result import Fit
+from l0bayes.infer.loop.restart_result import Restart
+from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.objectives.model_reading import ModelReading
+from l0bayes.infer.objectives.objective import Objective
+from l0bayes.posterior.to_arviz import Group, to_arviz
 from l0bayes.selection.engines.engine import Progress
 from l0bayes.selection.engines.engine_registry import choose_engine
 from l0bayes.selection.engines.infer_gates import check_options, infer_gates
+from l0bayes.selection.pooled_scales import ScaleComponent, average_over_scale
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.recognise.linear_model import LinearModel, NotLinearError, read_linear_model
+from l0bayes.selection.refined_guide import RefinedGuide
+from l0bayes.sites import latent_sites
 
 __all__ = ["Refinement", "refine"]
 
@@ -30,11 +38,16 @@ class Refinement:
         posterior: The engine's posterior, in columns and groups.
         linear_model: The sites of the columns and groups in the model.
         fit: The fit that was refined.
+        guide: Draws of all latents from the refined posterior, for whatever draws from guides:
+            ``predict(model, refined.guide, new_data)``.
+        arguments: The model's arguments.
     """
 
     posterior: SelectionPosterior
     linear_model: LinearModel
     fit: Fit
+    guide: RefinedGuide
+    arguments: ModelArguments
 
     @property
     def engine(self) -> str:
@@ -97,6 +110,31 @@ class Refinement:
                     found[site] = float(off.abs().max())
         return found
 
+    def to_arviz(self, **options: Any) -> Any:
+        """Draws of the refined posterior, with predictions and log likelihoods, as ArviZ data.
+
+        Args:
+            **options: Those of :func:`l0bayes.to_arviz`. There are no ``sample_stats``, since the draws have
+                no density that is known.
+
+        Returns:
+            What :func:`l0bayes.to_arviz` returns, with one chain.
+        """
+        best = self.fit.best
+        run = Restart(self.guide, best.model, History(), 0, 0.0, "refined", parameters=best.parameters)
+        objective = Objective(
+            f"posterior by engine {self.engine!r}",
+            False,
+            "not variational",
+            "none",
+            "Normal",
+            has_points=True,
+        )
+        args, kwargs = self.arguments.args, dict(self.arguments.kwargs)
+        drawn = Fit([run], objective, {}, args, self.problem.num_groups, 0.0, "none", kwargs=kwargs)
+        groups = [group for group in get_args(Group) if group != "sample_stats"]
+        return to_arviz(drawn, **{"groups": groups, **options})
+
     def __repr__(self) -> str:
         problem = self.problem
         off = ", ".join(f"{site} {change:.3f}" for site, change in self.changes().items())
@@ -131,8 +169,10 @@ def refine(
     sampler starts from the fit's own probabilities.
 
     It takes gated weights with one gate each and Normal slabs around 0, of fixed scale or in units of the
-    noise; Normal latents without a gate, such as an intercept; gates of fixed inclusion probabilities or one
-    Beta latent for all; and a Normal likelihood of known noise or with an InverseGamma prior on its variance
+    noise; Normal latents without a gate, such as an intercept, or one for each group whose mean is a Normal
+    latent and whose scale is fixed or a latent (averaged over by quadrature, by an engine that gives
+    evidences); gates of fixed inclusion probabilities, or of Beta latents, one for all or one a group; and a
+    Normal likelihood of known noise or with an InverseGamma prior on its variance
     (Gamma on the precision), or Bernoulli, Binomial, Poisson, NegativeBinomial, or another registered
     likelihood with derivatives, see :mod:`l0bayes.likelihoods`. Rows that are masked are left out.
 
@@ -173,10 +213,18 @@ def refine(
     with reading.open():
         linear = read_linear_model(fit.model, arguments)
     start = _start(fit, linear) if choose_engine(engine, linear.problem).takes_start else None
-    posterior = infer_gates(
-        linear.problem, engine, options=options, start=start, seed=seed, progress=progress
-    )
-    return Refinement(posterior, linear, fit)
+
+    def infer(problem: SelectionProblem, shown: Progress | None = None) -> SelectionPosterior:
+        return infer_gates(problem, engine, options=options, start=start, seed=seed, progress=shown)
+
+    components: list[ScaleComponent] = []
+    if linear.pooled_scale is None:
+        posterior = infer(linear.problem, progress)
+    else:
+        posterior, components = average_over_scale(linear.problem, linear.pooled_scale, infer)
+    prototypes = {name: site["value"] for name, site in latent_sites(reading.traces()[0].nodes).items()}
+    guide = RefinedGuide(posterior, linear, prototypes, components)
+    return Refinement(posterior, linear, fit, guide, arguments)
 
 
 @torch.no_grad()

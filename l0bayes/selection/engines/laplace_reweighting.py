@@ -42,7 +42,7 @@ class TiltedPrior(InclusionPrior):
     r"""A prior of the gates times :math:`e^{t'\gamma}`, not normalised.
 
     Args:
-        log_odds, beta: The prior's.
+        log_odds, beta, blocks: The prior's.
         tilt: t, added to the log odds of every gate, shape ``(G,)``.
     """
 
@@ -50,6 +50,10 @@ class TiltedPrior(InclusionPrior):
 
     def log_prob(self, gates: Tensor) -> Tensor:
         return super().log_prob(gates) + gates @ self._tilt(gates)
+
+    def conditional_log_odds(self, gates: Tensor) -> Tensor:
+        found = super().conditional_log_odds(gates)  # of blocks: the others come by log_odds_beside
+        return found if self.blocks is None else found + self._tilt(gates)
 
     def log_odds_beside(self, others: Tensor, count: int) -> Tensor:
         return super().log_odds_beside(others, count) + self._tilt(others)
@@ -67,7 +71,8 @@ class _Proposal:
     tilt: Tensor
 
     def sample(self, options: GibbsOptions, start: Tensor | None, **keywords: Any) -> SelectionPosterior:
-        prior = TiltedPrior(self.problem.prior.log_odds, self.problem.prior.beta, self.tilt)
+        given = self.problem.prior
+        prior = TiltedPrior(given.log_odds, given.beta, given.blocks, self.tilt)
         return sample_gaussian(self.problem.replace(prior=prior), options, start=start, **keywords)
 
 

@@ -85,12 +85,11 @@ class Conditionals:
         self.mean, self.variance = sets.conditional_moments()
 
     def _of_columns(self, sets: ActiveSets, prior: InclusionPrior) -> None:
-        count = sets.groups
         residual, pivot = sets.residual[:, sets.fixed :], sets.pivot[:, sets.fixed :]
         size = sets.sizes[:, None].to(torch.float64)
         half_log = 0.5 * (sets.log_tau if sets.problem.slab_scaled_by_noise else sets.log_tau[:1])
         half_log = half_log[:, sets.fixed :]
-        constant = half_log + prior.log_odds_beside(size, count)
+        constant = half_log + _prior_odds(sets, prior, size)
         odds, root = self._odds, self._spare
         torch.div(residual, pivot, out=self.mean)
         torch.rsqrt(pivot, out=root)
@@ -118,7 +117,7 @@ class Conditionals:
             gated = place >= sets.fixed
             chain, slot, place = chain[gated], slot[gated], place[gated] - sets.fixed
         shape = sets.gates.shape
-        others = prior.log_odds_beside((size - 1.0).clamp_(min=0.0), sets.groups).expand(shape)
+        others = _prior_odds(sets, prior, (size - 1.0).clamp_(min=0.0)).expand(shape)
         mean, variance = sets.mean[chain, slot], sets.inverse[chain, slot, slot]
         odds = others[chain, place] + half_log.expand(shape)[chain, place] + 0.5 * variance.log()
         quadratic = 0.5 * mean.square() / variance
@@ -131,3 +130,10 @@ class Conditionals:
         self.variance[chain, place] = variance
         self.open_[chain, place] = 1.0 / (1.0 + against)
         self._odds[chain, place] = 0.5 * (self.floor + self.floor * against + 1.0)
+
+
+def _prior_odds(sets: ActiveSets, prior: InclusionPrior, others: Tensor) -> Tensor:
+    """Prior log odds of gates beside which so many others are open."""
+    if prior.blocks is not None:  # it matters which
+        return prior.conditional_log_odds(sets.gates.double())
+    return prior.log_odds_beside(others, sets.groups)

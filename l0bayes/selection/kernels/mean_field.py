@@ -207,12 +207,7 @@ def gate_kl(prior: InclusionPrior, logits: Tensor) -> Tensor:
     """
     if prior.log_odds is not None:
         return bernoulli_kl(logits, prior.log_odds.to(logits)).sum(-1)
-    assert prior.beta is not None
-    a, b = (logits.new_tensor(value) for value in prior.beta)
-    size, total = torch.sigmoid(logits).sum(-1), logits.shape[-1]
-    normaliser = torch.lgamma(a + size) + torch.lgamma(b + total - size) - torch.lgamma(a + b + total)
-    at_start = torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
-    return at_start - normaliser - bernoulli_entropy(logits).sum(-1)
+    return -prior.log_prob(torch.sigmoid(logits)) - bernoulli_entropy(logits).sum(-1)
 
 
 def log_joint(problem: SelectionProblem, draws: JointDraws) -> Tensor:

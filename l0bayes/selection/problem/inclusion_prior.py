@@ -7,12 +7,45 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["InclusionPrior"]
+__all__ = ["BetaBlocks", "InclusionPrior"]
+
+
+@dataclass(frozen=True)
+class BetaBlocks:
+    """Blocks of gates, each with an inclusion probability of its own.
+
+    Args:
+        index: The block of every gate, 0 to B - 1 all used, shape ``(G,)``.
+        a: First parameter of each block's Beta prior, positive, shape ``(B,)``.
+        b: Second one.
+    """
+
+    index: Tensor
+    a: Tensor
+    b: Tensor
+
+    @property
+    def counts(self) -> Tensor:
+        """Number of gates of every block, shape ``(B,)``."""
+        return torch.bincount(self.index, minlength=len(self.a)).double()
+
+    def sizes(self, gates: Tensor) -> Tensor:
+        """Number of open gates of every block.
+
+        Args:
+            gates: Zeros and ones, shape ``(..., G)``.
+
+        Returns:
+            Shape ``(..., B)``.
+        """
+        return gates.new_zeros(*gates.shape[:-1], len(self.a)).index_add(-1, self.index, gates)
 
 
 @dataclass(frozen=True)
 class InclusionPrior:
     r"""Prior of the gates: independent with given odds, or exchangeable with π ~ Beta(a, b) integrated out.
+
+    Exchangeable are all of them, or those of a block; blocks are independent of one another.
 
     .. math:: p(\gamma) = \prod_g \pi_g^{\gamma_g} (1 - \pi_g)^{1 - \gamma_g}
         \qquad\text{or}\qquad
@@ -20,18 +53,20 @@ class InclusionPrior:
 
     Args:
         log_odds: :math:`\operatorname{logit}\pi_g`, shape ``(G,)``; ``None`` under a Beta prior.
-        beta: ``(a, b)``, both positive; ``None`` for given odds.
+        beta: ``(a, b)``, both positive; ``None`` otherwise.
+        blocks: Blocks of gates with a Beta prior each, independent of one another; ``None`` otherwise.
 
     Raises:
-        ValueError: If both or neither are given, or a or b is not positive.
+        ValueError: If not exactly one is given, or a or b is not positive.
     """
 
     log_odds: Tensor | None = None
     beta: tuple[float, float] | None = None
+    blocks: BetaBlocks | None = None
 
     def __post_init__(self) -> None:
-        if (self.log_odds is None) == (self.beta is None):
-            raise ValueError("give exactly one of log_odds and beta")
+        if sum(one is not None for one in (self.log_odds, self.beta, self.blocks)) != 1:
+            raise ValueError("give exactly one of log_odds, beta and blocks")
         if self.beta is not None and not (self.beta[0] > 0 and self.beta[1] > 0):
             raise ValueError(f"beta must be a pair of positive numbers, got {self.beta!r}")
 
@@ -44,10 +79,11 @@ class InclusionPrior:
         if self.log_odds is not None:
             odds = self.log_odds.to(gates)
             return gates @ odds + torch.nn.functional.logsigmoid(-odds).sum()
+        if self.blocks is not None:
+            a, b, counts = (one.to(gates) for one in (self.blocks.a, self.blocks.b, self.blocks.counts))
+            return _log_beta_binomial(a, b, self.blocks.sizes(gates), counts).sum(-1)
         a, b = self._beta(gates)
-        size, total = gates.sum(-1), gates.shape[-1]
-        joint = torch.lgamma(a + size) + torch.lgamma(b + total - size) - torch.lgamma(a + b + total)
-        return joint - (torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b))
+        return _log_beta_binomial(a, b, gates.sum(-1), gates.new_tensor(float(gates.shape[-1])))
 
     def conditional_log_odds(self, gates: Tensor) -> Tensor:
         """Prior log odds of every gate given all the others.
@@ -58,10 +94,17 @@ class InclusionPrior:
         Returns:
             Tensor broadcastable to ``gates``.
         """
+        if self.blocks is not None:
+            index = self.blocks.index
+            a, b, counts = (
+                one.to(gates)[index] for one in (self.blocks.a, self.blocks.b, self.blocks.counts)
+            )
+            others = self.blocks.sizes(gates)[..., index] - gates
+            return torch.log(a + others) - torch.log(b + (counts - 1.0) - others)
         return self.log_odds_beside(gates.sum(-1, keepdim=True) - gates, gates.shape[-1])
 
     def log_odds_beside(self, others: Tensor, count: int) -> Tensor:
-        """Prior log odds of every gate when so many of the others are open.
+        """Prior log odds of every gate when so many of the others are open; not for blocks.
 
         Args:
             others: Number of other gates that are open, shape ``(..., G)`` or ``(..., 1)``.
@@ -83,6 +126,8 @@ class InclusionPrior:
         """
         if self.log_odds is not None:
             return torch.sigmoid(self.log_odds)
+        if self.blocks is not None:
+            return (self.blocks.a / (self.blocks.a + self.blocks.b))[self.blocks.index].double()
         assert self.beta is not None
         return torch.full((count,), self.beta[0] / sum(self.beta), dtype=torch.float64)
 
@@ -92,18 +137,41 @@ class InclusionPrior:
         Args:
             count: Number of gates.
         """
-        if self.beta is None:
+        if self.blocks is not None:
             sizes = torch.ones(1, dtype=torch.float64)
-            for probability in self.inclusion(count).double():
-                padded = torch.nn.functional.pad(sizes, (0, 1))
-                sizes = padded * (1.0 - probability) + padded.roll(1) * probability
+            for a, b, number in zip(self.blocks.a, self.blocks.b, self.blocks.counts, strict=True):
+                sizes = _convolved(sizes, _beta_binomial(float(a), float(b), int(number)))
             return sizes
-        k = torch.arange(count, dtype=torch.float64)
-        a, b = self.beta
-        # Ratios of neighbours; a quotient of gamma functions loses every digit where a or b is large.
-        steps = (count - k).log() + (a + k).log() - (k + 1).log() - (b + count - 1 - k).log()
-        return torch.nn.functional.pad(steps.cumsum(0), (1, 0)).softmax(0)
+        if self.beta is not None:
+            return _beta_binomial(*self.beta, count)
+        sizes = torch.ones(1, dtype=torch.float64)
+        for probability in self.inclusion(count).double():
+            padded = torch.nn.functional.pad(sizes, (0, 1))
+            sizes = padded * (1.0 - probability) + padded.roll(1) * probability
+        return sizes
 
     def _beta(self, like: Tensor) -> tuple[Tensor, Tensor]:
         assert self.beta is not None
         return like.new_tensor(self.beta[0]), like.new_tensor(self.beta[1])
+
+
+def _beta_binomial(a: float, b: float, count: int) -> Tensor:
+    """Probabilities of every number of open gates, shape ``(count + 1,)``."""
+    k = torch.arange(count, dtype=torch.float64)
+    # Ratios of neighbours; a quotient of gamma functions loses every digit where a or b is large.
+    steps = (count - k).log() + (a + k).log() - (k + 1).log() - (b + count - 1 - k).log()
+    return torch.nn.functional.pad(steps.cumsum(0), (1, 0)).softmax(0)
+
+
+def _log_beta_binomial(a: Tensor, b: Tensor, size: Tensor, count: Tensor) -> Tensor:
+    """Log probability of gates of which so many are open, each of the same ones."""
+    joint = torch.lgamma(a + size) + torch.lgamma(b + count - size) - torch.lgamma(a + b + count)
+    return joint - (torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b))
+
+
+def _convolved(one: Tensor, other: Tensor) -> Tensor:
+    """The law of the sum of two numbers."""
+    total = one.new_zeros(len(one) + len(other) - 1)
+    for k, probability in enumerate(one):
+        total[k : k + len(other)] += probability * other
+    return total

@@ -3,7 +3,7 @@ r"""Finding the linear predictor, and what surrounds it, in a Pyro model."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -21,9 +21,11 @@ from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.recognise.fixed_laws import demand
+from l0bayes.selection.recognise.inclusion_latents import InclusionLatent, inclusion_prior
 from l0bayes.selection.recognise.linear_predictor import find_predictor
-from l0bayes.selection.recognise.model_priors import inclusion_prior, noise_and_slabs, normal_reading
+from l0bayes.selection.recognise.model_priors import noise_and_slabs
 from l0bayes.selection.recognise.model_runs import ModelRuns, NotLinearError, Run
+from l0bayes.selection.recognise.pooled_latents import PooledMean, PooledScale, ungated_latents
 from l0bayes.selection.recognise.response import Response
 
 __all__ = ["LinearModel", "NotLinearError", "read_linear_model"]
@@ -39,6 +41,11 @@ class LinearModel:
         gates: Name of every gate site, with its groups of the problem in the shape of the site.
         unpenalised: Name of every ungated site in the predictor, with its columns of ``problem.unpenalised``.
         unpenalised_mean: Prior mean of those columns, which the problem's offset holds, shape ``(k,)``.
+        slabs: Name of the slab site by that of its weight.
+        noise: Name of the noise latent, with the power of it that the problem's noise scale is.
+        inclusion: Latents of the gates' prior by name.
+        pooled_means: Ungated latents whose prior mean follows from others; their columns hold what is left.
+        pooled_scale: A latent that scales ungated columns, at one value of which the problem is.
     """
 
     problem: SelectionProblem
@@ -46,6 +53,11 @@ class LinearModel:
     gates: dict[str, Tensor]
     unpenalised: dict[str, Tensor]
     unpenalised_mean: Tensor
+    slabs: dict[str, str] = field(default_factory=dict)
+    noise: dict[str, float] = field(default_factory=dict)
+    inclusion: dict[str, InclusionLatent] = field(default_factory=dict)
+    pooled_means: dict[str, PooledMean] = field(default_factory=dict)
+    pooled_scale: PooledScale | None = None
 
 
 @torch.no_grad()
@@ -89,17 +101,12 @@ def _read(runs: ModelRuns) -> LinearModel:
     _check_response(runs, response)
     normal = [name for name in runs.others if isinstance(runs.base.law(name), dist.Normal)]
     predictor = find_predictor(runs, response, normal)
-    unpenalised = [name for name in normal if bool((predictor.design[:, predictor.columns[name]] != 0).any())]
-    for name in unpenalised:
-        demand(runs, f"prior of the ungated latent {name!r}", normal_reading(name))
+    ungated = ungated_latents(runs, predictor, normal)
+    tau = [] if ungated.tau is None else [ungated.tau.name]
     noise = noise_and_slabs(runs, response)
     prior, inclusion = inclusion_prior(runs)
-    _check_untouched(runs, [*runs.gates, *runs.slabs, *unpenalised, *noise.latents, *inclusion])
-    u = predictor.design[:, _joined([predictor.columns[name] for name in unpenalised], torch.long)]
-    mean, scale = (
-        _joined([_parameter(runs, name, what) for name in unpenalised]).to(u.device)
-        for what in ("loc", "scale")
-    )
+    _check_untouched(runs, [*runs.gates, *runs.slabs, *ungated.names, *tau, *noise.latents, *inclusion])
+    u, mean = ungated.design, ungated.mean.to(ungated.design.device)
     settings: dict[str, Any] = {
         "x": predictor.design[:, _joined([predictor.columns[name] for name in runs.slabs], torch.long)],
         "y": response.y,
@@ -107,7 +114,7 @@ def _read(runs: ModelRuns) -> LinearModel:
         "slab_scale": noise.slab_scale,
         "groups": groups,
         "unpenalised": u,
-        "unpenalised_scale": scale,
+        "unpenalised_scale": ungated.scale.to(u.device),
         "offset": predictor.offset + u @ mean,
         "weights": noise.unit.square().reciprocal() if response.kind.conjugate else weights,
     }
@@ -118,11 +125,14 @@ def _read(runs: ModelRuns) -> LinearModel:
         problem = GeneralisedProblem(**settings, likelihood=response.likelihood)
     columns = {runs.links[name].weight: predictor.columns[name] for name in runs.slabs}
     where, start = {}, 0
-    for name in unpenalised:
+    for name in ungated.names:
         size = predictor.columns[name].numel()
         where[name] = torch.arange(start, start + size).reshape(predictor.columns[name].shape)
         start += size
-    return LinearModel(problem, columns, gates, where, mean)
+    slabs = {runs.links[name].weight: name for name in runs.slabs}
+    return LinearModel(
+        problem, columns, gates, where, mean, slabs, noise.latents, inclusion, ungated.means, ungated.tau
+    )
 
 
 def _check_kinds(runs: ModelRuns) -> None:
@@ -191,11 +201,6 @@ def _groups(runs: ModelRuns) -> tuple[Tensor, dict[str, Tensor]]:
     if len(torch.unique(groups)) < start:
         raise NotLinearError("some gates multiply no weight of the predictor")
     return groups, index
-
-
-def _parameter(runs: ModelRuns, name: str, what: str) -> Tensor:
-    value: Tensor = getattr(runs.base.law(name), what)
-    return value.expand(runs.base.values[name].shape).double()
 
 
 def _joined(parts: list[Tensor], dtype: torch.dtype = torch.float64) -> Tensor:

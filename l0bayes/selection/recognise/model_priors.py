@@ -9,13 +9,12 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 from l0bayes.selection.problem.noise_prior import InverseGamma
 from l0bayes.selection.recognise.fixed_laws import Reading, demand, differ, movers
 from l0bayes.selection.recognise.model_runs import ModelRuns, NotLinearError, Run
 from l0bayes.selection.recognise.response import Response
 
-__all__ = ["NoiseAndSlabs", "inclusion_prior", "noise_and_slabs", "normal_reading"]
+__all__ = ["NoiseAndSlabs", "noise_and_slabs", "normal_reading"]
 
 
 @dataclass(frozen=True)
@@ -27,14 +26,15 @@ class NoiseAndSlabs:
         noise: σ, or the prior of its square; 1 without a noise.
         slab_scale: Scale of every slab, float64, shape ``(p,)``.
         slabs_scaled: Whether that is in units of σ.
-        latents: Latents that were read as the noise, one at most.
+        latents: Latents that were read as the noise, one at most, with the power of each that σ is
+            proportional to.
     """
 
     unit: Tensor
     noise: float | InverseGamma
     slab_scale: Tensor
     slabs_scaled: bool
-    latents: list[str]
+    latents: dict[str, float]
 
 
 def normal_reading(site: str) -> Reading:
@@ -64,7 +64,7 @@ def noise_and_slabs(runs: ModelRuns, response: Response) -> NoiseAndSlabs:
     """
     ones = torch.ones_like(response.y)
     if not response.kind.conjugate:
-        return NoiseAndSlabs(ones, 1.0, _fixed_slabs(runs), False, [])
+        return NoiseAndSlabs(ones, 1.0, _fixed_slabs(runs), False, {})
     what = f"noise of site {response.name!r}"
 
     def scale(run: Run) -> list[Tensor]:
@@ -83,7 +83,7 @@ def noise_and_slabs(runs: ModelRuns, response: Response) -> NoiseAndSlabs:
     if not moving:
         demand(runs, what, scale)
         sigma = float(there[0])
-        return NoiseAndSlabs(there / sigma, sigma, _fixed_slabs(runs), False, [])
+        return NoiseAndSlabs(there / sigma, sigma, _fixed_slabs(runs), False, {})
     name = moving[0]
     law, size = runs.base.law(name), runs.base.values[name].numel()
     power = 0.5 if isinstance(law, dist.InverseGamma) else -0.5
@@ -109,7 +109,7 @@ def noise_and_slabs(runs: ModelRuns, response: Response) -> NoiseAndSlabs:
     )
     noise = InverseGamma(float(law.concentration), float(law.rate))
     slab_scale, scaled = _slabs_beside(runs, name, log_sigma)
-    return NoiseAndSlabs(there / log_sigma(runs.base).exp(), noise, slab_scale, scaled, [name])
+    return NoiseAndSlabs(there / log_sigma(runs.base).exp(), noise, slab_scale, scaled, {name: power})
 
 
 def _fixed_slabs(runs: ModelRuns) -> Tensor:
@@ -159,46 +159,3 @@ def _check_centred(runs: ModelRuns, slab: str) -> None:
             f"the slab of {runs.links[slab].weight!r} has a prior mean that is not 0; refinement takes "
             "Normal slabs around 0"
         )
-
-
-def inclusion_prior(runs: ModelRuns) -> tuple[InclusionPrior, list[str]]:
-    """Read the prior of the gates, and the names of its latents.
-
-    Args:
-        runs: Runs of the model.
-
-    Raises:
-        NotLinearError: If it depends on gates, weights or latents in another way than through one Beta.
-    """
-
-    def log_odds(run: Run) -> list[Tensor]:
-        return [
-            run.law(name).inclusion_logits.expand(runs.base.values[name].shape).flatten().double()
-            for name in runs.gates
-        ]
-
-    moving = movers(runs, log_odds)
-    if not moving:
-        demand(runs, "inclusion probability", log_odds)
-        return InclusionPrior(log_odds=torch.cat(log_odds(runs.base))), []
-    takes = "refinement takes fixed ones, or one latent of prior Beta for all gates"
-    weights = [name for name in moving if name in (*runs.gates, *runs.slabs)]
-    if weights:
-        raise NotLinearError(f"the inclusion probability depends on {runs.named(weights[:1])}; {takes}")
-    name, law = moving[0], runs.base.law(moving[0])
-
-    def wanted(run: Run) -> list[Tensor]:
-        inclusion = run.values[name].double().reshape(())
-        return [torch.logit(inclusion).expand(len(part)) for part in log_odds(run)]
-
-    beta = len(moving) == 1 and isinstance(law, dist.Beta) and runs.base.values[name].numel() == 1
-    if not beta or any(differ(log_odds(run), wanted(run)) for run in (runs.base, *runs.single[name])):
-        raise NotLinearError(f"the inclusion probability depends on the latents {moving}; {takes}")
-    demand(runs, "inclusion probability", log_odds, wanted, name)
-
-    def concentrations(run: Run) -> list[Tensor]:
-        here = run.law(name)
-        return [value.double().log() for value in (here.concentration1, here.concentration0)]
-
-    demand(runs, f"prior of the inclusion {name!r}", concentrations)
-    return InclusionPrior(beta=(float(law.concentration1), float(law.concentration0))), [name]

@@ -104,6 +104,10 @@ def _residual(
     except NotLinearError as error:
         unchecked.append(f"There are no exact conditionals to compare with: {error}.")
         return None, None
+    if linear.pooled_scale is not None:
+        scale = linear.pooled_scale.name
+        unchecked.append(f"There are no exact conditionals to compare with: scale {scale!r} is a latent.")
+        return None, None
     laws = gate_laws(fit.guide)
     if missing := [site for site in linear.gates if site not in laws]:
         unchecked.append(f"There are no exact conditionals to compare with: the guide lacks gates {missing}.")
