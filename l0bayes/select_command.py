@@ -54,6 +54,13 @@ def _select(
     slab_scale: Annotated[
         float | None, typer.Option(help="Prior sd of an effect that is not 0, in standardised units.")
     ] = None,
+    noise_prior: Annotated[
+        str | None,
+        typer.Option(
+            help="Prior of the noise variance: weak, jeffreys, or shape,rate of an inverse gamma law, in "
+            "standardised units; weak if not given."
+        ),
+    ] = None,
     engine: Annotated[str, typer.Option(help="auto, exact, gibbs or svi.")] = "auto",
     hdi: Annotated[float, typer.Option(help="Share of the posterior that intervals hold.")] = 0.94,
     seed: Seed = 0,
@@ -94,6 +101,7 @@ def _select(
                 inclusion=selecting.parse_inclusion(inclusion),
                 expected_active=expected_active,
                 slab_scale=slab_scale,
+                noise_prior=selecting.parse_noise_prior(noise_prior),
                 engine=engine,
                 seed=seed,
                 hdi=hdi,

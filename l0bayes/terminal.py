@@ -171,9 +171,12 @@ def show_selection(found: Any) -> None:
     print_table(console, shown, title)
     fit = found.estimator
     expected = float(fit.original_scale_.pip.sum())
-    print_lines(
-        console, [f"Expected model size {expected:.2f} of {len(found.data.gates)}", f"Trust: {fit.trust_}"]
-    )
+    told = [f"Expected model size {expected:.2f} of {len(found.data.gates)}"]
+    for name, spread in found.spreads.items():
+        words = {"sigma": "Noise σ", "r2": "Explained variance R²"}[name]
+        interval = f"{100.0 * found.settings.hdi:g} % interval {spread.low:.3g} to {spread.high:.3g}"
+        told.append(f"{words} {spread.mean:.3g}, {interval}")
+    print_lines(console, [*told, f"Trust: {fit.trust_}"])
     print_lines(console, [f"Warning: {words}" for words in found.warnings])
     print_files(console, found.files)
 

@@ -65,7 +65,9 @@ class SparseRegression:
         slab_df: Degrees of freedom of the Student-t slab.
         slab_scale_prior: Scale of the half-Normal prior of a learned slab scale.
         noise_scale: Scale σ of the noise; ``None`` for :math:`\sigma^2 \sim \mathrm{InverseGamma}(a, b)`.
-        noise_prior: a and b.
+        noise_prior: a and b; ``"weak"`` for (0.005, 0.0025), a hundredth of an observation of a response of
+            variance 1. For a response of another variance give
+            :func:`~l0bayes.likelihoods.noise_priors.weak_noise_prior` of it, or standardise it.
         df: Degrees of freedom ν of ``student_t``; ``"learned"`` for
             :math:`\nu \sim \mathrm{Gamma}(2, 0.1)`.
         dispersion: φ of ``negative_binomial``; ``"learned"`` for
@@ -101,7 +103,7 @@ class SparseRegression:
         slab_df: float = 3.0,
         slab_scale_prior: float = 1.0,
         noise_scale: float | None = None,
-        noise_prior: tuple[float, float] = (1.0, 1.0),
+        noise_prior: Literal["weak"] | tuple[float, float] = "weak",
         df: float | Literal["learned"] = 4.0,
         dispersion: float | Literal["learned"] = "learned",
         ties: Ties = "efron",

@@ -2,8 +2,10 @@ r"""What all spike-and-slab estimators share: from a table to a posterior."""
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -35,6 +37,7 @@ from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.verdict import Trust
 from l0bayes.selection.trust.likelihood_fit import LikelihoodCheck, judge_likelihood
+from l0bayes.selection.trust.noise_conflict import NoisePriorWarning, noise_conflict
 from l0bayes.selection.trust.posterior_trust import trust_of
 
 __all__ = ["SpikeSlabEstimator"]
@@ -204,6 +207,10 @@ class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
         eta, degrees = original.predictor(x), original.degrees
         checks = self._likelihood_checks(target, eta, weights, degrees)
         self.likelihood_checks_ = [check for check in checks if check is not None]
+        conflict = noise_conflict(problem, posterior, scaling.response_scale)
+        if conflict is not None:
+            warnings.warn(conflict, NoisePriorWarning, stacklevel=3)
+            trust = replace(trust, reasons=(*trust.reasons, conflict))
         self.trust_ = judge_likelihood(trust, self.likelihood_checks_, stacklevel=4)
         return self
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from l0bayes.estimators.frame_coding import FrameCoding
 from l0bayes.estimators.inference_data import inference_data
 from l0bayes.estimators.input_tables import Array
+from l0bayes.estimators.noise_and_fit import noise_and_fit
 from l0bayes.estimators.original_scale import OriginalScalePosterior
 from l0bayes.estimators.summary_tables import joint_table, models_table, size_table, summary_table
 from l0bayes.estimators.training_table import prediction_table
@@ -47,6 +48,12 @@ class FittedPosterior:
         """Names of the columns that have coefficients: a factor has one for each level, ``region[north]``."""
         check_is_fitted(self)
         return list(self.original_scale_.names)
+
+    @property
+    def findings_(self) -> OriginalScalePosterior:
+        """Another name of ``original_scale_``, for scripts that have it so."""
+        check_is_fitted(self)
+        return self.original_scale_
 
     @property
     def coef_conditional_(self) -> Array:
@@ -105,7 +112,10 @@ class FittedPosterior:
         1 for a column that the data hold nothing about. It is infinite where a sampled PIP is 0 or 1.
 
         ``attrs`` of the table hold ``engine``, ``trust``, ``trust_reasons``, ``expected_model_size``,
-        ``log_evidence``, ``num_gates``, ``hdi_prob``.
+        ``log_evidence``, ``num_gates``, ``hdi_prob``; where the response is Normal, also the posterior mean
+        and interval of σ, ``sigma``, ``sigma_low``, ``sigma_high``, and of the share of the response's
+        variance that is explained, ``r2``, ``r2_low``, ``r2_high``
+        (:func:`~l0bayes.estimators.noise_and_fit.noise_and_fit`).
 
         Args:
             hdi_prob: Share of the conditional posterior that the interval holds.
@@ -121,7 +131,7 @@ class FittedPosterior:
             hdi_prob=hdi_prob,
             set_prob=credible_set_prob,
             min_correlation=min_correlation,
-            attributes={**self._attributes(), "hdi_prob": hdi_prob},
+            attributes={**self._attributes(), **self._noise_attributes(hdi_prob), "hdi_prob": hdi_prob},
         )
 
     def top_models(self, k: int = 10) -> pd.DataFrame:
@@ -167,6 +177,12 @@ class FittedPosterior:
             "log_evidence": self.log_evidence_,
             "num_gates": len(self.original_scale_.gate_names),
         }
+
+    def _noise_attributes(self, hdi_prob: float) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for name, spread in noise_and_fit(self.original_scale_, hdi_prob).items():
+            found |= {name: spread.mean, f"{name}_low": spread.low, f"{name}_high": spread.high}
+        return found
 
     def _columns(self, X: Any) -> Tensor:  # noqa: N803
         """Columns to predict from."""

@@ -12,10 +12,10 @@ from torch import Tensor
 from l0bayes.estimators.arguments import positive
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.input_tables import Array
+from l0bayes.estimators.noise_argument import check_noise, noise_prior
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.level_block import LevelBlock
-from l0bayes.selection.problem.noise_prior import InverseGamma
 from l0bayes.selection.trust.likelihood_fit import LikelihoodCheck, noise_check, tail_check
 
 __all__ = ["SpikeSlabRegressor"]
@@ -64,8 +64,7 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
             sizes equally probable, and so pays for looking at many columns.
         slab_scale: Standard deviation of a coefficient that is in; a number or one a column of X.
         slab_scaled_by_noise: Whether that is in units of the noise.
-        noise_scale: σ, a number in units of y; ``None`` for an unknown one,
-            :math:`\sigma^2 \sim \mathrm{InverseGamma}(1, 1)`.
+        noise_scale: σ, a number in units of y; ``None`` for an unknown one, with the prior ``noise_prior``.
         intercept_scale: Prior standard deviation of the intercept; infinity for a flat prior, under which
             ``log_evidence_`` lacks a constant.
         fit_intercept: Whether there is an intercept.
@@ -82,6 +81,14 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
         restarts: Restarts of a variational fit, mixed by their ELBO, for ``engine="svi"``.
         random_state: Seed of the sampler and of draws.
         options: All options of the engine, such as ``l0bayes.selection.ExactOptions(max_gates=22)``.
+        noise_prior: Prior of an unknown σ², in units of the response as it is modelled (standardised,
+            unless ``standardize=False``): ``"weak"``, which counts as 0.01 observations and is centred at
+            half of the response's variance
+            (:func:`~l0bayes.likelihoods.noise_priors.weak_noise_prior`), for a standardised
+            response InverseGamma(0.005, 0.0025); ``"jeffreys"``, :math:`p(\sigma^2) \propto
+            1/\sigma^2`, under which ``log_evidence_`` lacks a constant, and which needs data that no model
+            fits without a residual, so more rows than columns; or a pair ``(shape, rate)`` of an inverse
+            gamma law. Where prior and data conflict, ``fit`` warns.
 
     Attributes:
         columns_: Names of the p columns that have coefficients: those of X, of a factor one for each level.
@@ -120,6 +127,7 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
         restarts: int | None = None,
         random_state: Any = None,
         options: Any = None,
+        noise_prior: Any = "weak",
     ) -> None:
         super().__init__(
             inclusion=inclusion,
@@ -136,10 +144,12 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
         )
         self.slab_scaled_by_noise = slab_scaled_by_noise
         self.noise_scale = noise_scale
+        self.noise_prior = noise_prior
 
     def _check_own(self) -> None:
         if self.noise_scale is not None:
             positive("noise_scale", self.noise_scale)
+        check_noise(self.noise_scale, self.noise_prior)
 
     def _response(self, y: Any) -> Array:
         return np.asarray(y, dtype=np.float64)
@@ -148,9 +158,14 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
         return Scaling.of(x, weights, centered=self.fit_intercept, y=y, blocks=blocks)
 
     def _problem(self, common: dict[str, Any], scaling: Scaling) -> GaussianProblem:
-        known = self.noise_scale
+        noise: Any
+        if self.noise_scale is None:
+            y, weights, centred = common["y"], common["weights"], bool(self.fit_intercept)
+            noise = noise_prior(self.noise_prior, y, weights, centred=centred)
+        else:
+            noise = float(self.noise_scale) / scaling.response_scale
         return GaussianProblem(
-            noise=InverseGamma() if known is None else float(known) / scaling.response_scale,
+            noise=noise,
             slab_scaled_by_noise=bool(self.slab_scaled_by_noise),
             weights_are_counts=True,
             **common,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pyro
 import pyro.distributions as dist
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from l0bayes import validate
 from l0bayes.likelihoods.likelihood import Likelihood
+from l0bayes.likelihoods.noise_priors import weak_noise_prior
 
 __all__ = ["LocationScale"]
 
@@ -24,20 +25,30 @@ class LocationScale(Likelihood):
 
     Args:
         noise_scale: σ; ``None`` for the prior.
-        noise_prior: a and b.
+        noise_prior: a and b; ``"weak"`` for (0.005, 0.0025), which counts as a hundredth of an observation of
+            a response of variance 1. For another variance, give
+            :func:`~l0bayes.likelihoods.noise_priors.weak_noise_prior` of it.
 
     Raises:
-        ValueError: If a number is not positive or not finite.
+        ValueError: If a number is not positive or not finite, or the word is another.
     """
 
     has_noise = True
     weights_multiply = False
 
     def __init__(
-        self, noise_scale: float | None = None, noise_prior: tuple[float, float] = (1.0, 1.0)
+        self, noise_scale: float | None = None, noise_prior: Literal["weak"] | tuple[float, float] = "weak"
     ) -> None:
         validate.positive(**validate.given(noise_scale=noise_scale))
-        validate.positive_pair(noise_prior=noise_prior)
+        if isinstance(noise_prior, str):
+            if str(noise_prior) == "jeffreys":
+                raise ValueError(
+                    "noise_prior 'jeffreys' has no law that a Pyro program could draw from; take 'weak' or a "
+                    "pair (a, b) of an inverse gamma law, or an estimator, which integrates over it"
+                )
+            validate.one_of(("weak",), " or a pair (a, b)", noise_prior=noise_prior)
+        else:
+            validate.positive_pair(noise_prior=noise_prior)
         self.noise_scale = noise_scale
         self.noise_prior = noise_prior
 
@@ -52,7 +63,7 @@ class LocationScale(Likelihood):
     def latents(self, one: Tensor) -> dict[str, Tensor]:
         if self.noise_scale is not None:
             return {"noise": self.noise_scale * one}
-        shape, rate = self.noise_prior
+        shape, rate = weak_noise_prior() if isinstance(self.noise_prior, str) else self.noise_prior
         return {"noise": pyro.sample("noise_variance", dist.InverseGamma(shape * one, rate * one)).sqrt()}
 
     @staticmethod

@@ -29,7 +29,7 @@ class StudentT(LocationScale):
 
     Args:
         noise_scale: σ; ``None`` for the prior.
-        noise_prior: a and b.
+        noise_prior: a and b, or ``"weak"``.
         df: ν, or ``"learned"`` for :math:`\nu \sim \mathrm{Gamma}(2, 0.1)` (Juárez and Steel 2010).
 
     Raises:
@@ -49,7 +49,7 @@ class StudentT(LocationScale):
     def __init__(
         self,
         noise_scale: float | None = None,
-        noise_prior: tuple[float, float] = (1.0, 1.0),
+        noise_prior: Literal["weak"] | tuple[float, float] = "weak",
         df: float | Literal["learned"] = 4.0,
     ) -> None:
         super().__init__(noise_scale, noise_prior)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from l0bayes import SpikeSlabRegressor
+from l0bayes.selection.trust.noise_conflict import NoisePriorWarning
 from tests.estimators.references import known_noise, unknown_noise
 
 
@@ -39,7 +40,8 @@ def test_the_plain_model_with_known_noise(data, inclusion):
 @pytest.mark.parametrize("scaled", [False, True])
 def test_the_plain_model_with_unknown_noise(data, scaled):
     x, y = data
-    fit = SpikeSlabRegressor(inclusion=0.4, slab_scaled_by_noise=scaled, **PLAIN).fit(x, y)
+    given = {"inclusion": 0.4, "slab_scaled_by_noise": scaled, "noise_prior": (1.0, 1.0)}
+    fit = SpikeSlabRegressor(**given, **PLAIN).fit(x, y)
     truth = unknown_noise(x, y, [0.4] * 3, 1.0, scaled=scaled)
     np.testing.assert_allclose(fit.pip_, truth["pip"], atol=1e-7)
     np.testing.assert_allclose(fit.coef_, truth["mean"], atol=1e-7)
@@ -52,7 +54,7 @@ def test_predictive_deviations_with_an_intercept(data):
     x, y = data
     y = y + 3.0
     arguments = {"inclusion": 0.5, "intercept_scale": 4.0, "standardize": False, "random_state": 0}
-    fit = SpikeSlabRegressor(**arguments).fit(x, y)
+    fit = SpikeSlabRegressor(**arguments, noise_prior=(1.0, 1.0)).fit(x, y)
     truth = unknown_noise(x, y, [0.5] * 3, 1.0, intercept=4.0)
     assert fit.intercept_ == pytest.approx(truth["mean"][0], abs=2e-3)
     new = np.array([[0.0, 0.0, 0.0], [2.0, -1.0, 3.0]])
@@ -77,7 +79,9 @@ def test_standardising_is_what_the_docstring_says(data):
     """The same numbers by hand, and back."""
     x, y = data
     x, y = x * [1.0, 100.0, 0.01] + [0.0, 5.0, -1.0], 20.0 * y + 7.0
-    fit = SpikeSlabRegressor(inclusion=0.5, slab_scale=0.8, random_state=0).fit(x, y)
+    given = SpikeSlabRegressor(inclusion=0.5, slab_scale=0.8, random_state=0, noise_prior=(1.0, 1.0))
+    with pytest.warns(NoisePriorWarning):
+        fit = given.fit(x, y)
     z, t = (x - x.mean(0)) / x.std(0), (y - y.mean()) / y.std()
     truth = unknown_noise(z, t, [0.5] * 3, 0.8, intercept=10.0)
     np.testing.assert_allclose(fit.pip_, truth["pip"], atol=1e-6)

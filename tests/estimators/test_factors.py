@@ -80,7 +80,7 @@ def by_hand(table, y):
 
 def test_the_model_is_that_of_an_orthonormal_coding():
     table, y, _ = frame()
-    fit = SpikeSlabRegressor(random_state=0).fit(table, y)
+    fit = SpikeSlabRegressor(random_state=0, noise_prior=(1.0, 1.0)).fit(table, y)
     pips, effects = by_hand(table, y.to_numpy())
     found = fit.summary()
     assert list(fit.columns_) == ["x", *(f"g[{level}]" for level in LEVELS), "two[no]", "two[yes]"]

@@ -82,7 +82,7 @@ def test_the_bernoulli_likelihood_has_the_predictor_as_its_logits():
 
 
 def test_the_priors():
-    model = SparseRegression(3, inclusion=0.15, slab_scale=0.4, intercept_scale=2.5)
+    model = SparseRegression(3, inclusion=0.15, slab_scale=0.4, intercept_scale=2.5, noise_prior=(1.0, 1.0))
     trace = trace_of(model, y=Y)
     torch.testing.assert_close(base(trace.nodes["beta.gate"]).inclusion_probability, torch.full((3,), 0.15))
     slab = base(trace.nodes["beta.slab"])

@@ -1,7 +1,12 @@
 """Variable selection from a file and a formula to a report that one can mail."""
 
 from l0bayes.apps.select.formulas import FormulaData, apply_formula
-from l0bayes.apps.select.select_settings import SelectSettings, parse_inclusion, parse_options
+from l0bayes.apps.select.select_settings import (
+    SelectSettings,
+    parse_inclusion,
+    parse_noise_prior,
+    parse_options,
+)
 from l0bayes.apps.select.selection_job import FILES, select
 from l0bayes.apps.select.selection_result import Selection
 from l0bayes.apps.select.table_cells import words_of
@@ -15,6 +20,7 @@ __all__ = [
     "apply_formula",
     "load_table",
     "parse_inclusion",
+    "parse_noise_prior",
     "parse_options",
     "read_table",
     "select",

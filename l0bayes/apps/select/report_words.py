@@ -142,8 +142,11 @@ def _noise(problem: SelectionProblem) -> tuple[str, list[str]]:
 
 @_noise.register
 def _(problem: GaussianProblem) -> tuple[str, list[str]]:
-    prior, sigma = problem.noise_prior, math.sqrt(problem.noise_variance)
-    formula = f"σ = {sigma:g}" if prior is None else f"σ² ~ InverseGamma({prior.shape:g}, {prior.rate:g})"
+    prior = problem.noise_prior
+    if prior is None:
+        formula = f"σ = {math.sqrt(problem.noise_variance):g}"
+    else:
+        formula = f"σ² ~ {prior.words}" if prior.is_proper else "p(σ²) ∝ 1/σ² (Jeffreys' prior)"
     return " σ²" if problem.slab_scaled_by_noise else "", [formula]
 
 

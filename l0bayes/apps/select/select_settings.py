@@ -12,7 +12,7 @@ from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import likelihood_by_name
 from l0bayes.selection import engine_names
 
-__all__ = ["SelectSettings", "parse_inclusion", "parse_options"]
+__all__ = ["SelectSettings", "parse_inclusion", "parse_noise_prior", "parse_options"]
 
 # The largest that numpy takes.
 _LARGEST_SEED = 2**32 - 1
@@ -30,6 +30,8 @@ class SelectSettings:
         inclusion: Prior probability that a variable is in the model, or ``(a, b)`` of a Beta law.
         expected_active: Number of variables expected in the model, in place of ``inclusion``.
         slab_scale: Prior standard deviation of an effect that is not zero, for standardised columns.
+        noise_prior: Prior of the noise variance of a Normal response, in units of the standardised response:
+            ``"weak"``, ``"jeffreys"`` or ``(shape, rate)``.
         engine: ``"auto"``, ``"exact"``, ``"gibbs"``, ``"svi"``, or the name of an engine that was registered.
         seed: Seed of every random number.
         hdi: Share of the posterior that intervals hold.
@@ -47,6 +49,7 @@ class SelectSettings:
     inclusion: float | tuple[float, float] | None = None
     expected_active: float | None = None
     slab_scale: float | None = None
+    noise_prior: str | tuple[float, float] | None = None
     engine: str = "auto"
     seed: int = 0
     hdi: float = 0.94
@@ -68,6 +71,12 @@ class SelectSettings:
             from l0bayes.estimators.arguments import slab_scales
 
             slab_scales(self.slab_scale, 1)
+        if self.noise_prior is not None:
+            from l0bayes.estimators.noise_argument import check_noise
+
+            if not law.conjugate:
+                raise ValueError(f"noise-prior is of the gaussian likelihood; {law.name!r} has no such noise")
+            check_noise(law.settings["noise_scale"], self.noise_prior)
         if not 0.0 < self.hdi < 1.0:
             raise ValueError(f"hdi must lie strictly between 0 and 1, got {self.hdi:g}")
         if self.seed < 0:
@@ -116,6 +125,27 @@ def parse_inclusion(text: str | None) -> float | tuple[float, float] | None:
     raise ValueError(
         f"inclusion must be a probability such as 0.1, or a,b of a Beta law such as 1,9; got {text!r}"
     )
+
+
+def parse_noise_prior(text: str | None) -> str | tuple[float, float] | None:
+    """A prior of the noise from text: a word as it is, or the two numbers of an inverse gamma law.
+
+    Args:
+        text: Such as ``"jeffreys"`` or ``"2,0.5"``.
+
+    Raises:
+        ValueError: If there is a comma, but not two numbers about it.
+    """
+    if text is None or "," not in text:
+        return text
+    try:
+        shape, rate = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            "noise-prior must be weak, jeffreys, or shape,rate of an inverse gamma law such as 2,0.5; got "
+            f"{text!r}"
+        ) from None
+    return shape, rate
 
 
 def parse_options(texts: Iterable[str]) -> dict[str, float]:

@@ -122,6 +122,7 @@ def _estimator(settings: SelectSettings, data: FormulaData) -> Any:
         chosen["slab_scale"] = settings.slab_scale
     return estimator_for(
         settings.law,
+        noise_prior=settings.noise_prior,
         engine=settings.engine,
         fit_intercept=data.intercept,
         random_state=settings.seed,
@@ -186,6 +187,7 @@ def _page(found: Selection, images: list[Path], path: str | Path, command: str |
         selected=gates.index[gates["bfdr_q"] <= _FDR].tolist(),
         expected_size=float(gates["pip"].sum()),
         prior_size=float(gates["prior"].sum()),
+        spreads=found.spreads,
         shared_prior=posterior.problem.prior.beta is not None,
         verdict=trust.verdict,
         verdict_words=str(trust).removeprefix(f"{trust.verdict}: ").removesuffix(" ".join(trust.reasons)),

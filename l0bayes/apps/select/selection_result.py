@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from l0bayes.apps.select.formulas import FormulaData
 from l0bayes.apps.select.select_settings import SelectSettings
+from l0bayes.estimators.noise_and_fit import Spread, noise_and_fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,11 @@ class Selection:
     reading: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
+    @property
+    def spreads(self) -> dict[str, Spread]:
+        """Posteriors of σ and R², where the response is Normal."""
+        return noise_and_fit(self.estimator.original_scale_, self.settings.hdi)
+
     def to_json(self) -> dict[str, Any]:
         """The summary and what belongs to it, as plain values.
 
@@ -76,6 +82,10 @@ class Selection:
             "log_evidence": fit.log_evidence_,
             "expected_model_size": float(fit.original_scale_.pip.sum()),
             "intercept": fit.intercept_,
+            **{
+                name: {"mean": spread.mean, "low": spread.low, "high": spread.high}
+                for name, spread in self.spreads.items()
+            },
             "summary": self.summary.reset_index().to_dict("records"),
             "credible_sets": [
                 {

@@ -23,6 +23,12 @@ from l0bayes.selection.problem.selection_problem import default_draws
 
 __all__ = ["sample_gaussian"]
 
+# Flips between two updates of the noise before anything is kept; odd, since flips go in pairs.
+_NOISE_EVERY_AT_FIRST = 5
+# So many gates can be shut, one a flip, before anything is kept.
+_FEW_GATES = 40
+_BURN_IN = 100
+
 
 @dataclass
 class _Sums:
@@ -77,17 +83,20 @@ def sample_gaussian(
         state = Conditionals(sets, options.exploration)
         noise = NoiseMoves(sets, options.exploration) if unknown else None
         sums = _empty(sets)
-        kept = 0
+        kept, burn_in = 0, _burn_in(problem, options, unknown)
         for step in range(options.steps):
             progress(step / options.steps)
             if step and step % options.rebuild_every == 0:
                 sets.rebuild()
-            if noise is not None and step < options.burn_in and step % 5 == 0:
+            burning = step < burn_in
+            if noise is not None and 2 * step < burn_in and step % _NOISE_EVERY_AT_FIRST == 0:
                 sets = noise.settle(sets)
             state.update(sets, problem.prior)
-            if noise is not None and step >= options.burn_in and step % options.noise_every == 0:
+            # Noises that were settled are not of the law of the chain: moves bring them there.
+            every = _NOISE_EVERY_AT_FIRST if burning else options.noise_every
+            if noise is not None and 2 * step >= burn_in and step % every == 0:
                 noise.move(sets, state)
-            if step >= options.burn_in:
+            if not burning:
                 kept += 1
                 _record(sums, sets, state)
             sets.flip(state.choose())
@@ -99,6 +108,14 @@ def sample_gaussian(
         posterior = _result(problem, sets, sums, step + 1, options.num_draws or default_draws(problem))
     progress(1.0)
     return posterior
+
+
+def _burn_in(problem: GaussianProblem, options: GibbsOptions, unknown: bool) -> int:
+    """Where models may fit nearly all rows, chains take long to come to the noise that these leave."""
+    if options.burn_in is not None:
+        return options.burn_in
+    wide = unknown and 2 * problem.num_columns > problem.num_rows
+    return options.steps // 2 if wide else min(_BURN_IN, options.steps // 2)
 
 
 def _begin(problem: GaussianProblem, start: Tensor | None, chains: int) -> ActiveSets:
@@ -116,6 +133,10 @@ def _begin(problem: GaussianProblem, start: Tensor | None, chains: int) -> Activ
         start = torch.sigmoid(alone)[0]
         # Of many similar columns each has a high probability by itself: open about ten gates at most.
         start = start * min(1.0, 10.0 / max(float(start.sum()), 1e-300))
+        start = start.expand(chains, count)
+        if noise is not None and count <= _FEW_GATES:
+            # Large models of little noise and small ones of much may be far apart: from both sides.
+            start = torch.where(torch.arange(chains)[:, None] % 2 == 0, start, 1.0)
     gates = torch.rand(chains, count, dtype=torch.float64) < start.to(torch.float64).expand(chains, count)
     return active_sets(problem, gates, variances)
 

@@ -135,18 +135,17 @@ def _conjugate(problem: GaussianProblem, models: Tensor, log_prior: Tensor, num_
     assert noise is not None
     system = gated_system(problem, torch.ones((), dtype=torch.float64))
     matrix, vector = system.matrix.requires_grad_(), system.vector.requires_grad_()
-    shape, rate, alpha = vector.new_tensor([noise.shape, noise.rate, problem.conjugate_shape])
+    alpha = vector.new_tensor(problem.conjugate_shape)
     with torch.enable_grad():
         quadratic, determinant = all_evidences(matrix, vector, system.log_slab, problem.group_columns)
-        rates = (rate + 0.5 * system.square - quadratic).detach()
+        rates = (noise.rate + 0.5 * system.square - quadratic).detach()
         log_weight = determinant.detach() - alpha * rates.log() + log_prior
         probability = torch.softmax(log_weight, 0)
         variance = rates / (alpha - 1.0)  # its posterior mean, where it has one
         (mean,) = torch.autograd.grad((quadratic * probability).sum(), vector, retain_graph=True)
         scored = (probability * quadratic + probability * variance * determinant).sum()
         (by_matrix,) = torch.autograd.grad(scored, matrix)
-    normaliser = system.constant + 0.5 * system.square
-    normaliser = normaliser + shape * rate.log() - shape.lgamma() + alpha.lgamma()
+    normaliser = system.scale + noise.log_constant + alpha.lgamma()
     chosen = independent_indices(probability, num_draws)
     variances = rates[chosen] / torch._standard_gamma(alpha.expand(num_draws))
     return _Posterior(

@@ -50,7 +50,7 @@ class GibbsEngine(Engine[GibbsOptions]):
         if problem.num_groups <= _FEW_GATES:
             return GibbsOptions(chains=128, steps=3000, target_mcse=0.003)
         if problem.num_groups <= _NARROW:
-            return GibbsOptions(chains=128, steps=1500, burn_in=60, check_every=50, target_mcse=0.0065)
+            return GibbsOptions(chains=128, steps=1500, check_every=50, target_mcse=0.0065)
         return GibbsOptions(chains=64, steps=1500, burn_in=60, check_every=50, target_mcse=0.0095)
 
     def supports(self, problem: SelectionProblem, options: GibbsOptions) -> str | None:

@@ -25,7 +25,8 @@ class GibbsOptions:
     Args:
         chains: Number of chains, drawn in one batch; at least 2.
         steps: Most flips a chain.
-        burn_in: Flips that are left out, at the start.
+        burn_in: Flips that are left out, at the start; by default 100, and half of all steps where the noise
+            is unknown and columns are more than half as many as rows, so that models may fit nearly all.
         check_every: Flips between two checks of the error.
         target_mcse: Largest Monte Carlo standard error of an inclusion probability at which it may stop
             early; 0 to run all ``steps``.
@@ -41,7 +42,7 @@ class GibbsOptions:
 
     chains: int = 64
     steps: int = 2000
-    burn_in: int = 100
+    burn_in: int | None = None
     check_every: int = 100
     target_mcse: float = 0.003
     exploration: float = 1.0
@@ -60,7 +61,7 @@ class GibbsOptions:
             noise_every=self.noise_every,
             **validate.given(num_draws=self.num_draws),
         )
-        if not 0 <= self.burn_in < self.steps:
+        if self.burn_in is not None and not 0 <= self.burn_in < self.steps:
             raise ValueError(
                 f"burn_in must be at least 0 and below steps = {self.steps}, got {self.burn_in!r}"
             )

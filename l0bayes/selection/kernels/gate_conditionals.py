@@ -2,6 +2,8 @@ r"""Conditional probabilities of all gates given the others, for all chains of a
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,8 @@ from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 
 __all__ = ["Conditionals"]
 
-# Beyond this a gate is certain: its weight is finite, and it is chosen at once.
+# Where a gate is more certain than this, the odds of the chain's gates are taken beside its: one of the most
+# certain ones is chosen at once, each as often as it should, and the state has no weight.
 _LARGEST_ODDS = 600.0
 
 
@@ -53,6 +56,23 @@ class Conditionals:
         """Sum of the weights, shape ``(C,)``."""
         return self.cumulative[:, -1]
 
+    def log_phi(self, sets: ActiveSets, prior: InclusionPrior) -> Tensor:
+        """Log of φ for the state that the chains are in, however certain gates are; shape ``(C,)``.
+
+        φ itself is held below overflow. That is as good for weights of states, of which such ones have none,
+        and for choosing a gate; not for comparing the same gates at two noise variances.
+
+        Args:
+            sets: The chains.
+            prior: Prior of the gates.
+        """
+        odds = sets.log_odds() + prior.conditional_log_odds(sets.gates.double())
+        against = torch.where(sets.gates, -odds, odds)
+        floor = torch.full_like(odds, math.log(self.floor))
+        open_ = torch.logaddexp(torch.full_like(odds, math.log1p(self.floor)), floor + against)
+        shut = torch.logaddexp(floor, against + math.log1p(self.floor))
+        return torch.logsumexp(torch.where(sets.gates, open_, shut), 1) - math.log(2.0)
+
     def update(self, sets: ActiveSets, prior: InclusionPrior) -> None:
         """Compute everything for the present state of the chains.
 
@@ -77,7 +97,7 @@ class Conditionals:
 
     def _of_groups(self, sets: ActiveSets, prior: InclusionPrior) -> None:
         odds = sets.log_odds() + prior.conditional_log_odds(sets.gates.double())
-        against = torch.where(sets.gates, -odds, odds).clamp_(max=_LARGEST_ODDS).exp_()
+        against = _held(torch.where(sets.gates, -odds, odds)).exp_()
         torch.add(torch.where(sets.gates, 1.0, against), against, alpha=self.floor, out=self._odds)
         self._odds.add_(self.floor).mul_(0.5)
         stay = (1.0 + against).reciprocal_()
@@ -104,18 +124,25 @@ class Conditionals:
             unexplained.clamp_(min=1e-12)
             self.variance.mul_(unexplained).mul_((sets.rate / (sets.degrees - 1.0))[:, None])
             torch.log(unexplained, out=odds).mul_(-sets.degrees).add_(constant)
-        odds.clamp_(max=_LARGEST_ODDS).exp_().mul_(root)
+        odds.add_(root.log_())
+        chain, _, place = held = _open_columns(sets)
+        odds[chain, place] = -torch.inf  # nothing is known of these yet
+        _held(odds).exp_()
         torch.add(odds, 1.0, out=root)
         torch.div(odds, root, out=self.open_)
         odds.mul_(0.5 * (1.0 + self.floor)).add_(0.5 * self.floor)
-        self._of_open(sets, prior, size, half_log)
+        self._of_open(sets, prior, held, size, half_log)
 
-    def _of_open(self, sets: ActiveSets, prior: InclusionPrior, size: Tensor, half_log: Tensor) -> None:
+    def _of_open(
+        self,
+        sets: ActiveSets,
+        prior: InclusionPrior,
+        held: tuple[Tensor, Tensor, Tensor],
+        size: Tensor,
+        half_log: Tensor,
+    ) -> None:
         """Replace the entries of open gates, which are few, by the formulas for open gates."""
-        chain, slot, place = sets.active_entries
-        if sets.fixed:
-            gated = place >= sets.fixed
-            chain, slot, place = chain[gated], slot[gated], place[gated] - sets.fixed
+        chain, slot, place = held
         shape = sets.gates.shape
         others = _prior_odds(sets, prior, (size - 1.0).clamp_(min=0.0)).expand(shape)
         mean, variance = sets.mean[chain, slot], sets.inverse[chain, slot, slot]
@@ -137,3 +164,17 @@ def _prior_odds(sets: ActiveSets, prior: InclusionPrior, others: Tensor) -> Tens
     if prior.blocks is not None:  # it matters which
         return prior.conditional_log_odds(sets.gates.double())
     return prior.log_odds_beside(others, sets.groups)
+
+
+def _open_columns(sets: ActiveSets) -> tuple[Tensor, Tensor, Tensor]:
+    """Chain, slot, and gate of every gated column that is active."""
+    chain, slot, place = sets.active_entries
+    if not sets.fixed:
+        return chain, slot, place
+    gated = place >= sets.fixed
+    return chain[gated], slot[gated], place[gated] - sets.fixed
+
+
+def _held(log_odds: Tensor) -> Tensor:
+    """The same less what the largest of each chain has above :data:`_LARGEST_ODDS`, in place."""
+    return log_odds.sub_((log_odds.amax(1, keepdim=True) - _LARGEST_ODDS).clamp_(min=0.0))

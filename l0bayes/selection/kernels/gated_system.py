@@ -23,6 +23,7 @@ class GatedSystem:
         constant: Log evidence of the model with every gate shut.
         square: Weighted residual sum of squares, over the noise variance, of the model with every gate
             shut.
+        scale: ``constant`` without the half of ``square`` that is taken off it.
     """
 
     matrix: Tensor
@@ -30,6 +31,7 @@ class GatedSystem:
     log_slab: Tensor
     constant: Tensor
     square: Tensor
+    scale: Tensor
 
 
 def gated_system(problem: GaussianProblem, variance: Tensor) -> GatedSystem:
@@ -43,17 +45,18 @@ def gated_system(problem: GaussianProblem, variance: Tensor) -> GatedSystem:
     precision = problem.precision(variance)
     matrix = gram.matrix / variance + torch.diag(precision)
     vector = gram.vector / variance
-    constant = problem.log_density_at_zero(variance)
+    scale = problem.log_constant(variance)
     log_slab = 0.5 * torch.log(precision[k:])
     if not k:
-        return GatedSystem(matrix, vector, log_slab, constant, gram.square / variance)
+        square = gram.square / variance
+        return GatedSystem(matrix, vector, log_slab, scale - 0.5 * square, square, scale)
     factor = torch.linalg.cholesky(matrix[:k, :k])
     cross = torch.linalg.solve_triangular(factor, matrix[:k, k:], upper=False)
     inner = torch.linalg.solve_triangular(factor, vector[:k, None], upper=False)[:, 0]
     prior = precision[:k]
     # A flat prior has no density; evidences are then up to a constant.
     log_prior = 0.5 * torch.where(prior > 0, torch.log(prior.clamp(min=1e-300)), 0.0).sum()
-    constant = constant + log_prior - factor.diagonal().log().sum() + 0.5 * inner @ inner
+    scale = scale + log_prior - factor.diagonal().log().sum()
     square = gram.square / variance - inner @ inner
     reduced, rest = matrix[k:, k:] - cross.T @ cross, vector[k:] - cross.T @ inner
-    return GatedSystem(reduced, rest, log_slab, constant, square)
+    return GatedSystem(reduced, rest, log_slab, scale - 0.5 * square, square, scale)

@@ -159,8 +159,7 @@ def _over_noise(
         return value - exponent * math.log(variance) - rate / variance, None
     a, b = problem.noise_prior.shape, problem.noise_prior.rate
     shape, scale = a + exponent, b + rate
-    at_start = a * math.log(b) - math.lgamma(a)
-    value = value + at_start - shape * torch.log(scale) + torch.lgamma(shape)
+    value = value + problem.noise_prior.log_constant - shape * torch.log(scale) + torch.lgamma(shape)
     return value, torch.stack([shape, scale], -1)
 
 

@@ -65,7 +65,7 @@ def noise_rule(problem: GaussianProblem, log_evidence: Callable[[Tensor], Tensor
     step = _step(alpha)
     # The modes of the largest and of the empty model: those of all others lie between them.
     high = math.log((noise.rate + 0.5 * float(gram.square)) / alpha)
-    low = min(high, math.log((noise.rate + 0.5 * _least_squares(gram)) / alpha))
+    low = min(high, math.log((noise.rate + 0.5 * _least_squares(gram, _shrinkage(problem))) / alpha))
     values: dict[int, float] = {}
 
     def value(index: int) -> float:
@@ -118,7 +118,16 @@ def _step(alpha: float) -> float:
     return 2.0 * math.pi / high
 
 
-def _least_squares(gram: Gram) -> float:
-    """Residual sum of squares of all columns together."""
-    fitted = torch.linalg.lstsq(gram.matrix, gram.vector[:, None], driver="gelsd").solution[:, 0]
+def _shrinkage(problem: GaussianProblem) -> Tensor | None:
+    """Prior precisions in units of the noise's: they keep a residual where least squares leave none."""
+    if not problem.slab_scaled_by_noise:
+        return None
+    nothing = problem.x.new_zeros(problem.num_unpenalised)
+    return torch.cat([nothing, problem.slab_scale.square().reciprocal()])
+
+
+def _least_squares(gram: Gram, shrinkage: Tensor | None = None) -> float:
+    """Residual sum of squares of all columns together, with that of the coefficients if they are shrunk."""
+    matrix = gram.matrix if shrinkage is None else gram.matrix + torch.diag(shrinkage)
+    fitted = torch.linalg.lstsq(matrix, gram.vector[:, None], driver="gelsd").solution[:, 0]
     return max(0.0, float(gram.square - gram.vector @ fitted))

@@ -10,7 +10,8 @@ from l0bayes.selection.kernels.gate_conditionals import Conditionals
 
 __all__ = ["NoiseMoves"]
 
-_NEWTON_STEPS = 4
+# Each chain's steps end with the first that is this small; they depend on nothing but its own gates.
+_NEWTON_STEPS, _SMALL_STEP = 40, 0.05
 _DEGREES = 5.0
 # The proposal is a little wider than the law it stands for, as an independence proposal must be.
 _WIDTH = 1.1
@@ -26,11 +27,11 @@ class NoiseMoves:
     .. math:: \frac{d}{dt} \log p(y, t \mid \gamma) =
         \tfrac12 R + c\,e^{-t} - \tfrac{n}{2} - a + \tfrac12\operatorname{tr}(VG) - \tfrac{k}{2}
 
-    with k the number of active columns whose slab is in units of the noise. Its root is found by a few
-    steps of Newton's method with the curvature :math:`-(\tfrac12 R + c\,e^{-t})` from a fixed start, so that
-    the proposal, a Student's t about the root, depends on the gates alone. It is close to the conditional
-    law, so that most proposals are accepted. Proposals of the chains are stratified: each has the law of the
-    proposal, and together they are spread evenly.
+    with k the number of active columns whose slab is in units of the noise. Its root is found by Newton's
+    method with the curvature :math:`-(\tfrac12 R + c\,e^{-t})` from a fixed start, so that the proposal, a
+    Student's t about the root, depends on the gates alone. It is close to the conditional law, so that most
+    proposals are accepted. Proposals of the chains are stratified: each has the law of the proposal, and
+    together they are spread evenly.
 
     Args:
         sets: The chains.
@@ -66,15 +67,14 @@ class NoiseMoves:
         gates_prior = sets.problem.prior
         proposal, mode, scale = self._propose(sets)
         proposed = sets.at(proposal.exp())
-        self.other.update(proposed, gates_prior)
-        ratio = self._target(proposed, self.other) - self._target(sets, state)
+        ratio = self._target(proposed) - self._target(sets)
         ratio += _log_density(sets.variances.log(), mode, scale) - _log_density(proposal, mode, scale)
         sets.take(proposed, torch.rand(len(ratio), dtype=torch.float64).log() < ratio)
         state.update(sets, gates_prior)
 
-    def _target(self, sets: ActiveSets, state: Conditionals) -> Tensor:
+    def _target(self, sets: ActiveSets) -> Tensor:
         log_prior = self.prior.log_density_of_log(sets.variances.log())
-        target: Tensor = sets.log_likelihood + log_prior + state.phi.log()
+        target: Tensor = sets.log_likelihood + log_prior + self.other.log_phi(sets, sets.problem.prior)
         return target
 
     def _propose(self, sets: ActiveSets) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,6 +104,8 @@ class NoiseMoves:
         fixed = torch.diag_embed(torch.where(held, precision, 1.0))
         n, a, c = sets.problem.num_observations, self.prior.shape, self.prior.rate
         t = self.centre.expand(len(place)).clone()
+        walks = torch.ones_like(t, dtype=torch.bool)
+        width = torch.ones_like(t)
         for _ in range(_NEWTON_STEPS):
             inverse_noise = torch.exp(-t)
             part = varying * inverse_noise[:, None, None]
@@ -115,8 +117,12 @@ class NoiseMoves:
             curvature = 0.5 * left.clamp(min=0.0) + c * inverse_noise
             slope = curvature - 0.5 * n - a + 0.5 * (inverse * part).sum((1, 2)) - 0.5 * slabs
             curvature = curvature.clamp(min=0.5)
-            t = t + (slope / curvature).clamp(-1.0, 1.0)
-        return t, _WIDTH / curvature.sqrt()
+            step = torch.where(walks, (slope / curvature).clamp(-1.0, 1.0), 0.0)
+            t, width = t + step, torch.where(walks, _WIDTH / curvature.sqrt(), width)
+            walks = walks & (step.abs() > _SMALL_STEP)
+            if not bool(walks.any()):
+                break
+        return t, width
 
 
 def _log_density(t: Tensor, mode: Tensor, scale: Tensor) -> Tensor:

@@ -16,6 +16,9 @@ from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["GaussianProblem"]
 
+# A residual sum of squares below this share of the response's is rounding.
+_ROUNDING = 1e-11
+
 
 @dataclass(frozen=True, eq=False)
 class GaussianProblem(SelectionProblem):
@@ -27,13 +30,15 @@ class GaussianProblem(SelectionProblem):
     Args:
         x, y, prior, slab_scale, groups: As there.
         unpenalised, unpenalised_scale, offset, weights: As there.
-        noise: σ, a positive number, or the prior of σ²; by keyword.
+        noise: σ, a positive number, or the prior of σ²; by keyword. Jeffreys' prior needs responses that
+            no model of these columns fits without a residual: elsewhere its marginal likelihood is infinite.
         slab_scaled_by_noise: Whether the slab's variance is in units of σ².
         weights_are_counts: Whether a row of weight w stands for w rows like it, so that its likelihood is
             taken to the power of w; otherwise w multiplies the precision of its one response.
 
     Raises:
-        ValueError: If shapes do not fit, a number is out of range or not finite.
+        ValueError: If shapes do not fit, a number is out of range or not finite, or if under Jeffreys' prior
+            of the noise a model fits without a residual.
     """
 
     is_gaussian: ClassVar[bool] = True
@@ -46,6 +51,30 @@ class GaussianProblem(SelectionProblem):
         super().__post_init__()
         if not isinstance(self.noise, InverseGamma):
             validate.positive(noise=self.noise)
+        elif not self.noise.is_proper:
+            self._refuse_perfect_fits()
+
+    def _refuse_perfect_fits(self) -> None:
+        r"""Where a model leaves no residual, its density of y under Jeffreys' prior has no bound as σ² falls.
+
+        Slabs that shrink with the noise fit nothing without a residual; then only columns without a gate do.
+        """
+        shrinking = self.slab_scaled_by_noise
+        columns = self.unpenalised if shrinking else self.columns
+        root = self.weights.sqrt()[:, None]
+        response = (self.y - self.offset)[:, None] * root
+        fitted = torch.linalg.lstsq(columns * root, response, driver="gelsd").solution
+        left = (response - columns * root @ fitted).square().sum()
+        if float(left) > _ROUNDING * float(response.square().sum()):
+            return
+        if not shrinking and columns.shape[1] >= self.num_rows:
+            why = f"{self.num_rows} rows are fitted by {columns.shape[1]} columns without a residual"
+        else:
+            why = "the response is fitted without a residual" if columns.shape[1] else "the response is 0"
+        raise ValueError(
+            f"noise_prior 'jeffreys' needs data that no model fits perfectly, and here {why}: the marginal "
+            "likelihood would be infinite. Take noise_prior='weak', or a pair (shape, rate)"
+        )
 
     @property
     def gram(self) -> Gram:
@@ -110,6 +139,13 @@ class GaussianProblem(SelectionProblem):
         Args:
             variance: Noise variance σ², any shape.
         """
-        n = self.num_observations
+        return self.log_constant(variance) - 0.5 * self.gram.square / variance
+
+    def log_constant(self, variance: Tensor) -> Tensor:
+        """Log density of the response where its predictor is what it is.
+
+        Args:
+            variance: Noise variance σ², any shape.
+        """
         weights = 0.0 if self.weights_are_counts else 0.5 * torch.log(self.weights).sum()
-        return weights - 0.5 * n * torch.log(2.0 * math.pi * variance) - 0.5 * self.gram.square / variance
+        return weights - 0.5 * self.num_observations * torch.log(2.0 * math.pi * variance)

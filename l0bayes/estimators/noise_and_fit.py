@@ -1,0 +1,72 @@
+r"""The noise and the share of the response that is explained, with intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from l0bayes.estimators.original_scale import OriginalScalePosterior
+from l0bayes.selection.summaries.coefficient_draws import narrowest_interval
+
+__all__ = ["Spread", "noise_and_fit"]
+
+_CHUNK = 4_000_000
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A posterior in three numbers.
+
+    Attributes:
+        mean: Posterior mean.
+        low, high: Ends of the narrowest interval that holds the share asked for.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+def noise_and_fit(found: OriginalScalePosterior, hdi_prob: float) -> dict[str, Spread]:
+    r"""Posterior of σ, in units of the response, and of Bayesian R² (Gelman, Goodrich, Gabry, Vehtari 2019).
+
+    .. math:: R^2 = \frac{\operatorname{Var}_i(\eta_i)}{\operatorname{Var}_i(\eta_i) + \sigma^2}
+
+    for every draw of coefficients and σ, with variances over the rows as they are weighted. Where the
+    response is not Normal there is neither.
+
+    Args:
+        found: The posterior on the user's scale.
+        hdi_prob: Share of the posterior that the intervals hold.
+
+    Returns:
+        ``"sigma"`` and ``"r2"``, or nothing.
+    """
+    if not found.gaussian:
+        return {}
+    noise = found.coefficients.noise_scale
+    explained = _explained(found)
+    return {
+        "sigma": _spread(noise * found.scaling.response_scale, hdi_prob),
+        "r2": _spread(explained / (explained + noise.square()), hdi_prob),
+    }
+
+
+def _explained(found: OriginalScalePosterior) -> Tensor:
+    """Variance of the linear predictor over the rows, for every draw, in the engine's units."""
+    problem, beta = found.posterior.problem, found.coefficients.beta
+    share = problem.weights / problem.weights.sum()
+    centred = problem.x - share @ problem.x
+    variance = torch.zeros(len(beta), dtype=torch.float64)
+    for rows, weights in zip(
+        centred.split(max(1, _CHUNK // len(beta))), share.split(max(1, _CHUNK // len(beta))), strict=True
+    ):
+        variance += weights @ (rows @ beta.T).square()
+    return variance
+
+
+def _spread(draws: Tensor, hdi_prob: float) -> Spread:
+    low, high = narrowest_interval(draws[:, None], hdi_prob)[0].tolist()
+    return Spread(float(draws.mean()), low, high)
