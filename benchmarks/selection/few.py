@@ -93,7 +93,7 @@ def _run(
 ) -> Row:
     model = SpikeSlabRegressor(
         inclusion=inclusion, slab_scale=1.0, noise_scale=noise, fit_intercept=False, standardize=False,
-        engine=engine, random_state=seed,
+        engine=engine, random_state=seed, noise_prior=(1.0, 1.0) if noise is None else "weak",
     )  # fmt: skip
     model, cost = timed(lambda: model.fit(x, y))
     evidence = model.log_evidence_

@@ -106,6 +106,7 @@ def _our_run(model: dict[str, Any], x: Array, y: Array, truth: Array, state: int
     estimator = SpikeSlabRegressor(
         inclusion=_ACTIVE / x.shape[1], slab_scale=1.0, noise_scale=model["noise"], fit_intercept=False,
         slab_scaled_by_noise=model["slab_scaled_by_noise"], standardize=False, random_state=state,
+        noise_prior=(1.0, 1.0) if model["noise"] is None else "weak",
     )  # fmt: skip
     fitted, cost = timed(lambda: estimator.fit(x, y))
     return {
