@@ -187,11 +187,20 @@ def inclusion_prior(inclusion: Any, groups: Tensor) -> InclusionPrior:
         )
     wrong = ~((values > 0.0) & (values < 1.0))
     if wrong.any():
-        raise ValueError(
-            f"inclusion must lie strictly between 0 and 1, got {values[int(wrong.argmax())]:g}; drop a "
-            "column that is never to be in"
-        )
+        first = float(values[int(wrong.argmax())])
+        raise ValueError(f"inclusion must lie strictly between 0 and 1, got {first:g}{_instead(first)}")
     return InclusionPrior(log_odds=torch.logit(torch.from_numpy(values)))
+
+
+def _instead(inclusion: float) -> str:
+    """What to do in place of an inclusion of 0 or 1."""
+    if inclusion == 0.0:
+        return "; drop a column that is never to be in"
+    return (
+        "; for a column that is always to be in give one near it, such as 0.999999"
+        if inclusion == 1.0
+        else ""
+    )
 
 
 def _by_gate(values: Any, groups: Tensor) -> Any:

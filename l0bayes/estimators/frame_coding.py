@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from l0bayes.estimators.input_tables import Array
+from l0bayes.estimators.text_kinds import meant_as
 from l0bayes.selection.problem.level_block import LevelBlock
 
 __all__ = ["Factor", "FrameCoding", "UnseenLevelWarning", "indicators"]
@@ -199,10 +200,19 @@ def _factor_of(column: Any, name: str, used: Any) -> Factor | None:
             f"X holds text in column {name!r}, the same {next(iter(seen))!r} in every row that counts: it "
             "says nothing; drop it, or declare its other levels with pd.Categorical(..., categories=...)"
         )
+    kind = meant_as(seen, codes=True)
     if len(seen) > max(_FEW_LEVELS, int(used.sum()) // 3):
         raise ValueError(
             f"X holds text in column {name!r}, with {len(seen)} different values in {int(used.sum())} rows: "
-            "too many for a factor. Drop it, or make it pd.Categorical if you mean it"
+            f"too many for a factor{'; it looks like ' + kind if kind else ''}. Make it numbers, drop it, or "
+            "make it pd.Categorical if you mean it"
+        )
+    if kind is not None:
+        warnings.warn(
+            f"X holds text in column {name!r} that looks like {kind}, such as {cells[0]!r}, and is taken as "
+            f"a factor of {len(seen)} levels: turn it into numbers, or make it pd.Categorical if it is one",
+            UserWarning,
+            stacklevel=6,
         )
     return Factor(name, tuple(sorted(seen)), tuple(sorted(set(cells.tolist()) - seen)))
 

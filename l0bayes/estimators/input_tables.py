@@ -62,6 +62,10 @@ def refuse_table(table: Any) -> None:
         for label in labels:
             if np.asarray(table[label]).dtype.kind in "Mm":
                 raise ValueError(f"X holds dates or times in column {label!r}; turn them into numbers first")
+            if np.asarray(table[label]).dtype.kind == "c":
+                raise ValueError(
+                    f"X holds complex numbers in column {label!r}; give its parts as columns of their own"
+                )
     elif isinstance(table, np.ndarray) and table.ndim == 2 and table.dtype.kind in "OUS":
         for index in range(table.shape[1]):
             for row, value in enumerate(table[:, index]):
@@ -70,6 +74,32 @@ def refuse_table(table: Any) -> None:
                         f"X holds text in column {index}, {value!r} in row {row}; an array takes numbers. In "
                         "a data frame columns of text are factors"
                     )
+
+
+def warn_of_order(x: Any, y: Any) -> None:
+    """Warn where the rows of X and y have the same labels in another order: they are taken by their place.
+
+    Args:
+        x: What was given as X.
+        y: What was given as y.
+    """
+    ours: Any = getattr(x, "index", None)
+    theirs: Any = getattr(y, "index", None)
+    # Lists have an index that is no table of labels.
+    if not all(hasattr(index, "equals") for index in (ours, theirs)) or len(ours) != len(theirs):
+        return
+    if (
+        not ours.equals(theirs)
+        and ours.is_unique
+        and theirs.is_unique
+        and len(ours.union(theirs)) == len(ours)
+    ):
+        warnings.warn(
+            "the rows of X and y have the same labels in another order: they are taken by their place, as "
+            "everywhere in scikit-learn. Sort one by the other first, as in y.loc[X.index]",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def column_names(given: Any, count: int) -> list[str]:

@@ -2,6 +2,7 @@ r"""Spike-and-slab linear regression."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from l0bayes.estimators.arguments import positive
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
-from l0bayes.estimators.input_tables import Array
+from l0bayes.estimators.input_tables import Array, ConstantColumnWarning
 from l0bayes.estimators.noise_argument import check_noise, noise_prior
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
@@ -153,6 +154,15 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
 
     def _response(self, y: Any) -> Array:
         return np.asarray(y, dtype=np.float64)
+
+    def _warn(self, x: Array, y: Array, names: list[str]) -> None:
+        if (y == y[0]).all():
+            warnings.warn(
+                f"y is constant, {y[0]:g} in every row that counts: there is nothing to explain, and the "
+                "inclusion probabilities mean nothing",
+                ConstantColumnWarning,
+                stacklevel=4,
+            )
 
     def _scaling(self, x: Tensor, y: Tensor, weights: Tensor, blocks: Sequence[LevelBlock]) -> Scaling:
         return Scaling.of(x, weights, centered=self.fit_intercept, y=y, blocks=blocks)

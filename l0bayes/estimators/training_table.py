@@ -16,6 +16,7 @@ from l0bayes.estimators.input_tables import (
     refuse_not_finite,
     refuse_table,
     row_weights,
+    warn_of_order,
 )
 
 __all__ = ["TrainingTable", "prediction_table", "training_table"]
@@ -59,6 +60,7 @@ def training_table(
         ValueError: If they are not what they must be, by name.
     """
     refuse_table(X)
+    warn_of_order(X, y)
     coding = FrameCoding([])
     if is_frame(X):
         coding = FrameCoding.learn(X, row_weights(sample_weight, len(X)) > 0)

@@ -59,10 +59,11 @@ def by_marginal_t(x, y, prior):
     return np.exp(scores - logsumexp(scores)) @ np.array(models), logsumexp(scores)
 
 
-def by_grid(x, y, prior, intercept=10.0):
+def by_grid(x, y, prior, intercept=10.0, flat=False):
     """Slabs not in units of the noise: a fine grid in log σ². PIPs, evidence, E σ, E σ²."""
     n, p = x.shape
     models, scores = models_of(p)
+    scores = [0.0] * len(models) if flat else scores
     t = np.linspace(-25.0, 6.0, 2500)
     a, b = (0.0, 0.0) if prior is None else prior
     log_prior = (0.0 if prior is None else a * np.log(b) - gammaln(a)) - a * t - b * np.exp(-t)
@@ -160,6 +161,19 @@ def test_the_sampler_agrees_with_enumeration_where_much_is_explained(n, p, activ
     )
     np.testing.assert_allclose(gibbs.pip_, exact.pip_, atol=0.012)
     assert gibbs.summary().attrs["sigma"] == pytest.approx(exact.summary().attrs["sigma"], rel=0.08)
+
+
+@pytest.mark.parametrize(("given", "prior"), [("weak", WEAK), ("jeffreys", None)])
+def test_the_bayes_factor_of_a_certain_effect(given, prior):
+    """What a model without it leaves is at noises that have none of the posterior."""
+    x, y = precise(60, 1.0)
+    table = SpikeSlabRegressor(noise_prior=given, inclusion=0.5, random_state=0).fit(x, y).summary()
+    z, u = (x - x.mean(0)) / x.std(0), (y - y.mean()) / y.std()
+    # With π = ½ the two averages are over models of one weight each.
+    without = by_grid(z[:, 1:], u, prior, flat=True)[1]
+    every = by_grid(z, u, prior, flat=True)[1]
+    assert table.loc["x0", "log10_bf"] == pytest.approx((every - without) / np.log(10.0), rel=1e-6)
+    assert table.loc["x0", "log10_bf"] > 40
 
 
 def test_hald():

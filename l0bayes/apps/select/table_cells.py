@@ -7,6 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from l0bayes.apps.select.table_checks import WRITE_AS
+from l0bayes.estimators.text_kinds import meant_as
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -85,7 +88,7 @@ def read_cells(
             continue
         text = values.astype(object)
         stripped = text.map(lambda cell: cell.strip() if isinstance(cell, str) else cell)
-        if not stripped.equals(text):
+        if any(isinstance(cell, str) and cell != cell.strip() for cell in text):
             spaces.append(str(name))
         text = stripped.mask(stripped.map(lambda cell: isinstance(cell, str) and not cell))
         changed[name], comma, doubt = _column(str(name), text, na, commas_separate)
@@ -117,12 +120,23 @@ def _column(
         return numbers.reindex(text.index), comma, ""
     counts = Counter(text[text.isin(_SUSPECT)].tolist() if na is None else ())
     if not counts:
-        return text, False, ""
+        return text, False, _doubt_of_levels(name, rest)
     held = ", ".join(f"{word!r} in {count} row{'s' if count > 1 else ''}" for word, count in counts.items())
     return text, False, (
         f"column {name!r} holds {held}, taken as the name of a level: if that means missing, say so with "
         f"--na {','.join(counts)}; with --na '' only empty cells are missing"
     )  # fmt: skip
+
+
+def _doubt_of_levels(name: str, rest: pd.Series[Any]) -> str:
+    """That text which is taken as levels looks like something else."""
+    kind = meant_as(rest, codes=True)
+    if kind is None:
+        return ""
+    return (
+        f"column {name!r} holds text that looks like {kind}, such as {rest.iloc[0]!r}, and is taken as a "
+        f"factor; if that is not meant, {WRITE_AS[kind]}"
+    )
 
 
 def _numbers(rest: pd.Series[Any], commas_separate: bool) -> tuple[pd.Series[Any] | None, bool]:

@@ -2,7 +2,6 @@ r"""What a table must be for a selection: clear words where it is not."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Number
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from l0bayes.apps.select.column_names import bare
+from l0bayes.estimators.text_kinds import meant_as
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import names as likelihood_names
 from l0bayes.likelihoods.likelihood_registry import registered
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "WRITE_AS",
     "check_finite",
     "check_predictors",
     "check_response",
@@ -30,9 +31,14 @@ __all__ = [
     "rows_of",
 ]
 
+WRITE_AS = {
+    "numbers in another notation": "write them with a decimal point, and without signs of thousands, units "
+    "or currencies",
+    "dates or times": "write them as numbers, such as days since the first",
+}
+"""What to do about text that looks like something else."""
 # Text with more levels than this, and than a third of the rows, is a name and no factor.
 _FEW_LEVELS = 20
-_NUMBER_LIKE = re.compile(r"[^\w\s]?\s?[+-]?\d+(?:[., '’\u00a0]\d+)*\s?[^\d\s]{0,3}")
 
 
 def rows_of(count: int) -> str:
@@ -222,14 +228,9 @@ def _check_text(name: str, values: Any, *, plain: bool) -> None:
 
 
 def _hint_on(values: pd.Series[Any]) -> str:
-    """A hint for text that is nearly all numbers with something around or between the digits."""
-    looks = values.map(lambda cell: _NUMBER_LIKE.fullmatch(str(cell)) is not None)
-    if looks.mean() < 0.9:
-        return ""
-    return (
-        "; its cells look like numbers in another notation: write them with a decimal point, and without "
-        "signs of thousands, units or currencies"
-    )
+    """A hint for text that is nearly all dates, or numbers with something around or between the digits."""
+    kind = meant_as(values, codes=False)
+    return "" if kind is None else f"; its cells look like {kind}: {WRITE_AS[kind]}"
 
 
 def check_response(values: pd.Series[Any], name: str, likelihood: Likelihood) -> pd.Series[Any]:

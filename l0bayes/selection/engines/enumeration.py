@@ -27,6 +27,7 @@ class Enumeration:
         unpenalised_mean: Mean of the coefficients without a gate, shape ``(k,)``, where it is computed.
         laplace: Accuracy of evidences by Laplace's method; ``None`` where they are in closed form.
         refined: Number of models whose evidence has a second-order term of its own.
+        log_odds: Posterior log odds of every gate, shape ``(G,)``, where they are computed apart.
     """
 
     models: Tensor
@@ -39,3 +40,4 @@ class Enumeration:
     unpenalised_mean: Tensor | None = None
     laplace: LaplaceAccuracy | None = None
     refined: int = 0
+    log_odds: Tensor | None = None

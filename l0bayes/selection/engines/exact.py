@@ -129,6 +129,9 @@ class ExactEngine(Engine[ExactOptions]):
             found = _enumerate(problem, options.num_draws, progress)
         gates, probabilities = found.models.double(), found.probabilities
         sizes = torch.zeros(problem.num_groups + 1, dtype=torch.float64)
+        log_odds = found.log_odds
+        if log_odds is None:
+            log_odds = (probabilities @ gates).log() - (probabilities @ (1.0 - gates)).log()
         progress(1.0)
         return SelectionPosterior(
             engine=self.name,
@@ -142,7 +145,7 @@ class ExactEngine(Engine[ExactOptions]):
             draws=found.draws,
             exact_joint=gates.T @ (gates * probabilities[:, None]),
             unpenalised_mean=found.unpenalised_mean,
-            exact_log_odds=(probabilities @ gates).log() - (probabilities @ (1.0 - gates)).log(),
+            exact_log_odds=log_odds,
             diagnostics=ExactDiagnostics(
                 models=len(gates),
                 noise_nodes=found.noise_nodes,

@@ -2,6 +2,7 @@ r"""All models of a Gaussian problem, for problems with few gates."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +21,8 @@ __all__ = ["enumerate_gaussian"]
 
 # Nodes of the quadrature over the noise with a smaller share of the posterior are left out.
 _NEGLIGIBLE = 1e-12
+# A side of a gate with less has hardly any of the nodes; and how many models are looked at for such sides.
+_RARE_SIDE, _MOST_FOR_ODDS = 1e-9, 2**17
 
 
 def enumerate_gaussian(problem: GaussianProblem, num_draws: int, progress: Progress) -> Enumeration:
@@ -57,6 +60,7 @@ def enumerate_gaussian(problem: GaussianProblem, num_draws: int, progress: Progr
             torch.zeros(drawn, dtype=torch.long),
         ),
         noise_nodes=found.nodes,
+        log_odds=found.log_odds,
     )
 
 
@@ -71,6 +75,7 @@ class _Posterior:
     models: Tensor
     variances: Tensor
     nodes: int
+    log_odds: Tensor
 
 
 def _by_quadrature(
@@ -117,9 +122,47 @@ def _by_quadrature(
         if wanted:
             drawn.append(independent_indices(probability, wanted))
             drawn_variances.append(variance.expand(wanted))
+
+    def log_mass(side: Tensor) -> float:
+        def at(variance: Tensor) -> Tensor:
+            system = gated_system(problem, variance)
+            return system.constant + torch.logsumexp((scores(system) + log_prior)[side], 0)
+
+        of_side = noise_rule(problem, at)
+        return float(torch.logsumexp(of_side.log_evidences + of_side.log_weights, 0))
+
+    odds = _log_odds(models, weights, log_mass, float(total))
     return _Posterior(
-        total, weights, mean, second, torch.cat(drawn), torch.cat(drawn_variances), len(node_mass)
+        total, weights, mean, second, torch.cat(drawn), torch.cat(drawn_variances), len(node_mass), odds
     )
+
+
+def _log_odds(
+    models: Tensor, weights: Tensor, log_mass: Callable[[Tensor], float], log_total: float
+) -> Tensor:
+    """Posterior log odds of every gate, ``(G,)``; infinite where the rarer side would take too long.
+
+    Where one side of a gate is rare, its mass may lie at noises that have none of the posterior's: it has a
+    quadrature of its own.
+
+    Args:
+        models: All models, ``(2**G, G)``.
+        weights: Their probabilities.
+        log_mass: From a choice of models to the log evidence of them together.
+        log_total: Log evidence of all.
+    """
+    gates = models.double()
+    opened, shut = weights @ gates, weights @ (1.0 - gates)
+    odds = opened.log() - shut.log()
+    rare = (torch.minimum(opened, shut) < _RARE_SIDE).nonzero()[:, 0].tolist()
+    for number, gate in enumerate(rare, start=1):
+        mostly_open = bool(opened[gate] > shut[gate])
+        sign = 1.0 if mostly_open else -1.0
+        if number * len(models) > _MOST_FOR_ODDS:
+            odds[gate] = sign * torch.inf
+        else:
+            odds[gate] = sign * (log_total - log_mass(models[:, gate].bool() != mostly_open))
+    return odds
 
 
 def _conjugate(problem: GaussianProblem, models: Tensor, log_prior: Tensor, num_draws: int) -> _Posterior:
@@ -156,4 +199,10 @@ def _conjugate(problem: GaussianProblem, models: Tensor, log_prior: Tensor, num_
         chosen,
         variances,
         0,
+        _log_odds(
+            models,
+            probability,
+            lambda side: float(torch.logsumexp(log_weight[side], 0)),
+            float(torch.logsumexp(log_weight, 0)),
+        ),
     )

@@ -158,3 +158,16 @@ def test_numbers_in_another_notation_are_named(tmp_path):
         found = loaded(tmp_path, "y;a\n" + "".join(f"{row};{cell}\n" for row, cell in enumerate(cells)))
         with pytest.raises(ValueError, match="look like numbers"):
             apply_formula(found.table, "y ~ I(2 * a)", "gaussian")
+
+
+def test_what_looks_like_something_else_is_told(tmp_path):
+    """A factor whose cells look like numbers or dates; no word of spaces where there are none."""
+    rows = [f"{0.1 * (i % 7):.1f},{i % 5}%,{1 + i % 4}.2.2020,{'uvw'[i % 3]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("y,share,day,ward\n" + "\n".join(rows) + "\n")
+    found = load_table(tmp_path / "t.csv", None)
+    assert "looks like numbers in another notation, such as '0%'" in found.doubts["share"]
+    assert "looks like dates or times, such as '1.2.2020'" in found.doubts["day"]
+    assert "ward" not in found.doubts
+    assert not any("Spaces" in note for note in found.notes)
+    (tmp_path / "s.csv").write_text("y,ward\n1, u\n2,v\n3,u\n")
+    assert "Spaces around cells were taken away in 'ward'." in load_table(tmp_path / "s.csv", None).notes
