@@ -31,7 +31,7 @@ def fit(model, data=(X, Y), steps=60, restarts=1, guide=None, **options):
 @cache
 def plain(restarts=2):
     """Unknown noise, an intercept, two restarts."""
-    return fit(SparseRegression(NAMES, inclusion=0.2), restarts=restarts)
+    return fit(SparseRegression(NAMES, inclusion=0.2, noise_prior=(1.0, 1.0)), restarts=restarts)
 
 
 @cache
@@ -43,7 +43,7 @@ def fixed_noise():
 
 @cache
 def latent_inclusion():
-    return fit(SparseRegression(NAMES, inclusion=(2.0, 6.0)))
+    return fit(SparseRegression(NAMES, inclusion=(2.0, 6.0), noise_prior=(1.0, 1.0)))
 
 
 @cache
