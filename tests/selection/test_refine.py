@@ -57,7 +57,7 @@ def wanted_problem(**changes):
         "y": Y,
         "prior": InclusionPrior(log_odds=torch.zeros(P, dtype=DOUBLE)),
         "slab_scale": torch.ones(P, dtype=DOUBLE),
-        "noise": InverseGamma(1.0, 1.0),
+        "noise": InverseGamma.weak(),
         "unpenalised": torch.ones(N, 1, dtype=DOUBLE),
         "unpenalised_scale": torch.tensor([10.0], dtype=DOUBLE),
     }
