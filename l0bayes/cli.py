@@ -35,7 +35,7 @@ _SHOWN = ("pip", "pip_low", "pip_high", "mean", "sd", "mean_active", "bayes_fact
 
 @app.command()
 def demo(out: Out = Path("demo-output"), seed: Seed = 0) -> None:
-    """Both acts on data that ships with scikit-learn: about a minute."""
+    """Both examples on data that ships with scikit-learn: about a minute."""
     started = time.perf_counter()
     diabetes(out / "diabetes", seed)
     digits(out / "digits", seed)
@@ -184,11 +184,17 @@ add_select(app)
 
 
 @app.command()
-def show(folder: Annotated[Path, typer.Argument(help="A folder that l0bayes train wrote.")]) -> None:
-    """Print a run again."""
+def show(
+    folder: Annotated[Path, typer.Argument(help="A folder that l0bayes train wrote.")],
+    load: Load = None,
+) -> None:
+    """Print a run again; --load what it was trained with."""
     from l0bayes.apps.train import load_run
+    from l0bayes.apps.user_files import load_user_file
 
     with errors_in_a_line():
+        for file in load or []:
+            load_user_file(file)
         show_run(load_run(folder))
 
 

@@ -13,6 +13,9 @@ Out = Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder 
 Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
 Load = Annotated[
     list[Path] | None,
-    typer.Option(help="A Python file to run first, such as one that registers a likelihood or a gate law."),
+    typer.Option(
+        help="A Python file to run first, such as one that registers a likelihood, an engine or a gate "
+        "law; may be repeated."
+    ),
 ]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of torch.")]

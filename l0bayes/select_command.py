@@ -61,7 +61,9 @@ def _select(
             "standardised units; weak if not given."
         ),
     ] = None,
-    engine: Annotated[str, typer.Option(help="auto, exact, gibbs or svi.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="auto, exact, gibbs, svi, or a name that --load registers.")
+    ] = "auto",
     hdi: Annotated[float, typer.Option(help="Share of the posterior that intervals hold.")] = 0.94,
     seed: Seed = 0,
     threads: Threads = 1,

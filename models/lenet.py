@@ -17,7 +17,7 @@ __all__ = ["LeNet5Caffe", "LeNet300100"]
 class LeNet300100(nn.Sequential):
     """LeNet-300-100: dense layers ``fc1``, ``fc2``, ..., with a ReLU between each two.
 
-    Weights start as in He et al. (2015), biases at 0. 266,610 parameters, of which 266,200 are weights and
+    Weights start as in He et al. (2015), biases at 0. 266,610 parameters: 266,200 are weights and
     as many multiplications.
 
     Args:

@@ -15,7 +15,7 @@ class TestMetropolis(EngineSuite):
     engine = MetropolisEngine()
 
     def options(self, problem):
-        return MetropolisOptions(steps=5_000)
+        return MetropolisOptions(steps=20_000)
 
 
 def data():

@@ -107,9 +107,9 @@ class FittedPosterior:
             p(D \mid \gamma_g) = \sum_{\gamma_{-g}} p(D \mid \gamma)\, p(\gamma_{-g} \mid \gamma_g).
 
         With given inclusion probabilities gates are independent, and the two averages have the same weights.
-        Under a Beta prior they have not: the share of open gates is learned, an open gate speaks for a larger
-        share, and the factor holds what the other gates say of it too. Where many others are open it is above
-        1 for a column that the data hold nothing about. It is infinite where a sampled PIP is 0 or 1.
+        Under a Beta prior they have not: the share of open gates is learned, an open gate is evidence for
+        a larger share, and the factor depends on the other gates through it. Where many others are open it is
+        above 1 for a column that the data hold nothing about. It is infinite where a sampled PIP is 0 or 1.
 
         ``attrs`` of the table hold ``engine``, ``trust``, ``trust_reasons``, ``expected_model_size``,
         ``log_evidence``, ``num_gates``, ``hdi_prob``; where the response is Normal, also the posterior mean

@@ -12,7 +12,7 @@ from torch import Tensor
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.likelihoods.likelihood import Likelihood
-from l0bayes.likelihoods.likelihood_registry import likelihood_by_name, supports
+from l0bayes.likelihoods.likelihood_registry import likelihood_by_name, names, supports
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.selection_problem import SelectionProblem
@@ -70,8 +70,23 @@ def likelihood_for_selection(given: str | Likelihood) -> Likelihood:
     Raises:
         ValueError: If the name is unknown, or the engines do not support the likelihood.
     """
-    likelihood = given if isinstance(given, Likelihood) else likelihood_by_name(given, "selection")
+    likelihood = given if isinstance(given, Likelihood) else _by_name(given)
     reason = supports(likelihood, "selection") or supports(likelihood, "derivatives")
     if reason is not None:
         raise ValueError(f"likelihood {likelihood!r} is not for this estimator: {reason}")
     return likelihood
+
+
+def _by_name(name: Any) -> Likelihood:
+    found = names("selection")
+    usable = [one for one in found if supports(likelihood_by_name(one), "derivatives") is None]
+    if name in found and name not in usable:
+        reason = supports(likelihood_by_name(name), "derivatives")
+        raise ValueError(f"likelihood {name!r} by its name alone is not for this estimator: {reason}")
+    if name in names():
+        return likelihood_by_name(name, "selection")
+    raise ValueError(
+        f"likelihood must be one of {', '.join(usable)}, or an object such as "
+        "l0bayes.likelihoods.NegativeBinomial(dispersion=0.5), whose options a name cannot give; "
+        f"got {name!r}"
+    )

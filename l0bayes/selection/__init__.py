@@ -1,4 +1,4 @@
-"""Variable selection: posteriors of gates in a linear predictor, exact and sampled. Knows no guide."""
+"""Variable selection: posteriors of gates in a linear predictor, exact and sampled. It imports no guide."""
 
 from l0bayes.selection.engines.engine import Engine, Progress
 from l0bayes.selection.engines.engine_registry import engine_names, register_engine

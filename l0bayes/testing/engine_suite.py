@@ -24,11 +24,13 @@ from torch import Tensor
 from l0bayes.selection import (
     Diagnostics,
     Engine,
+    GaussianProblem,
     SelectionPosterior,
     SelectionProblem,
     Trust,
     coefficients_of,
 )
+from l0bayes.selection.problem.gram import second_moments
 from l0bayes.selection.problem.selection_posterior import Evidence
 from l0bayes.selection.summaries.credible_sets import credible_sets
 from l0bayes.selection.summaries.top_models import top_models
@@ -40,6 +42,9 @@ __all__ = ["EngineSuite"]
 
 _MOST_ERRORS = 5.0  # Monte Carlo standard errors
 _COUNTED = 0.03  # error of the frequency of a model size
+# An error that is declared is allowed for, but not one with which nothing could be wrong any more.
+_LARGEST_ACCURACY = 0.3
+_LARGEST_MCSE = 0.02
 _ONE_OF_EACH = ("a known noise", "all at once", "Bernoulli, all at once")
 
 
@@ -102,6 +107,9 @@ class EngineSuite:
     def test_it_agrees_with_enumeration(self, name: str) -> None:
         found, wanted = self.found(name), _reference(name)
         error = self.error(found)
+        assert 0.0 <= error <= _LARGEST_ACCURACY, f"accuracy() declares an error of {error}"
+        worst = float(found.pip_mcse.nan_to_num(0.0).max())
+        assert worst <= _LARGEST_MCSE, f"a standard error of {worst:.3g}: give options that sample longer"
         self.close(found.pip, wanted.pip, error + _MOST_ERRORS * found.pip_mcse.nan_to_num(0.0))
         largest = float(error + _MOST_ERRORS * found.pip_mcse.nan_to_num(0.0).max())
         self.close(found.mean, wanted.mean, 2.0 * largest)
@@ -152,7 +160,7 @@ class EngineSuite:
         assert isinstance(engine, Engine)
         assert engine.name.isidentifier()
         assert is_dataclass(kind)
-        assert kind.__doc__
+        assert kind.__doc__, f"{kind.__name__} must describe its options in a docstring"
         default = kind()
         with pytest.raises(AttributeError):
             setattr(default, fields(kind)[0].name, None)
@@ -220,6 +228,10 @@ class EngineSuite:
             value, before = getattr(problem, part.name), getattr(same, part.name)
             if isinstance(value, Tensor):
                 assert torch.equal(value, before)
+        if isinstance(problem, GaussianProblem):  # what all readers share is computed once and kept
+            kept, anew = problem.gram, second_moments(same)
+            for part in fields(kept):
+                torch.testing.assert_close(getattr(kept, part.name), getattr(anew, part.name))
 
     @pytest.mark.parametrize("name", _ONE_OF_EACH)
     def test_its_progress_is_shown(self, name: str) -> None:

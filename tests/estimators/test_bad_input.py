@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import l0bayes.estimators.estimator_base as base
-from l0bayes import SpikeSlabClassifier, SpikeSlabPoissonRegressor, SpikeSlabRegressor
+from l0bayes import SpikeSlabClassifier, SpikeSlabGLM, SpikeSlabPoissonRegressor, SpikeSlabRegressor
 
 RNG = np.random.default_rng(0)
 X = pd.DataFrame(RNG.normal(size=(12, 3)), columns=["age", "bmi", "dose"])
@@ -132,3 +132,16 @@ def test_a_column_of_zeros_is_refused_where_constants_are_not():
         plain.fit(0.0 * X, Y)
     with pytest.raises(AssertionError, match="work was started"):
         plain.fit(X.assign(bmi=1.0), Y)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nope", r"one of bernoulli, poisson.*, or an object such as .*NegativeBinomial\(dispersion=0.5\)"),
+        ("gaussian", "'gaussian' by its name alone is not for this estimator: .*give a number"),
+        ("negative_binomial", "dispersion is a latent of its own; give a number"),
+    ],
+)
+def test_a_likelihood_by_a_name_that_is_not_enough(name, message):
+    with pytest.raises(ValueError, match=message):
+        SpikeSlabGLM(name).fit(np.eye(4)[:, :2], np.arange(4))

@@ -135,3 +135,7 @@ def test_a_run_with_it_is_made_and_read_again(tmp_path, monkeypatch):
     _, guide = assemble(config, run_data(config))
     assert guide.gate_law == "logistic"
     guide.load_state_dict(torch.load(tmp_path / "run" / "guide.pt", weights_only=True)["guide"])
+    del family_registry._BY_NAME["logistic"]
+    assert CliRunner().invoke(app, ["show", str(tmp_path / "run")]).exit_code == 2
+    shown = CliRunner().invoke(app, ["show", str(tmp_path / "run"), "--load", str(FILE)])
+    assert shown.exit_code == 0, shown.output

@@ -117,6 +117,25 @@ def test_early_stopping_is_a_callback():
     assert one.best.stopped == other.best.stopped == "converged"
 
 
+@pytest.mark.parametrize(
+    ("columns", "error", "message"),
+    [
+        ({"step": -1.0}, ValueError, "'step' is one that every history has"),
+        ({"elbo": 0.0}, ValueError, "'elbo' is one that every history has"),
+        ({"count": "x"}, TypeError, "numbers by name; got 'count': 'x'"),
+        ({1: 2.0}, TypeError, "numbers by name; got 1: 2.0"),
+        ([1.0], TypeError, "numbers by name, a mapping; got list"),
+    ],
+)
+def test_columns_that_are_none_are_refused(columns, error, message):
+    class Wrong(Callback):
+        def columns(self, run):
+            return columns
+
+    with pytest.raises(error, match=message):
+        short(steps=4, log_every=2, callbacks=[Wrong()])
+
+
 def test_columns_of_a_callback_stand_in_the_history():
     class Norm(Callback):
         def columns(self, run):

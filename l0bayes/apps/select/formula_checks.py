@@ -1,4 +1,4 @@
-r"""What is wrong with a formula, or could be meant otherwise, beside what its parser says."""
+r"""What is wrong with a formula, or could be meant otherwise, beside the errors of its parser."""
 
 from __future__ import annotations
 

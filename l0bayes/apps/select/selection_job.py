@@ -78,13 +78,13 @@ def select(
         Stopped: At an interruption while files are written, with those that are left.
     """
     settings, out = settings or SelectSettings(), Path(out)
-    tell = on_step or (lambda words: None)
+    announce = on_step or (lambda words: None)
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and (not force or not out.is_dir()):
         raise FileExistsError(
             f"out {str(out)!r} exists and is {'not empty; --force replaces' if out.is_dir() else 'no folder'}"
             f"{' what a selection left in it' if out.is_dir() else ''}"
         )
-    tell(f"Reading {path}")
+    announce(f"Reading {path}")
     file = load_table(path, na)
     data = apply_formula(file.table, formula, settings.law, drop_missing=drop_missing, centred=centred)
     estimator = _estimator(settings, data)
@@ -92,7 +92,7 @@ def select(
     with folder_for(out):
         try_writers(out)
         rows, gates = len(data.x), len(data.gates)
-        tell(f"Fitting {gates} {'variable' if gates == 1 else 'variables'} to {rows} rows")
+        announce(f"Fitting {gates} {'variable' if gates == 1 else 'variables'} to {rows} rows")
         started = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -104,7 +104,7 @@ def select(
         summary = estimator.summary(settings.hdi)
         found = Selection(out, settings, data, estimator, summary, seconds, warned, list(file.notes))
         with staged(out, FILES) as folder:
-            names = _write(found, folder, path, command, tell)
+            names = _write(found, folder, path, command, announce)
         found.files += [out / name for name in names]
     return found
 
@@ -131,13 +131,13 @@ def _estimator(settings: SelectSettings, data: FormulaData) -> Any:
 
 
 def _write(
-    found: Selection, folder: Path, path: str | Path, command: str | None, tell: Callable[[str], None]
+    found: Selection, folder: Path, path: str | Path, command: str | None, announce: Callable[[str], None]
 ) -> list[str]:
     """Names of the files that were written, in their order."""
     fit, names = found.estimator, []
 
     def keep(name: str, write: Callable[[Path], Any]) -> Path:
-        tell(f"Writing {name}")
+        announce(f"Writing {name}")
         names.append(name)
         return write_whole(folder / name, write)
 

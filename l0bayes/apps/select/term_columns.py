@@ -148,7 +148,7 @@ def _check_varies(label: str, names: list[str], values: list[npt.NDArray[np.floa
     if any(spread):
         return
     if len(names) != 1 or "[" in names[0]:
-        raise ValueError(f"term {label!r} is constant, and says nothing: leave it out")
+        raise ValueError(f"term {label!r} is constant, and can explain nothing: leave it out")
     part = "" if names[0] == label else f" (of the term {label!r})"
     raise ValueError(
         f"column {names[0]!r}{part} is constant: {values[0][0]:g} in all {len(values[0])} rows. Leave it out"
@@ -160,6 +160,6 @@ def _check_crossed(parts: list[_Part], label: str) -> None:
     for inner, outer in itertools.permutations([part for part in parts if part.levels], 2):
         if inner.contrast and bool((((inner.values.T @ outer.values) > 0).sum(1) == 1).all()):
             raise ValueError(
-                f"term {label!r} says nothing of its own: each level of one of its factors is in one level "
+                f"term {label!r} adds nothing of its own: each level of one of its factors is in one level "
                 "of another only. Leave the product out"
             )

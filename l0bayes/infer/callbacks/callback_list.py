@@ -3,14 +3,19 @@ r"""Callbacks in their order, called as one."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields
+from numbers import Real
 from typing import Any
 
 from l0bayes.infer.callbacks.callback import Callback
+from l0bayes.infer.callbacks.history import History
 from l0bayes.infer.callbacks.training_run import Record, TrainingRun
 
 __all__ = ["CallbackList"]
+
+_OF_EVERY_HISTORY = {part.name for part in fields(History)}
 
 
 class CallbackList:
@@ -84,12 +89,15 @@ class CallbackList:
             run: The run.
 
         Raises:
-            ValueError: If two callbacks give a column of the same name.
+            TypeError: If a callback gives anything but numbers by name.
+            ValueError: If two callbacks give a column of the same name, or one gives a column that every
+                history has.
         """
         found: dict[str, float] = {}
         for name, callback in self._named.items():
             with _named_error(name, "columns"):
                 new = callback.columns(run)
+                _check_columns(new)
                 if twice := sorted(found.keys() & new.keys()):
                     raise ValueError(
                         f"the column {twice[0]!r} of the history is given by another callback too"
@@ -147,6 +155,17 @@ class CallbackList:
         for name, callback in self._named.items():
             with _named_error(name, "load_state_dict"):
                 callback.load_state_dict(run, states.get(name, {}))
+
+
+def _check_columns(columns: Any) -> None:
+    """Numbers by name, under names that are free."""
+    if not isinstance(columns, Mapping):
+        raise TypeError(f"columns() must return numbers by name, a mapping; got {type(columns).__name__}")
+    for name, value in columns.items():
+        if not isinstance(name, str) or not isinstance(value, Real):
+            raise TypeError(f"columns() must return numbers by name; got {name!r}: {value!r}")
+        if name in _OF_EVERY_HISTORY:
+            raise ValueError(f"the column {name!r} is one that every history has: take another name")
 
 
 def _end(name: str, callback: Callback, run: TrainingRun) -> None:
