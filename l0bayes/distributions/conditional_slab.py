@@ -133,7 +133,7 @@ class ConditionalSlab(SlabLaw):
         return self._block.solve((self.loc / self.scale).flatten() * self._is_open)
 
     def _shaped(self, flat: Tensor) -> Tensor:
-        return flat.reshape(*flat.shape[:-1], *self.event_shape)
+        return flat.reshape(flat.shape[:-1] + self.event_shape)
 
     @property
     def mean(self) -> Tensor:

@@ -77,6 +77,17 @@ def chain(x, y=None):
         pyro.sample(f"y_{t}", dist.Normal(mean[t] + 2.0 * state, 0.5), obs=y[t])
 
 
+def chain_of_weights(x, y=None):
+    """A hidden Markov chain with gates of its own at every step."""
+    state = 0
+    for t in pyro.markov(range(3)):
+        state = pyro.sample(
+            f"state_{t}", dist.Categorical(torch.tensor([[0.9, 0.1], [0.3, 0.7]])[state]), infer=PARALLEL
+        )
+        weight = l0bayes.spike_and_slab(f"w_{t}", 0.3, dist.Normal(0.0, 1.0))
+        pyro.sample(f"y_{t}", dist.Normal(weight * x[t, 0] + 2.0 * state, 0.5), obs=y[t])
+
+
 def scaled_and_masked(x, y=None):
     share, beta = pyro.sample("share", dist.Beta(2.0, 2.0)), weights()
     with pyro.plate("rows", 48, subsample=torch.arange(12)), poutine.mask(mask=torch.arange(12) % 3 > 0):
@@ -90,7 +101,7 @@ def marked(x, y=None):
     return config_enumerate(poutine.block(mixture, hide=[]))(x, y)
 
 
-MODELS = [mixture, shared, nested, chain, scaled_and_masked, marked]
+MODELS = [mixture, shared, nested, chain, chain_of_weights, scaled_and_masked, marked]
 
 
 def by_pyro(model, drawn, latents):
@@ -163,6 +174,44 @@ def test_a_batch_of_draws_takes_one_run(monkeypatch):
     elbo = guide.objective()
     elbo.loss(mixture, guide, *DATA)
     assert elbo._batched
+
+
+@pytest.mark.parametrize("model", [mixture, shared, nested, chain, chain_of_weights, scaled_and_masked])
+def test_every_reader_takes_every_kind(model):
+    fit = l0bayes.Fit.of(model, AutoHardConcrete(model, DATA), DATA)
+    data = DATA if model is not scaled_and_masked else None
+    if data is None:
+        with pytest.raises(ValueError, match="12 of 48 rows"):
+            l0bayes.to_arviz(fit, num_draws=4)
+        return
+    post = l0bayes.to_arviz(fit, num_draws=4)
+    names = {name for name in post["posterior"].data_vars if name[0] in "kcs" and name != "scale"}
+    assert names - {"share"}
+    for group in ("posterior", "log_likelihood", "posterior_predictive", "sample_stats"):
+        for name, values in post[group].items():
+            assert torch.isfinite(torch.as_tensor(values.values.astype(float))).all(), name
+    assert math.isfinite(importance_weighted(fit, num_draws=8).log_evidence)
+    assert l0bayes.trust(fit, num_draws=8).verdict
+
+
+def test_states_of_a_chain_are_drawn_given_the_data():
+    """Forward and backward, by hand."""
+    guide = AutoHardConcrete(chain, DATA, temperature=0.1)
+    fit = l0bayes.Fit.of(chain, guide, DATA)
+    post = l0bayes.to_arviz(fit, num_draws=600)["posterior"]
+    beta = torch.as_tensor(post["beta"].values[0])
+    move = torch.tensor([[0.9, 0.1], [0.3, 0.7]]).log()
+    mean = beta @ X.T
+    scores = dist.Normal(mean[..., None] + torch.tensor([0.0, 2.0]), 0.5).log_prob(Y[:, None])
+    forward = [move[0] + scores[:, 0]]
+    for t in range(1, 12):
+        forward.append((forward[-1][:, :, None] + move).logsumexp(1) + scores[:, t])
+    backward = [torch.zeros(600, 2)]
+    for t in range(11, 0, -1):
+        backward.insert(0, (move + (scores[:, t] + backward[0])[:, None]).logsumexp(2))
+    for t in (0, 5, 11):
+        expected = (forward[t] + backward[t]).softmax(1)[:, 1].mean()
+        assert float((post[f"state_{t}"]).mean()) == pytest.approx(float(expected), abs=0.06)
 
 
 def test_particles_may_be_vectorised():

@@ -43,7 +43,13 @@ MARGINAL = "l0bayes_marginal"
 
 
 class BatchedEnumeration(EnumMessenger):
-    """Pyro's effect handler, which also works on values that ``torch.vmap`` batches."""
+    """Pyro's effect handler, which also works on values that are given, in Markov chains too, and on values
+    that ``torch.vmap`` batches."""
+
+    def _pyro_sample(self, msg: Any) -> None:
+        # Pyro's own passes over values that are given, and misses them later on in a chain.
+        known: Any = {**msg, "done": False, "is_observed": True}
+        super()._pyro_sample(known if msg["done"] else msg)
 
     def _pyro_post_sample(self, msg: Any) -> None:
         value = msg["value"]

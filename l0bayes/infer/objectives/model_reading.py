@@ -115,7 +115,9 @@ class ModelReading:
         """
         if self.first_enum_dim is None:
             return {}
-        model = infer_discrete(self._given(values), first_available_dim=self.first_enum_dim)
+        # Not Given: Pyro's enumeration misses values that are given in a Markov chain.
+        given = poutine.condition(self.model, data=values)
+        model = infer_discrete(given, first_available_dim=self.first_enum_dim)
         nodes = self.arguments.call(poutine.trace(model).get_trace).nodes
         return {name: nodes[name]["value"] for name in self.enumerated}
 
