@@ -2,6 +2,7 @@ r"""What each layer of a sparse network keeps and costs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ def layer_table(
             rows.append(_other_row(other, _submodule(small, other.name)))
             for word, which in (("dense", ones), ("expected", active), ("deployed", opened)):
                 macs = round(float(model.cost.other_macs(other, which)))
-                rows[-1][f"{word} MACs"] = "uncounted" if other.uncounted else macs
+                rows[-1][f"{word} MACs"] = math.nan if other.uncounted else macs
     return pd.DataFrame(rows).set_index("layer")
 
 

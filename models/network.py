@@ -270,8 +270,9 @@ class SparseNetwork(GatedNetwork):
         Returns:
             A DataFrame with one row a layer or gated block: where its gates are, how many, how many are
             expected and deployed open, its size dense and deployed, parameters (dense, those whose gates
-            are open, and those of the deployed layer that are not 0), multiply-accumulates an example
-            (dense, expected under the gates' laws, deployed), and the KL of its gates and its slabs in nats.
+            are open, and those of the deployed layer that are not 0), multiply-accumulates of
+            one example (dense, expected under the gates' laws, deployed; NaN for a module that runs what
+            nobody can count, which sums leave out), and the KL of its gates and its slabs in nats.
         """
         from l0bayes.models.layer_table import layer_table
 

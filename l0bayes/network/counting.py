@@ -3,6 +3,7 @@ r"""Counts on plain networks, which need no gates."""
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,12 +12,14 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from l0bayes.infer.evaluation_mode import evaluating
-from l0bayes.network.kinds import layers_of, no_layers
+from l0bayes.infer.randomness import private_randomness
+from l0bayes.network.kinds import LayerKind, layers_of, no_layers
 from l0bayes.network.mac_tally import MacTally
+from l0bayes.network.operations import run_in_parts
 from l0bayes.network.structure import arguments_of
-from l0bayes.network.units import rows_of
+from l0bayes.network.units import one_row_more, rows_of
 
-__all__ = ["count_macs", "count_nonzero", "operations_by_module"]
+__all__ = ["count_macs", "count_nonzero", "done_once", "operations_by_module"]
 
 
 class _Counting(TorchDispatchMode):
@@ -29,38 +32,38 @@ class _Counting(TorchDispatchMode):
         return False  # as in the tracker
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        self.tally.operation(func, args, kwargs or {}, out)
+        kwargs = kwargs or {}
+        out, whole = run_in_parts(self, func, args, kwargs)
+        if whole:
+            self.tally.operation(func, args, kwargs, out)
         return out
 
 
 def count_macs(net: nn.Module, example: tuple[Any, ...]) -> float:
-    """Multiply-accumulates an example of a plain network, counted as it runs in evaluation mode.
+    """Multiply-accumulates of a run of one example, counted on a plain network in evaluation mode.
 
     Layers are counted by their kind, recurrent layers and attention by formula, and whatever else runs
     operation by operation. A warning names operations that are not known.
+
+    What grows with the number of examples is divided by it. What is done once a run (a weight that is
+    computed anew, such as that of a spectral norm) counts in full, as a run of a single example has to do it:
+    so the number is the same for an example of any number of rows. To tell the two apart the network runs a
+    second time, with one more row; where it cannot, all is divided.
 
     Args:
         net: Any network.
         example: Its arguments, one row or more.
     """
-    tally = MacTally()
-    with ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(evaluating(net))
-        kinds = layers_of(net)
-        tally.watch(stack, net, [*no_layers(net), *kinds], kinds)
-        stack.enter_context(_Counting(tally))
-        args, named = arguments_of(example)
-        net(*args, **named)
+    kinds = layers_of(net)
+    tally = _tally(net, example, [*no_layers(net), *kinds], kinds)
     if tally.uncounted:
         unknown = sorted(set().union(*tally.uncounted.values()))
         warnings.warn(f"multiply-accumulates of {', '.join(unknown)} are unknown and left out", stacklevel=2)
-    return sum(tally.macs.values()) / rows_of(example)
+    return sum(tally.macs.values())
 
 
 def operations_by_module(net: nn.Module, example: tuple[Any, ...]) -> dict[str, float] | None:
-    """Multiply-accumulates an example by the module that runs them, operation by operation and by no kind.
+    """Multiply-accumulates of one example by the module that runs them, by operation and not by kind.
 
     Args:
         net: Any network.
@@ -69,16 +72,54 @@ def operations_by_module(net: nn.Module, example: tuple[Any, ...]) -> dict[str, 
     Returns:
         The counts by name of the module; ``None`` where an operation is not known.
     """
-    tally = MacTally()
+    tally = _tally(net, example, [name for name, _ in net.named_modules()], {})
+    return None if tally.uncounted else tally.macs
+
+
+def done_once(
+    net: nn.Module, example: tuple[Any, ...], names: Iterable[str], kinds: Mapping[str, LayerKind]
+) -> Mapping[str, Sequence[bool]]:
+    """What a network does once a run, however many examples there are: by module, in the order of its calls.
+
+    Args:
+        net: Any network.
+        example: Its arguments.
+        names: Modules that are counted one by one; what others do is counted with their owner.
+        kinds: Kinds of those that are layers.
+    """
+    if rows_of(example) <= 1:  # nothing is to be divided
+        return {}
+    with private_randomness(0):
+        return _tally(net, example, list(names), kinds).once
+
+
+def _tally(
+    net: nn.Module, example: tuple[Any, ...], names: list[str], kinds: Mapping[str, LayerKind]
+) -> MacTally:
+    rows, longer = rows_of(example), None
+    if rows > 1:
+        try:
+            with private_randomness(0):
+                longer = _run(net, one_row_more(example), names, kinds)
+        except Exception:  # made for this number of examples
+            longer = None
+    tally = _run(net, example, names, kinds)
+    tally.once = {} if longer is None else tally.once_beside(longer)
+    return tally
+
+
+def _run(
+    net: nn.Module, example: tuple[Any, ...], names: list[str], kinds: Mapping[str, LayerKind]
+) -> MacTally:
+    tally = MacTally(rows_of(example))
+    args, named = arguments_of(example)
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(evaluating(net))
-        tally.watch(stack, net, [name for name, _ in net.named_modules()], {})
+        tally.watch(stack, net, names, kinds)
         stack.enter_context(_Counting(tally))
-        args, named = arguments_of(example)
         net(*args, **named)
-    rows = rows_of(example)
-    return None if tally.uncounted else {name: count / rows for name, count in tally.macs.items()}
+    return tally
 
 
 def count_nonzero(net: nn.Module) -> int:

@@ -2,12 +2,14 @@ r"""Multiply-accumulates of one run, by the module that runs them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from l0bayes.network.fused_macs import fused_macs
 from l0bayes.network.kinds import LayerKind
@@ -18,17 +20,33 @@ __all__ = ["MacTally"]
 _Formula = Callable[[Any, Any], float]
 
 
+@dataclass(frozen=True)
+class _Call:
+    count: float
+    comparable: bool = True
+
+    def same_as(self, other: _Call) -> bool:
+        return self.comparable and other.comparable and 0 != self.count == other.count
+
+
 class MacTally:
     """Counts what runs: layers by their kind, some modules by formula, and the rest operation by operation.
 
+    Args:
+        rows: Number of examples that run.
+        once: What is done once a run, however many examples there are: by name of the module that runs it,
+            in the order of its calls.
+
     Attributes:
-        macs: Multiply-accumulates by the name of the module that ran them.
-        uncounted: Operations whose number is not known, likewise.
+        uncounted: Operations whose number is not known, by the name of the module that ran them.
+        paused: Whether nothing is counted at the moment.
     """
 
-    def __init__(self) -> None:
-        self.macs: dict[str, float] = {}
+    def __init__(self, rows: int, once: Mapping[str, Sequence[bool]] | None = None) -> None:
+        self.rows, self.once = max(1, rows), {} if once is None else once
         self.uncounted: dict[str, set[str]] = {}
+        self.paused = False
+        self._calls: dict[str, list[_Call]] = {}
         self._owners = [""]
         self._whole = 0
 
@@ -36,6 +54,43 @@ class MacTally:
     def owner(self) -> str:
         """The module that runs now, of those that are counted one by one."""
         return self._owners[-1]
+
+    @property
+    def macs(self) -> dict[str, float]:
+        """Multiply-accumulates an example by the name of the module that ran them."""
+        found = {}
+        for name, calls in self._calls.items():
+            once = self.once.get(name) or [False] * len(calls)
+            whole = sum(call.count for call, alone in zip(calls, once, strict=True) if alone)
+            shared = sum(call.count for call, alone in zip(calls, once, strict=True) if not alone)
+            found[name] = whole + shared / self.rows
+        return found
+
+    def once_beside(self, longer: MacTally) -> dict[str, list[bool]]:
+        """What is done once a run: what costs the same in a run of more examples.
+
+        Args:
+            longer: The tally of that run. A module that is called more often there does nothing once.
+        """
+        found = {}
+        for name, calls in self._calls.items():
+            others = longer._calls.get(name, [])
+            if len(others) == len(calls):
+                found[name] = [one.same_as(other) for one, other in zip(calls, others, strict=True)]
+        return found
+
+    def layer(self, name: str) -> int:
+        """Count a call of a layer whose cost others keep.
+
+        Args:
+            name: The layer.
+
+        Returns:
+            By how many examples the cost of this call is shared.
+        """
+        calls, once = self._calls.setdefault(name, []), self.once.get(name, ())
+        calls.append(_Call(0.0))
+        return 1 if len(calls) <= len(once) and once[len(calls) - 1] else self.rows
 
     def operation(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Count one operation.
@@ -46,13 +101,13 @@ class MacTally:
             kwargs: Its arguments by name.
             out: Its result.
         """
-        if self._whole:
+        if self._whole or self.paused:
             return
         count = operation_macs(func, args, kwargs, out)
         if count is None:
             self.uncounted.setdefault(self._owners[-1], set()).add(func._schema.name)
         elif count:
-            self._add(self._owners[-1], count)
+            self._add(self._owners[-1], _Call(count))
 
     def watch(
         self, stack: ExitStack, net: nn.Module, names: Iterable[str], kinds: Mapping[str, LayerKind]
@@ -84,12 +139,16 @@ class MacTally:
             if formula is not None:
                 self._whole -= 1
                 if not self._whole:
-                    self._add(name, formula([*args, *kwargs.values()], out))
+                    inputs = [*args, *kwargs.values()]
+                    # Packed are examples, whether they were packed in this run or before it.
+                    packed = any(isinstance(x, PackedSequence) for x in inputs)
+                    self._add(name, _Call(formula(inputs, out), comparable=not packed))
 
         return before, after
 
-    def _add(self, name: str, count: float) -> None:
-        self.macs[name] = self.macs.get(name, 0.0) + count
+    def _add(self, name: str, call: _Call) -> None:
+        if not self.paused:
+            self._calls.setdefault(name, []).append(call)
 
 
 def _by_kind(kind: LayerKind, module: nn.Module) -> _Formula:

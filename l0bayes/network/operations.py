@@ -2,7 +2,12 @@ r"""Operations by what they do to the units of an activation; names as in ATen."
 
 from __future__ import annotations
 
-__all__ = ["POINTWISE", "POOLING", "REDUCTIONS", "SHAPES", "SHUFFLES"]
+from typing import Any
+
+import torch
+from torch._ops import OpOverload
+
+__all__ = ["POINTWISE", "POOLING", "REDUCTIONS", "SHAPES", "SHUFFLES", "run_in_parts"]
 
 _LIKE = {"empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like"}
 _RANDOM = {"bernoulli", "uniform", "normal", "exponential"}
@@ -57,3 +62,25 @@ POOLING = frozenset(_POOLS | _POOLS_1D | _UPSAMPLING)
 
 REDUCTIONS = frozenset({"mean", "sum", "amax", "amin"})
 """Operations that join entries along dimensions."""
+
+
+def run_in_parts(mode: Any, func: Any, args: Any, kwargs: Any) -> Any:
+    """Run an operation, and where it comes as a whole that torch makes of others, run these.
+
+    A ``forward`` under ``torch.inference_mode`` hands on ``matmul`` or ``conv1d`` as they are.
+
+    Args:
+        mode: The dispatch mode, which its parts go through.
+        func: The operation.
+        args: Its arguments.
+        kwargs: Its arguments by name.
+
+    Returns:
+        Its result, and whether it was run whole.
+    """
+    if torch.is_inference_mode_enabled() and isinstance(func, OpOverload):
+        with mode:
+            out = func.decompose(*args, **kwargs)
+        if out is not NotImplemented:
+            return out, False
+    return func(*args, **kwargs), True

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.network.counting import done_once
 from l0bayes.network.kinds import layers_of, left_alone, no_layers
-from l0bayes.network.structure import arguments_of, map_tensors, tensors_in
+from l0bayes.network.structure import arguments_of, tensors_in
 from l0bayes.network.tracker import Tracker
-from l0bayes.network.units import OtherModule, TracedBlock, TracedLayer, UnitTrace, rows_of
+from l0bayes.network.units import OtherModule, TracedBlock, TracedLayer, UnitTrace, one_row_more, rows_of
 
 __all__ = ["trace_units"]
 
@@ -55,11 +56,11 @@ def _trace(
     net: nn.Module, example: tuple[Any, ...], blocks: tuple[str, ...], alone: Mapping[str, str]
 ) -> tuple[UnitTrace, dict[str, str]]:
     """The trace, with some layers left alone, and layers whose parameters are used outside of them."""
-    tracker = Tracker(rows_of(example))
     kinds = {name: kind for name, kind in layers_of(net).items() if name not in alone}
     reasons = {**left_alone(net), **alone}
     others = [*no_layers(net), *alone]
     try:
+        tracker = Tracker(rows_of(example), done_once(net, example, [*others, *kinds], kinds))
         with ExitStack() as stack:
             stack.enter_context(evaluating(net))
             for name, kind in kinds.items():
@@ -90,7 +91,7 @@ def _follow_training(net: nn.Module, tracker: Tracker, example: tuple[Any, ...])
     """Follow the units to layers that run in training mode alone, such as auxiliary heads."""
     modes = {module: module.training for module in net.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
-    tracker.counts = False
+    tracker.tally.paused = True
     args, named = arguments_of(example)
     try:
         with private_randomness(0):
@@ -111,7 +112,7 @@ def _other_module(
 ) -> OtherModule | None:
     """A module of no kind, if it has parameters of its own, or work."""
     module, tally = net.get_submodule(name), tracker.tally
-    macs, unknown = tally.macs.get(name, 0.0) / tracker.rows, tuple(sorted(tally.uncounted.get(name, ())))
+    macs, unknown = tally.macs.get(name, 0.0), tuple(sorted(tally.uncounted.get(name, ())))
     recomputed = tuple(key for key, value in vars(module).items() if isinstance(value, Tensor))
     if not (macs or unknown or name in reasons or module._parameters or recomputed):
         return None
@@ -134,7 +135,7 @@ def _find_batch(net: nn.Module, trace: UnitTrace, example: tuple[Any, ...]) -> N
 
         return hook
 
-    longer, named = arguments_of(map_tensors(example, lambda x: torch.cat([x, x[:1]]) if x.dim() else x))
+    longer, named = arguments_of(one_row_more(example))
     with ExitStack() as stack:
         stack.enter_context(evaluating(net))
         for name in (*trace.layers, *trace.blocks):

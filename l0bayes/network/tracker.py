@@ -2,7 +2,7 @@ r"""Following the units of a network through one run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from l0bayes.network.kinds import LayerKind
 from l0bayes.network.label_rules import follow
 from l0bayes.network.mac_tally import MacTally
+from l0bayes.network.operations import run_in_parts
 from l0bayes.network.structure import tensors_in
 from l0bayes.network.unit_labels import UnitLabels, varied_dims
 from l0bayes.network.units import NONE, TracedBlock, TracedLayer, UnitTrace
@@ -25,19 +26,18 @@ class Tracker(TorchDispatchMode):
 
     Args:
         rows: Number of examples that go through; layers may see them in any dimension.
+        once: What is done once a run, however many examples there are: by module, in the order of its calls.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, once: Mapping[str, Sequence[bool]] | None = None) -> None:
         super().__init__()
-        self.rows = max(1, rows)
         self.trace = UnitTrace()
         self.units = UnitLabels(self.trace)
         self.ends_of_blocks: dict[int, tuple[Tensor, str]] = {}
         self.passed_by: list[tuple[TracedBlock, Tensor, Tensor]] = []
         self.made_by: dict[int, str] = {}
-        self.tally = MacTally()
+        self.tally = MacTally(rows, once)
         self.inside = 0
-        self.counts = True
         self.open_blocks: list[str] = []
         self.own: dict[int, tuple[Tensor, str]] = {}
         self.used_outside: dict[str, str] = {}
@@ -50,10 +50,9 @@ class Tracker(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        if not self.inside:
-            if self.counts:
-                self.tally.operation(func, args, kwargs, out)
+        out, whole = run_in_parts(self, func, args, kwargs)
+        if whole and not self.inside:
+            self.tally.operation(func, args, kwargs, out)
             self.trace.note_blocks(self.tally.owner, self.open_blocks)
             tensors = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
             for x in tensors:
@@ -113,7 +112,7 @@ class Tracker(TorchDispatchMode):
             self.units.tie(layer.inputs, read)
             self.units.fix(torch.cat([layer.inputs[read < 0], read[layer.inputs < 0]]))
             layer.inputs = torch.where(layer.inputs >= 0, layer.inputs, read)
-        if self.counts:
+        if not self.tally.paused:
             self.count(layer, inputs, result, dim)
         shape = [1] * result.dim()
         shape[dim] = -1
@@ -121,10 +120,11 @@ class Tracker(TorchDispatchMode):
         self.made_by[id(result)] = name
 
     def count(self, layer: TracedLayer, inputs: list[Tensor], result: Tensor, dim: int) -> None:
-        layer.positions += result.numel() // (result.shape[dim] * self.rows)
+        rows = self.tally.layer(layer.name)
+        layer.positions += result.numel() // (result.shape[dim] * rows)
         shapes = [tuple(x.shape) for x in inputs]
         for key, count in layer.kind.uses(layer.module, shapes, tuple(result.shape)).items():
-            layer.uses[key] = layer.uses.get(key, 0.0) + count / self.rows
+            layer.uses[key] = layer.uses.get(key, 0.0) + count / rows
 
     def around_block(self, name: str) -> tuple[Callable[..., None], Callable[..., None]]:
         self.trace.blocks[name] = TracedBlock()

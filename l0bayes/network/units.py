@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from l0bayes.network.kinds import LayerKind
-from l0bayes.network.structure import tensors_in
+from l0bayes.network.structure import map_tensors, tensors_in
 
 __all__ = [
     "NONE",
@@ -17,6 +18,7 @@ __all__ = [
     "TracedBlock",
     "TracedLayer",
     "UnitTrace",
+    "one_row_more",
     "rows_of",
 ]
 
@@ -95,7 +97,8 @@ class OtherModule:
         name: Its name in the network; empty for the network itself.
         module: The module.
         reason: Why it is of no kind.
-        macs: Multiply-accumulates an example that it runs itself, outside of layers.
+        macs: Multiply-accumulates of one example that it runs itself, outside of layers. What is done once a
+            run is among them in full.
         uncounted: Operations that it runs whose multiply-accumulates are not known.
         nearly: Whether its class is of a kind, or descends from one that is.
         recomputed: Names of attributes that are tensors, and neither parameters nor buffers: a weight, for
@@ -163,3 +166,16 @@ def rows_of(example: tuple[Any, ...]) -> int:
         example: The arguments.
     """
     return next((len(x) for x in tensors_in(example) if x.dim()), 1)
+
+
+def one_row_more(example: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same arguments with their first example once more at the end.
+
+    Args:
+        example: The arguments. Tensors of another length than the first one hold no examples, and stay.
+    """
+    rows = rows_of(example)
+    longer: tuple[Any, ...] = map_tensors(
+        example, lambda x: torch.cat([x, x[:1]]) if x.dim() and len(x) == rows else x
+    )
+    return longer
