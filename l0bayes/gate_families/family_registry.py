@@ -15,6 +15,7 @@ from l0bayes.gate_families.concrete_family import CONCRETE
 from l0bayes.gate_families.family_record import GateFamily
 from l0bayes.gate_families.hard_concrete_family import HARD_CONCRETE
 from l0bayes.gate_families.hard_kumaraswamy_family import HARD_KUMARASWAMY
+from l0bayes.gate_families.record_checks import check_record, check_start, tried
 from l0bayes.gate_families.rectified_normal_family import RECTIFIED_NORMAL
 
 __all__ = ["DEFAULT_GATE_LAW", "GATE_FAMILIES", "gate_family", "register_family"]
@@ -42,13 +43,14 @@ def register_family(family: GateFamily) -> GateFamily:
         The record.
 
     Raises:
-        ValueError: If the name is taken or no identifier, the first parameter is not on the whole real line,
-            a parameter is missing from the start, gates that start at :math:`\ell` have another activity
-            logit, or draws carry no gradient and are not binary or no estimators are named.
+        TypeError: If it is no record, or a field of it is of another type than it must be.
+        ValueError: If the name is taken or no identifier, start or law fail when they are tried, the first
+            parameter is not on the whole real line, a parameter is missing from the start, gates that start
+            at :math:`\ell` have another activity logit, or draws carry no gradient and are not binary or no
+            estimators are named.
     """
+    check_record(family)
     name = family.name
-    if not name.isidentifier():
-        raise ValueError(f"name of a gate family must be an identifier, such as my_law; got {name!r}")
     if name in _BY_NAME or name in _RESERVED:
         raise ValueError(f"name of a gate family must be new; {name!r} is taken")
     if not family.is_relaxed and not family.law.is_binary:
@@ -65,13 +67,9 @@ def register_family(family: GateFamily) -> GateFamily:
             f"gate family {name!r} must have a first parameter on the whole real line, by which its gates "
             f"open; {family.parameters[0].name!r} has the constraint {family.parameters[0].constraint}"
         )
-    start = family.start_at(_TESTED)
-    wanted = [parameter.name for parameter in family.parameters]
-    if list(start) != wanted:
-        raise ValueError(
-            f"start of gate family {name!r} must give {wanted}, in this order; got {list(start)}"
-        )
-    found = family.law_of(start).activity_logits
+    start = tried(f"start of gate family {name!r}", lambda: family.start_at(_TESTED))
+    check_start(family, start, _TESTED)
+    found = tried(f"the law of gate family {name!r}", lambda: family.law_of(start).activity_logits)
     if not torch.allclose(found.expand(_TESTED.shape).double(), _TESTED, rtol=0.0, atol=1e-4):
         raise ValueError(
             f"start of gate family {name!r} must give gates the activity logits asked for; "

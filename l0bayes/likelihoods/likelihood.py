@@ -11,7 +11,7 @@ from torch import Tensor
 
 from l0bayes.likelihoods.law_recognition import RecognisedByLaw
 from l0bayes.likelihoods.likelihood_options import Options
-from l0bayes.likelihoods.likelihood_words import Words
+from l0bayes.likelihoods.likelihood_words import WORDS_OF_ANY, Words
 
 __all__ = ["Likelihood"]
 
@@ -26,7 +26,7 @@ class Likelihood(Options, RecognisedByLaw, ABC):
 
     Attributes:
         name: Name in the registry.
-        words: Its description in tables and reports.
+        words: Its description in tables and reports; by default one that would do for any.
         conjugate: Whether coefficients with Normal priors are integrated out in closed form.
         log_concave: Whether its log density is concave in η.
         has_noise: Whether it has a noise with a scale: the option ``noise_scale``, ``None`` for an unknown
@@ -42,7 +42,7 @@ class Likelihood(Options, RecognisedByLaw, ABC):
     """
 
     name: ClassVar[str]
-    words: ClassVar[Words]
+    words: ClassVar[Words] = WORDS_OF_ANY
     conjugate: ClassVar[bool] = False
     log_concave: ClassVar[bool] = True
     has_noise: ClassVar[bool] = False

@@ -8,6 +8,7 @@ import re
 from typing import Any, Literal, TypeVar
 
 from l0bayes.likelihoods.likelihood import Likelihood
+from l0bayes.likelihoods.likelihood_words import Words
 
 __all__ = [
     "Use",
@@ -37,7 +38,8 @@ def register(kind: Kind) -> Kind:
         The class.
 
     Raises:
-        TypeError: If it is no such class, or methods are missing.
+        TypeError: If it is no such class, methods are missing, or its words are no
+            :class:`~l0bayes.likelihoods.likelihood_words.Words`.
         ValueError: If its name is none, or taken by another class.
     """
     if not (inspect.isclass(kind) and issubclass(kind, Likelihood)):
@@ -56,6 +58,11 @@ def register(kind: Kind) -> Kind:
     missing = sorted(getattr(kind, "__abstractmethods__", ()))
     if missing:
         raise TypeError(f"{kind.__name__} must define {', '.join(missing)}")
+    if not isinstance(kind.words, Words):
+        raise TypeError(
+            f"words of {kind.__name__} must be Words(kind=..., formula=..., effects=..., summary=...); "
+            f"got {kind.words!r}"
+        )
     required = [
         option
         for option in kind.options()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Words"]
+__all__ = ["WORDS_OF_ANY", "Words"]
 
 
 @dataclass(frozen=True)
@@ -40,3 +40,12 @@ class Words:
             event: Name of the class.
         """
         return re.sub(r"<sub>(.*?)</sub>", r"_\1", self.formula).replace("{event}", event)
+
+
+WORDS_OF_ANY = Words(
+    kind="a regression with a law of its own for the response",
+    formula="y<sub>i</sub> ~ p(y<sub>i</sub> | η<sub>i</sub>)",
+    effects="the linear predictor",
+    summary="a law that is described where it is registered",
+)
+"""Of a likelihood that does not describe itself."""

@@ -181,8 +181,23 @@ def test_classes_that_cannot_be_registered(exponential):
             register(changed(name=name))
     with pytest.raises(TypeError, match="Other must define accepts"):
         register(changed(name="other", accepts=registry.Likelihood.accepts))
+    with pytest.raises(TypeError, match=r"words of Other must be Words\(kind=.*; got 'text'"):
+        register(changed(name="other", words="text"))
     with pytest.raises(TypeError, match="options of Other must have defaults; shape has none"):
         register(changed(name="other", __init__=lambda self, shape: None))
+
+
+def test_words_are_not_needed(monkeypatch):
+    monkeypatch.setattr(registry, "_KINDS", dict(registry._KINDS))
+
+    class Wordless(registry.Likelihood):
+        name = "wordless"
+        law = accepts = violations = None
+
+    assert register(Wordless) is Wordless
+    assert "wordless" in names()
+    for text in (Wordless.words.kind, Wordless.words.plain(), Wordless.words.effects, Wordless.words.summary):
+        assert text
 
 
 def test_the_nearest_type_reads_a_law(exponential):

@@ -3,9 +3,11 @@ r"""The kinds of layers there are, and which module is of which."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import isclass
 
 from torch import nn
 
+from l0bayes.network.kinds.declared import check_declared
 from l0bayes.network.kinds.layer_kind import LayerKind
 from l0bayes.network.kinds.recognition import GatePlacement
 from l0bayes.network.kinds.sharing import reasons_shared
@@ -33,11 +35,16 @@ def register_kind(kind: LayerKind) -> LayerKind:
         The kind itself.
 
     Raises:
-        TypeError: If it is no :class:`LayerKind`.
-        ValueError: If one of its classes belongs to another kind.
+        TypeError: If it is no :class:`LayerKind`, or ``types``, ``name`` or ``placements`` are of another
+            type than they must be; the last three are checked when the kind is made, too.
+        ValueError: If one of its classes belongs to another kind, it has none, or placements are unknown.
     """
     if not isinstance(kind, LayerKind):
-        raise TypeError(f"kind must be an instance of a LayerKind, got {kind!r}")
+        hint = f"; register {kind.__name__}()" if isclass(kind) and issubclass(kind, LayerKind) else ""
+        raise TypeError(f"kind must be an instance of a LayerKind, got {kind!r}{hint}")
+    check_declared(type(kind))
+    if "_forwards" not in vars(kind):
+        raise TypeError(f"__init__ of {type(kind).__name__} must call super().__init__()")
     for cls in kind.types:
         other = _KINDS.get(cls)
         if other is not None and type(other) is not type(kind):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from l0bayes.network.kinds.declared import check_declared
 from l0bayes.network.kinds.genuine import reason_changed
 
 __all__ = ["GatePlacement", "Recognition"]
@@ -31,6 +32,7 @@ class Recognition(ABC):
     placements: ClassVar[frozenset[GatePlacement]] = frozenset()
 
     def __init__(self) -> None:
+        check_declared(type(self))
         self._forwards = {cls: cls.forward for cls in self.types}
 
     def reason_not(self, module: nn.Module) -> str | None:

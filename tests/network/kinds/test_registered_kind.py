@@ -11,7 +11,7 @@ import l0bayes
 from l0bayes.apps.user_files import load_user_file
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.models import SparseNetwork
-from l0bayes.network import count_macs, kind_of, nearest_kind, register_kind
+from l0bayes.network import LayerKind, count_macs, kind_of, nearest_kind, register_kind
 from l0bayes.network.kinds import LinearKind, registered_kinds
 
 FILE = Path(__file__).resolve().parents[3] / "docs" / "extending" / "projection.py"
@@ -62,7 +62,9 @@ def test_the_first_layer_does_not_say_what_it_reads(outside):
 
 
 def test_what_cannot_be_registered(outside):
-    with pytest.raises(TypeError, match="kind must be an instance of a LayerKind, got <class"):
+    with pytest.raises(
+        TypeError, match=r"must be an instance of a LayerKind, got <class.*; register ProjectionKind\(\)"
+    ):
         register_kind(outside.ProjectionKind)
 
     class Other(LinearKind):
@@ -73,6 +75,73 @@ def test_what_cannot_be_registered(outside):
     again = outside.ProjectionKind()
     assert register_kind(again) is again
     assert kind_of(outside.Projection(2, 2)) is again
+
+
+class Halves(nn.Module):
+    """A layer of a user's."""
+
+    def forward(self, x):
+        return x / 2
+
+
+def kind_with(**parts):
+    return type("HalvesKind", (LinearKind,), {"types": (Halves,), "name": "Halves", **parts})
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"placements": {"sideways"}}, "placements of HalvesKind must be among input, .*; got 'sideways'"),
+        ({"placements": {"outputs"}}, "got 'outputs'; did you mean 'output'"),
+        ({"placements": {"input", 3}}, "placements of HalvesKind must be among .*; got 3"),
+        ({"placements": "input"}, r"must be a set, such as frozenset\(\{'output'\}\); got 'input'"),
+        ({"placements": None}, "placements of HalvesKind must be a set"),
+        ({"placements": {"block"}}, "must not have 'block', which any module can have"),
+        ({"types": ()}, r"must name at least one module class, .*; of \(\) no module could be"),
+        ({"types": nn.Bilinear}, r"tuple of module classes, such as \(Bilinear,\); got the class Bilinear"),
+        ({"types": [Halves]}, r"types of HalvesKind must be a tuple of module classes.*got \[<class"),
+        ({"types": None}, "types of HalvesKind must be a tuple of module classes"),
+        ({"types": (int,)}, "types of HalvesKind must hold classes of nn.Module; got <class 'int'>"),
+        ({"types": ("Linear",)}, "types of HalvesKind must hold classes of nn.Module; got 'Linear'"),
+        ({"types": (nn.Linear(2, 2),)}, "types of HalvesKind must hold classes of nn.Module; got Linear"),
+        ({"types": (nn.Module,)}, "must hold classes of layers; got nn.Module itself"),
+        ({"name": ""}, "name of HalvesKind must be what messages call the kind; got ''"),
+        ({"name": None}, "name of HalvesKind must be what messages call the kind; got None"),
+        ({"__init__": lambda self: None}, r"__init__ of HalvesKind must call super\(\).__init__"),
+        ({"__init__": lambda self: None, "types": ()}, "types of HalvesKind must name at least one"),
+    ],
+)
+def test_kinds_that_do_not_say_what_they_are(outside, parts, message):
+    before = registered_kinds()
+    with pytest.raises((TypeError, ValueError), match=message):
+        register_kind(kind_with(**parts)())
+    assert registered_kinds() == before
+    assert nearest_kind(Halves()) is None
+
+
+def test_names_and_types_that_were_never_said(outside):
+    class Bare(LayerKind):
+        def axes(self, module):
+            return {}
+
+        def unit_dim(self, module):
+            return -1
+
+        def size(self, module):
+            return ""
+
+        def uses(self, module, inputs, output):
+            return {}
+
+    with pytest.raises(TypeError, match="types of Bare must be a tuple of module classes"):
+        register_kind(Bare())
+    Bare.types = (Halves,)
+    with pytest.raises(TypeError, match="name of Bare must be what messages call the kind"):
+        register_kind(Bare())
+    Bare.name = "Bare"
+    kind = Bare()
+    assert register_kind(kind) is kind
+    assert kind_of(Halves()) is kind
 
 
 def test_modules_of_no_kind():
