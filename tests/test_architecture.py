@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -80,6 +80,8 @@ FORBIDDEN = {
     ("guides", "models"): "guides name no model",
     ("estimators", "plots"): "pictures are drawn by applications",
 }
+# Applications are for the command line, and for the face by which programs start runs.
+IMPORTED_BY = {"apps": {"cli", "command_options", "select_command", "terminal", "runs"}}
 FORBIDDEN_INSIDE = {
     ("selection", "summaries", "engines"): "summaries see problem, kernels and result, never engines",
     ("selection", "trust", "engines"): "trust sees problem, kernels and result, never engines",
@@ -110,7 +112,9 @@ def room_of(module: str) -> str:
 def imports_of(module: str, path: Path) -> Iterator[str]:
     """Dotted names that a file imports, anywhere in it: also in functions and for type checkers."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    yield from imports_by_call(package, tree)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -121,6 +125,62 @@ def imports_of(module: str, path: Path) -> Iterator[str]:
             for alias in node.names:
                 # "from l0bayes import sites" names a room, "from l0bayes.sites import gate" does not.
                 yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base
+
+
+IMPORTING = {"import_module", "__import__", "resolve_name"}
+
+
+def imports_by_call(package: str, tree: ast.Module) -> Iterator[str]:
+    """What ``importlib.import_module("...")`` and its like import, by the name that they are called with.
+
+    Of a name that is put together, ``f"l0bayes.{room}"``, the part in front is what is imported.
+    """
+    called = IMPORTING | {
+        alias.asname
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in ("importlib", "pkgutil")
+        for alias in node.names
+        if alias.asname and alias.name in IMPORTING
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        given = [*node.args, *(word.value for word in node.keywords if word.arg == "name")]
+        if name not in called or not given:
+            continue
+        first = given[0].values[0] if isinstance(given[0], ast.JoinedStr) else given[0]
+        if isinstance(first, ast.Constant) and isinstance(first.value, str):
+            text = first.value.partition(":")[0].rstrip(".")
+            if text.startswith("."):
+                above = package.split(".")
+                above = above[: len(above) - len(text) + len(text.lstrip(".")) + 1]
+                text = ".".join([*above, text.lstrip(".")])
+            # resolve_name("l0bayes.apps.demo.run") names what is in a module.
+            yield (
+                text if text in MODULES or text.rpartition(".")[0] not in MODULES else text.rpartition(".")[0]
+            )
+
+
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ('import importlib\nimportlib.import_module("l0bayes.apps.demo")', ["l0bayes.apps.demo"]),
+        ('from importlib import import_module\nimport_module("l0bayes.apps")', ["l0bayes.apps"]),
+        ('from importlib import import_module as load\nload(name="l0bayes.cli")', ["l0bayes.cli"]),
+        ('def f():\n    return __import__("l0bayes.plots").plots', ["l0bayes.plots"]),
+        ('import pkgutil\npkgutil.resolve_name("l0bayes.cli:app")', ["l0bayes.cli"]),
+        ('import importlib\nimportlib.import_module("..plots.style", __package__)', ["l0bayes.plots.style"]),
+        ('import importlib\nimportlib.import_module(f"l0bayes.{room}")', ["l0bayes"]),
+        ("import importlib\nimportlib.import_module(module)", []),
+        ('registry.get("l0bayes.apps")', []),
+    ],
+)
+def test_imports_by_a_name_are_seen(tmp_path: Path, code: str, names: list[str]) -> None:
+    path = tmp_path / "some.py"
+    path.write_text(code)
+    found = [name for name in imports_of("l0bayes.testing.some", path) if name.startswith("l0bayes")]
+    assert found == names
 
 
 def room_imports() -> Iterator[tuple[str, str, str]]:
@@ -263,6 +323,27 @@ def test_forbidden_acquaintances() -> None:
         if (room, target) in FORBIDDEN
     ]
     assert not wrong
+
+
+def not_for(imports: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Imports of rooms that only some may import, by others."""
+    return [
+        f"{module} imports {target}"
+        for module, room, target in imports
+        if room not in IMPORTED_BY.get(target, {room})
+    ]
+
+
+def test_applications_are_imported_by_the_command_line_alone() -> None:
+    assert not not_for(room_imports())
+
+
+def test_an_application_in_another_room_would_be_found() -> None:
+    imports = [("l0bayes.testing.some", "testing", "apps"), ("l0bayes.cli", "cli", "apps")]
+    assert not_for([*imports, ("l0bayes", "l0bayes", "apps")]) == [
+        "l0bayes.testing.some imports apps",
+        "l0bayes imports apps",
+    ]
 
 
 def test_there_are_no_circles() -> None:
