@@ -24,10 +24,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from l0bayes.network import NetworkCost, count_macs, count_nonzero, kind_of, live_layers
+from l0bayes.network import NetworkCost, Selective, count_macs, count_nonzero, kind_of, live_layers
 from l0bayes.testing.around_layer import AroundLayer, GateCase, gate_cases
 from l0bayes.testing.changed_layer_suite import ChangedLayerSuite
 from l0bayes.testing.laid_out_network import LaidOutNetwork, lay_out
+from l0bayes.testing.written_sizes import wrong_sizes
 
 __all__ = ["LayerKindSuite"]
 
@@ -154,6 +155,16 @@ class LayerKindSuite(ChangedLayerSuite):
             assert torch.equal(twin(laid.x), small(laid.x))
             assert all(p.requires_grad for p in small.parameters())
             assert not {id(p) for p in small.parameters()} & {id(p) for p in laid.net.parameters()}
+
+    def test_a_smaller_layer_says_its_size(self) -> None:
+        """Code that reads ``in_features``, exports a layer or builds one like it relies on them."""
+        for case, dense, laid in self.networks(flat=True):
+            for seed in _SEEDS:
+                small = laid.shrink(laid.gates(seed)).layer
+                layer: Any = small.reading if isinstance(small, Selective) else small
+                if isinstance(layer, type(dense.layer)):  # nothing else stands there now
+                    wrong = wrong_sizes(self.of_layer(), dense.layer, layer)
+                    assert not wrong, f"{_says(case)}: {'; '.join(wrong)}"
 
     # ---- networks and their references -----------------------------------------------------------
 
