@@ -208,7 +208,7 @@ def test_arguments_out_of_range(guide, options, error, message):
         ({"gate_law": "guide", "temperature": 0.1}, "temperature must be None for the gate law 'guide'"),
         (
             {"gate_law": "concrete", "estimator": "rloo"},
-            "estimator must be None but for the gate law 'bernoulli'",
+            "estimator must be None for every gate law except 'bernoulli'",
         ),
         ({"gate_law": "bernoulli", "estimator": "arm"}, "estimator must be one of disarm, .*; got 'arm'"),
     ],
