@@ -1,5 +1,7 @@
 """What a network does once a run counts in full, and all that counts agree, for any number of rows."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import nn
@@ -116,6 +118,24 @@ def test_a_network_for_one_number_of_rows():
     assert count_macs(Fixed(), (X[:2],)) == 12
     laid = lay_out(nn.Sequential(Fixed()), {"0.layer": "input"}, X[:2])
     assert NetworkCost(laid.net, laid.plan).dense["macs"] == 12
+
+
+def test_examples_in_any_container():
+    @dataclass
+    class Batch:
+        x: torch.Tensor
+
+    class Reads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = network(LowRank)
+
+        def forward(self, batch):
+            return self.net(batch["x"] if isinstance(batch, dict) else batch.x)
+
+    assert count_macs(Reads(), ({"x": X[:4]},)) == 32 + 64 + 128 + 24
+    # Nobody can add a row to an object: all is divided.
+    assert count_macs(Reads(), (Batch(X[:4]),)) == 32 + 64 + 128 / 4 + 24
 
 
 def test_random_numbers_of_a_network_are_drawn_once():
