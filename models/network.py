@@ -2,7 +2,7 @@ r"""A sparse version of any network, as a Pyro model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +26,7 @@ from l0bayes.models.training_run_check import run_once
 from l0bayes.network import (
     Gates,
     arguments_of,
+    averaged_norms,
     gated,
     map_tensors,
     names_of,
@@ -225,6 +226,55 @@ class SparseNetwork(GatedNetwork):
         law = prior.expand(parameter.shape).to_event(parameter.dim())
         return slab(name, law, links, init=full_precision(parameter))
 
+    # ---- when training ends ----------------------------------------------------------------------
+
+    def settle_statistics(self, guide: Any, batches: Iterable[tuple[Any, ...]]) -> bool:
+        """Compute running statistics of batch normalisation anew, for gates and slabs as they are deployed.
+
+        Those that training leaves are averages over drawn gates. Normalisation in evaluation mode is left
+        alone, as it was in training.
+
+        Args:
+            guide: The trained guide.
+            batches: Model arguments.
+
+        Returns:
+            Whether there are any.
+        """
+        laws, middle = guide.gates(), guide.median()
+        gates = {name: deployed_gates(laws[name], "median") for name in self.plan.specs}
+        slabs = {name: middle[f"{name}.slab"] for name in self.links}
+
+        def run(batch: tuple[Any, ...]) -> None:
+            gated(self.net, self.plan, slabs, gates, self._split(batch)[0])
+
+        return averaged_norms(self.net, batches, run)
+
+    def deployed_log_likelihood(
+        self, guide: Any, batches: Iterable[tuple[Any, ...]]
+    ) -> tuple[float, float, int] | None:
+        """How well the deployed network predicts.
+
+        Args:
+            guide: The trained guide.
+            batches: Model arguments.
+
+        Returns:
+            Its mean log likelihood of an example in nats, the number of entries of an example's target, and
+            the number of examples that the model's likelihood stands for; ``None`` without targets.
+        """
+        small, total, seen, entries = self.deploy(guide), 0.0, 0, 1.0
+        for batch in batches:
+            inputs, y = self._split(batch)
+            if y is None:
+                return None
+            args, named = arguments_of(inputs)
+            law = self.observation(self.observation.predictor(small(*args, **named)), y)
+            rows = rows_of(inputs)
+            total, seen = total + float(law.log_prob(y).sum()), seen + rows
+            entries = y.numel() / rows if isinstance(y, Tensor) else 1.0
+        return (total / seen, entries, self.num_data or seen) if seen else None
+
     # ---- after training --------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -237,8 +287,8 @@ class SparseNetwork(GatedNetwork):
             guide: The trained guide.
             rule: How a gate's law becomes a value; see
                 :func:`~l0bayes.distributions.deployed_gates`. Slabs take their posterior median.
-            recalibrate: Inputs to compute the running statistics of batch normalisation on anew: those
-                of training are averages over drawn gates.
+            recalibrate: Inputs to compute the running statistics of batch normalisation on anew. ``fit``
+                leaves those of the deployed network, by the rule ``"median"``.
 
         Returns:
             A network of the class of the given one, with smaller layers; where a layer reads part of

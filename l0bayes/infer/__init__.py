@@ -7,6 +7,7 @@ from l0bayes.infer.guide_abilities import GateGuide
 from l0bayes.infer.loop.batches import Minibatches
 from l0bayes.infer.loop.checkpoint import CheckpointError
 from l0bayes.infer.loop.collapse import CollapseWarning
+from l0bayes.infer.loop.deployment_check import DeploymentWarning
 from l0bayes.infer.loop.divergence import DivergenceError
 from l0bayes.infer.loop.early_stopping import EarlyStopping
 from l0bayes.infer.loop.fit import fit
@@ -45,6 +46,7 @@ __all__ = [
     "CompileMode",
     "Constant",
     "CostedModel",
+    "DeploymentWarning",
     "DisARM",
     "DivergenceError",
     "ELBOTerms",

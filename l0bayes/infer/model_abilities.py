@@ -6,12 +6,12 @@ nothing has to be inherited.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-__all__ = ["CostedModel", "LiveModel", "ModelAbilities"]
+__all__ = ["CostedModel", "DeployedModel", "LiveModel", "ModelAbilities"]
 
 
 @runtime_checkable
@@ -73,6 +73,38 @@ class LiveModel(Protocol):
         ...
 
 
+@runtime_checkable
+class DeployedModel(Protocol):
+    """A model that knows what of it is deployed, and how well that predicts."""
+
+    def settle_statistics(self, guide: Any, batches: Iterable[tuple[Any, ...]]) -> bool:
+        """Compute running statistics anew, for gates as they are deployed.
+
+        Args:
+            guide: The trained guide.
+            batches: Model arguments.
+
+        Returns:
+            Whether there are any.
+        """
+        ...
+
+    def deployed_log_likelihood(
+        self, guide: Any, batches: Iterable[tuple[Any, ...]]
+    ) -> tuple[float, float, int] | None:
+        """How well the deployed network predicts.
+
+        Args:
+            guide: The trained guide.
+            batches: Model arguments.
+
+        Returns:
+            Its mean log likelihood of an example in nats, the number of entries of an example's target, and
+            the number of examples that the likelihood of the model stands for; ``None`` without targets.
+        """
+        ...
+
+
 class ModelAbilities:
     """The abilities of a model beside being run. A method that it lacks is ``None``.
 
@@ -97,6 +129,11 @@ class ModelAbilities:
         """
         costs = self.costs
         return None if costs is None else self._method("deployed_share") or costs.cost_share
+
+    @property
+    def deployed(self) -> DeployedModel | None:
+        """The model, if it can say how well what is deployed predicts."""
+        return self.model if isinstance(self.model, DeployedModel) else None
 
     @property
     def live(self) -> LiveModel | None:

@@ -25,7 +25,7 @@ from l0bayes.network.parameter_links import ParameterLink, link_parameters
 from l0bayes.network.placement import GateGroup, Gates, chosen_places
 from l0bayes.network.plan import Factor, GatePlan, GateSpec
 from l0bayes.network.planner import plan_gates
-from l0bayes.network.preparation import prepare, recalibrate_norms
+from l0bayes.network.preparation import averaged_norms, prepare, recalibrate_norms
 from l0bayes.network.structure import Named, arguments_of, map_tensors, tensors_by_name, tensors_in
 from l0bayes.network.trace import trace_units
 from l0bayes.network.trial import difference, tried_plan
@@ -59,6 +59,7 @@ __all__ = [
     "UnitAxes",
     "UnitTrace",
     "arguments_of",
+    "averaged_norms",
     "chosen_places",
     "count_macs",
     "count_nonzero",

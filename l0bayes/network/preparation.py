@@ -3,15 +3,17 @@ r"""Copies of networks: ready for gates, or with statistics computed anew."""
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.network.identity import put_module
 from l0bayes.network.kinds import Selective, layers_of
 
-__all__ = ["copy_network", "prepare", "recalibrate_norms"]
+__all__ = ["averaged_norms", "copy_network", "prepare", "recalibrate_norms"]
 
 
 def copy_network(net: nn.Module) -> nn.Module:
@@ -69,14 +71,45 @@ def recalibrate_norms(net: nn.Module, x: Tensor, batch_size: int = 500) -> None:
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not norms:
         return
-    kept = [norm.momentum for norm in norms]
     net.eval()
     for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average
         norm.train()
-    for rows in x.split(batch_size):
-        net(rows)
-    for norm, momentum in zip(norms, kept, strict=True):
-        norm.momentum = momentum
-        norm.eval()
+    averaged_norms(net, x.split(batch_size), net)
+    net.eval()
+
+
+@torch.no_grad()
+def averaged_norms(net: nn.Module, batches: Iterable[Any], run: Callable[[Any], Any]) -> bool:
+    """Replace the running statistics of every batch normalisation in training mode by plain averages.
+
+    Dropout is off for the while; modes come back.
+
+    Args:
+        net: The network.
+        batches: What it is run on.
+        run: Runs it on one of them.
+
+    Returns:
+        Whether there are any.
+    """
+    norms: list[Any] = [
+        module
+        for module in net.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        and module.training
+        and module.running_mean is not None
+    ]
+    if not norms:
+        return False
+    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    with evaluating(net):
+        for norm in norms:
+            norm.num_batches_tracked = torch.zeros_like(norm.num_batches_tracked)
+            norm.momentum, norm.training = None, True  # a plain average, whose first entry counts alone
+        try:
+            for batch in batches:
+                run(batch)
+        finally:
+            for norm, (momentum, count) in zip(norms, kept, strict=True):
+                norm.momentum, norm.num_batches_tracked = momentum, count
+    return True

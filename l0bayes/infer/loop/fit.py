@@ -90,6 +90,7 @@ def fit(
         PruningWarning: If no gate of a site can close in the run as it is set up; see
             :func:`~l0bayes.infer.pruning_forecast`.
         TargetWarning: If the deployed network ended above its target.
+        DeploymentWarning: If the deployed network predicts much worse than what was trained.
 
     Example::
 
@@ -130,7 +131,7 @@ def fit(
     checkpoint = None
     if settings.checkpoint is not None:
         checkpoint = Checkpoint(settings.checkpoint, settings.checkpoint_every)
-    callbacks = standard_callbacks(settings, objective, traces, steering, checkpoint)
+    callbacks = standard_callbacks(settings, objective, traces, steering, checkpoint, data)
     del traces  # a network's activations are in it
     resume = checkpoint if checkpoint is not None and settings.resume and checkpoint.path.exists() else None
     runs = Restarts(step, data, settings, callbacks, resume)

@@ -2,10 +2,13 @@ r"""The callbacks of a fit, in the order in which they are called."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.callback_list import CallbackList
 from l0bayes.infer.loop.checkpoint import Checkpoint
 from l0bayes.infer.loop.collapse import CollapseGuard
+from l0bayes.infer.loop.deployment_check import DeploymentCheck
 from l0bayes.infer.loop.divergence import FiniteGuard
 from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.function_callback import FunctionCallback
@@ -29,6 +32,7 @@ def standard_callbacks(
     traces: PairTraces,
     steering: TargetSteering | None,
     checkpoint: Checkpoint | None,
+    data: Any,
 ) -> CallbackList:
     """The callbacks of a fit; the order is that of :class:`~l0bayes.infer.Callback`.
 
@@ -38,6 +42,7 @@ def standard_callbacks(
         traces: One run of guide and model.
         steering: The target, where there is one.
         checkpoint: The checkpoint, where there is one.
+        data: The data of the fit.
     """
     able = ModelAbilities(objective.model)
     targeted = steering is not None
@@ -47,6 +52,8 @@ def standard_callbacks(
         ForecastWarning(traces, settings.gate_rate, settings.rate_schedule, targeted),
         None if costs is None else CostColumns(costs),
         steering,
+        # At the end, when every unit is awake again: the end is called in reverse order.
+        None if able.deployed is None else DeploymentCheck(able.deployed, data),
         # Whether values are finite is judged before anything acts on them.
         FiniteGuard(settings.lr, settings.gate_rate),
         CollapseGuard() if settings.guard_collapse else None,

@@ -1,0 +1,107 @@
+r"""The deployed network at the end of a run: its statistics, and whether it does what was trained."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from l0bayes.infer.callbacks.callback import Callback
+from l0bayes.infer.callbacks.training_run import TrainingRun
+from l0bayes.infer.loop.batch_stream import num_examples
+from l0bayes.infer.loop.batches import Minibatches
+from l0bayes.infer.model_abilities import DeployedModel
+from l0bayes.infer.randomness import private_randomness
+from l0bayes.infer.targets.costs import activities
+
+__all__ = ["DeploymentCheck", "DeploymentWarning"]
+
+_EXAMPLES = 4000  # that statistics and the deployed network's likelihood are computed on
+_ROWS = 500  # at a time, of data that come as a whole
+_RECORDS = 20  # below which a run was too short to be judged
+_GAP = 0.2  # nats an entry of the target
+_DECIDED = 0.05
+
+
+class DeploymentWarning(UserWarning):
+    """The deployed network predicts much worse than the one that was trained."""
+
+
+class DeploymentCheck(Callback):
+    """Computes running statistics anew for the gates as they are deployed, and measures what is deployed.
+
+    Args:
+        model: The model.
+        data: A tuple of arguments or an iterable of batches.
+    """
+
+    def __init__(self, model: DeployedModel, data: Any) -> None:
+        self.model, self.data = model, data
+
+    def on_end(self, run: TrainingRun) -> None:
+        if run.stopped in ("failed", "diverged") or not run.done:
+            return
+        with private_randomness(run.seed), torch.no_grad():
+            self.model.settle_statistics(run.guide, self._batches())
+
+    def on_finish(self, fit: Any) -> None:
+        history = fit.history
+        if fit.best.stopped not in ("finished", "converged") or len(history.log_likelihood) < _RECORDS:
+            return
+        tail = history.log_likelihood[-max(1, len(history.log_likelihood) // 10) :]
+        with private_randomness(fit.best.seed), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deploy() says the same again to the user
+            found = fit.model.deployed_log_likelihood(fit.guide, self._batches())
+        if found is None:
+            return
+        deployed, entries, rows = found
+        trained = sum(tail) / len(tail) / (num_examples(self.data) or rows)
+        if (trained - deployed) / entries <= _GAP:
+            return
+        active = [value.flatten() for value in activities(fit.guide).values()]
+        chances = torch.cat(active) if active else torch.zeros(0)
+        open_ended = int(((chances > _DECIDED) & (chances < 1.0 - _DECIDED)).sum())
+        warnings.warn(
+            f"the deployed network predicts worse than what was trained: its log likelihood is "
+            f"{deployed:.3g} nats an example, that of the gated network in training was {trained:.3g}. "
+            f"{open_ended} of {len(chances)} gates are undecided (P(z != 0) between {_DECIDED:g} and "
+            f"{1 - _DECIDED:g}). Train longer, lower the temperature towards the end, or train the deployed "
+            "network on",
+            DeploymentWarning,
+            stacklevel=4,
+        )
+
+    def _batches(self) -> Iterator[tuple[Any, ...]]:
+        """Model arguments of so many examples, in batches."""
+        seen = 0
+        for batch in _each(self.data):
+            if seen >= _EXAMPLES:
+                return
+            tensors = [x for x in pytree.tree_leaves(batch) if isinstance(x, Tensor) and x.dim()]
+            seen += len(tensors[0]) if tensors else 1
+            yield batch
+
+
+def _each(data: Any) -> Iterator[tuple[Any, ...]]:
+    if isinstance(data, Tensor):
+        data = (data,)
+    if isinstance(data, Minibatches):
+        yield from data.epoch(0)
+    elif isinstance(data, tuple):
+        tensors = [x for x in pytree.tree_leaves(data) if isinstance(x, Tensor) and x.dim()]
+        rows = len(tensors[0]) if tensors else 0
+        for begin in range(0, max(rows, 1), _ROWS):
+
+            def part(x: Any, begin: int = begin) -> Any:
+                whole = isinstance(x, Tensor) and x.dim() and len(x) == rows
+                return x[begin : begin + _ROWS] if whole else x
+
+            yield pytree.tree_map(part, data)
+    else:
+        for batch in itertools.islice(data, _EXAMPLES):
+            yield tuple(batch) if isinstance(batch, tuple | list) else (batch,)
