@@ -2,7 +2,7 @@ r"""A sparse version of any network, as a Pyro model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,9 +16,8 @@ from l0bayes import validate
 from l0bayes.distributions import DeploymentRule, deployed_gates
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.objectives.elbo import MeanFieldELBO
-from l0bayes.models.gated_network import GatedNetwork
+from l0bayes.models.measured_network import MeasuredNetwork
 from l0bayes.models.network_deployment import deployed_network, example_like
-from l0bayes.models.network_inputs import split_batch
 from l0bayes.models.network_likelihoods import NetworkLikelihood, Observation
 from l0bayes.models.network_precision import full_precision
 from l0bayes.models.network_priors import PenaltyUnit, PerModule, gate_priors, learned_scales, slab_priors
@@ -26,7 +25,6 @@ from l0bayes.models.training_run_check import run_once
 from l0bayes.network import (
     Gates,
     arguments_of,
-    averaged_norms,
     gated,
     map_tensors,
     names_of,
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["SparseNetwork"]
 
 
-class SparseNetwork(GatedNetwork):
+class SparseNetwork(MeasuredNetwork):
     r"""Spike-and-slab weights in any ``nn.Module``.
 
     .. math:: y \sim \text{likelihood}\bigl(f(x;\, z \odot \theta)\bigr)
@@ -163,7 +161,7 @@ class SparseNetwork(GatedNetwork):
             ValueError: If the targets' shape does not match.
             TypeError: If the network returns no tensor that the likelihood could take for its predictor.
         """
-        inputs, y = self._split((x, y, *more))
+        inputs, y = self.split((x, y, *more))
         output = self.observation.predictor(self._predict(inputs))
         rows = rows_of(inputs)
         if y is not None:
@@ -172,9 +170,6 @@ class SparseNetwork(GatedNetwork):
         with pyro.plate("data", self.num_data or rows, subsample=torch.arange(rows, device=device)):
             pyro.sample("y", self.observation(output, y), obs=y)
         return output
-
-    def _split(self, arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
-        return split_batch(self.net, len(arguments_of(self.example)[0]) or 1, arguments)
 
     def use_num_data(self, count: int) -> None:
         """Take the size of the data set from its loader, unless it was given.
@@ -198,7 +193,7 @@ class SparseNetwork(GatedNetwork):
             TypeError: If targets are no tensor, or the network returns none.
         """
         self.warn_held()
-        inputs, y = self._split((x, y, *more))
+        inputs, y = self.split((x, y, *more))
         first = map_tensors(inputs, lambda one: one[:2] if one.dim() else one)
         self.observation.predictor(run_once(self.net, self.plan, first))
         if y is None:
@@ -225,55 +220,6 @@ class SparseNetwork(GatedNetwork):
         links = [link.of(sampled) for link in self.links[name]]
         law = prior.expand(parameter.shape).to_event(parameter.dim())
         return slab(name, law, links, init=full_precision(parameter))
-
-    # ---- when training ends ----------------------------------------------------------------------
-
-    def settle_statistics(self, guide: Any, batches: Iterable[tuple[Any, ...]]) -> bool:
-        """Compute running statistics of batch normalisation anew, for gates and slabs as they are deployed.
-
-        Those that training leaves are averages over drawn gates. Normalisation in evaluation mode is left
-        alone, as it was in training.
-
-        Args:
-            guide: The trained guide.
-            batches: Model arguments.
-
-        Returns:
-            Whether there are any.
-        """
-        laws, middle = guide.gates(), guide.median()
-        gates = {name: deployed_gates(laws[name], "median") for name in self.plan.specs}
-        slabs = {name: middle[f"{name}.slab"] for name in self.links}
-
-        def run(batch: tuple[Any, ...]) -> None:
-            gated(self.net, self.plan, slabs, gates, self._split(batch)[0])
-
-        return averaged_norms(self.net, batches, run)
-
-    def deployed_log_likelihood(
-        self, guide: Any, batches: Iterable[tuple[Any, ...]]
-    ) -> tuple[float, float, int] | None:
-        """How well the deployed network predicts.
-
-        Args:
-            guide: The trained guide.
-            batches: Model arguments.
-
-        Returns:
-            Its mean log likelihood of an example in nats, the number of entries of an example's target, and
-            the number of examples that the model's likelihood stands for; ``None`` without targets.
-        """
-        small, total, seen, entries = self.deploy(guide), 0.0, 0, 1.0
-        for batch in batches:
-            inputs, y = self._split(batch)
-            if y is None:
-                return None
-            args, named = arguments_of(inputs)
-            law = self.observation(self.observation.predictor(small(*args, **named)), y)
-            rows = rows_of(inputs)
-            total, seen = total + float(law.log_prob(y).sum()), seen + rows
-            entries = y.numel() / rows if isinstance(y, Tensor) else 1.0
-        return (total / seen, entries, self.num_data or seen) if seen else None
 
     # ---- after training --------------------------------------------------------------------------
 
