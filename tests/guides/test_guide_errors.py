@@ -6,7 +6,7 @@ import pytest
 import torch
 from pyro.infer.autoguide import AutoNormal
 
-from l0bayes.guides import AutoHardConcrete
+from l0bayes.guides import AutoHardConcrete, AutoJointGates
 from l0bayes.sites import spike_and_slab
 from l0bayes.testing.guide_models import X, Y, regression
 
@@ -107,10 +107,22 @@ def test_a_batch_dimension_outside_every_plate():
     assert AutoHardConcrete(covered).gates()["w.gate"].batch_shape == (5,)
 
 
-@pytest.mark.parametrize("prior", [dist.HalfNormal(1.0), dist.Beta(1.0, 1.0).expand([3]).to_event(1)])
-def test_a_slab_that_is_not_on_the_real_line(prior):
-    with pytest.raises(ValueError, match=r"slab site 'w.slab' has support .*; gate guides cover"):
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        (dist.Poisson(1.0), "discrete sample site 'w.slab'"),
+        (dist.Dirichlet(torch.ones(3)), "independent weights, .* the weights of Dirichlet dep"),
+    ],
+)
+def test_a_slab_that_no_guide_covers(prior, message):
+    with pytest.raises(ValueError, match=message):
         AutoHardConcrete(lambda: spike_and_slab("w", 0.5, prior))
+
+
+@pytest.mark.parametrize("prior", [dist.HalfNormal(1.0), dist.Beta(1.0, 1.0).expand([3]).to_event(1)])
+def test_a_joint_guide_takes_slabs_on_the_real_line_alone(prior):
+    with pytest.raises(ValueError, match=r"slab site 'w.slab' has support .*; slabs of AutoJointGates are"):
+        AutoJointGates(lambda: spike_and_slab("w", 0.5, prior))
 
 
 def test_a_gate_is_refused_by_guides_that_cannot_hold_it():
