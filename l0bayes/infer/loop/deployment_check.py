@@ -53,6 +53,10 @@ class DeploymentCheck(Callback):
         history = fit.history
         if fit.best.stopped not in ("finished", "converged") or len(history.log_likelihood) < _RECORDS:
             return
+        active = [value.flatten() for value in activities(fit.guide).values()]
+        several = [value for value in active if len(value) > 1]
+        if several and all(torch.equal(value, value[:1].expand_as(value)) for value in several):
+            return  # one rate for all units of a site, as in Concrete Dropout, which selects nothing
         tail = history.log_likelihood[-max(1, len(history.log_likelihood) // 10) :]
         with private_randomness(fit.best.seed), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deploy() says the same again to the user
@@ -63,7 +67,6 @@ class DeploymentCheck(Callback):
         trained = sum(tail) / len(tail) / (num_examples(self.data) or rows)
         if (trained - deployed) / entries <= _GAP:
             return
-        active = [value.flatten() for value in activities(fit.guide).values()]
         chances = torch.cat(active) if active else torch.zeros(0)
         open_ended = int(((chances > _DECIDED) & (chances < 1.0 - _DECIDED)).sum())
         warnings.warn(
