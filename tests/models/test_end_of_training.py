@@ -94,8 +94,7 @@ def test_a_network_that_is_deployed_worse_than_trained_is_named(shut):
     model, guide = sparse()
     l0bayes.fit(model, guide, (X, Y), steps=40, lr=0.03, progress=False, compile="eager")
     for parameter in guide.gate_parameters():
-        # Just below the point where half of them are open; not all the same, as those of Concrete Dropout.
-        parameter.data.copy_(torch.linspace(-1.701, -1.7, parameter.numel()) if shut else torch.tensor(9.0))
+        parameter.data.fill_(-1.7 if shut else 9.0)  # just below the point where half of them are open
     history = History()
     history.log_likelihood = [-0.05 * 60] * 40 if shut else [-3.0 * 60] * 40
     fit = SimpleNamespace(

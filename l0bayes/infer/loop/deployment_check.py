@@ -16,6 +16,7 @@ from l0bayes.infer.callbacks.training_run import TrainingRun
 from l0bayes.infer.loop.batch_stream import num_examples
 from l0bayes.infer.loop.batches import Minibatches
 from l0bayes.infer.model_abilities import DeployedModel
+from l0bayes.infer.objectives.gate_parts import gate_part_of
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.targets.costs import activities
 
@@ -53,9 +54,8 @@ class DeploymentCheck(Callback):
         history = fit.history
         if fit.best.stopped not in ("finished", "converged") or len(history.log_likelihood) < _RECORDS:
             return
-        active = [value.flatten() for value in activities(fit.guide).values()]
-        several = [value for value in active if len(value) > 1]
-        if several and all(torch.equal(value, value[:1].expand_as(value)) for value in several):
+        active = activities(fit.guide)
+        if active and all(gate_part_of(fit.guide, site).tied for site in active):
             return  # one rate for all units of a site, as in Concrete Dropout, which selects nothing
         tail = history.log_likelihood[-max(1, len(history.log_likelihood) // 10) :]
         with private_randomness(fit.best.seed), torch.no_grad(), warnings.catch_warnings():
@@ -67,7 +67,7 @@ class DeploymentCheck(Callback):
         trained = sum(tail) / len(tail) / (num_examples(self.data) or rows)
         if (trained - deployed) / entries <= _GAP:
             return
-        chances = torch.cat(active) if active else torch.zeros(0)
+        chances = torch.cat([value.flatten() for value in active.values()]) if active else torch.zeros(0)
         open_ended = int(((chances > _DECIDED) & (chances < 1.0 - _DECIDED)).sum())
         warnings.warn(
             f"the deployed network predicts worse than what was trained: its log likelihood is "
