@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # An unconstrained torch resolves to the build with GPU libraries; constraints.txt names one version.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-quick test-data coverage lint types docs clean
+.PHONY: demo test test-quick test-data coverage lint types examples docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/l0bayes demo
@@ -17,11 +17,11 @@ PARALLEL := --numprocesses auto --dist worksteal
 
 # make test COVERAGE=1 also counts the lines that ran, and fails below the share that pyproject.toml names.
 test: $(VENV)/.installed-test
-	$(PYTEST) $(PARALLEL) $(if $(COVERAGE),--cov --cov-report term:skip-covered)
+	$(PYTEST) $(PARALLEL) -m "not examples" $(if $(COVERAGE),--cov --cov-report term:skip-covered)
 
 # Without the slow tests: about a quarter of the time.
 test-quick: $(VENV)/.installed-test
-	$(PYTEST) $(PARALLEL) -m "not slow"
+	$(PYTEST) $(PARALLEL) -m "not slow and not examples"
 
 # Only what needs the data sets that are not in the repository.
 test-data: $(VENV)/.installed-test
@@ -37,8 +37,12 @@ lint: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
-docs: $(VENV)/.installed-dev
+docs: $(VENV)/.installed-dev examples
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --builder html docs docs/_build/html
+
+# Every block of Python in README.md and docs/ runs, and prints what the page says it prints.
+examples: $(VENV)/.installed-test
+	$(PYTEST) $(PARALLEL) -m examples
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

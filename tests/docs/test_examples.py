@@ -36,7 +36,7 @@ def words(text):
     return sorted(word for word in stripped if not NUMBER.fullmatch(word))
 
 
-@pytest.mark.slow
+@pytest.mark.examples
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_examples_of_a_page_run_in_order(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -53,7 +53,7 @@ def test_the_examples_of_a_page_run_in_order(page, tmp_path, monkeypatch):
     plt.close("all")
 
 
-@pytest.mark.slow
+@pytest.mark.examples
 @pytest.mark.parametrize("page", built_pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_that_is_run_when_built_runs_without_mnist(page, tmp_path, monkeypatch, capsys):
     """Where the data are missing, on the small digits: the shorter of the two ways, and the rarer."""

@@ -21,7 +21,7 @@ def test_an_example_is_short_and_on_the_page(example):
         assert f"{{literalinclude}} extending/{name}" in page
 
 
-@pytest.mark.slow
+@pytest.mark.examples
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_passes_its_suite_in_a_folder_of_its_own(example, tmp_path):
     """In a process of its own, as what it registers stays registered."""

@@ -26,7 +26,7 @@ def model(x, y=None):
 
 def fitted(restarts=3):
     guide = AutoHardConcrete(model, DATA, temperature=0.1)
-    run = {"steps": 500, "lr": 0.05, "compile": "eager", "progress": False}
+    run = {"steps": 500, "lr": 0.05, "compile": "graph", "progress": False}
     return l0bayes.fit(model, guide, DATA, restarts=restarts, **run)
 
 
@@ -51,10 +51,10 @@ def test_one_that_misses_a_predictor_is_named_and_can_be_left_out():
     assert pip_disagreement(fit.restarts) > 0.9
     assert "inclusion probability" in disagreement_of_restarts(fit.restarts)
     with pytest.warns(RestartWarning, match="restarts='best'"):
-        pooled = l0bayes.to_arviz(fit, num_draws=300)
+        pooled = l0bayes.to_arviz(fit, num_draws=100)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RestartWarning)
-        best = l0bayes.to_arviz(fit, num_draws=300, restarts="best")
+        best = l0bayes.to_arviz(fit, num_draws=100, restarts="best")
     assert [post["posterior"].sizes["chain"] for post in (pooled, best)] == [3, 1]
     pip = fit.best.guide.gates()["beta.gate"].prob_active
     assert pip[0] > 0.95
@@ -83,7 +83,7 @@ def test_a_model_without_gates_is_judged_by_its_objective():
             return pyro.sample("y", dist.Normal(x @ beta, 0.5), obs=y)
 
     guide = AutoHardConcrete(plain, DATA)
-    fit = l0bayes.fit(plain, guide, DATA, restarts=2, steps=300, lr=0.03, compile="eager", progress=False)
+    fit = l0bayes.fit(plain, guide, DATA, restarts=2, steps=300, lr=0.03, compile="graph", progress=False)
     assert disagreement_of_restarts(fit.restarts) is None
     worst = min(fit.restarts, key=lambda run: run.elbo)
     worst.history.elbo[:] = [value - 200.0 for value in worst.history.elbo]
