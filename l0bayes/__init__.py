@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         SpikeSlabRegressor,
     )
     from l0bayes.gradients import gradient_report
+    from l0bayes.network.saved import load_deployed, save_deployed
     from l0bayes.posterior import gate_table
     from l0bayes.posterior.to_arviz import to_arviz
     from l0bayes.selection.refine import refine
@@ -62,6 +63,7 @@ __all__ = [
     "hardened_elbo",
     "infer",
     "likelihoods",
+    "load_deployed",
     "models",
     "network",
     "plots",
@@ -69,6 +71,7 @@ __all__ = [
     "pruning_forecast",
     "refine",
     "runs",
+    "save_deployed",
     "selection",
     "slab",
     "spike_and_slab",
@@ -96,7 +99,9 @@ _LAZY_NAMES = {
     "SpikeSlabRegressor": "l0bayes.estimators",
     "gate_table": "l0bayes.posterior",
     "gradient_report": "l0bayes.gradients",
+    "load_deployed": "l0bayes.network.saved",
     "refine": "l0bayes.selection.refine",
+    "save_deployed": "l0bayes.network.saved",
     "to_arviz": "l0bayes.posterior",
     "trust": "l0bayes.selection.trust.fit_trust",
 }

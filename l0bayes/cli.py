@@ -185,17 +185,22 @@ add_select(app)
 
 @app.command()
 def show(
-    folder: Annotated[Path, typer.Argument(help="A folder that l0bayes train wrote.")],
+    folder: Annotated[Path, typer.Argument(help="A folder that l0bayes train wrote, or a saved network.")],
     load: Load = None,
 ) -> None:
-    """Print a run again; --load what it was trained with."""
-    from l0bayes.apps.train import load_run
+    """Print a run again, or what was measured of a saved network; --load what it was trained with."""
+    from l0bayes.apps.train import certificate_lines, load_run, size_lines
     from l0bayes.apps.user_files import load_user_file
+    from l0bayes.network import read_certificate
 
     with errors_in_a_line():
         for file in load or []:
             load_user_file(file)
-        show_run(load_run(folder))
+        if (folder / "architecture.json").is_file():
+            found = read_certificate(folder)
+            print_lines(open_console(), [str(folder), *size_lines(found), *certificate_lines(found)])
+        else:
+            show_run(load_run(folder))
 
 
 def _placement(text: str | None) -> Any:

@@ -10,10 +10,12 @@ from typing import ClassVar
 from torch import nn
 
 from l0bayes import validate
+from l0bayes.network import register_saved_class
 
 __all__ = ["LeNet5Caffe", "LeNet300100"]
 
 
+@register_saved_class
 class LeNet300100(nn.Sequential):
     """LeNet-300-100: dense layers ``fc1``, ``fc2``, ..., with a ReLU between each two.
 
@@ -64,6 +66,7 @@ class LeNet300100(nn.Sequential):
         _he_start(self)
 
 
+@register_saved_class
 class LeNet5Caffe(nn.Sequential):
     """LeNet-5 in the version of Caffe, 20-50-800-500, for images of 28 by 28.
 

@@ -16,6 +16,7 @@ from l0bayes import validate
 from l0bayes.distributions import DeploymentRule, deployed_gates
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.objectives.elbo import MeanFieldELBO
+from l0bayes.models.deployment_memory import remember_deployment, running_statistics
 from l0bayes.models.measured_network import MeasuredNetwork
 from l0bayes.models.network_deployment import deployed_network, example_like
 from l0bayes.models.network_likelihoods import NetworkLikelihood, Observation
@@ -29,6 +30,7 @@ from l0bayes.network import (
     map_tensors,
     names_of,
     names_of_parameters,
+    recalibrate_norms,
     rows_of,
     tensors_in,
 )
@@ -245,14 +247,20 @@ class SparseNetwork(MeasuredNetwork):
         """
         laws = guide.gates()
         gates = {name: deployed_gates(laws[name], rule) for name in self.plan.specs}
-        return self._shrink(guide, gates, recalibrate)
+        slabs = self._slabs(guide)
+        small = self._shrink(slabs, gates)
+        before = {} if recalibrate is None else running_statistics(small)
+        if recalibrate is not None:
+            recalibrate_norms(small, recalibrate)
+        remember_deployment(small, self.net, self.plan, slabs, gates, laws, self.example, before)
+        return small
 
-    def _shrink(
-        self, guide: Any, gates: Mapping[str, Tensor], recalibrate: Tensor | None = None
-    ) -> nn.Module:
-        slabs = guide.median()
-        values = {name: slabs[f"{name}.slab"] for name in self.links}
-        return deployed_network(self.net, self.plan, values, gates, self.example, recalibrate)
+    def _slabs(self, guide: Any) -> dict[str, Tensor]:
+        middle = guide.median()
+        return {name: middle[f"{name}.slab"] for name in self.links}
+
+    def _shrink(self, slabs: Mapping[str, Tensor], gates: Mapping[str, Tensor]) -> nn.Module:
+        return deployed_network(self.net, self.plan, slabs, gates, self.example)
 
     @torch.no_grad()
     def layer_table(self, guide: Any, data: tuple[Any, ...], rule: DeploymentRule = "median") -> pd.DataFrame:
@@ -275,7 +283,7 @@ class SparseNetwork(MeasuredNetwork):
         laws = guide.gates()
         gates = {name: deployed_gates(laws[name], rule) for name in self.plan.specs}
         kl = MeanFieldELBO()(self, guide).kl_by_site(*data)
-        return layer_table(self, laws, gates, self._shrink(guide, gates), kl)
+        return layer_table(self, laws, gates, self._shrink(self._slabs(guide), gates), kl)
 
 
 def _key(name: str) -> str:

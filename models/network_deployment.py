@@ -18,7 +18,6 @@ from l0bayes.network import (
     arguments_of,
     difference,
     map_tensors,
-    recalibrate_norms,
     shrink,
 )
 
@@ -53,7 +52,6 @@ def deployed_network(
     slabs: Mapping[str, Tensor],
     gates: Mapping[str, Tensor],
     example: tuple[Any, ...],
-    recalibrate: Tensor | None = None,
 ) -> nn.Module:
     """The plain network, at full size with a warning where ``forward`` does not fit smaller layers.
 
@@ -63,7 +61,6 @@ def deployed_network(
         slabs: Values of the slabs by parameter name.
         gates: Deployed gate values by site.
         example: Arguments of the network, to compare both sizes on.
-        recalibrate: Inputs to compute running statistics on anew.
     """
     parameters = {name: slab * _own_gates(plan, name, gates) for name, slab in slabs.items()}
     gated = {*plan.groups, *(f"{owner}.weight" for owner in plan.weight)}
@@ -82,8 +79,6 @@ def deployed_network(
     elif held := [name for name in plan.held if not _all_open(plan, name, gates)]:
         where = f" in {', '.join(map(repr, held))}"
         warnings.warn(_FULL_SIZE.format(where, plan.held[held[0]]), stacklevel=4)
-    if recalibrate is not None:
-        recalibrate_norms(small, recalibrate)
     return small.eval()
 
 

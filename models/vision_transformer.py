@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes import validate
+from l0bayes.network import register_saved_class
 
 __all__ = ["VisionTransformer"]
 
 
+@register_saved_class
 class VisionTransformer(nn.Module):
     """Patches of an image as tokens, transformer layers, and the mean of the tokens to logits.
 

@@ -7,10 +7,12 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from l0bayes import validate
+from l0bayes.network import register_saved_class
 
 __all__ = ["WideBlock", "WideResNet"]
 
 
+@register_saved_class
 class WideBlock(nn.Module):
     r"""Two 3 by 3 convolutions behind their normalisations, added to the input.
 
@@ -49,6 +51,7 @@ class WideBlock(nn.Module):
         return residual + (x if self.shortcut is None else self.shortcut(active))
 
 
+@register_saved_class
 class WideResNet(nn.Module):
     r"""WRN-d-k: three groups of :math:`n = (d - 4)/6` pre-activated blocks of 16k, 32k and 64k maps.
 

@@ -182,7 +182,7 @@ def test_both_acts(tmp_path, short_acts):
         ("digits", tmp_path / "out" / "digits", 3),
     ]
     assert (tmp_path / "out" / "diabetes" / "posterior.nc").is_file()
-    assert (tmp_path / "out" / "digits" / "deployed.pt").is_file()
+    assert (tmp_path / "out" / "digits" / "deployed" / "weights.safetensors").is_file()
     text = result.output
     for part in (
         "which of 64 terms matter",

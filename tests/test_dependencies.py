@@ -57,8 +57,8 @@ def undeclared(packages: dict[str, str], allowed: set[str]) -> dict[str, str]:
 
 
 def test_every_import_of_the_package_is_a_dependency() -> None:
-    """The optional extra of tables counts: what imports it says what to install where it is missing."""
-    allowed = declared(PROJECT["dependencies"], EXTRAS["tables"])
+    """The optional extras count: what imports them says what to install where they are missing."""
+    allowed = declared(PROJECT["dependencies"], EXTRAS["tables"], EXTRAS["onnx"])
     assert undeclared(imported("l0bayes", "models", "guides", beside="l0bayes/testing"), allowed) == {}
 
 

@@ -16,6 +16,7 @@ from l0bayes.distributions import Gate, L2Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Fit, RestartWarning, fit, hardened_elbo
 from l0bayes.models import SparseNetwork, SparseRegression
+from l0bayes.network import UndecidedGatesWarning, save_deployed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +121,7 @@ def run_digits(out: Path, *, epochs: int = 80, seed: int = 0, progress: bool = T
     has a gate with a prior that charges 12 nats for an open one.
 
     Args:
-        out: Folder for pictures and the deployed network; made where missing.
+        out: Folder for pictures and the deployed network, in ``deployed/``; made where missing.
         epochs: Passes over the training images, for each of the two networks.
         seed: Seed.
         progress: Whether to show a progress bar.
@@ -170,10 +171,19 @@ def run_digits(out: Path, *, epochs: int = 80, seed: int = 0, progress: bool = T
             plot_gate_map(gates, (8, 8), title="Pixels that the network reads"), out / "input_gates.png"
         ),
         save_picture(plot_training(result)[0], out / "training.png"),
-        out / "deployed.pt",
     ]
-    torch.save(small, files[-1])
-    return DigitsResult(result, table, accuracy, [repr(result)], files)
+    with warnings.catch_warnings():
+        # The summary says so.
+        warnings.simplefilter("ignore", UndecidedGatesWarning)
+        saved = save_deployed(small, out / "deployed")
+    summary = [repr(result)]
+    found = saved.certificate
+    if found["undecided_gates"]:
+        summary.append(
+            f"{found['undecided_gates']} of {found['gates']} gates were undecided: outputs of the network in "
+            f"training differ from the deployed one's by {found['expected_gap']:.2g} on average."
+        )
+    return DigitsResult(result, table, accuracy, summary, files + saved.files)
 
 
 def _largest_correlation(x: Tensor) -> float:

@@ -26,6 +26,20 @@ from l0bayes.network.placement import GateGroup, Gates, chosen_places
 from l0bayes.network.plan import Factor, GatePlan, GateSpec
 from l0bayes.network.planner import plan_gates
 from l0bayes.network.preparation import averaged_norms, prepare, recalibrate_norms
+from l0bayes.network.saved import (
+    DeploymentOrigin,
+    ExportWarning,
+    SavedNetwork,
+    SavedNetworkError,
+    UndecidedGatesWarning,
+    load_deployed,
+    read_certificate,
+    read_tensors,
+    register_saved_class,
+    remember_origin,
+    save_deployed,
+    write_tensors,
+)
 from l0bayes.network.structure import Named, arguments_of, map_tensors, tensors_by_name, tensors_in
 from l0bayes.network.trace import trace_units
 from l0bayes.network.trial import difference, tried_plan
@@ -34,6 +48,8 @@ from l0bayes.network.units import OtherModule, TracedBlock, TracedLayer, UnitTra
 __all__ = [
     "BlockStandIn",
     "CostKind",
+    "DeploymentOrigin",
+    "ExportWarning",
     "Factor",
     "GateGroup",
     "GatePlacement",
@@ -48,6 +64,8 @@ __all__ = [
     "NetworkCost",
     "OtherModule",
     "ParameterLink",
+    "SavedNetwork",
+    "SavedNetworkError",
     "Scaled",
     "Selective",
     "SelectiveConv1d",
@@ -56,6 +74,7 @@ __all__ = [
     "Skip",
     "TracedBlock",
     "TracedLayer",
+    "UndecidedGatesWarning",
     "UnitAxes",
     "UnitTrace",
     "arguments_of",
@@ -68,19 +87,26 @@ __all__ = [
     "kind_of",
     "link_parameters",
     "live_layers",
+    "load_deployed",
     "map_tensors",
     "names_of",
     "names_of_parameters",
     "nearest_kind",
     "plan_gates",
     "prepare",
+    "read_certificate",
+    "read_tensors",
     "recalibrate_norms",
     "register_kind",
+    "register_saved_class",
     "registered_kinds",
+    "remember_origin",
     "rows_of",
+    "save_deployed",
     "shrink",
     "tensors_by_name",
     "tensors_in",
     "trace_units",
     "tried_plan",
+    "write_tensors",
 ]

@@ -18,6 +18,7 @@ from l0bayes.gate_families import GATE_FAMILIES
 from l0bayes.gradients import Candidate
 from l0bayes.guides import gate_guide
 from l0bayes.infer import MeanFieldELBO
+from l0bayes.network import read_tensors
 from l0bayes.selection import SVIOptions, infer_gates
 from l0bayes.testing.guide_models import X, Y, regression, train
 from tests.gate_families.conftest import FILE
@@ -135,7 +136,8 @@ def test_a_run_with_it_is_made_and_read_again(tmp_path, monkeypatch):
     config = load_run(tmp_path / "run").config
     _, guide = assemble(config, run_data(config))
     assert guide.gate_law == "logistic"
-    guide.load_state_dict(torch.load(tmp_path / "run" / "guide.pt", weights_only=True)["guide"])
+    state = read_tensors(tmp_path / "run" / "guide.safetensors")
+    guide.load_state_dict({k.removeprefix("guide."): v for k, v in state.items() if k.startswith("guide.")})
     del family_registry._BY_NAME["logistic"]
     assert CliRunner().invoke(app, ["show", str(tmp_path / "run")]).exit_code == 2
     shown = CliRunner().invoke(app, ["show", str(tmp_path / "run"), "--load", str(FILE)])

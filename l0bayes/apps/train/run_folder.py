@@ -7,14 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from l0bayes.apps.train.certificate_words import certificate_lines
 from l0bayes.apps.train.run_config import RunConfig
+from l0bayes.network import read_certificate
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from l0bayes.infer import Fit
 
-__all__ = ["Run", "load_run"]
+__all__ = ["DEPLOYED", "GUIDE", "Run", "load_run"]
+
+GUIDE = "guide.safetensors"
+"""The file with the state of guide and model."""
+
+DEPLOYED = "deployed"
+"""The folder in which the deployed network is saved."""
 
 
 @dataclass
@@ -52,8 +60,40 @@ class Run:
 
     @property
     def files(self) -> list[Path]:
-        """The files of the folder."""
-        return sorted(path for path in self.folder.iterdir() if path.is_file())
+        """The files of the folder, and those of the deployed network."""
+        folders = [self.folder, self.folder / DEPLOYED]
+        return [
+            path
+            for folder in folders
+            if folder.is_dir()
+            for path in sorted(folder.iterdir())
+            if path.is_file()
+        ]
+
+    @property
+    def certificate(self) -> dict[str, Any]:
+        """What was measured of the deployed network; its files are compared with their checksums.
+
+        Raises:
+            FileNotFoundError: If the run was not finished, or an older version wrote its network as a pickle.
+            SavedNetworkError: If a file was cut short or altered.
+        """
+        return read_certificate(self.deployed_folder())
+
+    def deployed_folder(self) -> Path:
+        """The folder of the deployed network, for :func:`l0bayes.load_deployed`.
+
+        Raises:
+            FileNotFoundError: If the run was not finished, or an older version wrote its network as a pickle.
+        """
+        if (self.folder / DEPLOYED).is_dir():
+            return self.folder / DEPLOYED
+        if (self.folder / "deployed.pt").is_file():
+            raise FileNotFoundError(
+                f"{str(self.folder)!r} holds deployed.pt of an older version, a pickle, which is not read "
+                f"since that can run any code; write it anew with l0bayes train --out {self.folder} --resume"
+            )
+        raise FileNotFoundError(f"{str(self.folder)!r} holds no deployed network: the run was not finished")
 
     def _table(self, name: str) -> pd.DataFrame:
         import pandas as pd
@@ -87,7 +127,10 @@ class Run:
                     f"  {name:<11} {kind:<10} error {1 - score['accuracy']:.2%}, NLL {score['nll']:.4f}, "
                     f"ECE {score['ece']:.4f}"
                 )
-        return lines
+        try:
+            return [*lines, *certificate_lines(self.certificate)]
+        except FileNotFoundError as error:
+            return [*lines, f"  saved       not: {error}"]
 
 
 def load_run(folder: str | Path) -> Run:

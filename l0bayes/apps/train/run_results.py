@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from l0bayes.apps.train.run_config import RunConfig
-from l0bayes.apps.train.run_folder import Run
-from l0bayes.network import count_macs, count_nonzero
+from l0bayes.apps.train.run_folder import DEPLOYED, GUIDE, Run
+from l0bayes.network import (
+    SavedNetwork,
+    UndecidedGatesWarning,
+    count_macs,
+    count_nonzero,
+    save_deployed,
+    write_tensors,
+)
 from l0bayes.posterior import predict_probabilities, prediction_scores
 
 if TYPE_CHECKING:
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
     from l0bayes.infer import Fit
     from l0bayes.posterior.to_arviz import Group
 
-__all__ = ["collect", "judge"]
+__all__ = ["collect", "judge", "save_network"]
 
 _DRAWS = 50
 _POSTERIOR_ROWS = 200
@@ -92,11 +100,28 @@ def collect(
     layers.to_csv(out / "layers.csv")
     costs.to_csv(out / "costs.csv")
     (out / "scores.json").write_text(json.dumps(result, indent=2) + "\n")
-    torch.save({"model": model.state_dict(), "guide": guide.state_dict()}, out / "guide.pt")
-    torch.save(small, out / "deployed.pt")
+    states = {"model": model.state_dict(), "guide": guide.state_dict()}
+    write_tensors(
+        {f"{part}.{name}": value for part, state in states.items() for name, value in state.items()},
+        out / GUIDE,
+    )
+    save_network(small, out)
     _save_posterior(fit, data, out, config.seed)
     draw_pictures(fit, data, probabilities, out)
     return Run(out, config, result, fit=fit, deployed=small)
+
+
+def save_network(small: Any, out: Path) -> SavedNetwork:
+    """Save the deployed network in a folder of its own.
+
+    Args:
+        small: The network.
+        out: Folder of the run.
+    """
+    with warnings.catch_warnings():
+        # The summary says so.
+        warnings.simplefilter("ignore", UndecidedGatesWarning)
+        return save_deployed(small, out / DEPLOYED)
 
 
 def judge(
@@ -133,7 +158,7 @@ def _architecture(layers: Any) -> str:
 
 
 def _save_posterior(fit: Fit, data: Split, out: Path, seed: int) -> None:
-    """Gates alone: weights by the hundred thousand are in ``guide.pt``."""
+    """Gates alone: weights by the hundred thousand are in ``guide.safetensors``."""
     from l0bayes.posterior import to_arviz
     from l0bayes.posterior.netcdf import write_netcdf
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyro.distributions as dist
-import torch
+from torch import nn
 
 from l0bayes.apps.train.architectures import build_network, check_choice, load_data
 from l0bayes.apps.train.run_config import RunConfig
-from l0bayes.apps.train.run_folder import load_run
+from l0bayes.apps.train.run_folder import GUIDE, load_run
 from l0bayes.apps.train.run_results import collect, judge
 from l0bayes.apps.writers import try_writers
 from l0bayes.datasets import Shifts
@@ -23,12 +23,13 @@ from l0bayes.guides import AutoGateGuide, gate_guide
 from l0bayes.infer import Linear, Minibatches, Target, fit
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.models import SparseNetwork
+from l0bayes.network import load_deployed, read_tensors
 
 if TYPE_CHECKING:
     from l0bayes.apps.train.run_folder import Run
     from l0bayes.datasets import Split
 
-__all__ = ["assemble", "run_data", "score_test", "train_network", "training_batches"]
+__all__ = ["assemble", "dense_network", "run_data", "score_test", "train_network", "training_batches"]
 
 
 def assemble(config: RunConfig, data: Split) -> tuple[SparseNetwork, AutoGateGuide]:
@@ -38,11 +39,7 @@ def assemble(config: RunConfig, data: Split) -> tuple[SparseNetwork, AutoGateGui
         config: Its settings.
         data: Its data.
     """
-    classes = int(data.train_y.max()) + 1
-    with private_randomness(config.seed):
-        net = build_network(
-            config.net, tuple(data.train_x.shape[1:]), classes, config.dropout, config.input_dropout
-        )
+    net = dense_network(config, data)
     prior: Any = L0Penalty(0.0)
     if config.penalty is not None:
         prior = L0Penalty(config.penalty)
@@ -71,6 +68,18 @@ def assemble(config: RunConfig, data: Split) -> tuple[SparseNetwork, AutoGateGui
     return model, guide
 
 
+def dense_network(config: RunConfig, data: Split) -> nn.Module:
+    """The network of a run, before training.
+
+    Args:
+        config: Its settings.
+        data: Its data.
+    """
+    classes, images = int(data.train_y.max()) + 1, tuple(data.train_x.shape[1:])
+    with private_randomness(config.seed):
+        return build_network(config.net, images, classes, config.dropout, config.input_dropout)
+
+
 def train_network(
     config: RunConfig,
     out: str | Path,
@@ -84,8 +93,9 @@ def train_network(
     """Train, evaluate and save; everything is in the folder, also what an interruption leaves.
 
     The folder holds ``config.json``, ``history.csv``, ``layers.csv``, ``costs.csv``, ``scores.json``,
-    ``checkpoint.pt`` (to go on from), ``guide.pt`` (guide and model), ``deployed.pt`` (the small network),
-    ``posterior.nc`` (gates, for ArviZ) and pictures. Read it with :func:`~l0bayes.apps.train.load_run`.
+    ``checkpoint.pt`` (to go on from), ``guide.safetensors`` (guide and model), ``deployed/`` (the small
+    network, for :func:`l0bayes.load_deployed`), ``posterior.nc`` (gates, for ArviZ) and pictures. Read it
+    with :func:`~l0bayes.apps.train.load_run`.
 
     Args:
         config: Settings.
@@ -165,10 +175,12 @@ def score_test(folder: str | Path) -> Run:
         raise ValueError(f"the test set was read for {str(folder)!r} before")
     data = run_data(run.config)
     model, guide = assemble(run.config, data)
-    state = torch.load(run.folder / "guide.pt", weights_only=True)
-    model.load_state_dict(state["model"])
-    guide.load_state_dict(state["guide"])
-    run.deployed = torch.load(run.folder / "deployed.pt", weights_only=False)  # a file of our own
+    run.deployed = load_deployed(run.deployed_folder(), dense_network(run.config, data))
+    state = read_tensors(run.folder / GUIDE)
+    for part, owner in (("model.", model), ("guide.", guide)):
+        owner.load_state_dict(
+            {name.removeprefix(part): value for name, value in state.items() if name.startswith(part)}
+        )
     _, run.results["scores"]["test"] = judge(model, guide, run.deployed, data, "test", run.config.seed)
     (run.folder / "scores.json").write_text(json.dumps(run.results, indent=2) + "\n")
     return run

@@ -120,3 +120,21 @@ class AttentionKind(LayerKind):
 
     def keep_heads(self, module: Any, gates: Tensor) -> None:
         module.keep_heads(gates.to(module.in_proj_weight))
+
+    # ---- files -----------------------------------------------------------------------------------
+
+    def form(self, module: Any, cls: type[nn.Module]) -> dict[str, Any]:
+        names = ("embed_dim", "num_heads", "dropout", "batch_first")
+        form = {name: getattr(module, name) for name in names}
+        form["bias"] = module.out_proj.bias is not None
+        if cls is HeadAttention:
+            return form | {"head_dim": module.head_dim}
+        form |= {"add_bias_kv": module.bias_k is not None, "add_zero_attn": module.add_zero_attn}
+        return form | {"kdim": module.kdim, "vdim": module.vdim}
+
+    def build(self, cls: type[nn.Module], form: Mapping[str, Any]) -> nn.Module:
+        if cls is not HeadAttention:
+            return nn.MultiheadAttention(**form)
+        sizes = dict(form)
+        heads, width = int(sizes.pop("num_heads")), int(sizes.pop("head_dim"))
+        return HeadAttention(nn.MultiheadAttention(num_heads=1, **sizes)).with_heads(heads, width)

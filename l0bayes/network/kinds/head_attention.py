@@ -152,5 +152,24 @@ class HeadAttention(nn.Module):
         self.num_heads = len(heads)
         return self
 
+    def with_heads(self, heads: int, width: int) -> HeadAttention:
+        """Give it another number of heads, in place; its values, all but the last bias, are new ones.
+
+        Args:
+            heads: Number of heads.
+            width: Width of each.
+
+        Returns:
+            The module itself.
+        """
+        rows, like = 3 * heads * width, self.in_proj_weight
+        self.in_proj_weight = nn.Parameter(like.new_empty(rows, self.embed_dim))
+        if self.in_proj_bias is not None:
+            self.in_proj_bias = nn.Parameter(like.new_empty(rows))
+        self.out_proj.weight = nn.Parameter(like.new_empty(self.embed_dim, heads * width))
+        self.out_proj.in_features = heads * width
+        self.num_heads, self.head_dim = heads, width
+        return self
+
     def extra_repr(self) -> str:
         return f"embed_dim={self.embed_dim}, num_heads={self.num_heads}, head_dim={self.head_dim}"

@@ -12,6 +12,7 @@ from l0bayes.network.kinds.head_gates import HeadGates
 from l0bayes.network.kinds.recognition import Recognition
 from l0bayes.network.kinds.selective import SelectedInput
 from l0bayes.network.kinds.unit_axes import Presence, UnitAxes
+from l0bayes.network.kinds.written_form import WrittenForm
 
 __all__ = ["LayerKind", "Shape", "Units"]
 
@@ -42,7 +43,7 @@ class Units(Protocol):
         ...
 
 
-class LayerKind(Recognition, HeadGates):
+class LayerKind(Recognition, HeadGates, WrittenForm):
     r"""One kind of layer: how its units are found, gated, counted and taken out.
 
     A new kind is a subclass and a call of :func:`~l0bayes.network.kinds.register_kind`, in one file anywhere;

@@ -12,6 +12,7 @@ from l0bayes.apps.train.training_job import assemble, run_data
 from l0bayes.cli import app
 from l0bayes.gate_families import GATE_FAMILIES
 from l0bayes.guides import AutoBernoulliGates, AutoHardConcrete, AutoRectifiedNormal
+from l0bayes.network import load_deployed, read_tensors
 
 TINY = RunConfig(net="lenet-300-100", data="digits", epochs=1, batch_size=200, train_size=400, gate_lr=0.05)
 ARGUMENTS = ["lenet-300-100", "--data", "digits", "--epochs", 1, "--batch-size", 200, "--train-size", 400]
@@ -116,10 +117,10 @@ def test_a_run_is_read_again_and_scored(options, kind, tmp_path):
     assert config.gate_law == options[1]
     model, guide = assemble(config, run_data(config))
     assert type(guide) is kind
-    state = torch.load(tmp_path / "run" / "guide.pt", weights_only=True)
-    guide.load_state_dict(state["guide"])
-    model.load_state_dict(state["model"])
-    small = torch.load(tmp_path / "run" / "deployed.pt", weights_only=False)
+    state = read_tensors(tmp_path / "run" / "guide.safetensors")
+    for part, owner in (("guide.", guide), ("model.", model)):
+        owner.load_state_dict({k.removeprefix(part): v for k, v in state.items() if k.startswith(part)})
+    small = load_deployed(tmp_path / "run" / "deployed")
     x = run_data(config).test_x[:20]
     torch.testing.assert_close(model.eval().deploy(guide)(x), small(x))
     scored = score_test(tmp_path / "run")

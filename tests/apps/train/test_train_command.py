@@ -30,7 +30,7 @@ def trained(tmp_path_factory):
 def test_training_prints_what_came_out_and_leaves_it(trained):
     folder, result = trained
     assert result.exit_code == 0, result.output
-    for words in ("times fewer", "Layers", "Cost", "validation", "deployed.pt"):
+    for words in ("times fewer", "Layers", "Cost", "validation", "weights.safetensors"):
         assert words in result.output
     found = load_run(folder)
     assert found.config.gates == {"fc1": "input", "fc2": "input"}

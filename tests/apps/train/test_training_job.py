@@ -11,7 +11,7 @@ import torch
 
 from l0bayes.apps.train import RunConfig, build_network, load_run, train_network
 from l0bayes.apps.train.architectures import DATASETS, IMAGES, check_choice, load_data
-from l0bayes.network import count_macs
+from l0bayes.network import count_macs, load_deployed
 
 SMALL = RunConfig(
     net="lenet-300-100", data="digits", target="macs:0.3", epochs=50, batch_size=77, lr=2e-3, gate_lr=5e-2
@@ -21,8 +21,7 @@ FILES = {
     "config.json",
     "costs.csv",
     "costs.png",
-    "deployed.pt",
-    "guide.pt",
+    "guide.safetensors",
     "history.csv",
     "input_gates.png",
     "layers.csv",
@@ -33,6 +32,9 @@ FILES = {
 }
 
 
+DEPLOYED = {"architecture.json", "certificate.json", "program.pt2", "weights.safetensors"}
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "digits"
@@ -40,7 +42,10 @@ def run(tmp_path_factory):
 
 
 def test_everything_is_in_the_folder(run):
-    assert {path.name for path in run.files} == FILES
+    assert {path.name for path in run.files if path.parent == run.folder} == FILES
+    saved = {path.name for path in run.files if path.parent == run.folder / "deployed"}
+    assert saved - {"network.onnx"} == DEPLOYED  # that one where it can be written
+    assert len(run.files) == len(FILES) + len(saved)
     assert all(path.stat().st_size > 0 for path in run.files)
 
 
@@ -51,7 +56,7 @@ def test_the_target_is_reached_by_the_deployed_network(run):
 
 
 def test_sizes_are_those_of_the_saved_network(run):
-    small = torch.load(run.folder / "deployed.pt", weights_only=False)
+    small = load_deployed(run.folder / "deployed")
     x = load_data("digits").test_x
     assert count_macs(small, (x[:3],)) == run.results["deployed_macs"]
     assert run.results["deployed_params"] == sum(int(torch.count_nonzero(p)) for p in small.parameters())
@@ -59,7 +64,7 @@ def test_sizes_are_those_of_the_saved_network(run):
 
 
 def test_scores_are_those_of_the_saved_network(run):
-    small, data = torch.load(run.folder / "deployed.pt", weights_only=False), load_data("digits")
+    small, data = load_deployed(run.folder / "deployed"), load_data("digits")
     accuracy = float((small(data.test_x).argmax(-1) == data.test_y).double().mean())
     assert run.results["scores"]["test"]["deployed"]["accuracy"] == pytest.approx(accuracy, abs=1e-12)
 

@@ -1,0 +1,57 @@
+"""Nothing that is read is unpickled: no file of the package does so, whatever it is asked to open."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What reads or writes pickles, or runs what a file holds.
+UNSAFE = re.compile(
+    r"\bimport (?:pickle|cPickle|dill|cloudpickle|joblib|shelve|marshal)\b"
+    r"|\bfrom (?:pickle|dill|cloudpickle) "
+    r"|torch\.load\(|torch\.save\(|torch\.jit\.load\(|torch\.export\.load\(|torch\.package\b"
+    r"|read_pickle\(|to_pickle\(|allow_pickle=True|\bpickle\.loads?\(|weights_only=False"
+)
+# Checkpoints hold nested states of optimisers; they are read by torch's restricted reader alone.
+CHECKPOINT = "l0bayes/infer/loop/checkpoint.py"
+# Suites of tests that users inherit; what they pickle they made themselves.
+SUITES = "l0bayes/testing/"
+
+
+def sources():
+    for folder in ("l0bayes", "models", "guides"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            if not name.startswith(("l0bayes/models", "l0bayes/guides", SUITES)):
+                yield name, path.read_text("utf-8")
+
+
+def test_nothing_is_pickled_or_unpickled():
+    found = {
+        f"{name}: {line.strip()}"
+        for name, text in sources()
+        if name != CHECKPOINT
+        for line in text.splitlines()
+        if UNSAFE.search(line)
+    }
+    assert not found
+
+
+def test_checkpoints_are_read_without_running_anything():
+    text = (ROOT / CHECKPOINT).read_text("utf-8")
+    reads = [line for line in text.splitlines() if "torch.load(" in line]
+    assert reads
+    assert all("weights_only=True" in line for line in reads)
+    assert not re.search(r"weights_only=False|\bimport pickle\b", text)
+
+
+def test_the_search_finds_what_it_is_for():
+    for line in (
+        "import pickle",
+        "net = torch.load(file, weights_only=False)",
+        'torch.save(small, out / "deployed.pt")',
+        "program = torch.export.load(path)",
+        "numpy.load(path, allow_pickle=True)",
+    ):
+        assert UNSAFE.search(line), line
+    assert not UNSAFE.search("portable_guide, which is copied and pickled")
