@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 import pickle
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +25,16 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from l0bayes.network import NetworkCost, Selective, count_macs, count_nonzero, kind_of, live_layers
+from l0bayes.network import (
+    NetworkCost,
+    Selective,
+    count_macs,
+    count_nonzero,
+    kind_of,
+    live_layers,
+    load_deployed,
+    save_deployed,
+)
 from l0bayes.testing.around_layer import AroundLayer, GateCase, gate_cases
 from l0bayes.testing.changed_layer_suite import ChangedLayerSuite
 from l0bayes.testing.laid_out_network import LaidOutNetwork, lay_out
@@ -155,6 +165,15 @@ class LayerKindSuite(ChangedLayerSuite):
             assert torch.equal(twin(laid.x), small(laid.x))
             assert all(p.requires_grad for p in small.parameters())
             assert not {id(p) for p in small.parameters()} & {id(p) for p in laid.net.parameters()}
+
+    def test_a_smaller_layer_is_built_from_what_is_written(self, tmp_path: Path) -> None:
+        for case, dense, laid in self.networks(flat=True):
+            small = laid.shrink(laid.gates(1))
+            saved = save_deployed(small, tmp_path / "net", program=False, onnx=False)
+            assert not [name for name in saved.needs_code if name.startswith("layer")], _says(case)
+            again = load_deployed(tmp_path / "net", network=dense)
+            assert type(again.layer) is type(small.layer)
+            assert torch.equal(again(laid.x), small(laid.x)), _says(case)
 
     def test_a_smaller_layer_says_its_size(self) -> None:
         """Code that reads ``in_features``, exports a layer or builds one like it relies on them."""

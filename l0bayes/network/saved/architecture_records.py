@@ -68,7 +68,9 @@ def build_leaf(known: BuiltClass, record: dict[str, Any]) -> nn.Module:
 class _Recorder:
     def __init__(self) -> None:
         self.seen: dict[int, str] = {}
-        self.known, self.parts = known_classes(), set(made_of_parts().values())
+        self.known = known_classes()
+        layers = {known.cls for known in self.known.values() if known.kind is not None}
+        self.parts = layers.union(made_of_parts().values())
 
     def record(self, module: nn.Module, name: str) -> dict[str, Any]:
         if id(module) in self.seen:
@@ -95,7 +97,7 @@ class _Recorder:
         return record
 
     def leaf(self, module: nn.Module) -> dict[str, Any] | None:
-        """The record of a layer that its constructor can build again."""
+        """The record of a layer that its constructor can build again; ``None`` where none can."""
         inside, select = module, None
         if isinstance(module, Selective):
             inside, select = module.reading, len(module.index)
@@ -104,7 +106,10 @@ class _Recorder:
         known = self.known.get(class_name(cls))
         if known is None or known.cls is not cls:
             return None
-        form = {key: _plain(key, value) for key, value in known.form(inside).items()}
+        try:
+            form = {key: _plain(key, value) for key, value in known.form(inside).items()}
+        except TypeError:
+            return None  # it does not keep what its constructor takes: it is built of its parts
         record: dict[str, Any] = {"class": class_name(cls), "form": form}
         if select is not None:
             record["selects"] = select

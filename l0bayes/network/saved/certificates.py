@@ -106,11 +106,10 @@ def _against_gates(net: nn.Module, origin: DeploymentOrigin) -> dict[str, Any]:
     deployed, gated, gap = run(reference, inputs), origin.gated(inputs), None
     found: dict[str, Any] = {"largest_difference": None}
     if gated is not None:
-        sizes = [float(x.double().abs().max()) for x in tensors_in(gated) if x.numel()]
         found["largest_difference"] = {
             "from": "the gated network, its gates as they were deployed",
             "value": finite(largest_difference(deployed, gated)),
-            "largest_output": finite(max(sizes, default=0.0)),
+            "largest_output": finite(_largest(gated)),
             "rows": _ROWS,
         }
     with private_randomness(0):
@@ -121,7 +120,8 @@ def _against_gates(net: nn.Module, origin: DeploymentOrigin) -> dict[str, Any]:
     if origin.undecided:
         words = "unknown, as the guide was trained on since"
         if gap is not None:
-            words = f"{gap:.3g} on average over outputs, inputs and {_DRAWS} draws of the gates"
+            words = f"{gap:.3g} on average over outputs, inputs and {_DRAWS} draws of the gates, "
+            words += f"where outputs go up to {_largest(deployed):.3g} in size"
         warnings.warn(
             f"{origin.undecided} of {origin.num_gates} gates were undecided when this network was deployed: "
             f"it differs from the one that was trained. The expected gap, |Δ| of an output, is {words}. "
@@ -130,6 +130,10 @@ def _against_gates(net: nn.Module, origin: DeploymentOrigin) -> dict[str, Any]:
             stacklevel=4,
         )
     return found
+
+
+def _largest(result: Any) -> float:
+    return max((float(x.double().abs().max()) for x in tensors_in(result) if x.numel()), default=0.0)
 
 
 def _mean_difference(one: Any, other: Any) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.network.block_stand_ins import Scaled, Skip
-from l0bayes.network.kinds import nearest_kind
+from l0bayes.network.kinds import SelectedInput, nearest_kind
 from l0bayes.network.saved.architecture_records import INTERNAL, build_leaf
 from l0bayes.network.saved.plain_values import decoded
 from l0bayes.network.saved.saved_classes import BuiltClass, class_name, known_classes, made_of_parts
@@ -17,6 +17,8 @@ from l0bayes.network.saved.saved_errors import SavedNetworkError
 __all__ = ["rebuilt"]
 
 _DEEPEST = 200
+# Ours, which stand around a module that the dense network has in their place.
+_AROUND = (Scaled, SelectedInput)
 
 
 def rebuilt(record: dict[str, Any], given: nn.Module | None, shapes: dict[str, tuple[int, ...]]) -> nn.Module:
@@ -37,7 +39,9 @@ def rebuilt(record: dict[str, Any], given: nn.Module | None, shapes: dict[str, t
 class _Builder:
     def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
         self.shapes = shapes
-        self.known, self.parts = known_classes(), made_of_parts()
+        self.known = known_classes()
+        self.layers = {word: known.cls for word, known in self.known.items() if known.kind is not None}
+        self.parts = self.layers | made_of_parts()
         self.done: dict[str, nn.Module] = {}
 
     def module(self, record: Any, given: nn.Module | None, name: str, depth: int) -> nn.Module:
@@ -52,7 +56,7 @@ class _Builder:
         word = record["class"]
         if "needs" in record:
             module = self.foreign(record, given, name)
-        elif word in self.known:
+        elif word in self.known and "form" in record:
             module = self.leaf(self.known[word], record, given, name)
         elif word in self.parts:
             module = self.of_parts(self.parts[word], record, given, name)
@@ -74,7 +78,7 @@ class _Builder:
             if child is None:
                 module._modules[key] = None
                 continue
-            own = given if type(module) is Scaled else theirs.get(key)  # which stands around it
+            own = given if type(module) in _AROUND else theirs.get(key)
             if given is not None and own is None and type(given) is type(module):
                 raise SavedNetworkError(
                     f"the network that was given has no module {where!r}; it is another one"
@@ -119,11 +123,13 @@ class _Builder:
         return module
 
     def of_parts(self, cls: type[nn.Module], record: Any, given: nn.Module | None, name: str) -> nn.Module:
-        if given is not None and type(given) is not cls and cls not in (Skip, Scaled):
+        if given is not None and type(given) is not cls and cls not in (Skip, *_AROUND):
             raise SavedNetworkError(
                 f"{name or 'the network'!r} is a {class_name(cls)}, but what was given is a "
                 f"{class_name(type(given))}"
             )
+        if given is not None and type(given) is cls:
+            self.compare_own(given, name, exactly=cls not in self.layers.values())
         module = cls.__new__(cls)
         nn.Module.__init__(module)
         self.set_attributes(module, record["attributes"], name)

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from l0bayes.network.block_stand_ins import Scaled, Skip
-from l0bayes.network.kinds import LayerKind, registered_kinds
+from l0bayes.network.kinds import LayerKind, SelectedInput, registered_kinds
 from l0bayes.network.kinds.written_form import constructor_form
 
 __all__ = ["BuiltClass", "class_name", "known_classes", "made_of_parts", "register_saved_class"]
@@ -126,6 +126,6 @@ def _attributes(module: nn.Module, names: tuple[str, ...]) -> dict[str, Any]:
 
 for _cls in (
     *(nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer),
-    *(nn.TransformerEncoder, nn.TransformerDecoder, nn.Transformer, Skip, Scaled),
+    *(nn.TransformerEncoder, nn.TransformerDecoder, nn.Transformer, Skip, Scaled, SelectedInput),
 ):
     register_saved_class(_cls)
