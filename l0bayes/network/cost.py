@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from l0bayes.network.cost_sums import CostSums
 from l0bayes.network.layer_form import LayerForm
 from l0bayes.network.plan import GatePlan
 from l0bayes.network.units import OtherModule
@@ -67,6 +68,9 @@ class NetworkCost:
         self.plan = plan
         self.shapes = {name: spec.shape for name, spec in plan.specs.items()}
         self._forms = {name: LayerForm(layer, plan) for name, layer in plan.trace.layers.items()}
+        sums = {name: found for name, form in self._forms.items() if (found := form.sums()) is not None}
+        self._together, self._sums = list(sums), CostSums(sums.values(), self.shapes)
+        self._alone = {name: form for name, form in self._forms.items() if name not in sums}
         self.total_gates = sum(math.prod(shape) for shape in self.shapes.values())
         ones = {site: torch.ones(shape, dtype=torch.float64) for site, shape in self.shapes.items()}
         # Parameters of modules that are not followed: always there.
@@ -87,14 +91,21 @@ class NetworkCost:
         Returns:
             Scalars, differentiable in ``active``.
         """
-        costs = self.layers(active, decided).values()
-        zero = _one(active) * 0.0
-        others = (self.other_macs(one, active) for one in self.plan.trace.others.values() if one.macs)
-        return {
-            "params": sum((cost.params for cost in costs), zero) + self.other,
-            "macs": sum((*(cost.macs for cost in costs), *others), zero),
-            "units": sum((active[site].sum() for site in self.shapes), zero),
-        }
+        return {kind: self._total(kind, active, decided) for kind in self.kinds}
+
+    def _total(self, kind: str, active: Mapping[str, Tensor], decided: bool) -> Tensor:
+        one = _one(active)
+        if kind == "units":
+            return torch.cat([one.reshape(1) * 0.0, *(active[site].flatten() for site in self.shapes)]).sum()
+        column = 0 if kind == "params" else 1
+        total = self._sums(active, one, decided)[:, column].sum()
+        for form in self._alone.values():
+            cost = self._layer(form, active, decided)
+            total = total + (cost.params if kind == "params" else cost.macs)
+        if kind == "params":
+            return total + self.other
+        others = [self.other_macs(other, active) for other in self.plan.trace.others.values() if other.macs]
+        return sum(others, total)
 
     def share(self, kind: str, active: Mapping[str, Tensor], decided: bool = False) -> Tensor:
         """Cost over that of the dense network; arguments as in :meth:`totals`.
@@ -106,7 +117,7 @@ class NetworkCost:
             raise ValueError(f"kind must be one of {', '.join(self.kinds)}; got {kind!r}")
         if not self.dense[kind]:
             return torch.ones(())
-        return self.totals(active, decided)[kind] / self.dense[kind]
+        return self._total(kind, active, decided) / self.dense[kind]
 
     def smallest(self, kind: str) -> float:
         """The least share there is: one open gate a site, and blocks closed."""
@@ -170,7 +181,11 @@ class NetworkCost:
 
     def layers(self, active: Mapping[str, Tensor], decided: bool = False) -> dict[str, LayerCost]:
         """Cost of every layer; arguments as in :meth:`totals`."""
-        return {name: self._layer(form, active, decided) for name, form in self._forms.items()}
+        found = {name: self._layer(form, active, decided) for name, form in self._alone.items()}
+        together = self._sums(active, _one(active), decided)
+        for name, (params, macs) in zip(self._together, together, strict=True):
+            found[name] = LayerCost(params, macs)
+        return {name: found[name] for name in self._forms}
 
     def other_macs(self, other: OtherModule, active: Mapping[str, Tensor]) -> Tensor:
         """What a module of no kind runs outside of layers: all of it, unless it stands in a shut block.

@@ -3,7 +3,7 @@ r"""Counts on plain networks, which need no gates."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -19,7 +19,7 @@ from l0bayes.network.operations import run_in_parts
 from l0bayes.network.structure import arguments_of
 from l0bayes.network.units import one_row_more, rows_of
 
-__all__ = ["count_macs", "count_nonzero", "done_once", "operations_by_module"]
+__all__ = ["count_macs", "count_nonzero", "longer_run", "operations_by_module"]
 
 
 class _Counting(TorchDispatchMode):
@@ -76,10 +76,22 @@ def operations_by_module(net: nn.Module, example: tuple[Any, ...]) -> dict[str, 
     return None if tally.uncounted else tally.macs
 
 
-def done_once(
+def _tally(
+    net: nn.Module, example: tuple[Any, ...], names: list[str], kinds: Mapping[str, LayerKind]
+) -> MacTally:
+    longer = longer_run(net, example, names, kinds) if rows_of(example) > 1 else None
+    tally = _run(net, example, names, kinds)
+    if longer is not None:
+        tally.once = tally.once_beside(longer)
+    return tally
+
+
+def longer_run(
     net: nn.Module, example: tuple[Any, ...], names: Iterable[str], kinds: Mapping[str, LayerKind]
-) -> Mapping[str, Sequence[bool]]:
-    """What a network does once a run, however many examples there are: by module, in the order of its calls.
+) -> MacTally | None:
+    """What runs where there is one example more; ``None`` where that cannot be.
+
+    What costs the same in both runs is done once a run, however many examples there are.
 
     Args:
         net: Any network.
@@ -87,25 +99,14 @@ def done_once(
         names: Modules that are counted one by one; what others do is counted with their owner.
         kinds: Kinds of those that are layers.
     """
-    if rows_of(example) <= 1:  # nothing is to be divided
-        return {}
-    with private_randomness(0):
-        return _tally(net, example, list(names), kinds).once
-
-
-def _tally(
-    net: nn.Module, example: tuple[Any, ...], names: list[str], kinds: Mapping[str, LayerKind]
-) -> MacTally:
-    rows, more, longer = rows_of(example), one_row_more(example), None
-    if rows > 1 and rows_of(more) == rows + 1:  # not where examples are in an object of a class of its own
-        try:
-            with private_randomness(0):
-                longer = _run(net, more, names, kinds)
-        except Exception:  # made for this number of examples
-            longer = None
-    tally = _run(net, example, names, kinds)
-    tally.once = {} if longer is None else tally.once_beside(longer)
-    return tally
+    more = one_row_more(example)
+    if rows_of(more) != rows_of(example) + 1:  # examples are in an object of a class of its own
+        return None
+    try:
+        with private_randomness(0):
+            return _run(net, more, list(names), kinds)
+    except Exception:  # made for this number of examples
+        return None
 
 
 def _run(

@@ -73,6 +73,8 @@ class _Shrinker:
             if name in plan.inputs and layer.kind.reads(layer.module)
         }
 
+        self.found: dict[str, tuple[Tensor, Tensor]] = {}
+
     def module(self, name: str) -> Any:
         return self.small.get_submodule(name)
 
@@ -101,7 +103,11 @@ class _Shrinker:
 
     def used(self, name: str, layer: TracedLayer, present: Tensor) -> Tensor:
         """Which input features a layer reads: those with a weight that is not 0 into a unit that is there."""
-        return layer.kind.used(self.module(name), present[layer.outputs])
+        made = present[layer.outputs]
+        before = self.found.get(name)
+        if before is None or not torch.equal(before[0], made):
+            before = self.found[name] = made, layer.kind.used(self.module(name), made)
+        return before[1]
 
     def units_left(self) -> Tensor:
         """Whether each unit stays; the last entry, for features that are no units, is always true."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from l0bayes.network.cost_sums import LayerSums
+from l0bayes.network.feature_rows import FeatureRow
 from l0bayes.network.kinds import Presence
 from l0bayes.network.plan import Factor, GatePlan
 from l0bayes.network.units import TracedLayer
@@ -48,7 +50,8 @@ class LayerForm:
         self._first_made = layer.outputs == layer.outputs[:1]
         self._same = self._find_same()
         self._sites = list(plan.local.values())
-        closable = any(unit in plan.closable for unit in units)
+        self._reading = {at: plan.closable[unit] for at, unit in enumerate(units) if unit in plan.closable}
+        closable = bool(self._reading)
         self._readers = self._find_readers(units, plan) if closable else None
 
     def _find_same(self) -> Tensor | None:
@@ -73,6 +76,16 @@ class LayerForm:
         ]
         width = max(map(len, rows))
         return torch.tensor([row + [always_shut] * (width - len(row)) for row in rows])
+
+    def sums(self) -> LayerSums | None:
+        """What its cost is made of, where that follows from numbers of units; ``None`` where it does not."""
+        terms = self.layer.kind.terms(self.layer.module, self.layer.uses)
+        single = self._own or self._weight_site is not None or self._head_site is not None
+        if terms is None or single or (terms.reads_all and self._in_factors):
+            return None
+        made = FeatureRow(len(self._stays), self._out_factors, self._first_made, self._stays, self._reading)
+        read = FeatureRow(len(self.layer.inputs), self._in_factors, self._first_read)
+        return LayerSums(terms, made, read, self._same, self.blocks)
 
     def presence(self, active: Mapping[str, Tensor], one: Tensor, decided: bool = False) -> Presence:
         """Probabilities that the layer's parts are there, beside the blocks that it stands in.

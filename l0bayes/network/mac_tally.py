@@ -34,16 +34,17 @@ class MacTally:
 
     Args:
         rows: Number of examples that run.
-        once: What is done once a run, however many examples there are: by name of the module that runs it,
-            in the order of its calls.
 
     Attributes:
+        once: What is done once a run, however many examples there are: by name of the module that runs it,
+            in the order of its calls.
         uncounted: Operations whose number is not known, by the name of the module that ran them.
         paused: Whether nothing is counted at the moment.
     """
 
-    def __init__(self, rows: int, once: Mapping[str, Sequence[bool]] | None = None) -> None:
-        self.rows, self.once = max(1, rows), {} if once is None else once
+    def __init__(self, rows: int) -> None:
+        self.rows = max(1, rows)
+        self.once: Mapping[str, Sequence[bool]] = {}
         self.uncounted: dict[str, set[str]] = {}
         self.paused = False
         self._calls: dict[str, list[_Call]] = {}
@@ -79,18 +80,24 @@ class MacTally:
                 found[name] = [one.same_as(other) for one, other in zip(calls, others, strict=True)]
         return found
 
-    def layer(self, name: str) -> int:
+    def layer(self, name: str, count: float) -> None:
         """Count a call of a layer whose cost others keep.
 
         Args:
             name: The layer.
-
-        Returns:
-            By how many examples the cost of this call is shared.
+            count: Its multiply-accumulates.
         """
-        calls, once = self._calls.setdefault(name, []), self.once.get(name, ())
-        calls.append(_Call(0.0))
-        return 1 if len(calls) <= len(once) and once[len(calls) - 1] else self.rows
+        self._add(name, _Call(count))
+
+    def shared_by(self, name: str) -> list[int]:
+        """By how many examples each call of a layer is shared, in their order.
+
+        Args:
+            name: The layer.
+        """
+        calls = self._calls.get(name, [])
+        once = self.once.get(name) or [False] * len(calls)
+        return [1 if alone else self.rows for alone in once]
 
     def operation(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Count one operation.

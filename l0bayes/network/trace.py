@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.randomness import private_randomness
-from l0bayes.network.counting import done_once
+from l0bayes.network.counting import longer_run
 from l0bayes.network.kinds import layers_of, left_alone, no_layers
 from l0bayes.network.structure import arguments_of, tensors_in
 from l0bayes.network.tracker import Tracker
@@ -46,10 +46,8 @@ def trace_units(net: nn.Module, example: tuple[Any, ...], blocks: tuple[str, ...
     while True:
         trace, used = _trace(net, example, blocks, alone)
         if not used:
-            break
+            return trace
         alone |= {name: f"its parameters are used outside of it too, by {by}" for name, by in used.items()}
-    _find_batch(net, trace, example)
-    return trace
 
 
 def _trace(
@@ -59,8 +57,15 @@ def _trace(
     kinds = {name: kind for name, kind in layers_of(net).items() if name not in alone}
     reasons = {**left_alone(net), **alone}
     others = [*no_layers(net), *alone]
+    noted: dict[str, tuple[int, ...]] = {}
     try:
-        tracker = Tracker(rows_of(example), done_once(net, example, [*others, *kinds], kinds))
+        with ExitStack() as stack:
+            for name in (*kinds, *blocks):
+                module = net.get_submodule(name)
+                hook = _noting(noted, name)
+                stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+            longer = longer_run(net, example, [*others, *kinds], kinds)
+        tracker = Tracker(rows_of(example), longer if rows_of(example) > 1 else None)
         with ExitStack() as stack:
             stack.enter_context(evaluating(net))
             for name, kind in kinds.items():
@@ -84,6 +89,10 @@ def _trace(
     for name in others:
         if (other := _other_module(net, name, tracker, reasons)) is not None:
             trace.others[name] = other
+    if longer is not None:
+        _find_batch(trace, noted)
+    elif rows_of(one_row_more(example)) == rows_of(example):  # nobody knows where examples are counted
+        _find_batch(trace, {name: one.shape for name, one in trace.layers.items()})
     return trace, tracker.used_outside
 
 
@@ -123,32 +132,23 @@ def _other_module(
     )
 
 
-def _find_batch(net: nn.Module, trace: UnitTrace, example: tuple[Any, ...]) -> None:
+def _noting(shapes: dict[str, tuple[int, ...]], name: str) -> Callable[..., None]:
+    """A hook that notes the shape of what a module is first called with."""
+
+    def hook(_: nn.Module, args: Any, kwargs: Any) -> None:
+        x = next((x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), None)
+        if x is not None:
+            shapes.setdefault(name, tuple(x.shape))
+
+    return hook
+
+
+def _find_batch(trace: UnitTrace, longer: Mapping[str, tuple[int, ...]]) -> None:
     """Which dimension counts examples: the one that grows when there is one more of them."""
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def note(name: str) -> Callable[..., None]:
-        def hook(_: nn.Module, args: Any, kwargs: Any) -> None:
-            x = next((x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), None)
-            if x is not None:
-                shapes.setdefault(name, tuple(x.shape))
-
-        return hook
-
-    longer, named = arguments_of(one_row_more(example))
-    with ExitStack() as stack:
-        stack.enter_context(evaluating(net))
-        for name in (*trace.layers, *trace.blocks):
-            module = net.get_submodule(name)
-            stack.callback(module.register_forward_pre_hook(note(name), with_kwargs=True).remove)
-        try:
-            net(*longer, **named)
-        except Exception:  # made for this number of examples: they are in front, as in most networks
-            return
     found: list[tuple[str, TracedLayer | TracedBlock]] = [*trace.layers.items(), *trace.blocks.items()]
     for name, one in found:
-        if name in shapes and len(one.shape) == len(shapes[name]):
-            pairs = zip(one.shape, shapes[name], strict=True)
+        if name in longer and len(one.shape) == len(longer[name]):
+            pairs = zip(one.shape, longer[name], strict=True)
             grown = [dim for dim, (before, after) in enumerate(pairs) if after == before + 1]
             one.batch_dim = grown[0] if grown else -1
 

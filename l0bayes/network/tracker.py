@@ -2,7 +2,7 @@ r"""Following the units of a network through one run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -26,17 +26,19 @@ class Tracker(TorchDispatchMode):
 
     Args:
         rows: Number of examples that go through; layers may see them in any dimension.
-        once: What is done once a run, however many examples there are: by module, in the order of its calls.
+        longer: The tally of a run of more examples, which shows what is done once a run, however many there
+            are; ``None`` where all grows with them.
     """
 
-    def __init__(self, rows: int, once: Mapping[str, Sequence[bool]] | None = None) -> None:
+    def __init__(self, rows: int, longer: MacTally | None = None) -> None:
         super().__init__()
         self.trace = UnitTrace()
         self.units = UnitLabels(self.trace)
         self.ends_of_blocks: dict[int, tuple[Tensor, str]] = {}
         self.passed_by: list[tuple[TracedBlock, Tensor, Tensor]] = []
         self.made_by: dict[int, str] = {}
-        self.tally = MacTally(rows, once)
+        self.tally, self.longer = MacTally(rows), longer
+        self.calls: dict[str, list[tuple[int, dict[str, float]]]] = {}
         self.inside = 0
         self.open_blocks: list[str] = []
         self.own: dict[int, tuple[Tensor, str]] = {}
@@ -120,11 +122,21 @@ class Tracker(TorchDispatchMode):
         self.made_by[id(result)] = name
 
     def count(self, layer: TracedLayer, inputs: list[Tensor], result: Tensor, dim: int) -> None:
-        rows = self.tally.layer(layer.name)
-        layer.positions += result.numel() // (result.shape[dim] * rows)
-        shapes = [tuple(x.shape) for x in inputs]
-        for key, count in layer.kind.uses(layer.module, shapes, tuple(result.shape)).items():
-            layer.uses[key] = layer.uses.get(key, 0.0) + count / rows
+        shapes, made = [tuple(x.shape) for x in inputs], tuple(result.shape)
+        uses = layer.kind.uses(layer.module, shapes, made)
+        self.tally.layer(layer.name, layer.kind.macs(layer.module, shapes, made))
+        self.calls.setdefault(layer.name, []).append((result.numel() // result.shape[dim], uses))
+
+    def share_out(self) -> None:
+        """Share what layers did among the examples, but for what is done once a run."""
+        if self.longer is not None:
+            self.tally.once = self.tally.once_beside(self.longer)
+        for name, calls in self.calls.items():
+            layer = self.trace.layers[name]
+            for rows, (positions, uses) in zip(self.tally.shared_by(name), calls, strict=True):
+                layer.positions += positions // rows
+                for key, count in uses.items():
+                    layer.uses[key] = layer.uses.get(key, 0.0) + count / rows
 
     def around_block(self, name: str) -> tuple[Callable[..., None], Callable[..., None]]:
         self.trace.blocks[name] = TracedBlock()
@@ -165,6 +177,7 @@ class Tracker(TorchDispatchMode):
         Args:
             output: What the network returned.
         """
+        self.share_out()
         trace, units, labels = self.trace, self.units, self.units.compact(output)
         for block, read, made in self.passed_by:
             if not block.is_added:  # once closed, it hands on its input in place of its output

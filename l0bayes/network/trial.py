@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -58,6 +59,7 @@ class Trial:
                 held[name] = held.get(name, own[name]) * factor.of(self.gates)
         return plain, held
 
+    @cached_property
     def cut(self) -> tuple[nn.Module, dict[str, Tensor]]:
         """The plain network that is left, and the parameters of the gated one."""
         plain, held = self.parameters()
@@ -67,7 +69,7 @@ class Trial:
     @torch.no_grad()
     def fails(self) -> str:
         """Why the deployed network is not the gated one; empty where it is."""
-        small, plain = self.cut()
+        small, plain = self.cut
         with evaluating(self.net), private_randomness(0):
             for inputs in (fresh_like(self.example), self.example):
                 try:
@@ -93,7 +95,7 @@ class Trial:
         single = {s for s, spec in self.plan.specs.items() if spec.placement in ("weight", "group")}
         trial = self.only(self.gates.keys() - single) if single else self
         opened = {site: (value != 0).double() for site, value in trial.gates.items()}
-        small, _ = trial.cut()
+        small, _ = trial.cut
         counted = operations_by_module(small, self.example)
         if counted is None:
             return ""

@@ -35,6 +35,7 @@ from l0bayes.network import (
     load_deployed,
     save_deployed,
 )
+from l0bayes.network.kinds import Presence
 from l0bayes.testing.around_layer import AroundLayer, GateCase, gate_cases
 from l0bayes.testing.changed_layer_suite import ChangedLayerSuite
 from l0bayes.testing.laid_out_network import LaidOutNetwork, lay_out
@@ -80,6 +81,23 @@ class LayerKindSuite(ChangedLayerSuite):
             pytest.skip("torch does not count them")
         macs = kind.macs(layer, [tuple(x.shape)], tuple(self.call(layer, x).shape))
         assert macs == _flops(partial(self.call, layer, x)) / 2
+
+    def test_its_terms_are_its_cost(self) -> None:
+        """Costs of many layers are worked out at once by their terms."""
+        layer, kind, x = self.layer(), self.of_layer(), self.batch()
+        result = self.call(layer, x)
+        uses, dim = kind.uses(layer, [tuple(x.shape)], tuple(result.shape)), kind.unit_dim(layer)
+        terms = kind.terms(layer, uses)
+        if terms is None:
+            pytest.skip("its cost is not one of numbers of units alone")
+        generator = torch.Generator().manual_seed(0)
+        made = torch.rand(result.shape[dim], generator=generator).double()
+        read = torch.rand(x.shape[dim] if x.is_floating_point() else 1, generator=generator).double()
+        read = torch.ones_like(read) if terms.reads_all else read
+        parts = torch.stack([torch.ones(()).double(), made.sum(), read.sum(), made.sum() * read.sum()])
+        params, macs = kind.cost(layer, uses, Presence(made, read))
+        for found, four in ((params, terms.params), (macs, terms.macs)):
+            torch.testing.assert_close(found.double(), parts @ torch.tensor(four).double())
 
     # ---- gated, deployed, counted ----------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from l0bayes.infer.objectives.reading_mode import reading_mode
 from l0bayes.infer.objectives.score_elbo import elbo_of
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.schedules import Linear, Schedule, as_schedule
-from l0bayes.infer.targets.gate_speed import OptimizerKind, gate_speed
+from l0bayes.infer.targets.gate_speed import OptimizerKind, gate_speeds
 from l0bayes.infer.targets.gate_travel import Pull, SiteForecast, under_adam, under_sgd
 from l0bayes.sites import inner_law
 
@@ -193,9 +193,10 @@ def forecast_of_traces(
         targeted: Whether a target pushes the gates shut, whatever their prior.
     """
     travelled = gate_lr * sum(lr_schedule(step / steps) for step in range(steps))
-    sites = {}
-    for name, (start, pull, scale) in _gates(traces, targeted).items():
-        way = travelled * gate_speed(guide, name, optimizer, start)
+    sites, gates = {}, _gates(traces, targeted)
+    speeds = gate_speeds(guide, {name: start for name, (start, _, _) in gates.items()}, optimizer)
+    for name, (start, pull, scale) in gates.items():
+        way = travelled * speeds[name]
         if optimizer == "sgd":
             sites[name] = under_sgd(start, pull, way * loss_scale * scale / (1.0 - momentum))
         else:

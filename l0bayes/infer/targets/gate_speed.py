@@ -3,65 +3,85 @@ r"""How fast gates move with their parameters."""
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pyro
 import torch
 from torch import Tensor
 
-from l0bayes.infer.objectives.gate_parts import gate_parameters, gate_part_of
+from l0bayes.infer.guide_abilities import GuideAbilities
+from l0bayes.infer.objectives.gate_parts import gate_parameters
 
-__all__ = ["OptimizerKind", "gate_speed"]
+__all__ = ["OptimizerKind", "gate_speeds"]
 
 OptimizerKind = Literal["adam", "sgd"]
 """``"sgd"``, or ``"adam"`` for any optimiser that scales its steps."""
 
 
-def gate_speed(guide: Any, site: str, optimizer: OptimizerKind, start: Tensor) -> Tensor:
+def gate_speeds(guide: Any, starts: Mapping[str, Tensor], optimizer: OptimizerKind) -> dict[str, Tensor]:
     """How fast activity logits move with the parameters of their gates; 1 where they are their parameters.
 
-    Where the gates in ``start`` are some of the site's, as in a subsample, it is the mean over the site.
+    Where the gates in ``starts`` are some of the site's, as in a subsample, it is the mean over the site.
 
     Args:
         guide: Any guide.
-        site: Name of a gate site.
+        starts: Activity logits at the start by site, each of shape ``(n,)``.
         optimizer: The kind of optimiser.
-        start: Activity logits at the start, shape ``(n,)``.
 
     Returns:
-        Tensor of the shape of ``start``.
+        A tensor of the shape of its start for each site.
     """
-    try:
-        part = copy.deepcopy(gate_part_of(guide, site).guide)
-    except ValueError:  # a guide from elsewhere, whose gates cannot be found
-        return torch.ones_like(start)
+    speeds = {site: torch.ones_like(start) for site, start in starts.items()}
+    for part in GuideAbilities(guide).parts:
+        sites = [site for site in part.guide.gates() if site in starts]
+        if not sites:
+            continue
+        # What is no gate's stays where it is, and is not copied: slabs are as many as a network's weights.
+        gates = {id(p) for p in gate_parameters(part.guide)}
+        own = part.guide.parameters() if isinstance(part.guide, torch.nn.Module) else ()
+        held = {id(p): p for p in own if id(p) not in gates}
+        for site, speed in _speeds(copy.deepcopy(part.guide, held), sites, optimizer).items():
+            same = speed.shape == starts[site].shape
+            speeds[site] = speed if same else speed.mean().expand(starts[site].shape)
+    return speeds
+
+
+def _speeds(part: Any, sites: Sequence[str], optimizer: OptimizerKind) -> dict[str, Tensor]:
     parameters = gate_parameters(part)
-    speeds = []
+    found: dict[str, list[Tensor]] = {site: [] for site in sites}
     for _ in range(2):  # at the start, and after a move that would close the gates at the speed there
-        slopes = _slopes(part, site, parameters)
-        if not slopes:
-            return torch.ones_like(start)
-        adam = torch.stack([slope.abs() for _, slope in slopes]).sum(0)
-        shared = [slope.square() * (slope.numel() / p.numel()) for p, slope in slopes]
-        speeds.append(adam if optimizer == "adam" else torch.stack(shared).sum(0))
+        steps = []
+        for site, (logits, slopes) in _slopes(part, sites, parameters).items():
+            adam = torch.stack([slope.abs() for _, slope in slopes]).sum(0)
+            shared = [slope.square() * (slope.numel() / p.numel()) for p, slope in slopes]
+            found[site].append(adam if optimizer == "adam" else torch.stack(shared).sum(0))
+            way = logits.clamp(min=0.0) / adam.clamp(min=1e-6)
+            steps += [(parameter, way * slope.sign()) for parameter, slope in slopes]
         with torch.no_grad():
-            way = part.gates()[site].activity_logits.clamp(min=0.0) / adam.clamp(min=1e-6)
-            for parameter, slope in slopes:
-                shift = way * slope.sign()
+            for parameter, shift in steps:
                 parameter.sub_(shift if parameter.shape == shift.shape else shift.mean())
-    speed = (0.5 * (speeds[0] + speeds[1])).double().cpu().flatten()
-    return speed if speed.shape == start.shape else speed.mean().expand(start.shape)
+    halves = {site: speeds for site, speeds in found.items() if speeds}
+    return {site: torch.stack(speeds).mean(0).double().cpu().flatten() for site, speeds in halves.items()}
 
 
-def _slopes(part: Any, site: str, parameters: list[torch.nn.Parameter]) -> list[tuple[Tensor, Tensor]]:
-    """Parameters of a site with the derivative of each gate's activity logit in its own."""
+def _slopes(
+    part: Any, sites: Sequence[str], parameters: list[torch.nn.Parameter]
+) -> dict[str, tuple[Tensor, list[tuple[torch.nn.Parameter, Tensor]]]]:
+    """Activity logits by site, and parameters with the derivative of each gate's logit in its own."""
+    found = {}
     with torch.enable_grad(), pyro.get_param_store().scope():
-        logits = part.gates()[site].activity_logits
-        if not (parameters and logits.requires_grad):
-            return []
-        found = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
-    return [  # that of a parameter that gates share is the sum of theirs
-        (parameter, (total * (total.numel() / logits.numel())).expand(logits.shape))
-        for parameter, total in zip(parameters, found, strict=True)
-        if total is not None
-    ]
+        laws = part.gates()
+        for site in sites:
+            logits = laws[site].activity_logits
+            if not (parameters and logits.requires_grad):
+                continue
+            totals = torch.autograd.grad(logits.sum(), parameters, allow_unused=True, retain_graph=True)
+            slopes = [  # that of a parameter that gates share is the sum of theirs
+                (parameter, (total * (total.numel() / logits.numel())).expand(logits.shape))
+                for parameter, total in zip(parameters, totals, strict=True)
+                if total is not None
+            ]
+            if slopes:
+                found[site] = (logits.detach(), slopes)
+    return found

@@ -10,6 +10,7 @@ from l0bayes.network.kinds.convolution_kind import (
     SelectiveConv1d,
     SelectiveConv2d,
 )
+from l0bayes.network.kinds.cost_terms import CostTerms
 from l0bayes.network.kinds.embedding_kind import EmbeddingKind
 from l0bayes.network.kinds.group_norm_kind import GroupNormKind
 from l0bayes.network.kinds.head_attention import HeadAttention
@@ -47,6 +48,7 @@ __all__ = [
     "ConvTranspose2dKind",
     "ConvTranspose3dKind",
     "ConvolutionKind",
+    "CostTerms",
     "EmbeddingKind",
     "GatePlacement",
     "GroupNormKind",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
+from l0bayes.network.kinds.cost_terms import CostTerms, cost_terms
 from l0bayes.network.kinds.head_gates import HeadGates
 from l0bayes.network.kinds.recognition import Recognition
 from l0bayes.network.kinds.selective import SelectedInput
@@ -158,6 +159,20 @@ class LayerKind(Recognition, HeadGates, WrittenForm):
             if count:  # zeros among its entries are multiplied like other numbers
                 macs = macs + count * (there_of_it if own is None else there.entries(parameter.shape, axes))
         return params, macs
+
+    def terms(self, module: Any, uses: Mapping[str, float]) -> CostTerms | None:
+        """What :meth:`cost` is, as a function of how many units are made and read; ``None`` where it is not.
+
+        Without gates on its single entries or its heads, that is. It is how the cost of many layers is worked
+        out at once; a kind with a cost of its own that gives no terms is asked by itself.
+
+        Args:
+            module: The module.
+            uses: As in :meth:`cost`.
+        """
+        if type(self).cost is not LayerKind.cost:
+            return None
+        return cost_terms(module.named_parameters(recurse=False), self.axes(module), uses)
 
     def macs(self, module: Any, inputs: Sequence[Shape], output: Shape) -> float:
         """Multiply-accumulates of one call.
