@@ -72,7 +72,7 @@ def layer_table(
         if other.macs or other.uncounted or other.nearly:
             rows.append(_other_row(other, _submodule(small, other.name)))
             for word, which in (("dense", ones), ("expected", active), ("deployed", opened)):
-                macs = round(float(model.cost.other_macs(other, which)))
+                macs = round(float(model.cost.other_macs(other, which, word == "deployed")))
                 rows[-1][f"{word} MACs"] = math.nan if other.uncounted else macs
     return pd.DataFrame(rows).set_index("layer")
 

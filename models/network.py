@@ -54,7 +54,8 @@ class SparseNetwork(MeasuredNetwork):
     ``"output"``  one gate an output unit or map, also of a LayerNorm or Embedding
     ``"weight"``  one gate a weight
     ``"heads"``   one gate a head of an ``nn.MultiheadAttention`` (also inside
-                  ``nn.TransformerEncoderLayer``)
+                  ``nn.TransformerEncoderLayer``), or of a module whose queries, keys and values are
+                  made by layers of its own; heads that share keys and values have one together
     ``"block"``   one gate for a residual branch, or for a block with its residual connection inside
     a group       :class:`~l0bayes.network.GateGroup`: slices of parameters that share a gate
     ============  =====================================================================================

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.network.cost_sums import CostSums
-from l0bayes.network.layer_form import LayerForm
+from l0bayes.network.layer_form import LayerForm, sums_of_heads
 from l0bayes.network.plan import GatePlan
 from l0bayes.network.units import OtherModule
 
@@ -69,7 +69,17 @@ class NetworkCost:
         self.shapes = {name: spec.shape for name, spec in plan.specs.items()}
         self._forms = {name: LayerForm(layer, plan) for name, layer in plan.trace.layers.items()}
         sums = {name: found for name, form in self._forms.items() if (found := form.sums()) is not None}
-        self._together, self._sums = list(sums), CostSums(sums.values(), self.shapes)
+        heads = [
+            (one.owner, found) for one in plan.trace.heads.values() for found in sums_of_heads(one, plan)
+        ]
+        self._together = list(sums)
+        self._sums = CostSums([*sums.values(), *(found for _, found in heads)], self.shapes)
+        self._heads: dict[str, list[int]] = {}
+        self._in_heads: dict[str, float] = {}
+        for number, (owner, found) in enumerate(heads, len(sums)):
+            self._heads.setdefault(owner, []).append(number)
+            each = found.terms.macs[1] * found.made.count
+            self._in_heads[owner] = self._in_heads.get(owner, 0.0) + each
         self._alone = {name: form for name, form in self._forms.items() if name not in sums}
         self.total_gates = sum(math.prod(shape) for shape in self.shapes.values())
         ones = {site: torch.ones(shape, dtype=torch.float64) for site, shape in self.shapes.items()}
@@ -104,8 +114,8 @@ class NetworkCost:
             total = total + (cost.params if kind == "params" else cost.macs)
         if kind == "params":
             return total + self.other
-        others = [self.other_macs(other, active) for other in self.plan.trace.others.values() if other.macs]
-        return sum(others, total)
+        others = [one for one in self.plan.trace.others.values() if one.macs]
+        return sum((self._outside_heads(other, active) for other in others), total)
 
     def share(self, kind: str, active: Mapping[str, Tensor], decided: bool = False) -> Tensor:
         """Cost over that of the dense network; arguments as in :meth:`totals`.
@@ -183,18 +193,26 @@ class NetworkCost:
         """Cost of every layer; arguments as in :meth:`totals`."""
         found = {name: self._layer(form, active, decided) for name, form in self._alone.items()}
         together = self._sums(active, _one(active), decided)
-        for name, (params, macs) in zip(self._together, together, strict=True):
+        for name, (params, macs) in zip(self._together, together, strict=False):  # heads come behind
             found[name] = LayerCost(params, macs)
         return {name: found[name] for name in self._forms}
 
-    def other_macs(self, other: OtherModule, active: Mapping[str, Tensor]) -> Tensor:
-        """What a module of no kind runs outside of layers: all of it, unless it stands in a shut block.
+    def other_macs(self, other: OtherModule, active: Mapping[str, Tensor], decided: bool = False) -> Tensor:
+        """What a module of no kind runs outside of layers; shut heads and shut blocks run nothing.
 
         Args:
             other: The module.
             active: As in :meth:`totals`.
+            decided: As in :meth:`totals`.
         """
-        return other.macs * self._present(self.plan.blocks_around(other.name), active)
+        total = self._outside_heads(other, active)
+        if rows := self._heads.get(other.name):
+            total = total + self._sums(active, _one(active), decided)[rows, 1].sum()
+        return total
+
+    def _outside_heads(self, other: OtherModule, active: Mapping[str, Tensor]) -> Tensor:
+        macs = other.macs - self._in_heads.get(other.name, 0.0)
+        return macs * self._present(self.plan.blocks_around(other.name), active)
 
     def _present(self, blocks: list[str], active: Mapping[str, Tensor]) -> Tensor:
         present = _one(active)

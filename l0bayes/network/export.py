@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.network.block_stand_ins import Scaled, Skip
+from l0bayes.network.head_numbers import write_numbers
 from l0bayes.network.identity import put_module
 from l0bayes.network.kinds import UnitAxes, layers_of
 from l0bayes.network.plan import GatePlan
@@ -147,6 +148,8 @@ class _Shrinker:
             cut = kind.cut(module, rows, columns, where)
             if cut is not module:
                 put_module(self.small, name, cut)
+        heads = [one for one in self.trace.heads.values() if not present[one.units].all()]
+        write_numbers(self.small, heads, present)
 
     def finish(self) -> None:
         """Heads, blocks, and attention that lost nothing."""

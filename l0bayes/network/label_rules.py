@@ -8,14 +8,17 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from l0bayes.network.operations import POINTWISE, POOLING, REDUCTIONS, SHAPES, SHUFFLES
+from l0bayes.network.head_products import HeadProduct, follow_product, follow_softmax
+from l0bayes.network.operations import POINTWISE, POOLING, REDUCTIONS, SHAPES, SHUFFLES, SOFTMAX
 from l0bayes.network.unit_labels import UnitLabels
 from l0bayes.network.units import NONE
 
 __all__ = ["follow"]
 
 
-def follow(units: UnitLabels, func: Any, args: Any, kwargs: Any, tensors: list[Tensor], out: Any) -> None:
+def follow(
+    units: UnitLabels, func: Any, args: Any, kwargs: Any, tensors: list[Tensor], out: Any
+) -> HeadProduct | None:
     """Label what an operation returns.
 
     Args:
@@ -25,6 +28,9 @@ def follow(units: UnitLabels, func: Any, args: Any, kwargs: Any, tensors: list[T
         kwargs: Its arguments by name.
         tensors: The tensors among them.
         out: Its result.
+
+    Returns:
+        The product, if it is one of heads.
     """
     name = func._schema.name.removeprefix("aten::").rstrip("_")
     if torch.Tag.pointwise in func.tags or name in POINTWISE:
@@ -37,11 +43,20 @@ def follow(units: UnitLabels, func: Any, args: Any, kwargs: Any, tensors: list[T
         _pooling(units, tensors[0], out, name)
     elif name in REDUCTIONS:
         _reduction(units, args, kwargs, out, name)
+    elif name == "view_as_complex":
+        _as_complex(units, args[0], out)
+    elif name == "view_as_real":
+        units.put(out, units.compact(args[0])[..., None])  # type: ignore[index]
+    elif name in SOFTMAX and follow_softmax(units, args[0], args[1], out):
+        pass
+    elif (product := follow_product(units, name, tensors, out)) is not None:
+        return product
     else:
         for x in tensors:
             labels = units.compact(x)
             if labels is not None:
                 units.mix(labels, name)
+    return None
 
 
 def _pointwise(units: UnitLabels, tensors: list[Tensor], results: Any) -> None:
@@ -53,8 +68,8 @@ def _pointwise(units: UnitLabels, tensors: list[Tensor], results: Any) -> None:
         units.tie(merged, labels)
         merged = torch.where(merged >= 0, merged, labels)
     for x in tensors:
-        if not units.knows(x) and _varies_beside(x, merged):
-            units.fix(merged)
+        if not units.knows(x):
+            units.fix_beside(x, merged)
     for one in known:  # units that meet entries which are none, in a tensor of units, cannot leave it
         units.fix(merged[(one < 0) & (merged >= 0)])
     for result in (out, *others):  # dropout's mask, for one
@@ -62,10 +77,13 @@ def _pointwise(units: UnitLabels, tensors: list[Tensor], results: Any) -> None:
             units.put(result, merged)
 
 
-def _varies_beside(x: Tensor, labels: Tensor) -> bool:
-    """Whether an unlabelled operand has a value of its own for every unit."""
-    dims = range(1, min(x.dim(), labels.dim()) + 1)
-    return any(x.shape[-d] > 1 and bool((labels != labels.narrow(-d, 0, 1)).any()) for d in dims)
+def _as_complex(units: UnitLabels, x: Tensor, out: Tensor) -> None:
+    """Pairs of entries become one."""
+    labels = units.compact(x)
+    assert labels is not None
+    units.tie(labels[..., :1], labels)
+    units.fix(labels[(labels < 0).any(-1)])
+    units.put(out, labels.amax(-1))
 
 
 def _shape(units: UnitLabels, func: Any, name: str, args: Any, kwargs: Any, out: Any) -> None:

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from l0bayes.network.cost_sums import LayerSums
 from l0bayes.network.feature_rows import FeatureRow
-from l0bayes.network.kinds import Presence
+from l0bayes.network.kinds import CostTerms, Presence
 from l0bayes.network.plan import Factor, GatePlan
-from l0bayes.network.units import TracedLayer
+from l0bayes.network.units import TracedHeads, TracedLayer
 
-__all__ = ["LayerForm"]
+__all__ = ["LayerForm", "sums_of_heads"]
 
 
 class LayerForm:
@@ -125,6 +125,28 @@ class LayerForm:
         if self._weight_site is not None:
             own["weight"] = active[self._weight_site] * own.get("weight", one)
         return own
+
+
+def sums_of_heads(heads: TracedHeads, plan: GatePlan) -> list[LayerSums]:
+    """What the products of heads outside of layers cost: one entry for heads of each cost.
+
+    Args:
+        heads: The heads.
+        plan: The network's gates.
+    """
+    trace, units = plan.trace, heads.units
+    ends = set() if trace.outputs is None else set(trace.outputs.tolist())
+    stays = torch.tensor([u in trace.fixed or u in trace.mixed or u in ends for u in units.tolist()])
+    nothing = FeatureRow(0, [], torch.zeros(0, dtype=torch.bool))
+    found = []
+    for macs in torch.unique(heads.macs).tolist():
+        at = torch.nonzero(heads.macs == macs).flatten()
+        factors = [Factor(one.site, one.index[at]) for one in plan.of_heads.get(heads.name, ())]
+        readers = {n: plan.closable[u] for n, u in enumerate(units[at].tolist()) if u in plan.closable}
+        row = FeatureRow(len(at), factors, units[at] == units[0], stays[at], readers)
+        terms = CostTerms((0.0,) * 4, (0.0, macs, 0.0, 0.0))
+        found.append(LayerSums(terms, row, nothing, None, plan.blocks_around(heads.owner)))
+    return found
 
 
 def _product(factors: list[Factor], count: int, active: Mapping[str, Tensor], one: Tensor) -> Tensor:

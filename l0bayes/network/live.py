@@ -75,7 +75,8 @@ def _present(plan: GatePlan, gates: Mapping[str, Tensor]) -> Tensor:
     for unit, readers in plan.closable.items():
         present[unit] &= any(bool(gates[site][position] > 0) for site, position in readers)
     ends = [] if trace.outputs is None else trace.outputs.tolist()
-    stays = [-1, *trace.fixed, *trace.mixed, *ends]
+    heads = [unit for one in trace.heads.values() for unit in one.units.tolist()]
+    stays = [-1, *trace.fixed, *trace.mixed, *ends, *heads]
     for layer in trace.layers.values():
         if not layer.kind.can_sleep(layer.module):
             stays += [*layer.inputs.tolist(), *layer.outputs.tolist()]

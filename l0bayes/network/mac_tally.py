@@ -99,7 +99,7 @@ class MacTally:
         once = self.once.get(name) or [False] * len(calls)
         return [1 if alone else self.rows for alone in once]
 
-    def operation(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+    def operation(self, func: Any, args: Any, kwargs: Any, out: Any) -> int | None:
         """Count one operation.
 
         Args:
@@ -107,14 +107,28 @@ class MacTally:
             args: Its arguments.
             kwargs: Its arguments by name.
             out: Its result.
+
+        Returns:
+            Its number among the calls of the module that runs; ``None`` where nothing is counted.
         """
         if self._whole or self.paused:
-            return
+            return None
         count = operation_macs(func, args, kwargs, out)
         if count is None:
             self.uncounted.setdefault(self._owners[-1], set()).add(func._schema.name)
         elif count:
             self._add(self._owners[-1], _Call(count))
+            return len(self._calls[self._owners[-1]]) - 1
+        return None
+
+    def macs_of(self, name: str, number: int) -> float:
+        """Multiply-accumulates an example of one call.
+
+        Args:
+            name: The module that ran it.
+            number: Its number among the calls of it.
+        """
+        return self._calls[name][number].count / self.shared_by(name)[number]
 
     def watch(
         self, stack: ExitStack, net: nn.Module, names: Iterable[str], kinds: Mapping[str, LayerKind]

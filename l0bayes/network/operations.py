@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch._ops import OpOverload
 
-__all__ = ["POINTWISE", "POOLING", "REDUCTIONS", "SHAPES", "SHUFFLES", "run_in_parts"]
+__all__ = ["POINTWISE", "POOLING", "REDUCTIONS", "SHAPES", "SHUFFLES", "SOFTMAX", "run_in_parts"]
 
 _LIKE = {"empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like"}
 _RANDOM = {"bernoulli", "uniform", "normal", "exponential"}
@@ -46,6 +46,9 @@ _PARTS = {
 }
 SHUFFLES = frozenset({"pixel_shuffle", "pixel_unshuffle", "native_channel_shuffle", "channel_shuffle"})
 """Operations that make pixels of maps or change their places."""
+
+SOFTMAX = frozenset({"_softmax", "_safe_softmax", "_log_softmax"})
+"""Operations whose every result depends on all entries along a dimension."""
 
 _COPIES = {"clone", "alias", "detach", "contiguous", "_to_copy", "lift_fresh"}
 _JOINS = {"cat", "stack", "constant_pad_nd", "repeat", "flip", "roll"}

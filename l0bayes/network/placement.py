@@ -12,7 +12,14 @@ from typing import Any, get_args
 from torch import nn
 
 from l0bayes.network.identity import first_names
-from l0bayes.network.kinds import GatePlacement, layers_of, left_alone, nearest_kind, registered_kinds
+from l0bayes.network.kinds import (
+    GatePlacement,
+    kind_of,
+    layers_of,
+    left_alone,
+    nearest_kind,
+    registered_kinds,
+)
 
 __all__ = ["GateGroup", "Gates", "Place", "chosen_places"]
 
@@ -142,7 +149,7 @@ class _Chooser:
             near = difflib.get_close_matches(pattern, self.modules, 4, 0.4)
             hint = f"; near matches are {near}" if near else f"; the modules are {list(self.modules)[:20]}"
             raise ValueError(f"gates: {pattern!r} matches no module of the network (unknown){hint}")
-        fitting = [name for name in names if placement == "block" or self.takes(name, placement)]
+        fitting = [name for name in names if self.may_have(name, placement)]
         if not fitting:
             found = sorted({f"{name!r} is a {type(self.modules[name]).__name__}" for name in names})
             wanted = "/".join(kind.name for kind in registered_kinds(placement))
@@ -151,6 +158,16 @@ class _Chooser:
                 f"{wanted}{self.reasons_of(name for name in names if name in self.reasons)}"
             )
         return fitting
+
+    def may_have(self, name: str, placement: GatePlacement) -> bool:
+        """Whether such gates can be asked for: what is known of heads of no kind shows in a run."""
+        module = self.modules[name]
+        if placement == "block" or self.takes(name, placement):
+            return True
+        if placement != "heads" or name in self.kinds or name in self.reasons:
+            return False
+        makers = [kind for one in module.children() if (kind := kind_of(one)) is not None]
+        return any({"input", "output"} <= kind.placements for kind in makers)
 
     def reasons_of(self, names: Iterable[str]) -> str:
         parts = "; ".join(f"{name!r}: {self.reasons[name]}" for name in names)

@@ -80,6 +80,7 @@ class GatePlan:
         heads: Attention to its site.
         blocks: Module to its site.
         groups: Parameter to the (site, gate of each entry or -1) that multiply it.
+        of_heads: Module to the gates of its heads, where their products run outside of layers.
         output: What multiplies the network's output.
         closable: For units whose every reader has gates of its own: unit to the (site, gate) pairs.
         held: Layers whose units stay, since smaller layers do not fit the network's ``forward``, and why not.
@@ -96,6 +97,7 @@ class GatePlan:
     heads: dict[str, str] = field(default_factory=dict)
     blocks: dict[str, str] = field(default_factory=dict)
     groups: dict[str, list[Factor]] = field(default_factory=dict)
+    of_heads: dict[str, list[Factor]] = field(default_factory=dict)
     output: list[Factor] = field(default_factory=list)
     closable: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)

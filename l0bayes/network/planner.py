@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from l0bayes.network.identity import names_of_parameters
 from l0bayes.network.placement import GateGroup, Place
 from l0bayes.network.plan import Factor, GatePlan, GateSpec
-from l0bayes.network.units import TracedLayer, UnitTrace
+from l0bayes.network.units import TracedHeads, TracedLayer, UnitTrace
 
 __all__ = ["plan_gates"]
 
@@ -79,7 +79,10 @@ class _Planner:
         if place.placement == "block":
             self.block(place, site)
             return
-        layer = self.trace.layers.get(place.name)
+        layer, heads = self.trace.layers.get(place.name), self.trace.heads.get(place.name)
+        if layer is None and place.placement == "heads":
+            self.heads(place, heads, site)
+            return
         if layer is None:
             other = self.trace.others.get(place.name)
             if other is None:
@@ -96,8 +99,8 @@ class _Planner:
             self.add(site, tuple(module.weight.shape), place, 1.0)  # type: ignore[arg-type]
             self.plan.weight[place.name] = site
         elif place.placement == "heads":
-            heads = layer.kind.heads(module)
-            self.add(site, (heads,), place, sum(p.numel() for p in module.parameters()) / heads)
+            count = layer.kind.heads(module)
+            self.add(site, (count,), place, sum(p.numel() for p in module.parameters()) / count)
             self.plan.heads[place.name] = site
         elif place.placement == "output":
             self.outputs(place, layer, site)
@@ -136,11 +139,28 @@ class _Planner:
         if reason := self.mixing(place, units):
             self.pass_over(place, reason)
             return
+        self.own(place, site, units, layer.module)
+
+    def own(self, place: Place, site: str, units: Iterable[int], module: nn.Module) -> None:
         distinct = list(dict.fromkeys(units))
         for position, unit in enumerate(distinct):
             self.owner[unit] = (site, position)
-        weights = sum(p.numel() for p in layer.module.parameters()) / len(distinct)
+        weights = sum(p.numel() for p in module.parameters()) / len(distinct)
         self.add(site, (len(distinct),), place, weights)
+
+    def heads(self, place: Place, heads: TracedHeads | None, site: str) -> None:
+        """Gates on heads whose queries, keys and values are layers of their own."""
+        if heads is None:
+            what = "no heads of attention, made by its layers, were found in the run of the example"
+            self.pass_over(place, f"gates: {place.name!r} cannot be gated on 'heads': {what}")
+            return
+        units = heads.units.tolist()
+        if taken := sorted({self.owner[unit][0] for unit in units if unit in self.owner}):
+            raise ValueError(f"the heads of {place.name!r} are gated twice; they are the units of {taken}")
+        if reason := self.mixing(place, units):
+            self.pass_over(place, reason)
+        else:
+            self.own(place, site, units, self.net.get_submodule(place.name))
 
     def mixing(self, place: Place, units: Iterable[int]) -> str | None:
         """Why a shut unit could not be removed."""
@@ -234,6 +254,8 @@ class _Planner:
                 plan.inputs[layer.name].append(
                     Factor(plan.local[layer.name], torch.arange(len(layer.inputs)))
                 )
+        for name, heads in trace.heads.items():
+            plan.of_heads[name] = self.factors(heads.units)
         if trace.outputs is not None:
             plan.output = self.factors(trace.outputs)
         for unit, readers in self.readers.items():

@@ -28,7 +28,8 @@ def trace_units(net: nn.Module, example: tuple[Any, ...], blocks: tuple[str, ...
     activation: elementwise operations hand it on, operations on shapes are applied to it, pooling keeps a
     map's label, and where two labelled tensors are added or multiplied the labels become one *class* of
     units, which live and die together, as residual connections demand. A depthwise convolution's and a
-    batch normalisation's outputs are the same units as their inputs. Anything else (softmax over units, a
+    batch normalisation's outputs are the same units as their inputs. Where attention is computed of layers'
+    outputs, all queries, keys and values of a head are one unit. Anything else (softmax over units, a
     product of two activations, layer normalisation) *mixes* the units it reads.
 
     Args:

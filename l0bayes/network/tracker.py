@@ -3,6 +3,7 @@ r"""Following the units of a network through one run."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from l0bayes.network.head_products import HeadProduct
 from l0bayes.network.kinds import LayerKind
 from l0bayes.network.label_rules import follow
 from l0bayes.network.mac_tally import MacTally
@@ -38,6 +40,7 @@ class Tracker(TorchDispatchMode):
         self.passed_by: list[tuple[TracedBlock, Tensor, Tensor]] = []
         self.made_by: dict[int, str] = {}
         self.tally, self.longer = MacTally(rows), longer
+        self.products: list[tuple[str, int, HeadProduct]] = []
         self.calls: dict[str, list[tuple[int, dict[str, float]]]] = {}
         self.inside = 0
         self.open_blocks: list[str] = []
@@ -54,7 +57,7 @@ class Tracker(TorchDispatchMode):
         kwargs = kwargs or {}
         out, whole = run_in_parts(self, func, args, kwargs)
         if whole and not self.inside:
-            self.tally.operation(func, args, kwargs, out)
+            counted = self.tally.operation(func, args, kwargs, out)
             self.trace.note_blocks(self.tally.owner, self.open_blocks)
             tensors = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
             for x in tensors:
@@ -62,7 +65,9 @@ class Tracker(TorchDispatchMode):
                     self.used_outside.setdefault(self.own[id(x)][1], func._schema.name.removeprefix("aten::"))
             if any(map(self.units.knows, tensors)):
                 self.note_added(func, tensors)
-                follow(self.units, func, args, kwargs, tensors, out)
+                product = follow(self.units, func, args, kwargs, tensors, out)
+                if product is not None and counted is not None:
+                    self.products.append((self.tally.owner, counted, product))
                 for x in pytree.tree_leaves(out):
                     self.made_by.pop(id(x), None)  # changed in place
         return out
@@ -201,6 +206,7 @@ class Tracker(TorchDispatchMode):
                 if (found := units.compact(x)) is not None:
                     units.mix(found, "the network's output")
         trace.output_layer = self.made_by.get(id(output))
+        units.settle()
         roots = units.roots()
         for layer in trace.layers.values():
             layer.inputs, layer.outputs = roots[layer.inputs], roots[layer.outputs]
@@ -216,4 +222,7 @@ class Tracker(TorchDispatchMode):
         trace.fixed = {int(roots[unit]) for unit in trace.fixed}
         trace.mixed = {int(roots[unit]): by for unit, by in reversed(trace.mixed.items())}
         trace.size = len(units.parent)
+        for owner, number, product in self.products:
+            parts = replace(product, parts=roots[product.parts])
+            trace.add_heads(owner, parts, self.tally.macs_of(owner, number))
         return trace

@@ -17,8 +17,10 @@ from l0bayes.network.cost import NetworkCost
 from l0bayes.network.counting import operations_by_module
 from l0bayes.network.export import shrink
 from l0bayes.network.gating import gated
+from l0bayes.network.head_numbers import gates_without_a_head, possible_numbers
 from l0bayes.network.plan import GatePlan
 from l0bayes.network.structure import arguments_of, fresh_like, tensors_in
+from l0bayes.network.units import TracedHeads
 
 __all__ = ["Trial", "difference", "random_gates", "tried_plan", "units_that_stay", "unlike"]
 
@@ -172,8 +174,10 @@ def tried_plan(
         ValueError: If the network that would be deployed is not the gated one, or is of another size than is
             counted. The message names a layer.
     """
-    held: dict[str, str] = {}
     plan = make()
+    held = find_numbers_of_heads(net, plan, example)
+    if plan.trace.heads:
+        plan = make()
     for share in (0.6, 0.9):
         while reason := (trial := Trial(net, plan, example, random_gates(plan, share))).fails():
             held |= units_that_stay(trial, reason)
@@ -183,6 +187,49 @@ def tried_plan(
     if wrong := trial.miscounted(cost):
         raise ValueError(wrong)
     return plan, cost
+
+
+def find_numbers_of_heads(net: nn.Module, plan: GatePlan, example: tuple[Any, ...]) -> dict[str, str]:
+    """Find the attributes that have to follow when heads of attention of no kind are taken out.
+
+    Modules of one class hold the same ones, so that they are tried together. Where none will do, since the
+    sizes stand elsewhere in ``forward``, heads stay.
+
+    Args:
+        net: The prepared network.
+        plan: Its gates; its trace takes the result.
+        example: Arguments of the network.
+
+    Returns:
+        Layers whose gates are on heads that stay, and why.
+    """
+    alike: dict[tuple[Any, ...], list[TracedHeads]] = {}
+    for heads in plan.trace.heads.values():
+        keys = [[key for _, key in one] for one in possible_numbers(net, heads)]
+        alike.setdefault((type(net.get_submodule(heads.name)), str(keys)), []).append(heads)
+    held: dict[str, str] = {}
+    for group in alike.values():
+        possible = [possible_numbers(net, heads) for heads in group]
+        shut = [gates for heads in group if (gates := gates_without_a_head(plan, heads)) is not None]
+        gates = {site: torch.stack([one[site] for one in shut]).amin(0) for site in plan.specs if shut}
+        reasons = []
+        for numbers in zip(*possible, strict=True):
+            for heads, one in zip(group, numbers, strict=True):
+                heads.numbers = one
+            reasons.append(Trial(net, plan, example, gates).fails() if shut else "")
+            if not reasons[-1]:
+                break
+        else:
+            for heads in group:
+                heads.numbers = ()
+                units, asked = heads.units.tolist(), plan.specs.get(f"{heads.name}.gate")
+                if asked is not None and asked.placement == "heads":
+                    plan.trace.fixed |= set(units)
+                    held[heads.name] = reasons[0]
+                else:  # gates that were meant for layers of any kind
+                    by = f"{heads.name!r}, whose forward holds the number of its heads ({reasons[0]})"
+                    plan.trace.mixed |= dict.fromkeys(units, by)
+    return held
 
 
 def random_gates(plan: GatePlan, share: float) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@ r"""Labels of units: which are one, and where they stand in tensors."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ class UnitLabels:
         self.parent: list[int] = []
         # Tensors are kept, so that an id is not given twice.
         self._held: dict[int, tuple[Tensor, Tensor]] = {}
+        self._beside: list[tuple[Tensor, int]] = []
 
     # ---- classes of units ------------------------------------------------------------------------
 
@@ -55,6 +57,16 @@ class UnitLabels:
             first, second = sorted((self.root(pair // count), self.root(pair % count)))
             self.parent[second] = first
 
+    def root_set(self, labels: Tensor) -> frozenset[int]:
+        """The classes of some labels."""
+        return frozenset(map(self.root, torch.unique(labels).tolist()))
+
+    def unite(self, labels: Iterable[int]) -> None:
+        """All these units live and die together."""
+        first, *others = sorted(map(self.root, labels))
+        for other in others:
+            self.parent[self.root(other)] = self.root(first)
+
     def mix(self, labels: Tensor, by: str) -> None:
         """Other values depend on these units in ways that are not followed."""
         for unit in torch.unique(labels[labels >= 0]).tolist():
@@ -63,6 +75,26 @@ class UnitLabels:
     def fix(self, labels: Tensor) -> None:
         """These units cannot be taken out of the tensor that holds them."""
         self.trace.fixed.update(torch.unique(labels[labels >= 0]).tolist())
+
+    def fix_beside(self, x: Tensor, labels: Tensor) -> None:
+        """Fix units beside which a tensor of full size has values of their own.
+
+        It has none where they turn out to be one unit, as all of a head, whose width stays.
+
+        Args:
+            x: What is no unit.
+            labels: Labels of what it meets, which are broadcast with it.
+        """
+        dims = range(1, min(x.dim(), labels.dim()) + 1)
+        self._beside += [(labels, -dim) for dim in dims if x.shape[-dim] > 1 and labels.shape[-dim] > 1]
+
+    def settle(self) -> None:
+        """Fix what has to be, once it is known which units are one."""
+        roots = self.roots()
+        for labels, dim in self._beside:
+            if bool((roots[labels] != roots[labels.narrow(dim, 0, 1)]).any()):
+                self.fix(labels)
+        self._beside.clear()
 
     # ---- labels of tensors -----------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from l0bayes.network.head_products import HeadProduct
 from l0bayes.network.kinds import LayerKind
 from l0bayes.network.structure import map_tensors, tensors_in
 
@@ -16,6 +17,7 @@ __all__ = [
     "NONE",
     "OtherModule",
     "TracedBlock",
+    "TracedHeads",
     "TracedLayer",
     "UnitTrace",
     "one_row_more",
@@ -89,6 +91,34 @@ class TracedBlock:
     batch_dim: int = 0
 
 
+@dataclass
+class TracedHeads:
+    """Heads of attention whose queries, keys and values are layers of their own.
+
+    A head is one unit: its queries, keys and values. Where heads of queries share keys and values, these
+    heads are one unit together.
+
+    Attributes:
+        name: The module that holds the layers that make them.
+        owner: The module that runs their products, by which these are counted.
+        units: The unit of each head.
+        macs: Multiply-accumulates of an example in each head's products.
+        counts: Numbers of heads, as the module may hold them: of queries, of keys.
+        widths: Numbers of their features.
+        modules: The modules that may hold such numbers.
+        numbers: Attributes of these modules that shrink as the number of heads does: (module, attribute).
+    """
+
+    name: str
+    owner: str
+    units: Tensor
+    macs: Tensor
+    counts: set[int]
+    widths: set[int]
+    modules: tuple[str, ...]
+    numbers: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(frozen=True)
 class OtherModule:
     """A module of no kind, which stays as it is.
@@ -134,6 +164,7 @@ class UnitTrace:
         output_layer: The layer whose result is the network's output as it is, if any.
         size: Number of labels.
         blocks_of_others: Modules of no kind to the blocks that all they run was part of.
+        heads: Heads of attention of no kind, by the module that holds their layers.
     """
 
     layers: dict[str, TracedLayer] = field(default_factory=dict)
@@ -147,6 +178,32 @@ class UnitTrace:
     output_layer: str | None = None
     size: int = 0
     blocks_of_others: dict[str, frozenset[str]] = field(default_factory=dict)
+    heads: dict[str, TracedHeads] = field(default_factory=dict)
+
+    def add_heads(self, owner: str, product: HeadProduct, macs: float) -> None:
+        """Heads of attention, as one product is made of them.
+
+        Args:
+            owner: The module that ran the product.
+            product: The product, by classes of units.
+            macs: Its multiply-accumulates an example.
+        """
+        parts = product.parts.tolist()
+        each = {unit: macs * parts.count(unit) / len(parts) for unit in dict.fromkeys(parts)}
+        made_by = [name for name, layer in self.layers.items() if each.keys() & set(layer.outputs.tolist())]
+        holders = tuple(dict.fromkeys(name.rpartition(".")[0] for name in made_by))
+        name = holders[0] if holders else owner
+        found = self.heads.get(name)
+        if found is None:
+            modules = tuple(dict.fromkeys((*holders, owner)))
+            none = torch.tensor([], dtype=torch.long)
+            found = TracedHeads(name, owner, none, none.double(), set(), set(), modules)
+            self.heads[name] = found
+        before = dict(zip(found.units.tolist(), found.macs.tolist(), strict=True))
+        total = {unit: before.get(unit, 0.0) + each.get(unit, 0.0) for unit in {**before, **each}}
+        found.units, found.macs = torch.tensor([*total]), torch.tensor([*total.values()], dtype=torch.float64)
+        found.counts |= {*product.counts, len(each)}
+        found.widths.add(product.width)
 
     def note_blocks(self, name: str, blocks: Iterable[str]) -> None:
         """A module of no kind runs something, and these blocks run.
