@@ -271,7 +271,7 @@ def test_gates_on_layers_pass_over_heads_that_cannot_leave():
     dense = network(lambda: AsWideAsItsInput(), 1)
     laid = lay_out(dense, "output", X)
     assert not laid.plan.held
-    assert set(laid.plan.passed_over) == {"blocks.0.attention.qkv"}
+    assert "blocks.0.attention.qkv" in laid.plan.passed_over
     assert "whose forward holds the number of its heads" in laid.plan.passed_over["blocks.0.attention.qkv"]
     assert "blocks.0.up.gate" in laid.plan.specs
     with pytest.raises(
