@@ -2,33 +2,17 @@ r"""Attention whose queries, keys and values are layers of their own: products t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from l0bayes.network.unit_labels import UnitLabels
+from l0bayes.network.unit_labels import UnitLabels
+from l0bayes.network.units import HeadProduct
 
-__all__ = ["HeadProduct", "follow_product", "follow_softmax"]
+__all__ = ["follow_product", "follow_softmax"]
 
 _FUSED = "_scaled_dot_product"
-
-
-@dataclass(frozen=True)
-class HeadProduct:
-    """A product of two tensors of units that is done in parts, each of units of its own.
-
-    Attributes:
-        parts: Unit of each part, after all units of a part became one class.
-        counts: In how many parts each factor comes: heads of queries, and of keys.
-        width: Features of the first factor: heads times their width.
-    """
-
-    parts: Tensor
-    counts: frozenset[int]
-    width: int
 
 
 def follow_product(units: UnitLabels, name: str, tensors: list[Tensor], out: Any) -> HeadProduct | None:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from l0bayes.network.head_products import HeadProduct, follow_product, follow_softmax
+from l0bayes.network.head_products import follow_product, follow_softmax
 from l0bayes.network.operations import POINTWISE, POOLING, REDUCTIONS, SHAPES, SHUFFLES, SOFTMAX
 from l0bayes.network.unit_labels import UnitLabels
-from l0bayes.network.units import NONE
+from l0bayes.network.units import NONE, HeadProduct
 
 __all__ = ["follow"]
 

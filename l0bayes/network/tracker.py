@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from l0bayes.network.head_products import HeadProduct
 from l0bayes.network.kinds import LayerKind
 from l0bayes.network.label_rules import follow
 from l0bayes.network.mac_tally import MacTally
 from l0bayes.network.operations import run_in_parts
 from l0bayes.network.structure import tensors_in
 from l0bayes.network.unit_labels import UnitLabels, varied_dims
-from l0bayes.network.units import NONE, TracedBlock, TracedLayer, UnitTrace
+from l0bayes.network.units import NONE, HeadProduct, TracedBlock, TracedLayer, UnitTrace
 
 __all__ = ["Tracker"]
 

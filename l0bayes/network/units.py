@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l0bayes.network.head_products import HeadProduct
 from l0bayes.network.kinds import LayerKind
 from l0bayes.network.structure import map_tensors, tensors_in
 
 __all__ = [
     "NONE",
+    "HeadProduct",
     "OtherModule",
     "TracedBlock",
     "TracedHeads",
@@ -89,6 +89,21 @@ class TracedBlock:
     is_added: bool = False
     shape: tuple[int, ...] = ()
     batch_dim: int = 0
+
+
+@dataclass(frozen=True)
+class HeadProduct:
+    """A product of two tensors of units that is done in parts, each of units of its own.
+
+    Attributes:
+        parts: Unit of each part, after all units of a part became one class.
+        counts: In how many parts each factor comes: heads of queries, and of keys.
+        width: Features of the first factor: heads times their width.
+    """
+
+    parts: Tensor
+    counts: frozenset[int]
+    width: int
 
 
 @dataclass
