@@ -7,15 +7,21 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.distributions import transform_to
 from torch.distributions.constraints import Constraint
 
 from l0bayes import validate
-from l0bayes.distributions import GateLaw
+from l0bayes.distributions import GatedSlab, GateLaw
 from l0bayes.gate_families import GATE_FAMILIES, gate_family
 from l0bayes.guides.gate_guide import AutoGateGuide
+from l0bayes.guides.latent import Latent
+from l0bayes.guides.latent_laws import slab_given_open
 from l0bayes.guides.starts import logit_of_start
 
 __all__ = ["FamilyGuide"]
+
+# Activity logit of a gate that is open, or shut, for certain: the other has 1e-13.
+_CERTAIN = 30.0
 
 
 class FamilyGuide(AutoGateGuide):
@@ -82,6 +88,57 @@ class FamilyGuide(AutoGateGuide):
         if family.unit is not None:
             # Part of the state: the first parameter means nothing without it.
             self.register_buffer("unit", torch.tensor(family.unit(temperature)))
+
+    def slab_given_open(self, site: str) -> Any:
+        """The law of a slab given that its gates are open, elementwise, which is what is drawn.
+
+        Args:
+            site: Name of the slab.
+        """
+        latent = self._slabs[site]
+        scale = None if self.slab == "delta" else getattr(self.scale, latent.key)
+        return slab_given_open(latent, getattr(self.loc, latent.key), scale)
+
+    def weighted_slab(self, site: str, gates: Mapping[str, GateLaw]) -> GatedSlab:
+        """The law of a slab, weighted by the probability that its gates are open.
+
+        Args:
+            site: Name of the slab.
+            gates: The laws of all gates.
+        """
+        law: GatedSlab = self._slab_law(self._slabs[site], dict(gates))
+        return law
+
+    @property
+    def _slabs(self) -> dict[str, Latent]:
+        return {latent.name: latent for latent in self._latents if latent.role == "slab"}
+
+    @torch.no_grad()
+    def decide(self, opened: Mapping[str, Tensor]) -> None:
+        r"""Put gates to where they are open, or shut, for certain, in place.
+
+        Args:
+            opened: Zeros and ones by gate site.
+
+        Raises:
+            ValueError: If gates of this family, as the guide has them, are never certain: tied ones, or those
+                of a law whose median does not become 0 and 1.
+        """
+        family = gate_family(self.gate_law)
+        settings = {name: getattr(self, name) for name in family.settings}
+        heat = self.temperature.double() if family.has_temperature else family.temperature
+        for site, value in opened.items():
+            logits = torch.where(value.double() > 0.5, _CERTAIN, -_CERTAIN)
+            start = family.start_at(logits, heat, **settings)
+            key = self._gate_latent(site).key
+            for name in self.gate_parameter_names:
+                trained = getattr(getattr(self, name), f"{key}_unconstrained")
+                if trained.shape != value.shape:
+                    raise ValueError("gates that share their parameters are not decided one by one")
+                trained.copy_(transform_to(self.gate_constraint(name)).inv(start[name]))
+        for site, law in self.gates().items():
+            if site in opened and not torch.equal(law.median, opened[site].to(law.median)):
+                raise ValueError(f"gates of the law {self.gate_law!r} are never 0 or 1 for certain")
 
     def gate_constraint(self, parameter: str) -> Constraint:
         family = gate_family(self.gate_law)

@@ -134,7 +134,7 @@ class AutoGateGuide(TrainableGuide):
         law = self._gate_law(latent)
         return law.expand(self._gate_shapes[latent.name]) if self.tied else law
 
-    def _slab_law(self, latent: Latent, gates: dict[str, GateLaw]) -> GatedSlab:
+    def _slab_law(self, latent: Latent, gates: Mapping[str, GateLaw]) -> GatedSlab:
         scale = None if self.slab == "delta" else getattr(self.scale, latent.key)
         return slab_law(latent, getattr(self.loc, latent.key), scale, gates)
 

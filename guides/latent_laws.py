@@ -12,7 +12,7 @@ from torch.distributions import biject_to
 from l0bayes.distributions import GatedSlab, GateLaw
 from l0bayes.guides.latent import Latent, elementwise
 
-__all__ = ["other_law", "pushed_normal", "slab_law"]
+__all__ = ["other_law", "pushed_normal", "slab_given_open", "slab_law"]
 
 
 def slab_law(latent: Latent, loc: Tensor, scale: Tensor | None, gates: Mapping[str, GateLaw]) -> GatedSlab:
@@ -27,11 +27,17 @@ def slab_law(latent: Latent, loc: Tensor, scale: Tensor | None, gates: Mapping[s
     """
     # Only its own gates: a network has as many slabs as gates, and this runs at every step.
     activity = latent.opened({site: gates[site].prob_active for site in latent.gated_by(gates)}, loc)
-    return GatedSlab(_slab_given_open(latent, loc, scale), activity)
+    return GatedSlab(slab_given_open(latent, loc, scale), activity)
 
 
-def _slab_given_open(latent: Latent, loc: Tensor, scale: Tensor | None) -> Any:
-    """A point or a Normal, pushed onto the support of the slab, elementwise."""
+def slab_given_open(latent: Latent, loc: Tensor, scale: Tensor | None) -> Any:
+    """A point or a Normal, pushed onto the support of the slab, elementwise.
+
+    Args:
+        latent: The slab.
+        loc: Its location, before it is pushed.
+        scale: Its standard deviation there; ``None`` for a point.
+    """
     if latent.law == "normal":
         return dist.Delta(loc) if scale is None else dist.Normal(loc, scale)
     transform = biject_to(elementwise(latent.support))

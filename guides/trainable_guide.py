@@ -2,11 +2,13 @@ r"""The parameters of a gate guide: made in the constructor, moved by restarts a
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import torch
+from pyro.infer.autoguide.initialization import init_to_feasible
 from pyro.nn.module import PyroParam
 from torch import Tensor
 from torch.distributions import biject_to, constraints, transform_to
@@ -16,6 +18,7 @@ from l0bayes.distributions import GateLaw
 from l0bayes.guides.latent import Latent, find_latents
 from l0bayes.guides.parameters import GuideParameters
 from l0bayes.guides.portable_guide import PortableGuide
+from l0bayes.infer.shrink.origin import Origin
 
 __all__ = ["TrainableGuide"]
 
@@ -57,14 +60,8 @@ class TrainableGuide(PortableGuide):
         self.tied = tied
         self.gate_parameter_names = tuple(gate_start)
         self._gate_start = dict(gate_start)
-        self._gate_shapes: dict[str, torch.Size] = {}
-        self._latents = latents
-        self._gates = {latent.name: latent for latent in latents if latent.role == "gate"}
-        self._prototype_frames = {frame.name: frame for latent in latents for frame in latent.frames}
-        for name in (*self.gate_parameter_names, "loc", "scale"):
-            setattr(self, name, GuideParameters())
-        for latent in latents:
-            self._make_parameters(latent, values[latent.name], slabs_have_scales, init_scale)
+        self._slabs_have_scales = slabs_have_scales
+        self._lay_out(latents, values, init_scale)
 
     # ---- what a guide supplies -------------------------------------------------------------------
 
@@ -82,9 +79,17 @@ class TrainableGuide(PortableGuide):
 
     # ---- making ----------------------------------------------------------------------------------
 
-    def _make_parameters(
-        self, latent: Latent, value: Tensor, slabs_have_scales: bool, init_scale: float
-    ) -> None:
+    def _lay_out(self, latents: list[Latent], values: Mapping[str, Tensor], init_scale: float) -> None:
+        self._gate_shapes: dict[str, torch.Size] = {}
+        self._latents = latents
+        self._gates = {latent.name: latent for latent in latents if latent.role == "gate"}
+        self._prototype_frames = {frame.name: frame for latent in latents for frame in latent.frames}
+        for name in (*self.gate_parameter_names, "loc", "scale"):
+            setattr(self, name, GuideParameters())
+        for latent in latents:
+            self._make_parameters(latent, values[latent.name], init_scale)
+
+    def _make_parameters(self, latent: Latent, value: Tensor, init_scale: float) -> None:
         def store(container: str, start: Tensor, constraint: Any, event_dim: int) -> None:
             parameter = PyroParam(start.clone(), constraint, event_dim)
             setattr(getattr(self, container), latent.key, parameter)
@@ -101,9 +106,40 @@ class TrainableGuide(PortableGuide):
         loc = biject_to(latent.support).inv(value)
         event_dim = latent.event_dim + loc.dim() - value.dim()
         store("loc", loc, constraints.real, event_dim)
-        if latent.role == "other" or slabs_have_scales:
+        if latent.role == "other" or self._slabs_have_scales:
             # Kept as a logarithm: steps are relative to the scale, and a softplus is three times slower.
             store("scale", torch.full_like(loc, init_scale), constraints.positive, event_dim)
+
+    @torch.no_grad()
+    def cut(
+        self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], sites: Mapping[str, Origin]
+    ) -> tuple[Self, dict[str, Origin]]:
+        """The guide of a model that was cut, with the parameters that it has here.
+
+        Args:
+            model: The small model.
+            args: Positional arguments to run it with once.
+            kwargs: Keyword arguments of that run.
+            sites: Where the values of its sites come from.
+
+        Returns:
+            A guide of the same class, and where its parameters and buffers come from, by name.
+        """
+        latents, values = find_latents(model, args, kwargs, init_to_feasible)
+        new = copy.deepcopy(self)
+        new.__dict__["_model"] = (model,)
+        new._lay_out(latents, values, 1.0)
+        keys = {one.name: one.key for one in self._latents}
+        theirs = {f"{one.key}_unconstrained": sites[one.name] for one in latents}
+        origins = {}
+        for name in new.state_dict():
+            owner, _, key = name.rpartition(".")
+            place = theirs.get(key)
+            if place is None:
+                origins[name] = Origin(name)
+            else:
+                origins[name] = Origin(f"{owner}.{keys[place.name]}_unconstrained", place.index)
+        return new, origins
 
     # ---- reading and moving ----------------------------------------------------------------------
 

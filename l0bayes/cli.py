@@ -129,6 +129,9 @@ def train(
         float | None, typer.Option(help="Temperature of the gates; the law's own if not given.")
     ] = None,
     estimator: Annotated[str | None, typer.Option(help=estimator_help())] = None,
+    shrink: Annotated[
+        bool, typer.Option("--shrink", help="Decide the gates early, and train the small network on.")
+    ] = False,
     load: Load = None,
     train_size: Annotated[int | None, typer.Option(help="Number of training examples to use.")] = None,
     seed: Seed = 0,
@@ -173,6 +176,7 @@ def train(
                 gate_law=gate_law,
                 temperature=temperature,
                 estimator=estimator,
+                shrink=shrink,
                 train_size=train_size,
                 seed=seed,
             )

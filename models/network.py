@@ -7,8 +7,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyro
-import pyro.distributions as dist
 import torch
+from pyro import poutine
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, nn
 
@@ -17,11 +17,11 @@ from l0bayes.distributions import DeploymentRule, deployed_gates
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.objectives.elbo import MeanFieldELBO
 from l0bayes.models.deployment_memory import remember_deployment, running_statistics
-from l0bayes.models.measured_network import MeasuredNetwork
 from l0bayes.models.network_deployment import deployed_network, example_like
 from l0bayes.models.network_likelihoods import NetworkLikelihood, Observation
 from l0bayes.models.network_precision import full_precision
 from l0bayes.models.network_priors import PenaltyUnit, PerModule, gate_priors, learned_scales, slab_priors
+from l0bayes.models.shrinking_network import ShrinkingNetwork, scale_key
 from l0bayes.models.training_run_check import run_once
 from l0bayes.network import (
     Gates,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["SparseNetwork"]
 
 
-class SparseNetwork(MeasuredNetwork):
+class SparseNetwork(ShrinkingNetwork):
     r"""Spike-and-slab weights in any ``nn.Module``.
 
     .. math:: y \sim \text{likelihood}\bigl(f(x;\, z \odot \theta)\bigr)
@@ -139,7 +139,7 @@ class SparseNetwork(MeasuredNetwork):
         learned = learned_scales(self.net, [name for name in self.links if self.slab_priors[name] is None])
         self.learned_scales = nn.ParameterDict()
         for name, scale in learned.items():  # one by one: a dictionary would be sorted
-            self.learned_scales[_key(name)] = scale
+            self.learned_scales[scale_key(name)] = scale
         self.likelihood = observation.likelihood or likelihood
         self.num_data = num_data
 
@@ -217,12 +217,12 @@ class SparseNetwork(MeasuredNetwork):
 
     def _slab(self, name: str, sampled: Mapping[str, SampledGate]) -> Tensor:
         parameter: Tensor = attrgetter(name)(self.net)  # no nn.Parameter while a graph is captured
-        prior: Any = self.slab_priors[name]
-        if prior is None:
-            prior = dist.Normal(0.0, self.learned_scales[_key(name)].exp())
         links = [link.of(sampled) for link in self.links[name]]
-        law = prior.expand(parameter.shape).to_event(parameter.dim())
-        return slab(name, law, links, init=full_precision(parameter))
+        if name in self.held:  # a gate that is known, and nothing to be learned from
+            with poutine.mask(mask=False), poutine.condition(data={f"{name}.held": self.is_there(name)}):
+                links.append(gate(f"{name}.held", 0.5, parameter.shape))
+        law = self.slab_prior(name).to_event(parameter.dim())
+        return self.where_there(name, slab(name, law, links, init=full_precision(parameter)))
 
     # ---- after training --------------------------------------------------------------------------
 
@@ -285,7 +285,3 @@ class SparseNetwork(MeasuredNetwork):
         gates = {name: deployed_gates(laws[name], rule) for name in self.plan.specs}
         kl = MeanFieldELBO()(self, guide).kl_by_site(*data)
         return layer_table(self, laws, gates, self._shrink(self._slabs(guide), gates), kl)
-
-
-def _key(name: str) -> str:
-    return name.replace(".", "/")

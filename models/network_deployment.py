@@ -24,9 +24,9 @@ from l0bayes.network import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["cost_summary", "cost_table", "deployed_network", "example_like"]
+__all__ = ["FULL_SIZE", "cost_summary", "cost_table", "deployed_network", "example_like"]
 
-_FULL_SIZE = (
+FULL_SIZE = (
     "the deployed network keeps its full size{}, with zeros in place of what is shut: smaller layers do "
     "not fit the network's forward ({})"
 )
@@ -75,10 +75,10 @@ def deployed_network(
         misfit = difference(small, inputs, whole(*args, **named))
     if misfit:  # forward() goes another way than it did when the gates were tried
         small = whole
-        warnings.warn(_FULL_SIZE.format("", misfit), stacklevel=4)
+        warnings.warn(FULL_SIZE.format("", misfit), stacklevel=4)
     elif held := [name for name in plan.held if not _all_open(plan, name, gates)]:
         where = f" in {', '.join(map(repr, held))}"
-        warnings.warn(_FULL_SIZE.format(where, plan.held[held[0]]), stacklevel=4)
+        warnings.warn(FULL_SIZE.format(where, plan.held[held[0]]), stacklevel=4)
     return small.eval()
 
 

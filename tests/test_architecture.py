@@ -69,7 +69,8 @@ SUBROOM_FLOOR = {
         "objectives": 2,
         "callbacks": 3,
         "targets": 4,
-        "loop": 5,
+        "shrink": 5,
+        "loop": 6,
     },
     "apps": {"user_files": 0, "writers": 0, "demo": 1, "train": 1, "select": 1},
 }

@@ -13,7 +13,7 @@ from torch.distributions import Distribution, constraints, kl_divergence, regist
 from l0bayes.distributions.numerics import as_float
 from l0bayes.distributions.slab_law import SlabLaw
 
-__all__ = ["GatedSlab", "L2Penalty"]
+__all__ = ["GatedSlab", "L2Penalty", "is_free"]
 
 
 class GatedSlab(SlabLaw):
@@ -160,7 +160,17 @@ def _kl_gated_slab(q: GatedSlab, p: Distribution) -> Tensor:
     A ``Delta`` base has the code cost :math:`-\log p(\theta)` (its density at the point counted as 1).
     """
     if isinstance(q.base, Delta):
-        if isinstance(p, L2Penalty) and p.is_flat:
+        if is_free(q.base, p):
             return q.activity.new_zeros(()).expand(q.batch_shape)
         return q.activity * -p.log_prob(q.base.v)
     return q.activity * kl_divergence(q.base, p)
+
+
+def is_free(base: Distribution, p: Distribution) -> bool:
+    """Whether a slab costs nothing wherever it is: a point under a flat prior.
+
+    Args:
+        base: Its law given an open gate.
+        p: Its prior.
+    """
+    return isinstance(base, Delta) and isinstance(p, L2Penalty) and p.is_flat

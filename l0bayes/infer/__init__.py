@@ -1,6 +1,7 @@
 """The mean-field ELBO, its compiled form and the training loop."""
 
 from l0bayes.infer.callbacks.callback import Callback
+from l0bayes.infer.callbacks.decision import Decision
 from l0bayes.infer.callbacks.history import History
 from l0bayes.infer.callbacks.training_run import Record, TrainingRun
 from l0bayes.infer.guide_abilities import GateGuide
@@ -46,6 +47,7 @@ __all__ = [
     "CompileMode",
     "Constant",
     "CostedModel",
+    "Decision",
     "DeploymentWarning",
     "DisARM",
     "DivergenceError",

@@ -7,16 +7,16 @@ the gates of its parts, and is hardened and perturbed as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from l0bayes.distributions import GateLaw
+from l0bayes.distributions import GatedSlab, GateLaw
 from l0bayes.infer.guide_combinations import harden_parts, perturb_parts
 
-__all__ = ["GateGuide", "GatePart", "GuideAbilities"]
+__all__ = ["DirectGuide", "GateGuide", "GatePart", "GuideAbilities"]
 
 
 @runtime_checkable
@@ -25,6 +25,32 @@ class GateGuide(Protocol):
 
     def gates(self) -> dict[str, GateLaw]:
         """The posterior law of every gate site, elementwise and at full plate size."""
+        ...
+
+
+@runtime_checkable
+class DirectGuide(Protocol):
+    """A guide of independent gates and slabs that says what their laws are without being run."""
+
+    def gates(self) -> dict[str, GateLaw]:
+        """The posterior law of every gate site."""
+        ...
+
+    def slab_given_open(self, site: str) -> Any:
+        """The law of a slab given that its gates are open, elementwise.
+
+        Args:
+            site: The slab.
+        """
+        ...
+
+    def weighted_slab(self, site: str, gates: Mapping[str, GateLaw]) -> GatedSlab:
+        """The law of a slab with the probability that its gates are open.
+
+        Args:
+            site: The slab.
+            gates: The laws of all gates.
+        """
         ...
 
 
@@ -86,6 +112,21 @@ class GuideAbilities:
         """Gives a copy with binary gates of the same activity."""
         own = _method(self.guide, "harden")
         return harden_parts(self.guide, self._parts_with("harden")) if own is None else own
+
+    @property
+    def direct(self) -> DirectGuide | None:
+        """The guide, if its laws are known without running it."""
+        return self.guide if isinstance(self.guide, DirectGuide) else None
+
+    @property
+    def decide(self) -> Callable[[Mapping[str, Tensor]], None] | None:
+        """Puts gates, by site, to where they are open or shut for certain."""
+        return _method(self.guide, "decide")
+
+    @property
+    def cut(self) -> Callable[..., tuple[Any, dict[str, Any]]] | None:
+        """Gives the guide of a model that was cut, and where its parameters come from."""
+        return _method(self.guide, "cut")
 
     @property
     def draw(self) -> Callable[[int], dict[str, Tensor]] | None:

@@ -6,12 +6,12 @@ nothing has to be inherited.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-__all__ = ["CostedModel", "DeployedModel", "LiveModel", "ModelAbilities"]
+__all__ = ["CostedModel", "DeployedModel", "LiveModel", "ModelAbilities", "ShrinkableModel"]
 
 
 @runtime_checkable
@@ -70,6 +70,47 @@ class LiveModel(Protocol):
 
     def wake(self) -> None:
         """Compute everything again."""
+        ...
+
+
+@runtime_checkable
+class ShrinkableModel(Protocol):
+    """A model of gates and slabs whose terms are known without running it, and that can be cut.
+
+    When its gates are decided, what shut ones multiply by 0 is taken out for good.
+    """
+
+    def reason_not_cut(self) -> str | None:
+        """Why that is not possible; ``None`` where it is."""
+        ...
+
+    def prior_laws(self, sites: Collection[str]) -> dict[str, Any]:
+        """The priors of gates and slabs, elementwise.
+
+        Args:
+            sites: The sites.
+        """
+        ...
+
+    def log_likelihood(self, values: Mapping[str, Tensor], *args: Any) -> Tensor:
+        """Log likelihood of all data in nats, as estimated on a batch.
+
+        Args:
+            values: Values of all gates and slabs by site; gates perhaps with a first dimension of examples.
+            *args: The model's arguments.
+        """
+        ...
+
+    def cut(self, slabs: Mapping[str, Tensor], opened: Mapping[str, Tensor]) -> Any:
+        """What is left once gates are decided.
+
+        Args:
+            slabs: Values of all slabs by site.
+            opened: Zeros and ones by gate site.
+
+        Returns:
+            A :class:`~l0bayes.infer.shrink.origin.ModelCut`.
+        """
         ...
 
 
@@ -139,6 +180,11 @@ class ModelAbilities:
     def live(self) -> LiveModel | None:
         """The model, if it can leave units out."""
         return self.model if isinstance(self.model, LiveModel) else None
+
+    @property
+    def shrinkable(self) -> ShrinkableModel | None:
+        """The model, if units can be taken out of it for good while it is trained."""
+        return self.model if isinstance(self.model, ShrinkableModel) else None
 
     @property
     def per_example_gates(self) -> bool:

@@ -21,7 +21,8 @@ from l0bayes.network.kinds import (
     registered_kinds,
 )
 from l0bayes.network.live import LiveLayer, live_layers
-from l0bayes.network.parameter_links import ParameterLink, link_parameters
+from l0bayes.network.parameter_links import ParameterLink, link_parameters, opened_entries
+from l0bayes.network.parameter_slots import ParameterSlots
 from l0bayes.network.placement import GateGroup, Gates, chosen_places
 from l0bayes.network.plan import Factor, GatePlan, GateSpec
 from l0bayes.network.planner import plan_gates
@@ -40,6 +41,7 @@ from l0bayes.network.saved import (
     save_deployed,
     write_tensors,
 )
+from l0bayes.network.small_network import SmallNetwork, small_network
 from l0bayes.network.structure import Named, arguments_of, map_tensors, tensors_by_name, tensors_in
 from l0bayes.network.trace import trace_units
 from l0bayes.network.trial import difference, tried_plan
@@ -64,6 +66,7 @@ __all__ = [
     "NetworkCost",
     "OtherModule",
     "ParameterLink",
+    "ParameterSlots",
     "SavedNetwork",
     "SavedNetworkError",
     "Scaled",
@@ -72,6 +75,7 @@ __all__ = [
     "SelectiveConv2d",
     "SelectiveLinear",
     "Skip",
+    "SmallNetwork",
     "TracedBlock",
     "TracedLayer",
     "UndecidedGatesWarning",
@@ -92,6 +96,7 @@ __all__ = [
     "names_of",
     "names_of_parameters",
     "nearest_kind",
+    "opened_entries",
     "plan_gates",
     "prepare",
     "read_certificate",
@@ -104,6 +109,7 @@ __all__ = [
     "rows_of",
     "save_deployed",
     "shrink",
+    "small_network",
     "tensors_by_name",
     "tensors_in",
     "trace_units",

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from l0bayes.infer.objectives.functional_state import call_with
 from l0bayes.network.live import LiveLayer
+from l0bayes.network.parameter_slots import ParameterSlots
 from l0bayes.network.plan import GatePlan
 from l0bayes.network.structure import arguments_of
 from l0bayes.network.units import TracedLayer
@@ -29,6 +29,7 @@ def gated(
     gates: Mapping[str, Tensor],
     inputs: tuple[Any, ...],
     live: Mapping[str, LiveLayer] | None = None,
+    slots: ParameterSlots | None = None,
 ) -> Any:
     r"""Run a network with given parameters and gates.
 
@@ -45,6 +46,7 @@ def gated(
         inputs: Arguments of the network.
         live: Layers that are computed in part, since gates of the rest are shut; see
             :func:`~l0bayes.network.live_layers`.
+        slots: Where the network's parameters stand, for whoever runs it often; by default found anew.
 
     Returns:
         What the network returns.
@@ -98,20 +100,13 @@ def gated(
                 module = net.get_submodule(other.name)
                 stack.callback(setattr, module, key, vars(module)[key])
         args, named = arguments_of(inputs)
-        own = {name: _as_own(net, name, value) for name, value in values.items()}
-        output = call_with(net, own, args, named)
+        output = (slots or ParameterSlots(net)).call(values, args, named)
     for name, axis, rows in running:
         attrgetter(name)(net).index_copy_(axis, rows, values[name])
     for factor in plan.output:
         values_at = _beside(factor.of(gates), output, plan.trace.output_dim, 0, "the network's output")
         output = output * values_at.to(output.dtype)
     return output
-
-
-def _as_own(net: nn.Module, name: str, value: Tensor) -> Tensor:
-    """A parameter or buffer in the network's own precision: gates and slabs may be kept in a higher one."""
-    own: Tensor = attrgetter(name)(net)
-    return value if value.dtype == own.dtype else value.to(own.dtype)
 
 
 def _slice_parameters(

@@ -2,7 +2,7 @@ r"""Which gates each parameter of a network is tied to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from l0bayes.network.plan import Factor, GatePlan
 from l0bayes.network.units import TracedLayer
 from l0bayes.sites import SampledGate
 
-__all__ = ["ParameterLink", "link_parameters"]
+__all__ = ["ParameterLink", "link_parameters", "opened_entries"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,25 @@ class ParameterLink:
         if self.index is not None:
             return one.at(self.index, self.partial)
         return one if self.shape is None else one.view(*self.shape)
+
+
+def opened_entries(links: Sequence[ParameterLink], opened: Mapping[str, Tensor], shape: torch.Size) -> Tensor:
+    """1 for entries of a parameter whose gates are all open, and 0 for the others.
+
+    Args:
+        links: Its gate sites.
+        opened: Zeros and ones by gate site.
+        shape: Its shape.
+    """
+    found = torch.ones(shape)
+    for link in links:
+        value = opened[link.site].to(found)
+        if link.index is not None:  # -1 indexes the one that is appended
+            value = torch.cat([value.flatten(), value.new_ones(1)])[link.index.to(value.device)]
+        elif link.shape is not None:
+            value = value.reshape(link.shape)
+        found = found * value
+    return found
 
 
 def link_parameters(net: nn.Module, plan: GatePlan) -> dict[str, list[ParameterLink]]:

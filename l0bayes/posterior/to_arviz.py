@@ -68,7 +68,8 @@ def to_arviz(
     ``posterior_predictive``  new data, where the likelihood can be drawn from (Cox's cannot)
     ``log_likelihood``        of every observation, for ``az.loo``
     ``observed_data``         the data
-    ``constant_data``         analytic PIP, P(z = 1) and prior inclusion of every gate, ELBO a chain
+    ``constant_data``         analytic PIP, P(z = 1) and prior inclusion of every gate, ELBO a chain; in a fit
+                              with ``shrink`` the step at which a gate was decided and its PIP before
     ``sample_stats``          ``log_p`` and ``log_q`` of the hardened draws
     ========================  ======================================================================
 

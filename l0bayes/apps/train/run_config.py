@@ -51,6 +51,8 @@ class RunConfig:
         init_scale: Of Normal slabs: standard deviation at the start.
         per_example_gates: Whether gates are drawn for every example of a minibatch.
         sleep: Whether units are left out of the computation once their gates have all but shut.
+        shrink: Whether gates are decided early and the small network is trained on. Gates then have at least
+            the learning rate that it takes them to decide in time.
         shifts: Largest random shift of training images, in pixels; 0 for images as they are.
         train_size: Number of training examples to use; ``None`` for all.
         seed: Seed of everything.
@@ -85,6 +87,7 @@ class RunConfig:
     init_scale: float = 0.02
     per_example_gates: bool = False
     sleep: bool = False
+    shrink: bool = False
     shifts: int = 0
     train_size: int | None = None
     seed: int = 0
@@ -108,6 +111,8 @@ class RunConfig:
             )
         validate.one_of(record.estimators, **validate.given(estimator=self.estimator))
         validate.one_of(get_args(SlabChoice), slab=self.slab)
+        if self.shrink and self.sleep:
+            raise ValueError("give shrink or sleep, not both")
         if self.penalty is not None and self.inclusion is not None:
             raise ValueError("give penalty or inclusion, not both")
         if self.target is not None:

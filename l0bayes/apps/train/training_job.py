@@ -22,6 +22,7 @@ from l0bayes.distributions import Gate, L0Penalty, L2Penalty
 from l0bayes.guides import AutoGateGuide, gate_guide
 from l0bayes.infer import Linear, Minibatches, Target, fit
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.infer.shrink.phases import search_gate_rate
 from l0bayes.models import SparseNetwork
 from l0bayes.network import load_deployed, read_tensors
 
@@ -131,18 +132,22 @@ def train_network(
     (out / "config.json").write_text(config.to_json())
     target = None if config.target is None else replace(Target.parse(config.target), ramp=config.target_ramp)
     batches = training_batches(config, data)
+    gate_lr = config.gate_lr
+    if config.shrink:
+        gate_lr = max(gate_lr, search_gate_rate(config.epochs * len(batches)))
     result = fit(
         model,
         guide,
         batches,
         epochs=config.epochs,
         lr=config.lr,
-        gate_lr=config.gate_lr,
+        gate_lr=gate_lr,
         lr_schedule=Linear(1.0, 0.01, begin=config.decay_from),
         kl_weight=config.kl_weight,
         target=target,
         per_example_gates=config.per_example_gates,
         sleep=config.sleep,
+        shrink=config.shrink,
         seed=config.seed,
         checkpoint=out / "checkpoint.pt",
         resume=resume,

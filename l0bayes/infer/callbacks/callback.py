@@ -16,7 +16,7 @@ class Callback:
     Everything that :func:`l0bayes.fit` does beside steps is a callback. They are called in this order:
 
     1. schedules, pruning forecast, costs, target,
-    2. finite values, collapse guard, sleeping,
+    2. finite values, collapse guard, sleeping, shrinking,
     3. history, progress bar,
     4. the ``callbacks`` that a user gives, as they are listed,
     5. checkpoint, the ``callback`` function, early stopping.
@@ -102,6 +102,16 @@ class Callback:
             Numbers, text, tensors, and lists and dictionaries of them.
         """
         return {}
+
+    def shape_like(self, run: TrainingRun, state: dict[str, Any]) -> None:
+        """Called in a resumed run before anything is loaded, to bring the run to the shape that it had.
+
+        Only a callback that puts another objective or optimiser into the run has something to do.
+
+        Args:
+            run: The run, at its start.
+            state: The result of :meth:`state_dict` when the checkpoint was written; empty where it had none.
+        """
 
     def load_state_dict(self, run: TrainingRun, state: dict[str, Any]) -> None:
         """Called in a resumed run, after all ``on_start``: parameters, buffers and optimiser are loaded.

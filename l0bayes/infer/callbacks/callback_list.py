@@ -138,6 +138,17 @@ class CallbackList:
                 states[name] = copy.deepcopy(callback.state_dict(run))
         return {name: state for name, state in states.items() if state}
 
+    def shape_like(self, run: TrainingRun, states: dict[str, dict[str, Any]]) -> None:
+        """Call ``shape_like`` of all, each with its state.
+
+        Args:
+            run: The run.
+            states: The result of :meth:`state_dict`.
+        """
+        for name, callback in self._named.items():
+            with _named_error(name, "shape_like"):
+                callback.shape_like(run, states.get(name, {}))
+
     def load_state_dict(self, run: TrainingRun, states: dict[str, dict[str, Any]]) -> None:
         """Give every callback its state; an empty one where it has none.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from l0bayes.infer.callbacks.decision import Decision
 from l0bayes.infer.callbacks.history import History
 from l0bayes.infer.objectives.compiled import GradientStep
 from l0bayes.infer.objectives.elbo import BoundELBO
@@ -42,6 +43,15 @@ class AllCallbacks(Protocol):
 
         Args:
             run: The run.
+        """
+        ...
+
+    def shape_like(self, run: TrainingRun, states: dict[str, dict[str, Any]]) -> None:
+        """Bring the run to the shape that it had.
+
+        Args:
+            run: The run.
+            states: The result of :meth:`state_dict`.
         """
         ...
 
@@ -81,6 +91,8 @@ class TrainingRun:
         collapsed: Gate site to the step at which all its gates had shut.
         done: Number of steps done.
         stopped: Why the run ended, ``None`` while it goes on.
+        decision: What was decided of the gates, ``None`` while they are trained.
+        whole: The objective of the original units, where ``objective`` is what was left of it.
     """
 
     objective: BoundELBO
@@ -96,19 +108,21 @@ class TrainingRun:
     collapsed: dict[str, int] = field(default_factory=dict)
     done: int = 0
     stopped: str | None = None
+    decision: Decision | None = None
+    whole: BoundELBO | None = None
 
     def __post_init__(self) -> None:
         self._kept: list[Tensor] = []
 
     @property
     def model(self) -> Any:
-        """The model."""
-        return self.objective.model
+        """The model, of the original units."""
+        return (self.whole or self.objective).model
 
     @property
     def guide(self) -> Any:
-        """The guide."""
-        return self.objective.guide
+        """The guide, of the original units."""
+        return (self.whole or self.objective).guide
 
     @property
     def progress(self) -> float:

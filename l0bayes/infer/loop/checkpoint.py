@@ -95,6 +95,7 @@ class Checkpoint(Callback):
         """
         state = self._read()
         self._check_settings(state["settings"], run.settings, _FIRST)
+        run.callbacks.shape_like(run, state["callbacks"])
         theirs, ours = state["shapes"], _shapes(run.objective)
         different = sorted(name for name in theirs.keys() | ours.keys() if theirs.get(name) != ours.get(name))
         if different:

@@ -6,10 +6,12 @@ import difflib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any, Unpack
 
 import torch
 
+from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.loop.batch_stream import first_batch, num_examples, rows_of_last_batch
 from l0bayes.infer.loop.checkpoint import Checkpoint
@@ -18,6 +20,7 @@ from l0bayes.infer.loop.fit_keywords import FitKeywords
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.gate_readings import read_gates
+from l0bayes.infer.loop.optimizers import make_optimizer
 from l0bayes.infer.loop.preflight import check_data, preflight
 from l0bayes.infer.loop.restarts import Restarts
 from l0bayes.infer.loop.single_row import check_single_row
@@ -30,6 +33,7 @@ from l0bayes.infer.objectives.objective import describe_traces
 from l0bayes.infer.objectives.per_example import check_per_example
 from l0bayes.infer.objectives.score_elbo import elbo_of
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.infer.shrink.shrinking_run import shrinking_run
 from l0bayes.infer.targets.observations import num_observations
 from l0bayes.infer.targets.target import as_target
 from l0bayes.infer.targets.target_elbo import TargetELBO
@@ -71,8 +75,8 @@ def fit(
             each is described: ``steps``, ``epochs``, ``lr``, ``gate_lr``, ``lr_schedule``, ``temperature``,
             ``kl_weight``, ``num_particles``, ``optimizer``, ``early_stopping``, ``restarts``, ``seed``,
             ``compile``, ``log_every``, ``target``, ``guard_collapse``, ``per_example_gates``, ``sleep``,
-            ``checkpoint``, ``checkpoint_every``, ``resume``, ``progress``, ``callback``, ``callbacks``. They
-            go before ``settings``.
+            ``shrink``, ``checkpoint``, ``checkpoint_every``, ``resume``, ``progress``, ``callback``,
+            ``callbacks``. They go before ``settings``.
 
     Returns:
         The fit; see :class:`~l0bayes.infer.Fit`.
@@ -109,13 +113,27 @@ def fit(
         raise ValueError(
             f"target={settings.target!r} needs a guide with independent gates, which this one's are not"
         )
-    objective, steering = elbo(model, guide, keywords_of_model), None
+    objective = elbo(model, guide, keywords_of_model)
+    steering: Callback | None = None
+    shrinking: Callback | None = None
     with private_randomness(settings.seed):
         traces = preflight(objective, batch, complaints)
         described = describe_traces(traces)
-        if settings.target is not None:
-            target = as_target(settings.target, model, guide)
-            settings = replace(settings, target=target)
+        target = None if settings.target is None else as_target(settings.target, model, guide)
+        settings = replace(settings, target=target)
+        if settings.shrink:
+            objective, steering, shrinking = shrinking_run(
+                elbo,
+                model,
+                guide,
+                traces,
+                batch,
+                keywords_of_model,
+                target=target,
+                steps=settings.total_steps,
+                optimizer_of=partial(make_optimizer, settings=settings),
+            )
+        elif target is not None:
             objective = TargetELBO(
                 model,
                 guide,
@@ -131,7 +149,7 @@ def fit(
     checkpoint = None
     if settings.checkpoint is not None:
         checkpoint = Checkpoint(settings.checkpoint, settings.checkpoint_every)
-    callbacks = standard_callbacks(settings, objective, traces, steering, checkpoint, data)
+    callbacks = standard_callbacks(settings, objective, traces, steering, shrinking, checkpoint, data)
     del traces  # a network's activations are in it
     resume = checkpoint if checkpoint is not None and settings.resume and checkpoint.path.exists() else None
     runs = Restarts(step, data, settings, callbacks, resume)
@@ -203,13 +221,17 @@ def _check(
         )
     if settings.per_example_gates:
         check_per_example(model)
-    guard = able.costs is not None if settings.guard_collapse is None else settings.guard_collapse
+    guard = settings.guard_collapse
+    if guard is None:  # a cut leaves every site a gate
+        guard = able.costs is not None and not settings.shrink
     return replace(settings, steps=steps, epochs=None, guard_collapse=guard), complaints
 
 
 def _mode(settings: FitSettings, objective: BoundELBO) -> CompileMode:
     if settings.compile != "auto":
         return settings.compile
+    if settings.shrink:  # what is computed changes soon, and has little overhead
+        return "eager"
     if settings.sleep:  # graphs are captured anew a few times
         return "graph"
     steps = settings.total_steps * settings.restarts

@@ -38,6 +38,7 @@ class FitKeywords(TypedDict, total=False):
     guard_collapse: bool | None
     per_example_gates: bool
     sleep: bool
+    shrink: bool
     checkpoint: str | os.PathLike[str] | None
     checkpoint_every: float
     resume: bool

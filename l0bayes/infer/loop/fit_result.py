@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from l0bayes.infer.callbacks.decision import Decision
 from l0bayes.infer.callbacks.history import History
 from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.restart_agreement import disagreement_of_restarts
@@ -113,6 +114,11 @@ class Fit:
         return self.best.history
 
     @property
+    def decision(self) -> Decision | None:
+        """What was decided of the gates of the best run before its end, and when; ``None`` without."""
+        return self.best.decision
+
+    @property
     def elbo(self) -> float:
         """The ELBO of the best run, in nats; see :attr:`Objective.is_bound`."""
         return self.best.elbo
@@ -137,6 +143,8 @@ class Fit:
                 f"  target    {target}, expected {history.columns[f'expected_{kind}'][-1]:.4f}, "
                 f"deployed {history.columns[f'deployed_{kind}'][-1]:.4f}"
             )
+        if best.decision is not None:
+            lines.append(f"  decided   {best.decision}; what follows is conditional on it")
         if best.collapsed:
             lines.append(f"  collapsed {', '.join(best.collapsed)}; one gate each was reopened")
         if len(self.restarts) > 1:

@@ -19,6 +19,7 @@ from l0bayes.infer.loop.batch_stream import num_batches
 from l0bayes.infer.loop.early_stopping import EarlyStopping
 from l0bayes.infer.objectives.compiled import CompileMode
 from l0bayes.infer.schedules import Linear, Schedule, as_schedule
+from l0bayes.infer.shrink.phases import search_gate_rate
 from l0bayes.infer.targets.target import Target
 
 __all__ = ["FitSettings", "OptimizerFactory"]
@@ -36,7 +37,8 @@ class FitSettings:
         epochs: Number of passes over the loader.
         lr: Learning rate of slabs, other latents and the model's parameters.
         gate_lr: Learning rate of the gates, in logits; by default 10 times ``lr``, since gates that
-            move as slowly as weights do not decide.
+            move as slowly as weights do not decide. With ``shrink`` it is at least as large as it takes them
+            to travel within the search.
         lr_schedule: Factor on both rates over progress; by default 1 for the first half, then
             linearly to 0.01.
         temperature: Temperature of the guide's gates, a number or a schedule; default: as the guide
@@ -52,7 +54,8 @@ class FitSettings:
         compile: ``"inductor"``, ``"graph"``, ``"eager"`` (see :class:`~l0bayes.infer.GradientStep`), or
             ``"auto"``: Inductor for long runs, where its compile time is won back, else the captured
             graph.
-        log_every: Steps between records of the history; by default about 200 records a run.
+        log_every: Steps between records of the history; by default about 200 records a run, or 50 with
+            ``shrink``.
         target: Cost of the deployed network, as a share of the dense network: ``"units:0.2"`` for the number
             of open gates, ``"macs:0.1"`` for a model with multiply-accumulates among its costs, or a
             :class:`~l0bayes.infer.Target`. The penalty that it takes is found during training; see
@@ -60,14 +63,19 @@ class FitSettings:
             ``Gate(0.5)``, goes with it.
         guard_collapse: Whether a site of several gates gets its most probable one back, with a
             :class:`~l0bayes.infer.CollapseWarning`, when all have shut; looked at whenever a record is
-            made. By default it is so for a :class:`~l0bayes.infer.CostedModel`; in a regression all may
-            rightly shut.
+            made. By default it is so for a :class:`~l0bayes.infer.CostedModel`, unless it is to ``shrink``,
+            which leaves every site a gate; in a regression all may rightly shut.
         per_example_gates: Draw every gate once for each example; see
             :class:`~l0bayes.infer.MeanFieldELBO`.
         sleep: Leave units out of the computation once their gates have all but shut, for a
             :class:`~l0bayes.infer.LiveModel` such as :class:`~l0bayes.models.SparseNetwork`: training takes
             less and less time the smaller the network becomes. Graphs are captured anew a few times; Inductor
             would compile each time, so that ``"auto"`` takes the captured graph.
+        shrink: Search, cut, train on: gates are trained in the first part of the run alone; then they are
+            decided, the units of shut ones are taken out for good, and the rest is trained on without gates,
+            at about the cost of a small dense network. For a model that can be cut, such as
+            :class:`~l0bayes.models.SparseNetwork`. With ``target`` as many gates stay as it allows, without
+            it those that are open. ``fit.decision`` says what was decided, and when.
         checkpoint: File to keep the state of the run in, with one run only. It is written at records, at
             most every ``checkpoint_every`` seconds, and when the run ends, is interrupted or diverges.
         checkpoint_every: Seconds between two writes.
@@ -106,6 +114,7 @@ class FitSettings:
     guard_collapse: bool | None = None
     per_example_gates: bool = False
     sleep: bool = False
+    shrink: bool = False
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: float = 60.0
     resume: bool = False
@@ -117,6 +126,10 @@ class FitSettings:
         validate.positive(lr=self.lr, **validate.given(gate_lr=self.gate_lr))
         validate.at_least(1, num_particles=self.num_particles, restarts=self.restarts)
         validate.at_least(1, **validate.given(steps=self.steps, epochs=self.epochs, log_every=self.log_every))
+        if self.shrink and self.sleep:
+            raise ValueError("give shrink or sleep, not both: shrink takes units out for good")
+        if self.shrink and self.restarts > 1:
+            raise ValueError(f"shrink=True goes with one run; got restarts={self.restarts}")
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give steps or epochs, not both")
         _check_schedule("lr_schedule", self.rate_schedule, validate.not_negative)
@@ -169,7 +182,9 @@ class FitSettings:
     @property
     def gate_rate(self) -> float:
         """Learning rate of the gates."""
-        return 10.0 * self.lr if self.gate_lr is None else self.gate_lr
+        if self.gate_lr is not None:
+            return self.gate_lr
+        return max(10.0 * self.lr, search_gate_rate(self.total_steps)) if self.shrink else 10.0 * self.lr
 
     @property
     def rate_schedule(self) -> Schedule:
@@ -189,7 +204,7 @@ class FitSettings:
     @property
     def record_every(self) -> int:
         """Steps between records."""
-        return self.log_every or max(1, self.total_steps // 200)
+        return self.log_every or max(1, self.total_steps // (50 if self.shrink else 200))
 
     def steps_on(self, data: Any) -> int:
         """Number of steps on given data.
@@ -231,6 +246,7 @@ class FitSettings:
             "guard_collapse": self.guard_collapse,
             "per_example_gates": self.per_example_gates,
             "sleep": self.sleep,
+            "shrink": self.shrink,
             "callbacks": [callback.name for callback in self.callbacks],
             "torch": str(torch.__version__),
             "pyro": pyro.__version__,

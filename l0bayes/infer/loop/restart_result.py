@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from l0bayes.infer.callbacks.decision import Decision
 from l0bayes.infer.callbacks.history import History
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.trained_parameters import TrainedParameters
@@ -25,6 +26,8 @@ class Restart:
         stopped: Why it ended: ``"finished"``, ``"converged"``, ``"interrupted"`` or ``"diverged"``, or what a
             callback gave as the reason.
         collapsed: Gate site to the step at which all its gates had shut and one was reopened.
+        decision: What was decided of the gates before its end, and when; ``None`` where they were trained
+            throughout.
         parameters: The values of ``pyro.param`` that model and guide were trained to outside of modules.
     """
 
@@ -35,6 +38,7 @@ class Restart:
     seconds: float
     stopped: str
     collapsed: dict[str, int] = field(default_factory=dict)
+    decision: Decision | None = None
     parameters: TrainedParameters = field(default_factory=TrainedParameters)
 
     def __repr__(self) -> str:

@@ -88,7 +88,9 @@ class Restarts:
                 model = copy.deepcopy(model) if isinstance(model, torch.nn.Module) else model
             seconds = time.perf_counter() - started
             stopped = run.stopped or "failed"
-            self.done.append(Restart(guide, model, run.history, seed, seconds, stopped, run.collapsed))
+            self.done.append(
+                Restart(guide, model, run.history, seed, seconds, stopped, run.collapsed, run.decision)
+            )
 
     def _keep_best(self) -> None:
         best = best_run(self.done)

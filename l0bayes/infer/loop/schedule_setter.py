@@ -23,18 +23,16 @@ class ScheduleSetter(Callback):
         self._of_rate = settings.rate_schedule
         self._of_kl = settings.kl_schedule
         self._of_heat = settings.heat_schedule
-        self._rates: list[float] = []
         self._heat: list[Tensor] = []
 
     def on_start(self, run: TrainingRun) -> None:
-        self._rates = [group["lr"] for group in run.optimizer.param_groups]
         self._heat = temperatures(run.guide)
 
     def before_step(self, run: TrainingRun) -> None:
         progress = run.progress
         scale = self._of_rate(progress)
-        for group, rate in zip(run.optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * scale
+        for group in run.optimizer.param_groups:  # whose rates are at their start in a new optimiser
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
         run.objective.kl_weight.fill_(self._of_kl(progress))
         if self._of_heat is not None:
             for temperature in self._heat:

@@ -21,7 +21,6 @@ from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.targets.costs import costs_of
 from l0bayes.infer.targets.forecast_warning import ForecastWarning
-from l0bayes.infer.targets.target_steering import TargetSteering
 
 __all__ = ["standard_callbacks"]
 
@@ -30,7 +29,8 @@ def standard_callbacks(
     settings: FitSettings,
     objective: BoundELBO,
     traces: PairTraces,
-    steering: TargetSteering | None,
+    steering: Callback | None,
+    shrinking: Callback | None,
     checkpoint: Checkpoint | None,
     data: Any,
 ) -> CallbackList:
@@ -41,6 +41,7 @@ def standard_callbacks(
         objective: The ELBO with its model and guide.
         traces: One run of guide and model.
         steering: The target, where there is one.
+        shrinking: The cut, where there is one.
         checkpoint: The checkpoint, where there is one.
         data: The data of the fit.
     """
@@ -49,7 +50,10 @@ def standard_callbacks(
     costs = costs_of(objective.model, objective.guide) if targeted else able.costs
     found: list[Callback | None] = [
         ScheduleSetter(settings),
-        ForecastWarning(traces, settings.gate_rate, settings.rate_schedule, targeted),
+        # A cut that keeps what a target allows shuts the others, however far they came.
+        None
+        if settings.shrink and targeted
+        else ForecastWarning(traces, settings.gate_rate, settings.rate_schedule, targeted),
         None if costs is None else CostColumns(costs),
         steering,
         # At the end, when every unit is awake again: the end is called in reverse order.
@@ -58,6 +62,7 @@ def standard_callbacks(
         FiniteGuard(settings.lr, settings.gate_rate),
         CollapseGuard() if settings.guard_collapse else None,
         Sleeping(able.live) if settings.sleep and able.live is not None else None,
+        shrinking,
         HistoryRecords(),
         ProgressBar() if settings.progress else None,
         *settings.callbacks,

@@ -84,6 +84,7 @@ class GradientStep:
         self.mode: CompileMode = mode
         self._module = _WithTerms(objective)
         self._graphs: dict[Any, Callable[..., Any]] = {}
+        self._parameters: list[Tensor] | None = None
         if mode == "inductor" and not _has_cpp_compiler(objective):
             self._downgrade("graph", "no C++ compiler was found (set CXX to name one)")
 
@@ -127,10 +128,14 @@ class GradientStep:
     def forget(self) -> None:
         """Capture anew at the next step: the model computes something else, not only other values."""
         self._graphs.clear()
+        self._parameters = None
 
     def _eager(self, data: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
-        self._module.zero_grad(set_to_none=True)
         loss, likelihood, kl = self._module(*data)
+        if self._parameters is None:  # guides may make theirs in their first run
+            self._parameters = [*self._module.parameters()]
+        for parameter in self._parameters:
+            parameter.grad = None
         loss.backward()
         return loss.detach(), likelihood.detach(), kl.detach()
 

@@ -23,7 +23,8 @@ class Target:
         schedule: Share that is asked for over the progress of training. By default it falls from the
             share at the start to ``share``, in logarithms and slower towards the end, over the first
             ``ramp`` of the run.
-        ramp: That part of the run, in (0, 1].
+        ramp: That part of the run, in (0, 1]. With ``fit(..., shrink=True)`` it is a part of the search, and
+            this one is not used.
 
     Raises:
         ValueError: If ``share`` is not strictly between 0 and 1, or ``ramp`` not in (0, 1].

@@ -1,0 +1,90 @@
+r"""Which gates stay when a network is cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from l0bayes.infer.targets.costs import costs_of, deployed_share_of
+from l0bayes.infer.targets.target import Target
+
+__all__ = ["CLOSED", "closed_gates", "kept_gates"]
+
+CLOSED = 1e-3
+"""Probability of being open below which a gate has closed for good."""
+
+
+@torch.no_grad()
+def kept_gates(model: Any, guide: Any, target: Target) -> dict[str, Tensor]:
+    r"""The gates with the largest :math:`P(z \ne 0)`, as many as the target allows.
+
+    A site of several gates keeps its most probable one in any case. Gates that have closed for good stay
+    shut.
+
+    Args:
+        model: The model.
+        guide: Its guide.
+        target: The target.
+
+    Returns:
+        Zeros and ones by gate site.
+
+    Raises:
+        ValueError: If the most probable gate of every site costs more than the target allows.
+    """
+    logits = {site: law.activity_logits for site, law in guide.gates().items()}
+    share_of = deployed_share_of(costs_of(model, guide))
+    first = {site: _most_probable(value) for site, value in logits.items()}
+    everything = torch.cat([value.flatten() for value in logits.values()])
+    limits = everything.sort(descending=True).values
+    limits = limits[torch.sigmoid(limits) >= CLOSED]
+
+    def opened(count: int) -> dict[str, Tensor]:
+        if not count:
+            return first
+        limit = limits[count - 1]
+        return {
+            site: torch.maximum((value >= limit).to(value.dtype), first[site])
+            for site, value in logits.items()
+        }
+
+    def fits(count: int) -> bool:
+        return float(share_of(target.kind, opened(count))) <= target.share
+
+    if not fits(0):
+        share = float(share_of(target.kind, first))
+        raise ValueError(
+            f"target {target} leaves no room for the most probable gate of every site: these have "
+            f"{share:.4g} of the dense network's {target.kind}. Ask for a larger share"
+        )
+    low, high = 0, len(limits) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return opened(low)
+
+
+@torch.no_grad()
+def closed_gates(guide: Any) -> dict[str, Tensor]:
+    """Gates as they stand: 0 where the median rule shuts one, 1 where it is open.
+
+    A site of several gates keeps its most probable one in any case.
+
+    Args:
+        guide: The guide.
+    """
+    found = {}
+    for site, law in guide.gates().items():
+        value = law.activity_logits
+        found[site] = torch.maximum((value > 0.0).to(value.dtype), _most_probable(value))
+    return found
+
+
+def _most_probable(logits: Tensor) -> Tensor:
+    """1 for the most probable gate of a site of several gates, 0 for all others."""
+    found = torch.zeros_like(logits)
+    if logits.numel() > 1:  # a block may close
+        found.flatten()[logits.argmax()] = 1.0
+    return found

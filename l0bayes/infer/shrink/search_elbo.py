@@ -1,0 +1,129 @@
+r"""An ELBO with a price on relative size, for the search that comes before a cut."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from l0bayes.infer.guide_abilities import DirectGuide
+from l0bayes.infer.model_abilities import ShrinkableModel
+from l0bayes.infer.objectives.elbo import MeanFieldELBO
+from l0bayes.infer.shrink.direct_elbo import DirectELBO
+from l0bayes.infer.targets.costs import activities, costs_of, deployed, deployed_share_of
+from l0bayes.infer.targets.target import Target
+
+__all__ = ["SearchELBO"]
+
+# By how much the price of a search rises, all in all, for a cost that is e times too large throughout.
+_GAIN = 8.0
+
+
+class SearchELBO(DirectELBO):
+    r"""An ELBO with a price on the logarithm of the expected cost, which rises until the network is small.
+
+    .. math:: \text{loss} = -\mathrm{ELBO} + N \mu_t \log E[c(z)], \qquad
+        \mu_{t+1} = \max\Bigl(0,\; \mu_t + \tfrac{8}{S}\,\bigl(\log E[c(z)] - \log c_t\bigr)\Bigr)
+
+    with c the cost as a share of the dense network's, :math:`c_t` the share that is asked for at step t of
+    the S steps of the search, and N the number of observations. In logarithms every halving of the cost is
+    worth the same, so that the pull on a gate does not fade as the network becomes small.
+
+    The gradient of the expected cost takes longer than that of a small network: its logarithm is taken to be
+    linear in the probabilities for a few steps, until :meth:`renew` is called. The multiplier is a buffer and
+    follows inside the forward pass while the module is in training mode.
+
+    Args:
+        model: The model.
+        guide: Its guide.
+        elbo: The objective.
+        sites: Names of all gates and slabs.
+        target: The target.
+        steps: Number of steps of the search, S.
+        observations: N.
+        keywords: Keyword arguments of model and guide.
+    """
+
+    asked: Tensor
+    multiplier: Tensor
+    start: Tensor
+    level: Tensor
+
+    def __init__(
+        self,
+        model: ShrinkableModel,
+        guide: DirectGuide,
+        elbo: MeanFieldELBO,
+        sites: list[str],
+        *,
+        target: Target,
+        steps: int,
+        observations: float,
+        keywords: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(model, guide, elbo, sites, keywords)
+        self.target, self.steps, self.observations = target, steps, observations
+        # The methods alone: the model is in this module already, and would be in its state twice.
+        costs = costs_of(model, guide)
+        self._cost_share, self._deployed_share = costs.cost_share, deployed_share_of(costs)
+        like = next(iter(activities(guide).values()))
+        for name in ("asked", "multiplier", "start", "level"):  # all but the multiplier are logarithms
+            self.register_buffer(name, like.new_zeros(()))
+        self._slopes = {site: f"slope {site.replace('.', '/')}" for site in guide.gates()}
+        for site, law in guide.gates().items():
+            self.register_buffer(self._slopes[site], torch.zeros_like(law.prob_active.detach()))
+        self.begin()
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Put the price to its start, for the gates as they are now."""
+        self.start.fill_(math.log(self.shares()[0]))
+        self.multiplier.zero_()
+        self.renew()
+        self.ask(0.0)
+
+    def ask(self, way: float) -> None:
+        """Move on to the share that is asked for.
+
+        Args:
+            way: How far it has fallen from the share at the start to the target, in logarithms; 0 to 1.
+        """
+        self.asked.copy_(self.start + way * (math.log(self.target.share) - self.start).clamp(max=0.0))
+
+    def renew(self) -> None:
+        """Take the logarithm of the expected cost to be linear about where the gates are now."""
+        with torch.enable_grad():
+            active = {site: p.detach().requires_grad_() for site, p in activities(self.guide).items()}
+            level = self._cost_share(self.target.kind, active).log()
+            slopes = torch.autograd.grad(level, [*active.values()])
+        for (site, value), slope in zip(active.items(), slopes, strict=True):
+            self._slope(site).copy_(slope)
+            level = level - (slope * value).sum()
+        self.level.copy_(level.detach())
+
+    def _slope(self, site: str) -> Tensor:
+        found = self._buffers[self._slopes[site]]
+        assert found is not None
+        return found
+
+    @torch.no_grad()
+    def shares(self) -> tuple[float, float]:
+        """Expected and deployed cost as shares of the dense network's."""
+        active, kind = activities(self.guide), self.target.kind
+        return float(self._cost_share(kind, active)), float(self._deployed_share(kind, deployed(active)))
+
+    def with_terms(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
+        gates = self.guide.gates()
+        loss, likelihood, kl = self.terms_for(gates, args)
+        share = self.level
+        for site, law in gates.items():
+            share = share + (self._slope(site) * law.prob_active).sum()
+        price = self.observations * self.multiplier.clone()
+        if self.training:
+            with torch.no_grad():
+                excess = share.detach() - self.asked
+                self.multiplier.add_(excess, alpha=_GAIN / self.steps).clamp_(min=0.0)
+        return loss + price * share, likelihood, kl
