@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from l0bayes.network.head_products import follow_product, follow_softmax
+from l0bayes.network.kinds.shuffled_units import maps_made_of_pixels, pixels_made_of_maps, places_changed
 from l0bayes.network.operations import POINTWISE, POOLING, REDUCTIONS, SHAPES, SHUFFLES, SOFTMAX
 from l0bayes.network.unit_labels import UnitLabels
 from l0bayes.network.units import NONE, HeadProduct
@@ -110,17 +111,17 @@ def _shape(units: UnitLabels, func: Any, name: str, args: Any, kwargs: Any, out:
 
 def _shuffle(units: UnitLabels, name: str, x: Tensor, count: int, out: Tensor) -> None:
     """Maps that become pixels of one another, or change places."""
-    labels = units.vector(x, -3, name)
+    dim = 1 if "channel" in name else -3
+    read = units.vector(x, dim, name)
     if name == "pixel_shuffle":
-        groups = labels.reshape(-1, count * count)
-        units.tie(groups[:, :1], groups)
-        units.fix(groups[(groups < 0).any(1)])
-        labels = groups.amax(1)
+        labels = pixels_made_of_maps(read, count, units)
     elif name == "pixel_unshuffle":
-        labels = labels.repeat_interleave(count * count)
+        labels = maps_made_of_pixels(read, count)
     else:
-        labels = labels.reshape(count, -1).mT.flatten()
-    units.put(out, labels[:, None, None])
+        labels = places_changed(read, count, units)
+    shape = [1] * out.dim()
+    shape[dim] = -1
+    units.put(out, labels.reshape(shape))
 
 
 def _pooling(units: UnitLabels, x: Tensor, out: Any, name: str) -> None:

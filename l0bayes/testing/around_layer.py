@@ -111,7 +111,7 @@ def gate_cases(kind: LayerKind, layer: nn.Module, has_front: bool) -> list[GateC
     ]
     cases.append(GateCase({"back": "input"}, features="back.gate"))
     if has_front and not kind.mixes(layer):
-        if kind.one_to_one(layer):
+        if kind.hands_on(layer):
             cases.append(GateCase({"front": "output"}, after="front.gate"))
         else:
             cases.append(GateCase({"front": "output"}, before="front.gate"))

@@ -75,12 +75,31 @@ class Upsampled(nn.Module):
         return self.head(self.two(self.up(self.one(x)).relu()).relu().mean((2, 3)))
 
 
+class Function(nn.Module):
+    """A function of torch on maps and the number 2."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+
+    def forward(self, x):
+        return getattr(functional, self.name)(x, 2)
+
+
 class Downsampled(Upsampled):
     """Maps made of pixels."""
 
     def __init__(self, up):
         super().__init__(up)
         self.two = nn.Conv2d(48, 4, 1)
+
+
+class Moved(Upsampled):
+    """Maps in other places."""
+
+    def __init__(self, shuffle):
+        super().__init__(shuffle)
+        self.two = nn.Conv2d(12, 4, 1)
 
 
 class Glued(nn.Module):
@@ -141,6 +160,14 @@ NETWORKS = {
     "sized, outputs": (Sized, "output", VECTORS),
     "pixel shuffle": (lambda: Upsampled(nn.PixelShuffle(2)), "output", IMAGES),
     "pixel shuffle, inputs": (lambda: Upsampled(nn.PixelShuffle(2)), "input", IMAGES),
+    "pixel shuffle, a function": (lambda: Upsampled(Function("pixel_shuffle")), "output", IMAGES),
+    "pixel unshuffle, a function": (
+        lambda: Downsampled(Function("pixel_unshuffle")),
+        {"one": "output"},
+        IMAGES,
+    ),
+    "moved by a module": (lambda: Moved(nn.ChannelShuffle(2)), "output", IMAGES),
+    "moved by a function": (lambda: Moved(Function("channel_shuffle")), "output", IMAGES),
     "pixel unshuffle": (lambda: Downsampled(nn.PixelUnshuffle(2)), {"one": "output"}, IMAGES),
     "glued": (Glued, "output", VECTORS),
     "lstm": (lambda: Recurrent(nn.LSTM), "input", TOKENS),
@@ -201,6 +228,17 @@ def test_pixels_that_are_made_of_maps_go_with_them():
     next(iter(guide.gate_parameters())).data[0] = -20.0
     small = model.deploy(guide)
     assert (small.one.out_channels, small.two.in_channels) == (8, 2)
+
+
+@pytest.mark.parametrize("name", ["moved by a module", "moved by a function"])
+def test_maps_that_change_places_leave_in_every_group(name):
+    model, guide, _ = sparse(name)
+    assert not model.plan.held
+    assert model.plan.specs["one.gate"].shape == (6,)
+    draw(guide, 0, 0.0)
+    next(iter(guide.gate_parameters())).data[0] = -20.0
+    small = model.deploy(guide)
+    assert (small.one.out_channels, small.two.in_channels) == (10, 10)
 
 
 @pytest.mark.parametrize("name", ["shuffled by views", "sized"])

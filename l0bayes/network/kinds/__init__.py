@@ -30,6 +30,12 @@ from l0bayes.network.kinds.linear_kind import LinearKind, SelectiveLinear
 from l0bayes.network.kinds.prelu_kind import PReLUKind
 from l0bayes.network.kinds.recognition import GatePlacement
 from l0bayes.network.kinds.selective import SelectedInput, Selective
+from l0bayes.network.kinds.shuffle_kind import (
+    ChannelShuffleKind,
+    PixelShuffleKind,
+    PixelUnshuffleKind,
+    ShuffleKind,
+)
 from l0bayes.network.kinds.transposed_convolution_kind import (
     ConvTranspose1dKind,
     ConvTranspose2dKind,
@@ -41,6 +47,7 @@ from l0bayes.network.kinds.unit_axes import Presence, UnitAxes
 __all__ = [
     "AttentionKind",
     "BatchNormKind",
+    "ChannelShuffleKind",
     "Conv1dKind",
     "Conv2dKind",
     "Conv3dKind",
@@ -58,6 +65,8 @@ __all__ = [
     "LayerNormKind",
     "LinearKind",
     "PReLUKind",
+    "PixelShuffleKind",
+    "PixelUnshuffleKind",
     "Presence",
     "SelectedInput",
     "Selective",
@@ -66,6 +75,7 @@ __all__ = [
     "SelectiveConv3d",
     "SelectiveLinear",
     "Shape",
+    "ShuffleKind",
     "TransposedConvolutionKind",
     "UnitAxes",
     "Units",
@@ -83,5 +93,6 @@ for _kind in (
     *(LinearKind(), Conv1dKind(), Conv2dKind(), LayerNormKind(), EmbeddingKind(), AttentionKind()),
     *(BatchNormKind(), Conv3dKind(), ConvTranspose1dKind(), ConvTranspose2dKind(), ConvTranspose3dKind()),
     *(GroupNormKind(), InstanceNormKind(), PReLUKind()),
+    *(PixelShuffleKind(), PixelUnshuffleKind(), ChannelShuffleKind()),
 ):
     register_kind(_kind)

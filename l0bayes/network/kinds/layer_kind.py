@@ -75,6 +75,10 @@ class LayerKind(Recognition, HeadGates, WrittenForm):
         """Whether output unit j is made of input unit j alone, so that they are one unit."""
         return False
 
+    def hands_on(self, module: Any) -> bool:
+        """Whether its outputs are the units it reads: each its own, or in other numbers and places."""
+        return self.one_to_one(module)
+
     def mixes(self, module: Any) -> bool:
         """Whether every output depends on all inputs, so that a shut input could not be removed.
 

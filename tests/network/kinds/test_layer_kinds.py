@@ -6,6 +6,7 @@ from torch import nn
 from l0bayes.network.kinds import (
     AttentionKind,
     BatchNormKind,
+    ChannelShuffleKind,
     Conv1dKind,
     Conv2dKind,
     Conv3dKind,
@@ -17,6 +18,8 @@ from l0bayes.network.kinds import (
     InstanceNormKind,
     LayerNormKind,
     LinearKind,
+    PixelShuffleKind,
+    PixelUnshuffleKind,
     PReLUKind,
 )
 from l0bayes.testing.layer_kind_suite import LayerKindSuite
@@ -308,3 +311,33 @@ class TestPReLU(LayerKindSuite):
 class TestPReLUOnMaps(TestPReLU):
     def inputs(self):
         return torch.randn(4, 5, 3, 2)
+
+
+class TestPixelShuffle(LayerKindSuite):
+    kind = PixelShuffleKind
+
+    def make(self):
+        return nn.PixelShuffle(2)
+
+    def inputs(self):
+        return torch.randn(3, 12, 2, 3)
+
+
+class TestPixelUnshuffle(LayerKindSuite):
+    kind = PixelUnshuffleKind
+
+    def make(self):
+        return nn.PixelUnshuffle(2)
+
+    def inputs(self):
+        return torch.randn(3, 3, 4, 2)
+
+
+class TestChannelShuffle(LayerKindSuite):
+    kind = ChannelShuffleKind
+
+    def make(self):
+        return nn.ChannelShuffle(2)
+
+    def inputs(self):
+        return torch.randn(3, 6, 2, 3)
