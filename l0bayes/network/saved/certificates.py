@@ -16,7 +16,7 @@ from torch import nn
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.network.counting import count_macs, count_nonzero
 from l0bayes.network.saved.deployment_origin import DeploymentOrigin
-from l0bayes.network.saved.fresh_rows import fresh_rows, largest_difference, run
+from l0bayes.network.saved.fresh_rows import fresh_rows, largest_difference, rows_that_fit, run
 from l0bayes.network.saved.saved_errors import UndecidedGatesWarning
 from l0bayes.network.structure import tensors_in
 
@@ -95,7 +95,8 @@ def finite(value: float) -> float | None:
 
 
 def _against_gates(net: nn.Module, origin: DeploymentOrigin) -> dict[str, Any]:
-    inputs = fresh_rows(origin.example, _ROWS)
+    rows = rows_that_fit(net, origin.example, _ROWS)
+    inputs = fresh_rows(origin.example, rows)
     reference = net
     if origin.statistics:  # the gated network has those from before they were computed anew
         reference = copy.deepcopy(net)
@@ -110,7 +111,7 @@ def _against_gates(net: nn.Module, origin: DeploymentOrigin) -> dict[str, Any]:
             "from": "the gated network, its gates as they were deployed",
             "value": finite(largest_difference(deployed, gated)),
             "largest_output": finite(_largest(gated)),
-            "rows": _ROWS,
+            "rows": rows,
         }
     with private_randomness(0):
         drawn = [origin.drawn(inputs) for _ in range(_DRAWS)]

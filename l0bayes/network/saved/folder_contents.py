@@ -147,6 +147,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     """
     if folder.exists() and not (folder.is_dir() and (_is_saved(folder) or not any(folder.iterdir()))):
         raise FileExistsError(f"folder {str(folder)!r} exists and is no saved network; name another one")
+    folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside it, as only there it is sure to be on the same disk.
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.part-", dir=folder.parent))

@@ -11,7 +11,7 @@ from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.network.structure import arguments_of, map_tensors, tensors_in
 from l0bayes.network.units import rows_of
 
-__all__ = ["fresh_rows", "largest_difference", "run"]
+__all__ = ["fresh_rows", "largest_difference", "rows_that_fit", "run"]
 
 
 def fresh_rows(example: tuple[Any, ...], rows: int, seed: int = 0) -> tuple[Any, ...]:
@@ -44,6 +44,21 @@ def fresh_rows(example: tuple[Any, ...], rows: int, seed: int = 0) -> tuple[Any,
 
     found: tuple[Any, ...] = map_tensors(example, change)
     return found
+
+
+def rows_that_fit(net: nn.Module, example: tuple[Any, ...], rows: int) -> int:
+    """So many rows where a network takes them, otherwise those of the example.
+
+    Args:
+        net: The network.
+        example: Arguments that it takes.
+        rows: Number of rows.
+    """
+    try:
+        run(net, fresh_rows(example, rows))
+    except (RuntimeError, ValueError, IndexError, AssertionError):
+        return rows_of(example)
+    return rows
 
 
 @torch.no_grad()

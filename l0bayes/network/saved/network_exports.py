@@ -40,10 +40,10 @@ def export_program(net: nn.Module, example: tuple[Any, ...]) -> tuple[Any, bool]
     Raises:
         ValueError: If the network cannot be exported, or the program computes something else.
     """
-    inputs = fresh_rows(example, _ROWS)
-    args, named = arguments_of(inputs)
     problem: Exception | None = None
-    for dynamic in (True, False):
+    for dynamic, count in ((True, _ROWS), (False, rows_of(example))):
+        inputs = fresh_rows(example, count)
+        args, named = arguments_of(inputs)
         shapes = _shapes(net, inputs) if dynamic else None
         try:
             with _quiet(), evaluating(net):
@@ -52,7 +52,7 @@ def export_program(net: nn.Module, example: tuple[Any, ...]) -> tuple[Any, bool]
             problem = problem or error
             continue
         runnable = program.module()
-        for rows in (_ROWS, *_OTHER_ROWS) if dynamic else (_ROWS,):
+        for rows in (_ROWS, *_OTHER_ROWS) if dynamic else (count,):
             fresh = fresh_rows(example, rows, seed=1)
             args, named = arguments_of(fresh)
             with torch.no_grad():
@@ -123,7 +123,7 @@ def _checked(net: nn.Module, example: tuple[Any, ...], dynamic: bool, file: Path
     try:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
         names = [one.name for one in session.get_inputs()]
-        for rows in (_ROWS, *_OTHER_ROWS) if dynamic else (_ROWS,):
+        for rows in (_ROWS, *_OTHER_ROWS) if dynamic else (rows_of(example),):
             fresh = fresh_rows(example, rows, seed=2)
             values = [x.detach().cpu().numpy() for x in tensors_in(fresh)]
             found = session.run(None, dict(zip(names, values, strict=False)))
@@ -216,7 +216,10 @@ def _quiet() -> Iterator[None]:
 
     That one is an operation for which neither ONNX nor other backends have a word.
     """
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch._export")]
+    loggers = [
+        logging.getLogger(name)
+        for name in ("torch.onnx", "torch.export", "torch._export", "onnxscript", "onnx_ir")
+    ]
     levels = [one.level for one in loggers]
     fast = torch.backends.mha.get_fastpath_enabled()
     try:

@@ -16,7 +16,7 @@ from l0bayes.network.saved.architecture_records import needs_code, record_networ
 from l0bayes.network.saved.certificates import certify
 from l0bayes.network.saved.deployment_origin import origin_of
 from l0bayes.network.saved.folder_contents import ARCHITECTURE, WEIGHTS, replaced_folder, write_index
-from l0bayes.network.saved.fresh_rows import fresh_rows, largest_difference, run
+from l0bayes.network.saved.fresh_rows import fresh_rows, largest_difference, rows_that_fit, run
 from l0bayes.network.saved.network_exports import export_program, have_onnx, write_onnx, write_program
 from l0bayes.network.saved.network_reader import CERTIFICATE, load_deployed
 from l0bayes.network.saved.saved_errors import ExportWarning
@@ -209,7 +209,7 @@ def _comes_back(net: nn.Module, part: Path, inputs: tuple[Any, ...] | None, need
         return
     like = next((x.device for x in (*net.parameters(), *net.buffers())), torch.device("cpu"))
     again = again.to(like)
-    rows = fresh_rows(inputs, 3)
+    rows = fresh_rows(inputs, rows_that_fit(net, inputs, 3))
     with private_randomness(0):
         found = run(again, rows)
     with private_randomness(0):

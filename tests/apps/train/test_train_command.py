@@ -1,11 +1,12 @@
 """``l0bayes train`` and ``l0bayes show``."""
 
 import json
+import shutil
 
 import pytest
 from typer.testing import CliRunner
 
-from l0bayes.apps.train import load_run
+from l0bayes.apps.train import load_run, score_test
 from l0bayes.cli import app
 
 SETTINGS = ["lenet-300-100", "--data", "digits", "--epochs", 3, "--batch-size", 77, "--gate-lr", 0.05]
@@ -43,6 +44,42 @@ def test_a_run_is_shown_again(trained):
     again = run("show", folder)
     assert again.exit_code == 0
     assert again.output.splitlines()[0] in result.output
+
+
+@SILENT
+def test_a_saved_network_is_shown_with_what_was_measured(trained):
+    folder, result = trained
+    for words in ("of the gated network's", "ms at batch size 1", "ms at batch size 100", "undecided"):
+        assert words in result.output
+    shown = run("show", folder / "deployed")
+    assert shown.exit_code == 0
+    for words in ("MACs", "parameters", "not 0", "bytes", "of the gated network's", "ms at batch size 100"):
+        assert words in shown.output
+
+
+@SILENT
+def test_a_network_that_was_altered_is_not_shown(trained, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "run")
+    file = tmp_path / "run" / "deployed" / "weights.safetensors"
+    file.write_bytes(file.read_bytes()[:-3])
+    for folder in (tmp_path / "run", tmp_path / "run" / "deployed"):
+        shown = run("show", folder)
+        assert shown.exit_code == 2
+        assert "was cut short" in " ".join(shown.output.split())
+
+
+@SILENT
+def test_a_pickle_of_an_older_version_is_not_read(trained, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "deployed")
+    (tmp_path / "run" / "deployed.pt").write_bytes(b"cos\nsystem\n")
+    shown = run("show", tmp_path / "run")
+    assert shown.exit_code == 0
+    text = " ".join(shown.output.split())
+    assert "deployed.pt of an older version, a pickle, which is not read" in text
+    assert "--resume" in text
+    with pytest.raises(FileNotFoundError, match="which is not read since that can run any code"):
+        score_test(tmp_path / "run")
 
 
 @SILENT

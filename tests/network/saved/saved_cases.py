@@ -26,7 +26,8 @@ def deployed(net, gates, example, *, open_share=0.5, logit=8.0, seed=0):
                 if name.endswith("log_alpha") or "log_alpha" in name:
                     drawn = torch.rand(value.shape) < open_share
                     value.copy_(torch.where(drawn, logit, -logit))
-                    value.view(-1)[0] = logit
+                    if value.numel() > 1:
+                        value.view(-1)[0] = logit
     assert len(rows) > 1
     return model, guide, model.deploy(guide)
 

@@ -192,6 +192,44 @@ def test_blocks_shared_modules_and_shared_parameters(tmp_path):
     assert torch.equal(again(x), net(x))
 
 
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(5, 6), nn.Linear(6, 2)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6)) for _ in range(4)
+        )
+
+    def forward(self, x):
+        x = self.first(x)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.last(torch.relu(x))
+
+
+def test_blocks_that_were_taken_out_of_a_users_network(tmp_path):
+    _, _, small = deployed(Residual(), {"blocks.*": "block"}, rows(4, 5), seed=1)
+    assert any(isinstance(block, l0bayes.network.Skip) for block in small.blocks)
+    save(small, tmp_path / "net")
+    again = l0bayes.load_deployed(tmp_path / "net", network=Residual())
+    assert [type(block) for block in again.blocks] == [type(block) for block in small.blocks]
+    x = rows(3, 5)
+    assert torch.equal(again(x), small(x))
+
+
+def test_the_encoder_of_torch_with_heads_taken_out(tmp_path):
+    def make():
+        layer = nn.TransformerEncoderLayer(8, 4, 12, batch_first=True, activation="gelu", norm_first=True)
+        return nn.Sequential(nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), nn.Linear(8, 2))
+
+    gates = {"0.layers.*.self_attn": "heads", "0.layers.*.linear2": "input"}
+    _, _, small = deployed(make(), gates, rows(4, 5, 8))
+    assert not save(small, tmp_path / "net").needs_code
+    again = l0bayes.load_deployed(tmp_path / "net")
+    assert again[0].layers[0].self_attn.num_heads < 4
+    assert torch.equal(again(rows(6, 5, 8)), small(rows(6, 5, 8)))
+
+
 @pytest.mark.parametrize("name", sorted(known_classes()))
 def test_every_class_that_a_file_may_name_is_built_from_its_form(name):
     known = known_classes()[name]

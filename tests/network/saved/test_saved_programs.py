@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import l0bayes
-from l0bayes.network import ExportWarning
+from l0bayes.network import ExportWarning, Named
 from tests.network.saved.saved_cases import Encoder, TwoInputs, cnn, deployed, mlp, rows
 
 CASES = {
@@ -77,6 +77,55 @@ def test_several_inputs(tmp_path):
     program = torch.export.load(tmp_path / "net" / "program.pt2").module()
     more = (rows(9, 6), rows(9, 4))
     torch.testing.assert_close(program(*more), small(*more))
+
+
+class ByName(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Linear(3, 2), nn.Linear(4, 2)
+
+    def forward(self, *, first, second, scale=1.0):
+        return {"sum": self.left(first) + scale * self.right(second), "first": first.sum(1)}
+
+
+class FixedLength(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.positions, self.out = nn.Parameter(torch.arange(20.0).reshape(5, 1, 4)), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.out(x + self.positions).mean(0)
+
+
+OTHERS = {
+    # In another order than those of forward.
+    "by name": (ByName(), Named(second=rows(3, 4), first=rows(3, 3), scale=2.0), True),
+    "the first dimension is no batch": (FixedLength(), rows(5, 2, 4), False),
+    "in double precision": (mlp().double(), rows(3, 12), True),
+    "numbers of rows of a table": (
+        nn.Sequential(nn.Embedding(6, 4), nn.Linear(4, 2)),
+        torch.arange(6).reshape(2, 3),
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_programs_of_other_networks(case, tmp_path):
+    net, example, dynamic = OTHERS[case]
+    found = l0bayes.save_deployed(net.eval(), tmp_path / "net", example=example, program=True, onnx=False)
+    assert found.certificate["program"] == {"dynamic_batch": dynamic}
+    assert found.certificate["deployed"]["macs"] > 0
+    assert (found.certificate["deployed"]["latency_ms"]["100"] is not None) is dynamic
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", OTHERS)
+def test_onnx_of_other_networks(case, tmp_path, onnxruntime):
+    net, example, dynamic = OTHERS[case]
+    found = l0bayes.save_deployed(net.eval(), tmp_path / "net", example=example, program=False, onnx=True)
+    assert found.certificate["onnx"]["dynamic_batch"] is dynamic
+    assert found.certificate["onnx"]["largest_difference"] < 1e-5
 
 
 class Branching(nn.Module):
