@@ -155,6 +155,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         yield part
         for file in part.iterdir():
             _settle(file)
+        _settle(part)
         part.chmod(0o777 & ~_umask())
         _swap(part, folder)
         _settle(folder.parent)

@@ -16,7 +16,7 @@ from l0bayes.network.saved.saved_errors import SavedNetworkError
 
 __all__ = ["rebuilt"]
 
-_DEEPEST = 200
+_DEEPEST, _MOST = 200, 1_000_000
 # Ours, which stand around a module that the dense network has in their place.
 _AROUND = (Scaled, SelectedInput)
 
@@ -42,7 +42,7 @@ class _Builder:
         self.known = known_classes()
         self.layers = {word: known.cls for word, known in self.known.items() if known.kind is not None}
         self.parts = self.layers | made_of_parts()
-        self.done: dict[str, nn.Module] = {}
+        self.done: dict[str, tuple[nn.Module, int]] = {}  # with the number of names in it
 
     def module(self, record: Any, given: nn.Module | None, name: str, depth: int) -> nn.Module:
         if depth > _DEEPEST:
@@ -52,7 +52,8 @@ class _Builder:
                 raise SavedNetworkError(
                     f"{name!r} is to be {record['same_as']!r}, which comes later or not at all"
                 )
-            return self.done[record["same_as"]]
+            self.done[name] = self.done[record["same_as"]]
+            return self.done[name][0]
         word = record["class"]
         if "needs" in record:
             module = self.foreign(record, given, name)
@@ -65,8 +66,12 @@ class _Builder:
                 f"{name or 'the network'!r} is a {word}, which is not known here; import what registers it "
                 "(register_kind or register_saved_class) before it is loaded"
             )
-        self.done[name] = module
         self.children(module, record, given, name, depth)
+        inside = (f"{name}.{key}" if name else key for key in module._modules)
+        names = 1 + sum(self.done[key][1] for key in inside if key in self.done)
+        if names > _MOST:  # few records can stand for many names, where each is there twice
+            raise SavedNetworkError(f"{name or 'the network'!r} has more than {_MOST:,} modules by name")
+        self.done[name] = module, names
         return module
 
     def children(

@@ -146,6 +146,18 @@ def first(index):
     return index["network"]["children"]["0"]
 
 
+def doubled(record, times):
+    """A few records for very many names."""
+    for depth in range(times):
+        inside = ".".join(["a"] * (times - depth))
+        record = {
+            "class": "torch.nn.Sequential",
+            "attributes": {},
+            "children": {"a": record, "b": {"same_as": inside}},
+        }
+    return record
+
+
 FORGERIES = {
     "a class that is not known": (
         lambda i: first(i).update({"class": "os.system"}),
@@ -167,6 +179,11 @@ FORGERIES = {
         "stands for no value",
     ),
     "no record": (lambda i: i["network"]["children"].update({"0": 7}), "cannot be loaded"),
+    "a part of itself": (
+        lambda i: i["network"]["children"].update({"0": {"same_as": ""}}),
+        "comes later or not at all",
+    ),
+    "twice what is there twice": (lambda i: i.update(network=doubled(i["network"], 60)), "modules by name"),
     "itself": (
         lambda i: i["network"]["children"].update({"0": {"same_as": "9"}}),
         "comes later or not at all",
