@@ -107,7 +107,7 @@ def known_classes() -> dict[str, BuiltClass]:
     for cls, more in ((nn.RNN, "nonlinearity"), (nn.LSTM, "proj_size"), (nn.GRU, None)):
         names = (*_RECURRENT, more) if more else _RECURRENT
         found.append(BuiltClass(cls, partial(_attributes, names=names), partial(_layers, cls)))
-    return {class_name(one.cls): one for one in found}
+    return {class_name(one.cls): one for one in reversed(found)}  # what is a layer is one first
 
 
 def _call(cls: type[nn.Module], form: Mapping[str, Any]) -> nn.Module:
