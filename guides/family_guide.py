@@ -95,9 +95,22 @@ class FamilyGuide(AutoGateGuide):
         Args:
             site: Name of the slab.
         """
-        latent = self._slabs[site]
+        latent = self._latent(site)
         scale = None if self.slab == "delta" else getattr(self.scale, latent.key)
         return slab_given_open(latent, getattr(self.loc, latent.key), scale)
+
+    def draw_slab(self, site: str) -> Tensor:
+        """A draw of a slab, with its gradient.
+
+        Args:
+            site: Name of the slab.
+        """
+        latent = self._latent(site)
+        if self.slab == "delta" and latent.law == "normal":  # the law of a point takes longer than a layer
+            point: Tensor = getattr(self.loc, latent.key)
+            return point
+        draw: Tensor = self.slab_given_open(site).rsample()
+        return draw
 
     def weighted_slab(self, site: str, gates: Mapping[str, GateLaw]) -> GatedSlab:
         """The law of a slab, weighted by the probability that its gates are open.
@@ -106,12 +119,11 @@ class FamilyGuide(AutoGateGuide):
             site: Name of the slab.
             gates: The laws of all gates.
         """
-        law: GatedSlab = self._slab_law(self._slabs[site], dict(gates))
+        law: GatedSlab = self._slab_law(self._latent(site), dict(gates))
         return law
 
-    @property
-    def _slabs(self) -> dict[str, Latent]:
-        return {latent.name: latent for latent in self._latents if latent.role == "slab"}
+    def _latent(self, site: str) -> Latent:
+        return next(latent for latent in self._latents if latent.name == site)
 
     @torch.no_grad()
     def decide(self, opened: Mapping[str, Tensor]) -> None:

@@ -44,6 +44,14 @@ class DirectGuide(Protocol):
         """
         ...
 
+    def draw_slab(self, site: str) -> Tensor:
+        """A draw from that law, with its gradient.
+
+        Args:
+            site: The slab.
+        """
+        ...
+
     def weighted_slab(self, site: str, gates: Mapping[str, GateLaw]) -> GatedSlab:
         """The law of a slab with the probability that its gates are open.
 

@@ -69,7 +69,7 @@ class DirectELBO(BoundELBO):
         total: Tensor | float = 0.0
         for _ in range(self.elbo.num_particles):
             values = {site: self._draw_gate(law, args) for site, law in gates.items()}
-            values |= {site: self.guide.slab_given_open(site).rsample() for site in self.slabs}
+            values |= {site: self.guide.draw_slab(site) for site in self.slabs}
             total = total + self.model.log_likelihood(values, *args, **self.keywords)
         likelihood = torch.as_tensor(total) / self.elbo.num_particles
         kl = self.total_kl(gates)
