@@ -130,7 +130,7 @@ class FamilyGuide(AutoGateGuide):
         r"""Put gates to where they are open, or shut, for certain, in place.
 
         Args:
-            opened: Zeros and ones by gate site.
+            opened: Zeros and ones by gate site; a negative number leaves a gate as it is.
 
         Raises:
             ValueError: If gates of this family, as the guide has them, are never certain: tied ones, or those
@@ -147,9 +147,11 @@ class FamilyGuide(AutoGateGuide):
                 trained = getattr(getattr(self, name), f"{key}_unconstrained")
                 if trained.shape != value.shape:
                     raise ValueError("gates that share their parameters are not decided one by one")
-                trained.copy_(transform_to(self.gate_constraint(name)).inv(start[name]))
+                certain = transform_to(self.gate_constraint(name)).inv(start[name]).to(trained)
+                trained.copy_(torch.where(value < 0.0, trained, certain))
         for site, law in self.gates().items():
-            if site in opened and not torch.equal(law.median, opened[site].to(law.median)):
+            wanted = opened.get(site, law.median).to(law.median)
+            if bool(((law.median != wanted) & (wanted >= 0.0)).any()):
                 raise ValueError(f"gates of the law {self.gate_law!r} are never 0 or 1 for certain")
 
     def gate_constraint(self, parameter: str) -> Constraint:

@@ -26,6 +26,9 @@ def reason_not_cut(model: Any) -> str | None:
     Args:
         model: The sparse network.
     """
+    for site, prior in model.priors.items():
+        if getattr(prior, "batch_shape", ()):
+            return f"the prior of {site!r} is a law for each gate; give its probabilities as a tensor"
     for placement, where in (("weight", model.plan.weight), ("group", model.plan.groups)):
         if where:
             return (
@@ -35,22 +38,27 @@ def reason_not_cut(model: Any) -> str | None:
     return None
 
 
-def cut_network(model: Any, slabs: Mapping[str, Tensor], opened: Mapping[str, Tensor]) -> ModelCut:
-    """The sparse network that is left when gates are decided. It shares nothing with the whole one.
+def cut_network(
+    model: Any, slabs: Mapping[str, Tensor], opened: Mapping[str, Tensor], decided: bool
+) -> ModelCut:
+    """The sparse network that is left when gates are shut for good. It shares nothing with the whole one.
 
     Args:
         model: The sparse network, with its own parameters as they are.
         slabs: Values of the slabs by parameter name, to compare both networks on.
         opened: Zeros and ones by gate site.
+        decided: Whether the ones are open for good.
     """
-    small = small_network(model.net, model.plan, opened)
+    small = small_network(model.net, model.plan, opened, decided=decided)
     if misfit := _misfit(model, small, slabs, opened):
-        small = small_network(model.net, model.plan, opened, remove=False)
+        small = small_network(model.net, model.plan, opened, remove=False, decided=decided)
         warnings.warn(FULL_SIZE.format("", misfit).replace("deployed", "cut"), stacklevel=2)
     new = copy.copy(model)
-    for kept in ("_modules", "_parameters", "_buffers"):
-        setattr(new, kept, dict(getattr(model, kept)))
-    new.net, new.plan, new.priors = small.net, small.plan, {}
+    for own in ("_modules", "_parameters", "_buffers"):
+        setattr(new, own, dict(getattr(model, own)))
+    new.net, new.plan = small.net, small.plan
+    kept = {site: torch.nonzero(opened[site].flatten() > 0.5).flatten() for site in small.plan.specs}
+    new.priors = {site: _prior_of(model.priors[site], opened[site], index) for site, index in kept.items()}
     new.links = link_parameters(small.net, small.plan)
     for name, parameter in small.net.named_parameters():
         parameter.requires_grad_(name not in new.links and name not in small.plan.frozen)
@@ -68,7 +76,7 @@ def cut_network(model: Any, slabs: Mapping[str, Tensor], opened: Mapping[str, Te
     sites = {
         f"{name}.slab": Origin(f"{small.origins[name].name}.slab", small.origins[name].index)
         for name in new.links
-    }
+    } | {site: Origin(site, index) for site, index in kept.items()}
     new.held = {}
     for name in new.links:
         before = small.origins[name].name
@@ -78,6 +86,13 @@ def cut_network(model: Any, slabs: Mapping[str, Tensor], opened: Mapping[str, Te
         if not bool(there.all()):
             new.held[name] = there
     return ModelCut(new, tensors, sites)
+
+
+def _prior_of(prior: Any, opened: Tensor, index: Tensor) -> Any:
+    """The prior of the gates that are left: of one value for all, or with a value for each."""
+    if isinstance(prior, Tensor) and prior.dim():
+        return prior.expand(opened.shape).flatten()[index]
+    return prior
 
 
 @torch.no_grad()

@@ -104,14 +104,17 @@ class ShrinkingNetwork(MeasuredNetwork):
         total: Tensor = law.log_prob(y).sum()
         return total * ((self.num_data or rows) / rows)
 
-    def cut(self, slabs: Mapping[str, Tensor], opened: Mapping[str, Tensor]) -> ModelCut:
-        """What is left of the model once gates are decided.
+    def cut(
+        self, slabs: Mapping[str, Tensor], opened: Mapping[str, Tensor], decided: bool = True
+    ) -> ModelCut:
+        """What is left of the model once gates are shut for good.
 
         Args:
             slabs: Values of all slabs by site.
             opened: Zeros and ones by gate site.
+            decided: Whether the ones are open for good.
         """
-        return cut_network(self, {name: slabs[f"{name}.slab"] for name in self.links}, opened)
+        return cut_network(self, {name: slabs[f"{name}.slab"] for name in self.links}, opened, decided)
 
 
 def scale_key(name: str) -> str:

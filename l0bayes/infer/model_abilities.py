@@ -101,12 +101,13 @@ class ShrinkableModel(Protocol):
         """
         ...
 
-    def cut(self, slabs: Mapping[str, Tensor], opened: Mapping[str, Tensor]) -> Any:
-        """What is left once gates are decided.
+    def cut(self, slabs: Mapping[str, Tensor], opened: Mapping[str, Tensor], decided: bool = True) -> Any:
+        """What is left once gates are shut for good.
 
         Args:
             slabs: Values of all slabs by site.
             opened: Zeros and ones by gate site.
+            decided: Whether the ones are open for good, so that no gate is left.
 
         Returns:
             A :class:`~l0bayes.infer.shrink.origin.ModelCut`.

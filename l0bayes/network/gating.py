@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from l0bayes.network.kinds import Selective
 from l0bayes.network.live import LiveLayer
 from l0bayes.network.parameter_slots import ParameterSlots
 from l0bayes.network.plan import GatePlan
@@ -191,9 +192,13 @@ def _check_batch(count: int, x: Tensor, batch_dim: int, name: str) -> None:
 def _multiply(gates: Tensor, layer: TracedLayer) -> Callable[..., Any]:
     dim = layer.kind.unit_dim(layer.module)
 
-    def hook(_: nn.Module, args: Any) -> Any:
+    def hook(module: nn.Module, args: Any) -> Any:
         x, *rest = args
-        return (x * _beside(gates, x, dim, layer.batch_dim, layer.name).to(x.dtype), *rest)
+        values = gates
+        if isinstance(module, Selective):  # it selects what the gates are of
+            every = gates.new_ones(*gates.shape[:-1], x.shape[dim])
+            values = every.index_copy(-1, module.index, gates)
+        return (x * _beside(values, x, dim, layer.batch_dim, layer.name).to(x.dtype), *rest)
 
     return hook
 

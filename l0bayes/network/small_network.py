@@ -3,7 +3,7 @@ r"""A network cut to decided gates while it is trained, and where each of its en
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,21 +11,21 @@ from torch import Tensor, nn
 
 from l0bayes.infer.shrink.origin import Origin
 from l0bayes.network.export import shrink
-from l0bayes.network.kinds import Selective
+from l0bayes.network.identity import put_module
 from l0bayes.network.plan import GatePlan
 from l0bayes.network.preparation import copy_network
-from l0bayes.network.units import UnitTrace
+from l0bayes.network.small_plan import small_plan
 
 __all__ = ["SmallNetwork", "small_network"]
 
 
 @dataclass(frozen=True)
 class SmallNetwork:
-    """What is left of a network once its gates are decided.
+    """What is left of a network once gates are shut for good.
 
     Attributes:
         net: The network, of plain layers.
-        plan: What is known of its layers; it has no gates.
+        plan: What is known of its layers, and the gates that it has left.
         origins: Where its parameters and floating buffers come from, by name.
     """
 
@@ -36,7 +36,11 @@ class SmallNetwork:
 
 @torch.no_grad()
 def small_network(
-    net: nn.Module, plan: GatePlan, opened: Mapping[str, Tensor], remove: bool = True
+    net: nn.Module,
+    plan: GatePlan,
+    opened: Mapping[str, Tensor],
+    remove: bool = True,
+    decided: bool = True,
 ) -> SmallNetwork:
     r"""Take out for good what shut gates multiply by 0, with a note of where everything else comes from.
 
@@ -48,6 +52,7 @@ def small_network(
         plan: Its gates, none of them on single weights or groups.
         opened: Zeros and ones by gate site.
         remove: Whether to take anything out; otherwise entries are held at 0 at full size.
+        decided: Whether gates that are not shut are open for good, so that none are left.
     """
     marked = copy_network(net)
     begins, names = [], []
@@ -77,10 +82,13 @@ def small_network(
         _put(small, name, origins[name].of(own))
     small.to(next(net.parameters()).device)
     small.train(net.training)
-    frozen = frozenset(name for name, one in origins.items() if one.name in plan.frozen)
+    if not decided:
+        for name in plan.heads.keys() & dict(small.named_modules()).keys():  # torch's own has no gates
+            put_module(small, name, plan.trace.layers[name].kind.gateable(small.get_submodule(name)))
+    left = small_plan(small, plan, origins, gates, decided)
     for name, parameter in small.named_parameters():
-        parameter.requires_grad_(name not in frozen)
-    return SmallNetwork(small, GatePlan({}, _trace(small, plan, gates), frozen=frozen), origins)
+        parameter.requires_grad_(name not in left.frozen)
+    return SmallNetwork(small, left, origins)
 
 
 def _tensors(net: nn.Module) -> dict[str, Tensor]:
@@ -100,20 +108,3 @@ def _put(net: nn.Module, name: str, value: Tensor) -> None:
             for one, found in kept.items():
                 if found is old:
                     kept[one] = nn.Parameter(value) if isinstance(old, nn.Parameter) else value
-
-
-def _trace(small: nn.Module, plan: GatePlan, gates: Mapping[str, Tensor]) -> UnitTrace:
-    """The layers that are left, by the names that they have now."""
-    shut = {name for name, site in plan.blocks.items() if not bool(gates[site].any())}
-    modules, trace = dict(small.named_modules()), UnitTrace()
-    places = {module: name for name, module in modules.items()}
-    for name, layer in plan.trace.layers.items():
-        if name not in modules or layer.blocks & shut:
-            continue
-        module = modules[name]
-        inner = module.reading if isinstance(module, Selective) else module
-        trace.layers[places[inner]] = replace(layer, name=places[inner], module=inner)
-    for name, other in plan.trace.others.items():
-        if name in modules and not other.blocks & shut:
-            trace.others[name] = replace(other, module=modules[name])
-    return trace

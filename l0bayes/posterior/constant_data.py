@@ -50,7 +50,7 @@ def constant_data(fit: Fit, reading: ModelReading, names: VariableNames, trace: 
             if (decision := fit.decision) is not None:  # which only a fit of one run has
                 at, before = f"{variable}.decided_at", f"{variable}.pip_before"
                 names.dims[at] = names.dims[before] = dims
-                fixed[at] = np.full(laws[0][name].batch_shape, decision.step)
+                fixed[at] = decision.steps[name].cpu().numpy()
                 fixed[before] = decision.probabilities[name].cpu().numpy()
     for slab in slab_links(trace.nodes).values():
         if slab.weight not in trace.nodes:

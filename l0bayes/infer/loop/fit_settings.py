@@ -71,11 +71,12 @@ class FitSettings:
             :class:`~l0bayes.infer.LiveModel` such as :class:`~l0bayes.models.SparseNetwork`: training takes
             less and less time the smaller the network becomes. Graphs are captured anew a few times; Inductor
             would compile each time, so that ``"auto"`` takes the captured graph.
-        shrink: Search, cut, train on: gates are trained in the first part of the run alone; then they are
-            decided, the units of shut ones are taken out for good, and the rest is trained on without gates,
-            at about the cost of a small dense network. For a model that can be cut, such as
-            :class:`~l0bayes.models.SparseNetwork`. With ``target`` as many gates stay as it allows, without
-            it those that are open. ``fit.decision`` says what was decided, and when.
+        shrink: Search, cut, train on: with ``target`` gates are trained in the first part of the run alone;
+            then as many stay open as it allows, the units of the others are taken out for good, and the rest
+            is trained on without gates, at about the cost of a small dense network. Without ``target`` units
+            whose gates have closed for good are taken out now and then, and the other gates are trained to
+            the end. For a model that can be cut, such as :class:`~l0bayes.models.SparseNetwork`.
+            ``fit.decision`` says what was decided, and when.
         checkpoint: File to keep the state of the run in, with one run only. It is written at records, at
             most every ``checkpoint_every`` seconds, and when the run ends, is interrupted or diverges.
         checkpoint_every: Seconds between two writes.

@@ -7,6 +7,7 @@ from torch import Tensor
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.training_run import TrainingRun
 from l0bayes.infer.loop.fit_settings import FitSettings
+from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.objectives.gate_parts import temperatures
 
 __all__ = ["ScheduleSetter"]
@@ -24,9 +25,10 @@ class ScheduleSetter(Callback):
         self._of_kl = settings.kl_schedule
         self._of_heat = settings.heat_schedule
         self._heat: list[Tensor] = []
+        self._objective: BoundELBO | None = None
 
     def on_start(self, run: TrainingRun) -> None:
-        self._heat = temperatures(run.guide)
+        self._objective, self._heat = run.objective, temperatures(run.guide)
 
     def before_step(self, run: TrainingRun) -> None:
         progress = run.progress
@@ -35,5 +37,7 @@ class ScheduleSetter(Callback):
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
         run.objective.kl_weight.fill_(self._of_kl(progress))
         if self._of_heat is not None:
+            if run.objective is not self._objective:  # or what is left of it
+                self._objective, self._heat = run.objective, temperatures(run.objective.guide)
             for temperature in self._heat:
                 temperature.fill_(self._of_heat(progress))

@@ -48,20 +48,24 @@ class CutRun:
 
 
 @torch.no_grad()
-def cut_objective(whole: DirectELBO, opened: Mapping[str, Tensor], batch: tuple[Any, ...]) -> CutRun:
-    """Decide all gates and take out what shut ones multiply by 0.
+def cut_objective(
+    whole: DirectELBO, opened: Mapping[str, Tensor], batch: tuple[Any, ...], decided: bool = True
+) -> CutRun:
+    """Decide gates and take out what shut ones multiply by 0.
 
     Args:
         whole: The objective; the gates of its guide are put to where they are decided.
         opened: Zeros and ones by gate site.
         batch: Model arguments, to run the small model with once.
+        decided: Whether the ones are open for good; otherwise these gates are trained on.
     """
     able = GuideAbilities(whole.guide)
     assert able.decide is not None  # both checked before the first step
     assert able.cut is not None
     with private_randomness(0):
-        able.decide(opened)
-        cut = whole.model.cut(whole.guide.median(), opened)
+        left = {site: torch.where(value > 0.0, -1.0, 0.0) for site, value in opened.items()}
+        able.decide(opened if decided else left)
+        cut = whole.model.cut(whole.guide.median(), opened, decided)
         guide, theirs = able.cut(cut.model, batch, whole.keywords, cut.sites)
     small = DirectELBO(cut.model, guide, whole.elbo, list(cut.sites), whole.keywords)
     small.train(whole.training)
@@ -76,27 +80,36 @@ def cut_objective(whole: DirectELBO, opened: Mapping[str, Tensor], batch: tuple[
     return run
 
 
-def carry_state(run: CutRun, old: Optimizer, new: Optimizer) -> None:
-    """Give the optimiser of the small objective the state of the old one, cut likewise.
+def carry_state(run: CutRun, new: Optimizer, old: Optimizer, before: CutRun | None = None) -> None:
+    """Give the optimiser of the small objective the state of the one before, cut likewise.
 
     Args:
         run: The run.
-        old: The optimiser of the whole objective.
-        new: That of the small one, at its start.
+        new: The optimiser of the small objective, at its start.
+        old: That of what was trained before.
+        before: The cut by which this came of the whole objective; ``None`` where it is the whole.
     """
     whole = dict(run.whole.named_parameters())
+    trained = whole if before is None else dict(before.small.named_parameters())
+    origins = {} if before is None else {before.origins[name].name: name for name in trained}
     for name, parameter in run.small.named_parameters():
-        before = whole[run.origins[name].name]
-        if before not in old.state:
+        origin = run.origins[name]
+        place = origins.get(origin.name, origin.name)
+        last = trained.get(place)
+        if last is None or last not in old.state:
             continue
-        new.state[parameter] = {
-            key: run.origins[name].of(value)
-            if isinstance(value, Tensor) and value.shape == before.shape
-            else value.clone()
-            if isinstance(value, Tensor)
-            else value
-            for key, value in old.state[before].items()
-        }
+        state = new.state[parameter] = {}
+        for key, value in old.state[last].items():
+            if not isinstance(value, Tensor):
+                state[key] = value
+            elif value.shape != last.shape:
+                state[key] = value.clone()
+            else:
+                full = value
+                if before is not None:
+                    full = torch.zeros_like(whole[origin.name], dtype=value.dtype)
+                    before.origins[place].put_back(value, full)
+                state[key] = origin.of(full)
 
 
 def check_state(optimizer: Optimizer) -> None:

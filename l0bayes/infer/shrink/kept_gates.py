@@ -10,7 +10,7 @@ from torch import Tensor
 from l0bayes.infer.targets.costs import costs_of, deployed_share_of
 from l0bayes.infer.targets.target import Target
 
-__all__ = ["CLOSED", "closed_gates", "kept_gates"]
+__all__ = ["CLOSED", "gates_left", "kept_gates"]
 
 CLOSED = 1e-3
 """Probability of being open below which a gate has closed for good."""
@@ -67,8 +67,8 @@ def kept_gates(model: Any, guide: Any, target: Target) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def closed_gates(guide: Any) -> dict[str, Tensor]:
-    """Gates as they stand: 0 where the median rule shuts one, 1 where it is open.
+def gates_left(guide: Any) -> dict[str, Tensor]:
+    """0 for gates that have closed for good, and 1 for all others.
 
     A site of several gates keeps its most probable one in any case.
 
@@ -77,8 +77,8 @@ def closed_gates(guide: Any) -> dict[str, Tensor]:
     """
     found = {}
     for site, law in guide.gates().items():
-        value = law.activity_logits
-        found[site] = torch.maximum((value > 0.0).to(value.dtype), _most_probable(value))
+        left = (law.prob_active >= CLOSED).to(law.activity_logits.dtype)
+        found[site] = torch.maximum(left, _most_probable(law.activity_logits))
     return found
 
 

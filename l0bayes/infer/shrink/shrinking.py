@@ -2,9 +2,10 @@ r"""The cut as a callback: units are taken out for good, and the rest is trained
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -21,66 +22,86 @@ __all__ = ["Shrinking"]
 
 
 class Shrinking(Callback):
-    """Cuts the run before a step of it; afterwards a small objective is trained in the place of the whole.
+    """Cuts the run before some of its steps; then a smaller objective is trained in the place of the whole.
 
     At records and at the end its values are written to where they come from, so that model and guide speak of
     the original units throughout, and whoever reads them need not know.
 
     Args:
-        at: Number of steps done when the run is cut.
+        at: Numbers of steps done at which the run is cut.
         choose: From model and guide to the gates that stay, zeros and ones by site.
+        decides: Whether gates that stay are open for good. Otherwise they are trained on.
         optimizer_of: Makes the optimiser of an objective.
         batch: Model arguments.
     """
 
     def __init__(
         self,
-        at: int,
+        at: Collection[int],
         choose: Callable[[Any, Any], dict[str, Tensor]],
+        decides: bool,
         optimizer_of: Callable[[BoundELBO], Optimizer],
         batch: tuple[Any, ...],
     ) -> None:
-        self.at, self.choose, self.optimizer_of, self.batch = at, choose, optimizer_of, batch
+        self.at, self.choose, self.decides = frozenset(at), choose, decides
+        self.optimizer_of, self.batch = optimizer_of, batch
         self._cut: CutRun | None = None
 
     def on_start(self, run: TrainingRun) -> None:
         self._cut = None
 
     def before_step(self, run: TrainingRun) -> None:
-        if self._cut is None and run.done >= self.at:
-            probabilities = {site: value.detach().clone() for site, value in activities(run.guide).items()}
-            self._go_on_with(run, Decision(run.done, probabilities, self.choose(run.model, run.guide)))
+        if run.done not in self.at:
+            return
+        self._put_back()
+        opened = self.choose(run.model, run.guide)
+        if not self.decides and not self._closes(run, opened):
+            return
+        chances = {site: value.detach().clone() for site, value in activities(run.guide).items()}
+        decision = Decision.after(run.decision, run.done, chances, opened, self.decides)
+        self._go_on_with(run, decision)
+
+    @staticmethod
+    def _closes(run: TrainingRun, opened: dict[str, Tensor]) -> bool:
+        """Whether gates have closed that had not when the run was cut last."""
+        before = None if run.decision is None else run.decision.opened
+        return any(
+            bool((value < (torch.ones_like(value) if before is None else before[site])).any())
+            for site, value in opened.items()
+        )
 
     def after_step(self, run: TrainingRun) -> None:
         if run.done == 1:
             check_state(run.optimizer)
 
     def _go_on_with(self, run: TrainingRun, decision: Decision) -> None:
-        assert isinstance(run.objective, DirectELBO)
-        cut = cut_objective(run.objective, decision.opened, self.batch)
+        whole = run.whole or run.objective
+        assert isinstance(whole, DirectELBO)
+        cut = cut_objective(whole, decision.opened, self.batch, self.decides)
         optimizer = self.optimizer_of(cut.small)
-        carry_state(cut, run.optimizer, optimizer)
+        carry_state(cut, optimizer, run.optimizer, self._cut)
         self._cut = cut
-        run.decision, run.whole = decision, cut.whole
+        run.decision, run.whole = decision, whole
         run.objective, run.optimizer = cut.small, optimizer
         run.gradient_step = GradientStep(cut.small, run.gradient_step.mode)
         run.keep()
 
-    def on_record(self, run: TrainingRun, record: Record) -> None:
+    def _put_back(self) -> None:
         if self._cut is not None:
             self._cut.put_back()
+
+    def on_record(self, run: TrainingRun, record: Record) -> None:
+        self._put_back()
 
     def on_end(self, run: TrainingRun) -> None:
-        if self._cut is not None:
-            self._cut.put_back()
+        self._put_back()
 
     def state_dict(self, run: TrainingRun) -> dict[str, Any]:
-        if run.decision is None or self._cut is None:
+        if run.decision is None or run.whole is None:
             return {}
-        return {**vars(run.decision), "whole": dict(self._cut.whole.state_dict())}
+        return {"decision": dict(vars(run.decision)), "whole": dict(run.whole.state_dict())}
 
     def shape_like(self, run: TrainingRun, state: dict[str, Any]) -> None:
         if state:
             run.objective.load_state_dict(state["whole"])
-            parts = {name: value for name, value in state.items() if name != "whole"}
-            self._go_on_with(run, Decision(**parts))
+            self._go_on_with(run, Decision(**state["decision"]))

@@ -16,7 +16,7 @@ from l0bayes.infer.model_abilities import ModelAbilities, ShrinkableModel
 from l0bayes.infer.objectives.elbo import BoundELBO, MeanFieldELBO
 from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.shrink.direct_elbo import DirectELBO
-from l0bayes.infer.shrink.kept_gates import closed_gates, kept_gates
+from l0bayes.infer.shrink.kept_gates import gates_left, kept_gates
 from l0bayes.infer.shrink.phases import search_steps
 from l0bayes.infer.shrink.search_elbo import SearchELBO
 from l0bayes.infer.shrink.search_steering import SearchSteering
@@ -26,6 +26,9 @@ from l0bayes.infer.targets.observations import num_observations
 from l0bayes.infer.targets.target import Target
 
 __all__ = ["shrinking_run"]
+
+# Parts of a run without a target after which gates that have closed for good are looked for.
+_WITHOUT_TARGET = (0.25, 0.5, 0.75)
 
 
 def shrinking_run(
@@ -71,7 +74,9 @@ def shrinking_run(
     at = search_steps(steps)
     if target is None:
         objective: DirectELBO = DirectELBO(able, given, elbo, sites, keywords)
-        return objective, None, Shrinking(at, lambda _, trained: closed_gates(trained), optimizer_of, batch)
+        several = [round(part * steps) for part in _WITHOUT_TARGET if 0 < round(part * steps) < steps]
+        cuts = Shrinking(several, lambda _, trained: gates_left(trained), False, optimizer_of, batch)
+        return objective, None, cuts
     search = SearchELBO(
         able,
         given,
@@ -86,7 +91,7 @@ def shrinking_run(
     def choose(model: Any, guide: Any) -> dict[str, Tensor]:
         return kept_gates(model, guide, target)
 
-    return search, SearchSteering(search), Shrinking(at, choose, optimizer_of, batch)
+    return search, SearchSteering(search), Shrinking([at], choose, True, optimizer_of, batch)
 
 
 def _checked(elbo: MeanFieldELBO, model: Any, guide: Any) -> tuple[ShrinkableModel, DirectGuide]:
