@@ -205,3 +205,16 @@ def test_networks_say_which_images_they_read():
         build_network("lenet-5-caffe", (64,), 10)
     assert build_network("wrn-10-1", (3, 32, 32), 10)(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
     assert build_network("vit-small", (1, 28, 28), 10)(torch.zeros(1, 1, 28, 28)).shape == (1, 10)
+
+
+def test_a_run_that_shrinks_is_read_again_like_any_other(tmp_path):
+    config = RunConfig(
+        net="lenet-300-100", data="digits", target="macs:0.3", epochs=4, batch_size=77, lr=2e-3, shrink=True
+    )
+    run = train_network(config, tmp_path / "run", progress=False)
+    assert run.results["deployed_macs"] <= 0.3 * run.results["dense_macs"]
+    assert run.results["costs"]["expected_macs"] == pytest.approx(run.results["deployed_macs"], rel=1e-6)
+    again = load_run(tmp_path / "run")
+    assert again.config.shrink
+    with pytest.raises(ValueError, match="give shrink or sleep, not both"):
+        replace(config, sleep=True)
