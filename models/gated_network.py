@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -189,9 +190,20 @@ class GatedNetwork(nn.Module):
 
         Returns:
             A DataFrame with a row for ``dense``, ``expected``, ``sd`` (of the cost when gates are drawn)
-            and each deployment rule, and columns ``params``, ``macs`` and ``units``.
+            and each deployment rule, and columns ``params``, ``macs`` and ``units``. A network that would
+            be deployed at full size, since its ``forward`` does not fit smaller layers, counts so, with a
+            warning.
         """
-        return cost_table(self.cost, guide.gates())
+        return cost_table(self.cost, guide.gates(), partial(self.misfit, guide))
+
+    def misfit(self, guide: Any, gates: Mapping[str, Tensor] | None = None) -> str:
+        """Why the network would be deployed at full size; empty where it would not be.
+
+        Args:
+            guide: The guide.
+            gates: Deployed gate values by site; by default those of the rule ``"median"``.
+        """
+        return ""
 
     def cost_summary(self, guide: Any) -> dict[str, float]:
         """Dense, expected (with standard deviation) and deployed (median gates) cost as flat numbers.

@@ -25,6 +25,7 @@ def layer_table(
     gates: Mapping[str, Tensor],
     small: nn.Module,
     kl: Mapping[str, Tensor],
+    whole: bool = False,
 ) -> pd.DataFrame:
     """One row a layer or gated block; see :meth:`l0bayes.models.SparseNetwork.layer_table`.
 
@@ -34,6 +35,7 @@ def layer_table(
         gates: Deployed gates by site.
         small: The deployed network.
         kl: KL by site, in nats.
+        whole: Whether it is deployed at full size, whatever gates are shut.
     """
     import pandas as pd
 
@@ -62,7 +64,11 @@ def layer_table(
             "open weights": round(float(deployed[name].params)) if layer is not None else 0,
             "deployed weights": 0 if kept is None or layer is None else count_nonzero(kept),
         }
-        for word, costs in (("dense", dense), ("expected", expected), ("deployed", deployed)):
+        for word, costs in (
+            ("dense", dense),
+            ("expected", expected),
+            ("deployed", dense if whole else deployed),
+        ):
             row[f"{word} MACs"] = round(float(costs[name].macs)) if layer is not None else 0
         row["KL gates"] = float(sum(kl.get(spec.name, torch.zeros(())) for spec in specs))
         row["KL slabs"] = float(sum(slabs))
@@ -71,7 +77,11 @@ def layer_table(
     for other in model.plan.trace.others.values():
         if other.macs or other.uncounted or other.nearly:
             rows.append(_other_row(other, _submodule(small, other.name)))
-            for word, which in (("dense", ones), ("expected", active), ("deployed", opened)):
+            for word, which in (
+                ("dense", ones),
+                ("expected", active),
+                ("deployed", ones if whole else opened),
+            ):
                 macs = round(float(model.cost.other_macs(other, which, word == "deployed")))
                 rows[-1][f"{word} MACs"] = math.nan if other.uncounted else macs
     return pd.DataFrame(rows).set_index("layer")

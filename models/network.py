@@ -17,7 +17,7 @@ from l0bayes.distributions import DeploymentRule, deployed_gates
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.objectives.elbo import MeanFieldELBO
 from l0bayes.models.deployment_memory import remember_deployment, running_statistics
-from l0bayes.models.network_deployment import deployed_network, example_like
+from l0bayes.models.network_deployment import both_sizes, deployed_network, example_like
 from l0bayes.models.network_likelihoods import NetworkLikelihood, Observation
 from l0bayes.models.network_precision import full_precision
 from l0bayes.models.network_priors import PenaltyUnit, PerModule, gate_priors, learned_scales, slab_priors
@@ -256,6 +256,13 @@ class SparseNetwork(ShrinkingNetwork):
         remember_deployment(small, self.net, self.plan, slabs, gates, laws, self.example, before)
         return small
 
+    @torch.no_grad()
+    def misfit(self, guide: Any, gates: Mapping[str, Tensor] | None = None) -> str:
+        if gates is None:
+            gates = {name: deployed_gates(law, "median") for name, law in guide.gates().items()}
+        own = {name: gates[name] for name in self.plan.specs}
+        return both_sizes(self.net, self.plan, self._slabs(guide), own, self.example)[2]
+
     def _slabs(self, guide: Any) -> dict[str, Tensor]:
         middle = guide.median()
         return {name: middle[f"{name}.slab"] for name in self.links}
@@ -284,4 +291,5 @@ class SparseNetwork(ShrinkingNetwork):
         laws = guide.gates()
         gates = {name: deployed_gates(laws[name], rule) for name in self.plan.specs}
         kl = MeanFieldELBO()(self, guide).kl_by_site(*data)
-        return layer_table(self, laws, gates, self._shrink(self._slabs(guide), gates), kl)
+        whole = bool(self.misfit(guide, gates))
+        return layer_table(self, laws, gates, self._shrink(self._slabs(guide), gates), kl, whole)

@@ -3,7 +3,7 @@ r"""From a sparse network and its guide to a plain network and to tables of what
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -24,7 +24,7 @@ from l0bayes.network import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FULL_SIZE", "cost_summary", "cost_table", "deployed_network", "example_like"]
+__all__ = ["FULL_SIZE", "both_sizes", "cost_summary", "cost_table", "deployed_network", "example_like"]
 
 FULL_SIZE = (
     "the deployed network keeps its full size{}, with zeros in place of what is shut: smaller layers do "
@@ -62,6 +62,32 @@ def deployed_network(
         gates: Deployed gate values by site.
         example: Arguments of the network, to compare both sizes on.
     """
+    small, whole, misfit = both_sizes(net, plan, slabs, gates, example)
+    if misfit:  # forward() goes another way than it did when the gates were tried
+        small = whole
+        warnings.warn(FULL_SIZE.format("", misfit), stacklevel=4)
+    elif held := [name for name in plan.held if not _all_open(plan, name, gates)]:
+        where = f" in {', '.join(map(repr, held))}"
+        warnings.warn(FULL_SIZE.format(where, plan.held[held[0]]), stacklevel=4)
+    return small.eval()
+
+
+def both_sizes(
+    net: nn.Module,
+    plan: GatePlan,
+    slabs: Mapping[str, Tensor],
+    gates: Mapping[str, Tensor],
+    example: tuple[Any, ...],
+) -> tuple[nn.Module, nn.Module, str]:
+    """The plain network with what is shut taken out, the same at full size, and why it would have to be that.
+
+    Args:
+        net: The prepared network.
+        plan: Its gates.
+        slabs: Values of the slabs by parameter name.
+        gates: Deployed gate values by site.
+        example: Arguments of the network, to compare both on.
+    """
     parameters = {name: slab * _own_gates(plan, name, gates) for name, slab in slabs.items()}
     gated = {*plan.groups, *(f"{owner}.weight" for owner in plan.weight)}
     for name in gated - parameters.keys():  # points, such as those of normalisation, or not trained
@@ -72,14 +98,7 @@ def deployed_network(
     inputs = example_like(example, net)
     args, named = arguments_of(inputs)
     with torch.no_grad(), evaluating(whole):
-        misfit = difference(small, inputs, whole(*args, **named))
-    if misfit:  # forward() goes another way than it did when the gates were tried
-        small = whole
-        warnings.warn(FULL_SIZE.format("", misfit), stacklevel=4)
-    elif held := [name for name in plan.held if not _all_open(plan, name, gates)]:
-        where = f" in {', '.join(map(repr, held))}"
-        warnings.warn(FULL_SIZE.format(where, plan.held[held[0]]), stacklevel=4)
-    return small.eval()
+        return small, whole, difference(small, inputs, whole(*args, **named))
 
 
 def _all_open(plan: GatePlan, layer: str, gates: Mapping[str, Tensor]) -> bool:
@@ -98,21 +117,33 @@ def _own_gates(plan: GatePlan, name: str, gates: Mapping[str, Tensor]) -> Tensor
     return total
 
 
-def cost_table(cost: NetworkCost, laws: Mapping[str, Any]) -> pd.DataFrame:
+def cost_table(
+    cost: NetworkCost, laws: Mapping[str, Any], misfit: Callable[[Mapping[str, Tensor]], str]
+) -> pd.DataFrame:
     """Cost of the dense, the expected and the deployed network; see :meth:`SparseNetwork.cost_table`.
 
     Args:
         cost: The network's cost.
         laws: Gate laws by site.
+        misfit: Why the network would be deployed at full size, for deployed gate values; empty where not.
     """
     import pandas as pd
 
     active = {name: law.prob_active.double() for name, law in laws.items()}
     rows: dict[str, Any] = {"dense": cost.dense, "expected": _numbers(cost.totals(active))}
     rows["sd"] = {kind: cost.variance(kind, active) ** 0.5 for kind in cost.kinds}
+    misfits: dict[str, str] = {}
     for rule in get_args(DeploymentRule):
-        opened = {name: (deployed_gates(law, rule) != 0).double() for name, law in laws.items()}
+        gates = {name: deployed_gates(law, rule) for name, law in laws.items()}
+        opened = {name: (value != 0).double() for name, value in gates.items()}
         rows[rule] = _numbers(cost.totals(opened, decided=True))
+        shut = any(not bool(value.all()) for value in opened.values())
+        if shut and (reason := misfit(gates)):
+            rows[rule] |= {kind: cost.dense[kind] for kind in cost.kinds if kind != "units"}
+            misfits[rule] = reason
+    if misfits:
+        by = f" by the rules {', '.join(misfits)}"
+        warnings.warn(FULL_SIZE.format(by, next(iter(misfits.values()))), stacklevel=4)
     return pd.DataFrame(rows).T.rename_axis("network")
 
 

@@ -211,6 +211,11 @@ class ModelAbilities:
         return self._method("deploy")
 
     @property
+    def misfit(self) -> Callable[[Any], str] | None:
+        """Says for a guide why the deployed network would be of full size; empty where it would not be."""
+        return self._method("misfit")
+
+    @property
     def cost_summary(self) -> Callable[[Any], dict[str, float]] | None:
         """Gives dense, expected and deployed cost for a guide, by name."""
         return self._method("cost_summary")

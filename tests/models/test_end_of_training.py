@@ -110,3 +110,88 @@ def test_a_network_that_is_deployed_worse_than_trained_is_named(shut):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check.on_finish(fit)
+
+
+class Residual(nn.Module):
+    """A one-dimensional network with batch normalisation, one branch of which is added to what it reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.one, self.two = (nn.Conv1d(n, 4, 3, padding=1) for n in (1, 4, 4))
+        self.norms, self.head = nn.ModuleList(nn.BatchNorm1d(4) for _ in range(3)), nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.norms[0](self.stem(x)).relu()
+        inner = self.norms[1](self.one(x)).relu()
+        return self.head((x + self.norms[2](self.two(inner))).relu().mean(-1))
+
+
+def test_a_target_leaves_no_stale_statistics_in_a_residual_network():
+    torch.manual_seed(0)
+    x = X.flatten(1)[:, None, :16].contiguous()
+    model = SparseNetwork(
+        Residual(), "output", slab=L2Penalty(0.0), inclusion=L0Penalty(0.0), example=x, num_data=60
+    )
+    guide = AutoHardConcrete(model, (x, Y), slab="delta", init_active=0.7)
+    settings = {"progress": False, "compile": "eager", "guard_collapse": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        l0bayes.fit(model, guide, (x, Y), steps=8, lr=0.02, gate_lr=0.3, target="macs:0.5", **settings)
+    small, again = model.deploy(guide), model.deploy(guide, recalibrate=x)
+    torch.testing.assert_close(small(x), again(x), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_what_is_lost_while_a_target_makes_it_small_is_told(targeted):
+    model, guide = sparse()
+    for parameter in guide.gate_parameters():
+        parameter.data.fill_(9.0)
+    history = History()
+    history.log_likelihood, history.step = [-0.05 * 60] * 20 + [-3.0 * 60] * 20, list(range(1, 41))
+    best = SimpleNamespace(stopped="finished", seed=0)
+    fit = SimpleNamespace(model=model, guide=guide, history=history, best=best)
+    check = DeploymentCheck(model, (X, Y), targeted)
+    if targeted:
+        with pytest.warns(
+            DeploymentWarning, match=r"before it was small: .* was -0.05 at step 4. Give it more"
+        ):
+            check.on_finish(fit)
+    else:
+        check.on_finish(fit)
+
+
+class Particular(nn.Module):
+    """It takes any number of units but five."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(6, 8), nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.one(x).relu()
+        return self.two(x[..., :4] if x.shape[-1] == 5 else x)
+
+
+def test_what_does_not_fit_once_it_is_trained_counts_whole():
+    x = X.flatten(1)[:, :6].contiguous()
+    torch.manual_seed(0)
+    model = SparseNetwork(Particular(), {"one": "output"}, example=x, slab=L2Penalty(0.0), num_data=60)
+    assert not model.plan.held
+    guide = AutoHardConcrete(model, (x, Y), slab="delta")
+    (gates,) = guide.gate_parameters()
+    gates.data.copy_(torch.tensor([9.0] * 5 + [-9.0] * 3))
+    with pytest.warns(UserWarning, match="keeps its full size by the rules median, "):
+        costs = model.cost_table(guide)
+    dense = costs.loc["dense"]
+    assert (costs.loc["median", "macs"], costs.loc["median", "params"]) == (dense["macs"], dense["params"])
+    assert costs.loc["median", "units"] == 5
+    with pytest.warns(UserWarning, match="keeps its full size"):
+        layers = model.layer_table(guide, (x, Y))
+    with pytest.warns(UserWarning, match="keeps its full size"):
+        small = model.deploy(guide)
+    assert layers["deployed MACs"].sum() == dense["macs"]
+    assert sum(p.numel() for p in small.parameters()) == dense["params"]
+    with pytest.warns(DeploymentWarning, match="keeps its full size, whatever its cost in the history is"):
+        l0bayes.fit(model, guide, (x, Y), steps=1, lr=1e-9, gate_lr=1e-9, progress=False, compile="eager")
+    gates.data.copy_(torch.tensor([9.0] * 6 + [-9.0] * 2))
+    assert model.cost_table(guide).loc["median", "macs"] == 6 * (6 + 2)

@@ -15,7 +15,7 @@ from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.training_run import TrainingRun
 from l0bayes.infer.loop.batch_stream import num_examples
 from l0bayes.infer.loop.batches import Minibatches
-from l0bayes.infer.model_abilities import DeployedModel
+from l0bayes.infer.model_abilities import DeployedModel, ModelAbilities
 from l0bayes.infer.objectives.gate_parts import gate_part_of
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.targets.costs import activities
@@ -30,7 +30,7 @@ _DECIDED = 0.05
 
 
 class DeploymentWarning(UserWarning):
-    """The deployed network predicts much worse than the one that was trained."""
+    """The deployed network predicts much worse than what was trained, or is not as small as was counted."""
 
 
 class DeploymentCheck(Callback):
@@ -39,10 +39,11 @@ class DeploymentCheck(Callback):
     Args:
         model: The model.
         data: A tuple of arguments or an iterable of batches.
+        targeted: Whether a target made the network small, so that what it lost on the way is told too.
     """
 
-    def __init__(self, model: DeployedModel, data: Any) -> None:
-        self.model, self.data = model, data
+    def __init__(self, model: DeployedModel, data: Any, targeted: bool = False) -> None:
+        self.model, self.data, self.targeted = model, data, targeted
 
     def on_end(self, run: TrainingRun) -> None:
         if run.stopped in ("failed", "diverged") or not run.done:
@@ -51,21 +52,41 @@ class DeploymentCheck(Callback):
             self.model.settle_statistics(run.guide, self._batches())
 
     def on_finish(self, fit: Any) -> None:
+        misfit = ModelAbilities(fit.model).misfit
+        if misfit is not None and (reason := misfit(fit.guide)):
+            warnings.warn(
+                "the deployed network keeps its full size, whatever its cost in the history is: smaller "
+                f"layers do not fit the network's forward ({reason})",
+                DeploymentWarning,
+                stacklevel=4,
+            )
         history = fit.history
         if fit.best.stopped not in ("finished", "converged") or len(history.log_likelihood) < _RECORDS:
             return
         active = activities(fit.guide)
         if active and all(gate_part_of(fit.guide, site).tied for site in active):
             return  # one rate for all units of a site, as in Concrete Dropout, which selects nothing
-        tail = history.log_likelihood[-max(1, len(history.log_likelihood) // 10) :]
+        width = max(1, len(history.log_likelihood) // 10)
+        sums = torch.tensor(history.log_likelihood, dtype=torch.float64).unfold(0, width, 1).mean(-1)
         with private_randomness(fit.best.seed), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deploy() says the same again to the user
             found = fit.model.deployed_log_likelihood(fit.guide, self._batches())
         if found is None:
             return
         deployed, entries, rows = found
-        trained = sum(tail) / len(tail) / (num_examples(self.data) or rows)
+        rows = num_examples(self.data) or rows
+        trained, best = float(sums[-1]) / rows, float(sums.max()) / rows
         if (trained - deployed) / entries <= _GAP:
+            if self.targeted and (best - deployed) / entries > _GAP:
+                step = history.step[int(sums.argmax()) + width - 1]
+                warnings.warn(
+                    "the deployed network predicts worse than what was trained before it was small: its log "
+                    f"likelihood is {deployed:.3g} nats an example, that of the gated network was {best:.3g} "
+                    f"at step {step}. Give it more steps, so that it gets small more slowly and can recover, "
+                    "or ask for a larger share",
+                    DeploymentWarning,
+                    stacklevel=4,
+                )
             return
         chances = torch.cat([value.flatten() for value in active.values()]) if active else torch.zeros(0)
         open_ended = int(((chances > _DECIDED) & (chances < 1.0 - _DECIDED)).sum())

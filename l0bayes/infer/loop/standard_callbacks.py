@@ -57,7 +57,7 @@ def standard_callbacks(
         None if costs is None else CostColumns(costs),
         steering,
         # At the end, when every unit is awake again: the end is called in reverse order.
-        None if able.deployed is None else DeploymentCheck(able.deployed, data),
+        None if able.deployed is None else DeploymentCheck(able.deployed, data, targeted),
         # Whether values are finite is judged before anything acts on them.
         FiniteGuard(settings.lr, settings.gate_rate),
         CollapseGuard() if settings.guard_collapse else None,
