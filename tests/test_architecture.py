@@ -66,6 +66,7 @@ SUBROOM_FLOOR = {
         "trained_parameters": 0,
         "whole_plates": 0,
         "guide_abilities": 1,
+        "graphs": 1,
         "objectives": 2,
         "callbacks": 3,
         "targets": 4,

@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
 from l0bayes import validate
+from l0bayes.infer.graphs import simplified
 from l0bayes.infer.objectives.elbo import BoundELBO, RecaptureError
 from l0bayes.infer.objectives.functional_state import call_with
 from l0bayes.infer.randomness import private_randomness
@@ -58,7 +59,8 @@ class GradientStep:
     ====================  =========================================================================
     ``"inductor"``        loss, backward pass and random draws captured once a batch shape
                           (``make_fx`` over ``torch.func.grad``) and compiled by TorchInductor
-    ``"graph"``           the captured graph, run operation by operation: no compiler, no Pyro overhead
+    ``"graph"``           the captured graph, simplified (:mod:`l0bayes.infer.graphs`) and run operation
+                          by operation: no compiler, no Pyro overhead
     ``"eager"``           Pyro and autograd at every step
     ====================  =========================================================================
 
@@ -153,12 +155,12 @@ class GradientStep:
             self._downgrade("eager", f"capturing the model failed ({type(error).__name__}: {error})")
             return None
         if self.mode == "graph":
-            return graph
+            return simplified(graph, inputs)
         try:
             return _compile(graph, inputs)
         except Exception as error:
             self._downgrade("graph", f"compiling the graph failed ({type(error).__name__}: {error})")
-            return self._capture(layout, inputs)  # the compiler owns the graph that it was given
+            return simplified(self._capture(layout, inputs), inputs)  # the compiler owns the one it was given
 
     def _capture(self, layout: _Layout, inputs: list[Tensor]) -> torch.fx.GraphModule:
         def losses(values: dict[str, Tensor], fixed: dict[str, Tensor], data: Sequence[Tensor]) -> Any:

@@ -1,0 +1,5 @@
+"""Captured graphs that compute the same in fewer and cheaper operations, without a compiler."""
+
+from l0bayes.infer.graphs.simplify import simplified
+
+__all__ = ["simplified"]

@@ -1,0 +1,139 @@
+"""What is known of the operations of a captured graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+__all__ = [
+    "aten",
+    "constant_of",
+    "is_pointwise",
+    "is_pure",
+    "is_view",
+    "rewritable",
+    "same_form",
+    "tensor_of",
+    "written_nodes",
+]
+
+aten: Any = torch.ops.aten
+
+# Memory that is written afterwards, or whose content is no value.
+_UNWRITTEN = {"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "empty_permuted"}
+
+
+def tensor_of(node: Any) -> Tensor | None:
+    """The tensor without content that stands for a node's value; ``None`` where there is none.
+
+    Args:
+        node: A node, or another argument of one.
+    """
+    value = node.meta.get("val") if isinstance(node, Node) else None
+    return value if isinstance(value, Tensor) else None
+
+
+def constant_of(module: GraphModule, node: Any) -> Tensor | None:
+    """The tensor that a node holds in every run.
+
+    Args:
+        module: The graph.
+        node: A node, or another argument of one.
+    """
+    if isinstance(node, Node) and node.op == "get_attr":
+        value = getattr(module, str(node.target), None)
+        return value if isinstance(value, Tensor) else None
+    return None
+
+
+def _schema(node: Node) -> Any:
+    return getattr(node.target, "_schema", None) if node.op == "call_function" else None
+
+
+def is_view(node: Node) -> bool:
+    """Whether the value shares memory with an argument.
+
+    Args:
+        node: A node.
+    """
+    schema = _schema(node)
+    return schema is not None and any(one.alias_info is not None for one in schema.returns)
+
+
+def is_pure(node: Node) -> bool:
+    """Whether equal arguments give equal values, and nothing is written.
+
+    Args:
+        node: A node.
+    """
+    schema = _schema(node)
+    if schema is None or schema.is_mutable:
+        return False
+    target: Any = node.target
+    drawn = torch.Tag.nondeterministic_seeded in target.tags
+    return (
+        not drawn
+        and schema.name.removeprefix("aten::") not in _UNWRITTEN
+        and not schema.name.startswith("prim")
+    )
+
+
+def is_pointwise(node: Node) -> bool:
+    """Whether each entry of the value depends on one entry of each argument.
+
+    Args:
+        node: A node.
+    """
+    target: Any = node.target
+    return node.op == "call_function" and torch.Tag.pointwise in getattr(target, "tags", ())
+
+
+def same_form(node: Any, other: Any) -> bool:
+    """Whether two values have one shape, dtype and device.
+
+    Args:
+        node: A node.
+        other: Another.
+    """
+    ours, theirs = tensor_of(node), tensor_of(other)
+    if ours is None or theirs is None:
+        return False
+    return (ours.shape, ours.dtype, ours.device) == (theirs.shape, theirs.dtype, theirs.device)
+
+
+def written_nodes(module: GraphModule) -> set[Node]:
+    """Nodes whose memory is written while the graph runs, and all that share or read it.
+
+    Args:
+        module: The graph.
+    """
+    roots: dict[Node, Node] = {}
+    written: set[Node] = set()
+    for node in module.graph.nodes:
+        first = node.args[0] if node.args and isinstance(node.args[0], Node) else None
+        shares = first is not None and is_view(node)
+        roots[node] = roots[first] if shares and first is not None else node
+        schema = _schema(node)
+        if schema is not None and schema.is_mutable:
+            for given, declared in zip(node.args, schema.arguments, strict=False):
+                if (
+                    isinstance(given, Node)
+                    and declared.alias_info is not None
+                    and declared.alias_info.is_write
+                ):
+                    written.add(roots[given])
+    touched = {node for node, root in roots.items() if root in written}
+    return touched | {user for node in touched for user in node.users}
+
+
+def rewritable(node: Node, written: set[Node]) -> bool:
+    """Whether an operation may be replaced by another that computes the same.
+
+    Args:
+        node: A node.
+        written: The nodes of :func:`written_nodes`.
+    """
+    return node not in written and is_pure(node)

@@ -1,0 +1,105 @@
+r"""The same numbers from fewer operations.
+
+A captured graph holds what autograd and the distributions of Pyro wrote down: multiplications by one, signs of
+signs, constants that are expanded and added up at every step, and each thing as often as it was asked for. Run
+operation by operation, a small model's step is the sum of some hundred calls, a network's the sum of passes over
+its weights. Here the graph is rewritten, by rules that hold for real numbers, and differs from the captured one by
+rounding alone: random draws stay the same, in the same order.
+
+The rewritten graph is compared with the captured one on its first inputs, and is only taken where shapes, layout
+and values agree.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from l0bayes.infer.graphs.constant_folding import fold_constants
+from l0bayes.infer.graphs.contractions import contract
+from l0bayes.infer.graphs.direct_calls import call_directly, keep_results_apart, reuse_memory
+from l0bayes.infer.graphs.duplicates import merge_duplicates
+from l0bayes.infer.graphs.fresh_memory import write_nothing_new
+from l0bayes.infer.graphs.fusion import fuse_sums
+from l0bayes.infer.graphs.identities import rewrite_identities
+from l0bayes.infer.graphs.node_facts import written_nodes
+from l0bayes.infer.graphs.products import order_products, take_numbers_out_of_sums
+from l0bayes.infer.randomness import private_randomness
+
+__all__ = ["simplified", "simplify"]
+
+_MOST_ROUNDS = 8
+# Of the largest entry of a result: what a few hundred roundings in another order can come to.
+_ROUNDING = {torch.float16: 2e-2, torch.bfloat16: 1e-1, torch.float32: 1e-4, torch.float64: 1e-10}
+
+
+def simplified(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
+    """A cheaper graph that computes the same, or the captured one where there is none.
+
+    Args:
+        captured: A graph of tensors to tensors, with the form of each value in ``meta["val"]``.
+        inputs: Tensors to compare the two on; they are not changed.
+    """
+    found = copy.deepcopy(captured)
+    try:
+        simplify(found)
+        agree = _agree(captured, found, inputs)
+    except Exception:  # a graph that no rule was written for is run as it was captured
+        agree = False
+    return found if agree else captured
+
+
+def simplify(module: GraphModule) -> None:
+    """Rewrite a graph.
+
+    Args:
+        module: The graph; it is changed.
+    """
+    write_nothing_new(module)
+    written = written_nodes(module)
+    _rewrite(module, written)
+    if contract(module, written):
+        _rewrite(module, written)
+    fuse_sums(module, written)
+    module.graph.eliminate_dead_code()
+    keep_results_apart(module)
+    reuse_memory(module, written)
+    call_directly(module)
+    module.graph.lint()
+    module.recompile()
+
+
+def _rewrite(module: GraphModule, written: set[Node]) -> None:
+    for _ in range(_MOST_ROUNDS):
+        fold_constants(module, written)
+        changed = rewrite_identities(module, written)
+        module.graph.eliminate_dead_code()
+        changed |= merge_duplicates(module, written)
+        changed |= take_numbers_out_of_sums(module, written)
+        changed |= order_products(module, written)
+        if not changed:
+            return
+
+
+@torch.no_grad()
+def _agree(captured: GraphModule, found: GraphModule, inputs: Sequence[Tensor]) -> bool:
+    results: list[Any] = []
+    for graph in (captured, found):
+        with private_randomness():
+            results.append(graph(*(tensor.clone() for tensor in inputs)))
+    return all(_close(*pair) for pair in zip(*results, strict=True))
+
+
+def _close(wanted: Tensor, found: Tensor) -> bool:
+    if (wanted.shape, wanted.dtype, wanted.stride()) != (found.shape, found.dtype, found.stride()):
+        return False
+    if not wanted.dtype.is_floating_point:
+        return torch.equal(wanted, found)
+    largest = float(wanted.nan_to_num(0.0, 0.0, 0.0).abs().max()) if wanted.numel() else 0.0
+    tolerance = _ROUNDING[wanted.dtype] * max(largest, 1e-30)
+    return torch.allclose(found, wanted, rtol=0.0, atol=tolerance, equal_nan=True)
