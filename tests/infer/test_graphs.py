@@ -74,7 +74,7 @@ Y = torch.randn(6, 5, dtype=torch.float64)
 WIDE = torch.randn(70, 90, dtype=torch.float64)
 RULES = {
     "numbers that change nothing": (lambda x, y: ((x * 1.0 + 0.0) / 1, (x - 0) ** 1.0 + y), (X, Y), 2),
-    "signs of signs": (lambda x, y: (-(-x) + (-y), x - (-y), -(x - y)), (X, Y), 3),
+    "signs of signs": (lambda x, y: (x.neg().neg() + (-y), x - (-y), -(x - y)), (X, Y), 3),
     "what is computed twice": (lambda x, y: (x.exp() * y, x.exp() + y), (X, Y), 3),
     "constants": (lambda x, y: (x * (torch.ones(6, 5).double() * 3.0).log() * y,), (X, Y), 2),
     "expanded numbers": (lambda x, y: (x * y.sum().expand(6, 5) + y.sum().expand(6, 5),), (X, Y), 3),

@@ -59,7 +59,7 @@ def fold_constants(module: GraphModule, written: set[Node]) -> None:
     for node, value in values.items():
         if node.op == "get_attr" or all(user in values for user in node.users):
             continue
-        name = _free_name(module)
+        name = f"_folded_{len(module._buffers)}"
         module.register_buffer(name, value, persistent=False)
         with module.graph.inserting_before(node):
             held_node = module.graph.get_attr(name)
@@ -85,10 +85,3 @@ def _value(node: Node, values: dict[Node, Tensor]) -> Tensor | None:
     if number is not None and found.numel() > 1:  # one number in memory
         return torch.full((), number, dtype=found.dtype, device=found.device).expand(found.shape)
     return found
-
-
-def _free_name(module: GraphModule) -> str:
-    count = 0
-    while hasattr(module, f"_folded_{count}"):
-        count += 1
-    return f"_folded_{count}"

@@ -1,4 +1,4 @@
-r"""Sums of products as products of a matrix and a vector: one pass over the matrix, and none of its size written.
+r"""Sums of products as a matrix times a vector: one pass over the matrix, and nothing of its size is written.
 
 .. math::
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from l0bayes.infer.graphs.node_facts import aten, rewritable, same_form, tensor_of
@@ -86,14 +87,16 @@ def _one_axis(module: GraphModule, node: Node, product: Node) -> Node | None:
 
 
 def _whole(module: GraphModule, node: Node, product: Node) -> Node | None:
-    for matrix, outer in (product.args, product.args[::-1]):
+    pairs: Any = (product.args, product.args[::-1])
+    for matrix, outer in pairs:
         if (
             not same_form(matrix, product)
             or not isinstance(outer, Node)
             or outer.target is not aten.mul.Tensor
         ):
             continue
-        for column, row in (outer.args, outer.args[::-1]):
+        factors: Any = (outer.args, outer.args[::-1])
+        for column, row in factors:
             rows, columns = _shape(product) or (0, 0)
             if _shape(column) == (rows, 1) and _shape(row) == (1, columns):
                 partial = _times_vector(module, node, matrix, row, 1, flat=True)
@@ -101,7 +104,8 @@ def _whole(module: GraphModule, node: Node, product: Node) -> Node | None:
                     flat = _viewed(module, column, (rows,))
                     terms = module.graph.call_function(aten.mul.Tensor, (partial, flat))
                     terms.meta["val"] = partial.meta["val"]
-                    return module.graph.call_function(aten.sum.default, (terms,))
+                    total: Node = module.graph.call_function(aten.sum.default, (terms,))
+                    return total
     return None
 
 
@@ -119,7 +123,7 @@ def _viewed(module: GraphModule, node: Any, shape: tuple[int, ...]) -> Node:
 def _times_vector(
     module: GraphModule, before: Node, matrix: Any, vector: Any, axis: int, *, flat: bool = False
 ) -> Node:
-    value = matrix.meta["val"]
+    value: Tensor = matrix.meta["val"]
     with module.graph.inserting_before(before):
         if axis == 0:
             matrix = module.graph.call_function(aten.t.default, (matrix,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch.fx import GraphModule, Node
@@ -63,50 +63,44 @@ def rewrite_identities(module: GraphModule, written: set[Node]) -> bool:
     return changed
 
 
-def _is(node: Any, *targets: Any) -> bool:
+def _is(node: Any, *targets: Any) -> TypeGuard[Node]:
     return (
         isinstance(node, Node) and node.op == "call_function" and node.target in targets and not node.kwargs
     )
 
 
 def _narrow(module: GraphModule, node: Node) -> None:
-    """Let broadcasting do what an expansion of an argument did, and numbers stand for tensors of one number."""
+    """Broadcast where an argument was expanded, and take numbers for tensors of one number."""
     shape = tensor_of(node)
-    if not is_pointwise(node) or shape is None:
+    values = [tensor_of(one) for one in node.args]
+    # A tensor without dimensions has no say in the dtype of a result.
+    dtypes = {value.dtype for value in values if value is not None and value.dtype != torch.bool}
+    if not is_pointwise(node) or shape is None or len(dtypes) != 1:
         return
     for index, given in enumerate(node.args):
+        rest = [value.shape for i, value in enumerate(values) if i != index and value is not None]
         if _is(given, aten.expand.default):
-            source, rest = given.args[0], [tensor_of(one) for i, one in enumerate(node.args) if i != index]
-            shapes = [one.shape for one in (tensor_of(source), *rest) if one is not None]
-            if torch.broadcast_shapes(*shapes) == shape.shape and shapes[1:]:
-                node.update_arg(index, source)
-    for index, given in enumerate(node.args):
+            source = tensor_of(given.args[0])
+            if source is not None and rest and torch.broadcast_shapes(source.shape, *rest) == shape.shape:
+                node.update_arg(index, given.args[0])
+                values[index] = source
+            continue
         constant = constant_of(module, given)
-        if constant is None or constant.dim() == 0:
+        if constant is None or constant.dim() == 0 or uniform_value(constant) is None:
             continue
-        number = uniform_value(constant)
-        rest = [tensor_of(one) for i, one in enumerate(node.args) if i != index]
-        others = [one.shape for one in rest if one is not None]
-        if number is None or not others or torch.broadcast_shapes(*others) != shape.shape:
-            continue
-        node.update_arg(index, _scalar_constant(module, node, constant))
+        if rest and torch.broadcast_shapes(*rest) == shape.shape:
+            number = _scalar_constant(module, node, constant)
+            node.update_arg(index, number)
+            values[index] = tensor_of(number)
 
 
 def _scalar_constant(module: GraphModule, before: Node, constant: torch.Tensor) -> Node:
     """A constant of one value as a tensor without dimensions."""
-    value = constant[(0,) * constant.dim()]
-    for node in module.graph.nodes:
-        if node is before:
-            break
-        held = constant_of(module, node)
-        if held is not None and held.dim() == 0 and held.dtype == value.dtype and torch.equal(held, value):
-            return node
-    count = 0
-    while hasattr(module, f"_number_{count}"):
-        count += 1
-    module.register_buffer(f"_number_{count}", value, persistent=False)
+    value = constant[(0,) * constant.dim()].clone()
+    name = f"_number_{len(module._buffers)}"
+    module.register_buffer(name, value, persistent=False)
     with module.graph.inserting_before(before):
-        node = module.graph.get_attr(f"_number_{count}")
+        node: Node = module.graph.get_attr(name)
     node.meta["val"] = value
     return node
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -69,16 +70,16 @@ def is_pure(node: Node) -> bool:
     Args:
         node: A node.
     """
-    schema = _schema(node)
-    if schema is None or schema.is_mutable:
+    return node.op == "call_function" and _is_pure_target(node.target)
+
+
+@cache
+def _is_pure_target(target: Any) -> bool:
+    schema = getattr(target, "_schema", None)
+    if schema is None or schema.is_mutable or torch.Tag.nondeterministic_seeded in target.tags:
         return False
-    target: Any = node.target
-    drawn = torch.Tag.nondeterministic_seeded in target.tags
-    return (
-        not drawn
-        and schema.name.removeprefix("aten::") not in _UNWRITTEN
-        and not schema.name.startswith("prim")
-    )
+    name = schema.name.removeprefix("aten::")
+    return name not in _UNWRITTEN and not name.startswith("prim")
 
 
 def is_pointwise(node: Node) -> bool:

@@ -1,8 +1,8 @@
 r"""Products of several factors, multiplied in the cheapest order.
 
-A tree of multiplications, signs and divisions by numbers is :math:`c \prod_i f_i` with a number :math:`c`. The
-factors are multiplied from the smallest tensor to the largest, the number with the first of them, where that
-takes fewer entries than the tree as it stands.
+A tree of multiplications, signs and divisions by numbers is :math:`c \prod_i f_i` with a number
+:math:`c`. Its factors are multiplied from the smallest tensor to the largest, the number with the first of
+them, where that takes fewer entries than the tree as it stands.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _collect(module: GraphModule, node: Node, written: set[Node], *, root: bool 
     single = root or len(node.users) == 1
     if not _is_product(module, node, written):
         return _Product(1.0, (node,), 0.0)
-    args = list(node.args)
+    args: list[Any] = list(node.args)
     if node.target is aten.neg.default:
         number, rest = -1.0, [args[0]]
     else:
