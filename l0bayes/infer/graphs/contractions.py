@@ -8,7 +8,7 @@ r"""Sums of products as a matrix times a vector: one pass over the matrix, and n
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -89,11 +89,7 @@ def _one_axis(module: GraphModule, node: Node, product: Node) -> Node | None:
 def _whole(module: GraphModule, node: Node, product: Node) -> Node | None:
     pairs: Any = (product.args, product.args[::-1])
     for matrix, outer in pairs:
-        if (
-            not same_form(matrix, product)
-            or not isinstance(outer, Node)
-            or outer.target is not aten.mul.Tensor
-        ):
+        if not same_form(matrix, product) or not _multiplies(outer):
             continue
         factors: Any = (outer.args, outer.args[::-1])
         for column, row in factors:
@@ -107,6 +103,10 @@ def _whole(module: GraphModule, node: Node, product: Node) -> Node | None:
                     total: Node = module.graph.call_function(aten.sum.default, (terms,))
                     return total
     return None
+
+
+def _multiplies(node: Any) -> TypeGuard[Node]:
+    return isinstance(node, Node) and node.target is aten.mul.Tensor
 
 
 def _shape(node: Any) -> tuple[int, ...] | None:
