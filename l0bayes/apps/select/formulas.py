@@ -3,6 +3,7 @@ r"""From a formula and a table to a response, columns, and the gate of each colu
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,7 @@ def apply_formula(
     *,
     drop_missing: bool = False,
     centred: bool = True,
+    refused: Mapping[str, str] | None = None,
 ) -> FormulaData:
     """Evaluate a formula over a table.
 
@@ -113,6 +115,8 @@ def apply_formula(
         drop_missing: Whether to leave out rows in which something is missing.
         centred: Whether products are of centred columns; see
             :func:`~l0bayes.apps.select.term_columns.term_columns`.
+        refused: Columns that may not be used, and why: those of
+            :class:`~l0bayes.apps.select.table_files.TableFile`.
 
     Raises:
         ValueError: If the formula cannot be read or names what the table does not have, or a column
@@ -137,6 +141,9 @@ def apply_formula(
     needs = [(_expression(factor, known), known.held_in(factor.expr)) for factor in factors]
     used = sorted({name for _, of_factor in needs for name in of_factor})
     check_response_is_apart(response, set(response_variables), used)
+    for name in [*response_variables, *used]:
+        if refused and name in refused:
+            raise ValueError(refused[name])
     rows_read = len(table)
     table = leave_out_missing(table, [*response_variables, *used], drop_missing)
     table = plain_columns(table, [*response_variables, *used])

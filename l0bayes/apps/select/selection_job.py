@@ -86,7 +86,14 @@ def select(
         )
     announce(f"Reading {path}")
     file = load_table(path, na)
-    data = apply_formula(file.table, formula, settings.law, drop_missing=drop_missing, centred=centred)
+    data = apply_formula(
+        file.table,
+        formula,
+        settings.law,
+        drop_missing=drop_missing,
+        centred=centred,
+        refused=file.refused,
+    )
     estimator = _estimator(settings, data)
     page_template()
     with folder_for(out):

@@ -8,13 +8,14 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from l0bayes.apps.select.csv_dialect import Dialect, recognise_dialect
+from l0bayes.apps.select.decimal_marks import may_be_thousands, two_readings
 from l0bayes.apps.select.table_cells import USUAL_WORDS, mask_words, read_cells
 
 if TYPE_CHECKING:
@@ -46,11 +47,13 @@ class TableFile:
         table: The table.
         notes: How it was read, in sentences for a report.
         doubts: By column, what might have been meant otherwise, in a sentence for a warning.
+        refused: By column, why it cannot be read in one way only; its cells are left as text.
     """
 
     table: pd.DataFrame
     notes: tuple[str, ...] = ()
     doubts: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 def read_table(path: str | Path, na: Sequence[str] | None = None) -> pd.DataFrame:
@@ -100,7 +103,7 @@ def load_table(path: str | Path, na: Sequence[str] | None = None) -> TableFile:
         raise ValueError(
             f"{str(path)!r} has {len(found.table)} rows and {found.table.shape[1]} columns: nothing to select"
         )
-    return TableFile(found.table.reset_index(drop=True), found.notes, found.doubts)
+    return replace(found, table=found.table.reset_index(drop=True))
 
 
 def _load_csv(path: Path, separator: str, na: Sequence[str] | None) -> TableFile:
@@ -132,12 +135,51 @@ def _load_csv(path: Path, separator: str, na: Sequence[str] | None) -> TableFile
     if any(str(given) != name for given, name in zip(head.iloc[0], names, strict=True)):
         notes.append("Spaces around names in the header were taken away.")
     table.columns = names
-    table, of_cells, doubts = read_cells(table, na, commas_separate=dialect.separator == ",")
+    given = table
+    table, of_cells, doubts = read_cells(given, na, commas_separate=dialect.separator == ",")
+    table, refused, open_ones = _with_one_reading(path, dialect, given, table)
+    doubts |= open_ones
     words = ", ".join(USUAL_WORDS) if na is None else ", ".join(na)
     where = " in columns of numbers" if na is None else ""
     missing = f", and the words {words}{where}" if words else " and nothing else"
     notes += [*of_cells, f"Empty cells count as missing{missing} (--na)."]
-    return TableFile(table, tuple(notes), doubts)
+    return TableFile(table, tuple(notes), doubts, refused)
+
+
+def _with_one_reading(
+    path: Path, dialect: Dialect, given: pd.DataFrame, table: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, str], dict[str, str]]:
+    """The table, columns whose marks can be read in two ways as text; what is refused, what is doubtful."""
+    import pandas as pd
+
+    is_number = pd.api.types.is_numeric_dtype
+    shown, again = set(), []
+    for number, name in enumerate(table.columns):
+        if pd.api.types.is_float_dtype(given[name].dtype):
+            values = given[name].to_numpy(float)
+            if may_be_thousands(values):
+                again.append(number)
+            elif (values[np.isfinite(values)] % 1 != 0).any():
+                shown.add(".")
+    # How numbers were written is not known once they are read.
+    written = _parse_csv(path, dialect, usecols=again, index_col=False, dtype=str) if again else table[[]]
+    written.columns = [table.columns[number] for number in again]
+    texts = {str(name): written[name].where(table[name].notna()) for name in written.columns}
+    others = []
+    for name in table.columns:
+        if name in texts or is_number(given[name].dtype):
+            continue
+        if is_number(table[name].dtype):
+            texts[name] = given[name].where(table[name].notna())
+        else:
+            others.append(given[name].dropna().map(str).tolist())
+    refused, doubtful = two_readings(
+        {name: column.dropna().map(str).tolist() for name, column in texts.items()},
+        others,
+        shown,
+        separator=dialect.separator,
+    )
+    return table.assign(**{name: texts[name] for name in refused}), refused, doubtful
 
 
 def _parse_csv(path: Path, dialect: Dialect, **options: Any) -> pd.DataFrame:

@@ -171,3 +171,75 @@ def test_what_looks_like_something_else_is_told(tmp_path):
     assert not any("Spaces" in note for note in found.notes)
     (tmp_path / "s.csv").write_text("y,ward\n1, u\n2,v\n3,u\n")
     assert "Spaces around cells were taken away in 'ward'." in load_table(tmp_path / "s.csv", None).notes
+
+
+# ---- thousands or decimals -------------------------------------------------------------------------------
+
+
+def refusal(tmp_path, content, name="table.csv", formula="y ~ a"):
+    found = loaded(tmp_path, content, name=name)
+    with pytest.raises(ValueError, match="may be") as error:
+        apply_formula(found.table, formula, "gaussian", refused=found.refused)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "why"),
+    [
+        ("y;a\n0.5;1,234\n0.75;999\n1.5;2,500\n", "t.csv", "elsewhere in the file the decimal mark is a point"),
+        ("y;a\n0,5;1.234\n0,75;999\n1,5;2.500\n", "t.csv", "elsewhere in the file the decimal mark is a comma"),
+        ("y;a\n0.5;1,234\n0.75;5,999\n1.5;2,500\n", "t.csv", "the decimal mark is a point"),
+        ("y;a;b\n5;1.234;1.234.567\n7;9.999;1.000\n1;2.500;2.000\n", "t.csv", "a point marks thousands"),
+        ("y;a;b\n5;1,234;1,234.5\n7;9,999;1\n1;2,500;2\n", "t.csv", "a comma marks thousands"),
+        ("y\ta\n5\t1,234\n7\t999\n1\t2,501\n", "t.tsv", "write one more digit, as in '1,2340'"),
+        ("y;a\n5;1.234\n7;999\n1;2.501\n", "t.csv", "write one more digit"),
+        ("y;a\n5;1.234\n7;\n1;999\n", "t.csv", "write one more digit"),
+        ("y|a\n5|-1,234\n7|NA\n1|999\n", "t.csv", "write one more digit"),
+        ("y,a\n5,1.250\n7,999\n1,2.501\n", "t.csv", "write one more digit"),
+    ],
+)
+def test_what_may_be_thousands_is_refused(tmp_path, content, name, why):
+    said = refusal(tmp_path, content, name)
+    assert "column 'a' holds" in said
+    assert why in said
+    # The numbers are in no column that somebody could use by mistake.
+    assert not pd.api.types.is_numeric_dtype(read_table(tmp_path / name)["a"])
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("y;a\n5;1,234\n7;9,999\n1;2,500\n", "t.csv"),
+        ("y\ta\n5\t1.234\n7\t9.999\n1\t2.500\n", "t.tsv"),
+        ("y,a\n5,1.234\n7,9\n1,2.501\n", "t.csv"),
+    ],
+)
+def test_what_may_be_thousands_in_every_row_is_doubtful(tmp_path, content, name):
+    found = loaded(tmp_path, content, name=name)
+    assert found.table["a"].iloc[0] == 1.234
+    assert "was read as the first: if it is the second" in found.doubts["a"]
+    assert not found.refused
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "y;a\n0,5;1,234\n0,75;999\n1,5;2,500\n",
+        "y;a\n0.5;1.234\n0.75;999\n1.5;2.500\n",
+        "y;a\n5;1,234\n7;0,999\n1;2,500\n",
+        "y;a\n5;1,2340\n7;999\n1;2,5\n",
+        "y;a\n5;1234,567\n7;999\n1;2,500\n",
+        "y,a\n5,1.234\n7,9.999\n1,2.500\n",
+        "y;a\n5;1234\n7;999\n1;2500\n",
+    ],
+)
+def test_marks_that_the_file_explains_are_decimal(tmp_path, content):
+    found = loaded(tmp_path, content)
+    assert not found.refused
+    assert not found.doubts
+    assert pd.api.types.is_numeric_dtype(found.table["a"])
+
+
+def test_a_column_that_is_not_used_may_hold_what_it_likes(tmp_path):
+    found = loaded(tmp_path, "y;a;b\n5;1.234;1\n7;999;2\n1;2.501;4\n")
+    assert apply_formula(found.table, "y ~ b", "gaussian", refused=found.refused).groups == ["b"]
