@@ -51,5 +51,6 @@ def noise_prior(prior: Any, y: Tensor, weights: Tensor, *, centred: bool) -> Inv
         return InverseGamma(*(float(part) for part in prior))
     share = weights / weights.sum()
     variance = float(share @ (y - (share @ y if centred else 0.0)).square())
-    # A response that never changes has no scale.
-    return InverseGamma.weak(variance if variance > 0.0 else 1.0)
+    # A response that never changes has no scale; its mean may differ from it by rounding.
+    rounding = 1e-26 * float(y.square().max())
+    return InverseGamma.weak(variance if variance > rounding else 1.0)

@@ -21,6 +21,9 @@ from l0bayes.selection.trust.likelihood_fit import LikelihoodCheck, noise_check,
 
 __all__ = ["SpikeSlabRegressor"]
 
+# A response that varies by less than this share of its size never changes.
+_ROUNDING = 1e-13
+
 
 class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[misc]
     r"""Linear regression in which every column is in or out, with the probability of that.
@@ -153,10 +156,12 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
         check_noise(self.noise_scale, self.noise_prior)
 
     def _response(self, y: Any) -> Array:
-        return np.asarray(y, dtype=np.float64)
+        response = np.asarray(y, dtype=np.float64)
+        # What differs by rounding only is one number: rounding errors are no data to find effects in.
+        return np.full_like(response, response[0]) if _is_constant(response) else response
 
     def _warn(self, x: Array, y: Array, names: list[str]) -> None:
-        if (y == y[0]).all():
+        if _is_constant(y):
             warnings.warn(
                 f"y is constant, {y[0]:g} in every row that counts: there is nothing to explain, and the "
                 "inclusion probabilities mean nothing",
@@ -206,3 +211,8 @@ class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[mi
             return mean
         variance = self.original_scale_.predictor_variance(x) + self.original_scale_.noise_variance
         return mean, variance.sqrt().numpy()
+
+
+def _is_constant(y: Array) -> bool:
+    """Whether a response is the same in every row, up to rounding."""
+    return bool(np.ptp(y) <= _ROUNDING * np.abs(y).max())

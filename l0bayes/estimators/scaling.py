@@ -76,7 +76,7 @@ class Scaling:
         middle, spread = (float(value) for value in _moments(y, weights))
         # A response that never changes has no scale to divide by.
         if not spread > 1e-13 * abs(middle):
-            spread = 1.0
+            middle, spread = float(y[0]), 1.0  # the mean may differ from it by rounding
         return cls(center if centered else nothing, scale, middle if centered else 0.0, spread)
 
     def without(self, constant: Tensor) -> Scaling:

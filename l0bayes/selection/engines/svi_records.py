@@ -118,8 +118,7 @@ class SVIDiagnostics(Diagnostics):
             near = expand_at_mean(posterior.problem, posterior.mean)
         except (ValueError, RuntimeError):  # not finite, or singular: no mean of such responses
             return self._judge(None, doubts=(_NO_CONDITIONALS,))
-        variance = float((posterior.draws.variances * posterior.draws.weights).sum())
-        gaps = (rao_blackwell(near, posterior.pip, variance, seed=seed) - posterior.pip).abs()
+        gaps = (rao_blackwell(near, posterior.pip, seed=seed) - posterior.pip).abs()
         return self._judge(float(gaps.max()), worst=int(gaps.argmax()))
 
     def _judge(

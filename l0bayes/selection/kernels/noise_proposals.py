@@ -57,6 +57,24 @@ class NoiseMoves:
         self.centre = proposal.mean()
         return settled
 
+    def drawn(self, sets: ActiveSets, steps: int = 3) -> ActiveSets:
+        r"""The same models, each with a noise drawn from :math:`p(\sigma^2 \mid \gamma, D)`.
+
+        Args:
+            sets: The models.
+            steps: Independence Metropolis steps that correct the proposal, which is close already.
+        """
+        mode, scale = self._about(sets)
+        now = sets.at(self._drawn_about(mode, scale).exp())
+        for _ in range(steps):
+            proposal = self._drawn_about(mode, scale)
+            proposed = sets.at(proposal.exp())
+            ratio = proposed.log_likelihood + self.prior.log_density_of_log(proposal)
+            ratio -= now.log_likelihood + self.prior.log_density_of_log(now.variances.log())
+            ratio += _log_density(now.variances.log(), mode, scale) - _log_density(proposal, mode, scale)
+            now.take(proposed, torch.rand(len(ratio), dtype=torch.float64).log() < ratio)
+        return now
+
     def move(self, sets: ActiveSets, state: Conditionals) -> None:
         """One step of every chain.
 
@@ -80,12 +98,16 @@ class NoiseMoves:
     def _propose(self, sets: ActiveSets) -> tuple[Tensor, Tensor, Tensor]:
         """Proposed log variances, and mode and scale of the proposal."""
         mode, scale = self._about(sets)
+        return self._drawn_about(mode, scale), mode, scale
+
+    def _drawn_about(self, mode: Tensor, scale: Tensor) -> Tensor:
         count = len(mode)
         uniform = (torch.randperm(count) + torch.rand(count, dtype=torch.float64)) / count
         normal = torch.special.ndtri(uniform.clamp(1e-12, 1.0 - 1e-12))
         half = torch.full((count,), 0.5 * _DEGREES, dtype=torch.float64)
         student = normal * (half / torch._standard_gamma(half)).sqrt()
-        return mode + scale * student, mode, scale
+        proposal: Tensor = mode + scale * student
+        return proposal
 
     def _about(self, sets: ActiveSets) -> tuple[Tensor, Tensor]:
         """Mode and scale of the noise given the gates, each ``(C,)``."""

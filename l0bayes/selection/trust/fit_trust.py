@@ -18,9 +18,8 @@ from l0bayes.posterior.importance import importance_weighted
 from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
 from l0bayes.selection.kernels.rao_blackwell import rao_blackwell
 from l0bayes.selection.kernels.variational_verdict import judge_variational
-from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.verdict import Trust
-from l0bayes.selection.recognise.linear_model import LinearModel, NotLinearError, read_linear_model
+from l0bayes.selection.recognise.linear_model import NotLinearError, read_linear_model
 
 __all__ = ["trust"]
 
@@ -40,7 +39,7 @@ def trust(
 
     * the *Rao-Blackwell residual*, where the gated weights enter through a linear predictor: by how much a
       PIP differs from the mean of its exact conditional given the other gates, these drawn from the guide,
-      with coefficients integrated out (a generalised linear model is expanded to second order first);
+      with coefficients and an unknown noise integrated out (a generalised linear model is expanded to second order first);
     * *Pareto k-hat* of the hardened guide's importance ratios, where slabs have a law;
     * the *disagreement of restarts*, where there were several.
 
@@ -115,37 +114,11 @@ def _residual(
     # Draws of the guide itself: its gates may depend on one another.
     draws = draw_latents(fit.guide, data, num_draws, seed)
     pip = torch.zeros(linear.problem.num_groups, dtype=torch.float64)
-    gates = torch.zeros(num_draws, linear.problem.num_groups, dtype=torch.float64)
+    is_open = torch.zeros(num_draws, linear.problem.num_groups, dtype=torch.float64)
     for site, groups in linear.gates.items():
-        pip[groups.flatten()] = laws[site].prob_active.double().flatten().cpu()
-        gates[:, groups.flatten()] = draws[site].double().flatten(1).cpu()
-    is_open = torch.zeros_like(gates)
-    for site, groups in linear.gates.items():
-        is_open[:, groups.flatten()] = (gates[:, groups.flatten()] > laws[site].activity_threshold).double()
+        own, gates = groups.flatten(), draws[site].double().flatten(1).cpu()
+        pip[own] = laws[site].prob_active.double().flatten().cpu()
+        is_open[:, own] = (gates > laws[site].activity_threshold).double()
     problem = ridge_problem(linear.problem)
-    variance = _variance(problem, linear, draws, gates)
-    gaps = (rao_blackwell(problem, pip, variance, gates=is_open) - pip).abs()
+    gaps = (rao_blackwell(problem, pip, gates=is_open) - pip).abs()
     return float(gaps.max()), int(gaps.argmax())
-
-
-def _variance(
-    problem: GaussianProblem, linear: LinearModel, draws: dict[str, Tensor], gates: Tensor
-) -> float:
-    """The noise variance to condition on: if it is unknown, that of the residuals at the mean weights."""
-    noise = problem.noise_prior
-    if noise is None:
-        return problem.noise_variance
-    mean = torch.zeros(problem.num_columns, dtype=torch.float64)
-    for weight, columns in linear.weights.items():
-        slabs = draws.get(f"{weight}.slab")
-        if slabs is not None:
-            own = columns.flatten()
-            mean[own] = (gates[:, problem.groups[own]] * slabs.double().flatten(1).cpu()).mean(0)
-    residual = problem.y - problem.offset - problem.x @ mean
-    if problem.num_unpenalised:
-        residual = (
-            residual
-            - problem.unpenalised @ torch.linalg.lstsq(problem.unpenalised, residual[:, None]).solution[:, 0]
-        )
-    square = float((problem.weights * residual.square()).sum())
-    return (noise.rate + 0.5 * square) / (noise.shape + 0.5 * problem.num_observations)

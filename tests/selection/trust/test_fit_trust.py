@@ -71,7 +71,7 @@ def test_dependent_gates_that_are_right_are_left_alone() -> None:
     drawn = posterior.draws
     _match_gates(guide, drawn.gates.double(), drawn.weights)
     assert (guide.gates()["beta.gate"].prob_active - posterior.pip).abs().max() < 0.02
-    independent = rao_blackwell(posterior.problem, posterior.pip, NOISE**2, num_draws=4000)
+    independent = rao_blackwell(posterior.problem, posterior.pip, num_draws=4000)
     assert (independent - posterior.pip).abs().max() > 0.1
     verdict = l0bayes.trust(l0bayes.Fit.of(model, guide, (x, y)))
     assert verdict.residual is not None

@@ -21,6 +21,9 @@ from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
 from l0bayes.selection.kernels.mean_field import Factors
 from l0bayes.selection.kernels.rao_blackwell import rao_blackwell
 from l0bayes.selection.kernels.variational_verdict import judge_variational
+from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.inclusion_prior import InclusionPrior
+from l0bayes.selection.problem.noise_prior import InverseGamma
 from l0bayes.selection.trust.posterior_trust import trust_of
 from tests.selection.glm_problems import make_problem
 from tests.selection.problems import problem
@@ -72,14 +75,63 @@ def test_a_long_chain_is_reliable_and_a_short_one_is_not() -> None:
 def test_one_pass_of_conditionals_leaves_a_right_posterior_alone_and_moves_a_wrong_one() -> None:
     independent = problem("independent", 300, 6)
     exact = infer_gates(independent, "exact")
-    again = rao_blackwell(independent, exact.pip, 1.0)
+    again = rao_blackwell(independent, exact.pip)
     assert (again - exact.pip).abs().max() < 0.03
     blocks = problem("duplicates", 60, 6)
     exact = infer_gates(blocks, "exact")
     wrong = exact.pip.clone()
     wrong[0], wrong[1] = 1.0, 0.0  # one of two near-duplicates, for certain
-    moved = rao_blackwell(blocks, wrong, 1.0)
+    moved = rao_blackwell(blocks, wrong)
     assert (moved - wrong).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("n", [6, 12, 100])
+def test_conditionals_with_an_unknown_noise_leave_the_exact_posterior_as_it_is(n: int, scaled: bool) -> None:
+    """Draws of the exact posterior: what the conditionals give on average is its PIPs, at any sample size."""
+    given = problem("independent", n, 5, noise=InverseGamma(1.0, 1.0), slab_scaled_by_noise=scaled)
+    exact = infer_gates(given, "exact")
+    draws = exact.draws
+    picked = torch.multinomial(
+        draws.weights, 4000, replacement=True, generator=torch.Generator().manual_seed(0)
+    )
+    again = rao_blackwell(given, exact.pip, gates=draws.gates[picked].double())
+    assert (again - exact.pip).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("noise", [1.374, 2.0, 5.0])
+def test_a_noise_that_is_too_large_hides_no_small_effect(noise: float) -> None:
+    """At its own noise the fit would agree with itself that the second column says nothing."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(100, 2, generator=generator, dtype=torch.float64)
+    y = 50.0 * x[:, 0] + 0.3 * x[:, 1] + 0.5 * torch.randn(100, generator=generator, dtype=torch.float64)
+    scale = float(y.std())
+    given = GaussianProblem(
+        x,
+        y / scale,
+        prior=InclusionPrior(log_odds=torch.zeros(2, dtype=torch.float64)),
+        slab_scale=torch.ones(2, dtype=torch.float64),
+        noise=InverseGamma.jeffreys(),
+    )
+    exact = infer_gates(given, "exact")
+    assert exact.pip[1] > 0.9
+    draws = replace(exact.draws, variances=torch.full_like(exact.draws.variances, (noise / scale) ** 2))
+    found = trust_of(variational(exact, pip=exact.pip.new_tensor([0.9998, 0.005]), draws=draws))
+    assert found.verdict == "wrong"
+    assert found.worst["gate"] == 1
+
+
+def test_many_active_columns_share_draws_of_the_noise() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(300, 140, generator=generator, dtype=torch.float64)
+    given = GaussianProblem(
+        x,
+        x.sum(1) + torch.randn(300, generator=generator, dtype=torch.float64),
+        prior=InclusionPrior(log_odds=torch.zeros(140, dtype=torch.float64)),
+        slab_scale=torch.ones(140, dtype=torch.float64),
+        noise=InverseGamma.weak(140.0),
+    )
+    assert rao_blackwell(given, torch.full((140,), 0.999), num_draws=20).min() > 0.9
 
 
 def test_a_variational_result_that_is_wrong_is_called_so() -> None:
@@ -160,7 +212,7 @@ def test_every_sign_counts(signs: dict[str, float], verdict: str) -> None:
 def test_restarts_do_not_change_the_global_generator() -> None:
     given = problem()
     before = torch.get_rng_state()
-    rao_blackwell(given, torch.full((6,), 0.3), 1.0)
+    rao_blackwell(given, torch.full((6,), 0.3))
     assert torch.equal(torch.get_rng_state(), before)
 
 
