@@ -9,6 +9,7 @@ import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.generalised_estimator import GeneralisedEstimator, likelihood_for_selection
 from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.separating_columns import warn_of_separation
@@ -17,7 +18,7 @@ from l0bayes.likelihoods.likelihood import Likelihood
 __all__ = ["SpikeSlabClassifier"]
 
 
-class SpikeSlabClassifier(ClassifierMixin, GeneralisedEstimator):  # type: ignore[misc]
+class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  # type: ignore[misc]
     r"""Logistic regression of two classes in which every column is in or out, with the probability of that.
 
     With ``standardize=False`` and ``fit_intercept=False`` the model is exactly

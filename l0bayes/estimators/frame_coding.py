@@ -2,9 +2,10 @@ r"""Columns of a data frame as numbers: those of text and categories by a column
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,13 @@ class Factor:
         name: Name of the column.
         levels: Levels that rows had, in order.
         unseen: Levels that the column declares, or has in rows that do not count.
+        takes_new: Whether other text is a level that was not seen, too.
     """
 
     name: str
     levels: tuple[Any, ...]
     unseen: tuple[Any, ...] = ()
+    takes_new: bool = False
 
     def code(self, values: Any, *, fitting: bool = False) -> Array:
         """A column of zeros and ones for each level, shape ``(n, L)``; zeros only for what was not seen.
@@ -53,11 +56,12 @@ class Factor:
         for row, cell in enumerate(cells):
             if cell in index:
                 continue
-            if cell not in self.unseen:
+            if cell not in self.unseen and not (self.takes_new and isinstance(cell, str | bytes)):
                 known = ", ".join(map(repr, self.levels[:8])) + (", ..." if len(self.levels) > 8 else "")
                 raise ValueError(
                     f"X holds {cell!r} in column {self.name!r}, row {row}: a level that no row had in fit, "
                     f"which saw {known}. Declare levels that are to come: pd.Categorical(..., categories=...)"
+                    "; score(X, y) takes text that is new at the mean of the others"
                 )
             unseen.add(cell)
         if unseen and not fitting:
@@ -106,8 +110,8 @@ class FrameCoding:
             used: Which rows count, shape ``(n,)``.
 
         Raises:
-            ValueError: If a column holds text among numbers, one text only, or a name in each row, or
-                something is missing in a factor.
+            ValueError: If a column holds text among numbers or a name in each row, or something is missing
+                in a factor.
         """
         names = list(frame.columns)
         found = {}
@@ -140,6 +144,12 @@ class FrameCoding:
                     f"X holds no numbers in column {str(name)!r}, where fit saw numbers"
                 ) from None
         return np.concatenate(parts, 1)
+
+    def with_new_levels(self) -> FrameCoding:
+        """The same, for which text that is new is a level that was not seen."""
+        return replace(
+            self, factors={number: replace(one, takes_new=True) for number, one in self.factors.items()}
+        )
 
     @property
     def columns(self) -> list[str]:
@@ -195,12 +205,9 @@ def _factor_of(column: Any, name: str, used: Any) -> Factor | None:
     if declared is not None:
         levels = [level for level in declared if level in seen]
         return Factor(name, tuple(levels), tuple(level for level in declared if level not in seen))
-    if len(seen) == 1:
-        raise ValueError(
-            f"X holds text in column {name!r}, the same {next(iter(seen))!r} in every row that counts: it "
-            "says nothing; drop it, or declare its other levels with pd.Categorical(..., categories=...)"
-        )
     kind = meant_as(seen, codes=True)
+    if kind is None and all(_is_whole(cell) for cell in seen):
+        kind = "numbers"
     if len(seen) > max(_FEW_LEVELS, int(used.sum()) // 3):
         raise ValueError(
             f"X holds text in column {name!r}, with {len(seen)} different values in {int(used.sum())} rows: "
@@ -215,6 +222,12 @@ def _factor_of(column: Any, name: str, used: Any) -> Factor | None:
             stacklevel=6,
         )
     return Factor(name, tuple(sorted(seen)), tuple(sorted(set(cells.tolist()) - seen)))
+
+
+def _is_whole(cell: Any) -> bool:
+    """Whether text is a whole number of few digits; a zip code or another name of digits is none."""
+    text = cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell)
+    return re.fullmatch(r"0|[1-9]\d{0,2}", text.strip()) is not None
 
 
 def _declared(column: Any) -> list[Any] | None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.base import RegressorMixin
 
+from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.generalised_estimator import GeneralisedEstimator, likelihood_for_selection
 from l0bayes.estimators.input_tables import Array
 from l0bayes.likelihoods.likelihood import Likelihood
@@ -15,7 +16,7 @@ from l0bayes.likelihoods.likelihood import Likelihood
 __all__ = ["SpikeSlabGLM"]
 
 
-class SpikeSlabGLM(RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
+class SpikeSlabGLM(FoldScores, RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
     r"""Generalised linear regression in which every column is in or out, with the probability of that.
 
     With ``standardize=False`` and ``fit_intercept=False`` the model is exactly

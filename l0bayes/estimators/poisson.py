@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import RegressorMixin
-from sklearn.metrics import d2_tweedie_score
+from sklearn.metrics import d2_tweedie_score, mean_poisson_deviance
 
+from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.generalised_estimator import GeneralisedEstimator
-from l0bayes.estimators.input_tables import Array
+from l0bayes.estimators.input_tables import Array, row_weights
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.poisson_likelihood import Poisson
 
 __all__ = ["SpikeSlabPoissonRegressor"]
 
 
-class SpikeSlabPoissonRegressor(RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
+class SpikeSlabPoissonRegressor(FoldScores, RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
     r"""Regression of counts in which every column is in or out, with the probability of that.
 
     With ``standardize=False`` and ``fit_intercept=False`` the model is exactly
@@ -112,10 +113,19 @@ class SpikeSlabPoissonRegressor(RegressorMixin, GeneralisedEstimator):  # type: 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
         """Share of the Poisson deviance that is explained, D², as in scikit-learn's Poisson regression.
 
+        Where all counts are the same there is no deviance to explain, and D² is 1 where the predictions
+        explain every count and 0 where not, as R² is for a constant response in scikit-learn. A level of text
+        that ``fit`` did not see is at the mean of the others, with a warning.
+
         Args:
             X: Columns, shape ``(n, p)``.
             y: Counts, shape ``(n,)``.
             sample_weight: Weights of the rows.
         """
-        mean = np.maximum(self.predict(X), 1e-300)
-        return float(d2_tweedie_score(y, mean, sample_weight=sample_weight, power=1))
+        mean = np.maximum(self._for_scores().predict(X), 1e-300)
+        counts = np.asarray(y, dtype=np.float64)
+        weights = row_weights(sample_weight, len(counts))
+        used = counts[weights > 0]
+        if (used == used[0]).all():
+            return float(mean_poisson_deviance(counts, mean, sample_weight=weights) <= 1e-12)
+        return float(d2_tweedie_score(counts, mean, sample_weight=weights, power=1))

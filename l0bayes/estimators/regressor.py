@@ -12,6 +12,7 @@ from torch import Tensor
 
 from l0bayes.estimators.arguments import positive
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
+from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.input_tables import Array, ConstantColumnWarning
 from l0bayes.estimators.noise_argument import check_noise, noise_prior
 from l0bayes.estimators.scaling import Scaling
@@ -25,7 +26,7 @@ __all__ = ["SpikeSlabRegressor"]
 _ROUNDING = 1e-13
 
 
-class SpikeSlabRegressor(RegressorMixin, SpikeSlabEstimator):  # type: ignore[misc]
+class SpikeSlabRegressor(FoldScores, RegressorMixin, SpikeSlabEstimator):  # type: ignore[misc]
     r"""Linear regression in which every column is in or out, with the probability of that.
 
     With ``standardize=False`` and ``fit_intercept=False`` the model is exactly

@@ -8,6 +8,7 @@ import pytest
 from sklearn.model_selection import cross_val_score
 
 from l0bayes import SpikeSlabClassifier, SpikeSlabPoissonRegressor, SpikeSlabRegressor
+from l0bayes.estimators.frame_coding import UnseenLevelWarning
 from l0bayes.estimators.input_tables import ConstantColumnWarning
 
 KINDS = [SpikeSlabRegressor, SpikeSlabClassifier, SpikeSlabPoissonRegressor]
@@ -37,8 +38,10 @@ def response(kind, y):
         lambda n: pd.Categorical(
             np.where(np.arange(n) == 7, "rare", np.resize(["u", "v"], n)), ["rare", "u", "v"]
         ),
+        lambda n: np.where(np.arange(n) == 7, "rare", "usual"),
+        lambda n: np.where(np.arange(n) == 7, "rare", np.resize(["u", "v"], n)),
     ],
-    ids=["dummy", "truth", "shifted", "two levels", "three levels"],
+    ids=["dummy", "truth", "shifted", "two levels", "three levels", "two texts", "three texts"],
 )
 def test_scores_of_folds_are_finite(kind, rare):
     table, y = frame()
@@ -83,3 +86,56 @@ def test_a_constant_without_intercept_and_standardising_is_a_column():
         table.assign(c=2.0), y + 6.0
     )
     assert fit.coef_[2] == pytest.approx(3.0, abs=0.3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_that_is_the_same_in_every_row_is_left_out_as_a_constant(kind):
+    table, y = frame()
+    y = response(kind, y)
+    without = kind(inclusion=0.3, random_state=0).fit(table, y)
+    with pytest.warns(ConstantColumnWarning, match=r"constant in column 'site\[south\]'"):
+        fit = kind(inclusion=0.3, random_state=0).fit(table.assign(site="south"), y)
+    near = 1e-9 if kind is SpikeSlabRegressor else 1e-4
+    np.testing.assert_allclose(fit.pip_, [*without.pip_, 0.3], rtol=near)
+    assert fit.coef_[2] == 0.0
+
+
+def test_new_text_is_scored_at_the_mean_of_the_other_levels_and_refused_by_predictions():
+    table, y = frame()
+    texts = table.assign(g=np.resize(["u", "v", "w"], len(table)))
+    fit = SpikeSlabRegressor(random_state=0).fit(texts, y)
+    declared = texts.assign(g=pd.Categorical(texts["g"], ["u", "v", "w", "new"]))
+    same = SpikeSlabRegressor(random_state=0).fit(declared, y)
+    new = texts[:9].assign(g="new")
+    with pytest.raises(ValueError, match="'new' in column 'g', row 0: a level that no row had in fit"):
+        fit.predict(new)
+    with pytest.warns(UnseenLevelWarning, match="no row of level 'new'"):
+        score = fit.score(new, y[:9])
+    with pytest.warns(UnseenLevelWarning):
+        assert score == pytest.approx(same.score(new, y[:9]))
+    with pytest.raises(ValueError, match=r"1\.0 in column 'g', row 0: a level that no row had"):
+        fit.score(texts[:9].assign(g=1.0), y[:9])
+
+
+@pytest.mark.parametrize("weights", [None, np.arange(5.0)])
+def test_counts_that_are_all_the_same_have_a_score(weights):
+    table, y = frame()
+    fit = SpikeSlabPoissonRegressor(random_state=0).fit(table, np.abs(y.round()))
+    assert fit.score(table[:5], np.ones(5), weights) == 0.0
+    assert fit.score(table[:5], np.zeros(5)) == 0.0
+
+
+# ---- a response that is constant -------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::l0bayes.selection.trust.noise_conflict.NoisePriorWarning")
+@pytest.mark.parametrize("value", [1.0, 0.1])
+@pytest.mark.parametrize("arguments", [{}, {"standardize": False}], ids=str)
+def test_a_constant_response_at_every_sample_size(value, arguments):
+    for n in range(2, 64, 3):
+        x = np.random.default_rng(0).normal(size=(n, 1))
+        y = np.full(n, value) * (1.0 + 1e-16 * np.arange(n))
+        with pytest.warns(ConstantColumnWarning, match="y is constant"):
+            fit = SpikeSlabRegressor(random_state=0, **arguments).fit(x, y)
+        assert np.isfinite(fit.pip_).all()
+        np.testing.assert_allclose(fit.predict(x), value, rtol=0.02)

@@ -234,7 +234,6 @@ REFUSED = {
         lambda t: t.assign(x=t["x"].astype(object).where(t.index != 2, "high")),
         r"text in column 'x', 'high' in row 2, among numbers",
     ),
-    "one text": (lambda t: t.assign(g="a"), r"text in column 'g', the same 'a' in every row"),
     "a name in each row": (
         lambda t: t.assign(g=[f"n{i}" for i in t.index]),
         r"'g', with 60 different values",

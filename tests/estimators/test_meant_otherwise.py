@@ -50,6 +50,8 @@ def test_what_text_looks_like(cells, kind):
     [
         (["0%", "5%", "10%"], "looks like numbers in another notation, such as '0%'"),
         (["1.2.2020", "2.2.2020", "3.2.2020"], "looks like dates or times, such as '1.2.2020'"),
+        (["1", "2", "3"], "looks like numbers, such as '1'"),
+        ([b"10", b"200", b"0"], "looks like numbers, such as b'10'"),
     ],
 )
 def test_text_that_is_taken_as_a_factor(cells, words):

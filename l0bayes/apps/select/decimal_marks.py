@@ -38,9 +38,7 @@ def may_be_thousands(values: Any) -> bool:
         return False
     size, thousand = np.abs(broken), np.abs(known) * 1000.0
     return bool(
-        (size > 1.0).all()
-        and (size < 1000.0).all()
-        and (np.abs(thousand - np.round(thousand)) < 1e-6).all()
+        (size > 1.0).all() and (size < 1000.0).all() and (np.abs(thousand - np.round(thousand)) < 1e-6).all()
     )
 
 
@@ -69,7 +67,7 @@ def two_readings(
     Returns:
         By column what is refused, and what is doubtful, in sentences.
     """
-    decimal, thousands = set(shown), set()
+    decimal, thousands = set(shown), set[str]()
     columns = {name: [cell.strip() for cell in column] for name, column in cells.items()}
     numbers = [one for one in other_cells if all(_LIKE_A_NUMBER.fullmatch(cell.strip()) for cell in one)]
     for column in [*columns.values(), *([cell.strip() for cell in one] for one in numbers)]:
@@ -77,9 +75,9 @@ def two_readings(
             (decimal if meaning == "decimal" else thousands).add(mark)
     refused, doubtful = {}, {}
     for name, column in columns.items():
-        mark = next((one for one in _MARKS if _is_open(column, one)), None)
-        if mark is None:
+        if not (open_marks := [one for one in _MARKS if _is_open(column, one)]):
             continue
+        mark = open_marks[0]
         other = _OTHER[mark]
         marked = [cell for cell in column if mark in cell]
         whole = [cell for cell in column if mark not in cell]

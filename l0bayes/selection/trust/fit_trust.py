@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.loop.restart_agreement import pip_disagreement
@@ -39,7 +38,8 @@ def trust(
 
     * the *Rao-Blackwell residual*, where the gated weights enter through a linear predictor: by how much a
       PIP differs from the mean of its exact conditional given the other gates, these drawn from the guide,
-      with coefficients and an unknown noise integrated out (a generalised linear model is expanded to second order first);
+      with coefficients and an unknown noise integrated out (a generalised linear model is expanded to second
+      order first);
     * *Pareto k-hat* of the hardened guide's importance ratios, where slabs have a law;
     * the *disagreement of restarts*, where there were several.
 

@@ -186,8 +186,8 @@ def refusal(tmp_path, content, name="table.csv", formula="y ~ a"):
 @pytest.mark.parametrize(
     ("content", "name", "why"),
     [
-        ("y;a\n0.5;1,234\n0.75;999\n1.5;2,500\n", "t.csv", "elsewhere in the file the decimal mark is a point"),
-        ("y;a\n0,5;1.234\n0,75;999\n1,5;2.500\n", "t.csv", "elsewhere in the file the decimal mark is a comma"),
+        ("y;a\n0.5;1,234\n0.75;999\n1.5;2,500\n", "t.csv", "in the file the decimal mark is a point"),
+        ("y;a\n0,5;1.234\n0,75;999\n1,5;2.500\n", "t.csv", "in the file the decimal mark is a comma"),
         ("y;a\n0.5;1,234\n0.75;5,999\n1.5;2,500\n", "t.csv", "the decimal mark is a point"),
         ("y;a;b\n5;1.234;1.234.567\n7;9.999;1.000\n1;2.500;2.000\n", "t.csv", "a point marks thousands"),
         ("y;a;b\n5;1,234;1,234.5\n7;9,999;1\n1;2,500;2\n", "t.csv", "a comma marks thousands"),
