@@ -10,7 +10,7 @@ from l0bayes.distributions import L0Penalty, L2Penalty, deployed_gates
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer.objectives.latent_draws import Given
 from l0bayes.models import SparseNetwork
-from l0bayes.network import count_macs, register_kind
+from l0bayes.network import count_macs, gated, register_kind
 from l0bayes.network.kinds import LinearKind
 from tests.network.zoo import lay_out, normal, seeded
 
@@ -94,6 +94,18 @@ class Downsampled(Upsampled):
         self.two = nn.Conv2d(48, 4, 1)
 
 
+class Beside(Upsampled):
+    """Pixels made of maps of units, and of data."""
+
+    def __init__(self, up):
+        super().__init__(up)
+        self.two = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x):
+        beside = torch.cat([self.one(x), x, x[:, :1]], 1)
+        return self.head(self.two(self.up(beside).relu()).relu().mean((2, 3)))
+
+
 class Moved(Upsampled):
     """Maps in other places."""
 
@@ -166,6 +178,7 @@ NETWORKS = {
         {"one": "output"},
         IMAGES,
     ),
+    "pixel shuffle, beside data": (lambda: Beside(nn.PixelShuffle(2)), "output", IMAGES),
     "moved by a module": (lambda: Moved(nn.ChannelShuffle(2)), "output", IMAGES),
     "moved by a function": (lambda: Moved(Function("channel_shuffle")), "output", IMAGES),
     "pixel unshuffle": (lambda: Downsampled(nn.PixelUnshuffle(2)), {"one": "output"}, IMAGES),
@@ -228,6 +241,17 @@ def test_pixels_that_are_made_of_maps_go_with_them():
     next(iter(guide.gate_parameters())).data[0] = -20.0
     small = model.deploy(guide)
     assert (small.one.out_channels, small.two.in_channels) == (8, 2)
+
+
+def test_gates_act_once_behind_pixels_of_units_and_data():
+    model, _, x = sparse("pixel shuffle, beside data")
+    gates = {"one.gate": torch.tensor([0.3, 0.5, 0.8]), "two.gate": torch.ones(4)}
+    net = model.net
+    with torch.no_grad():
+        found = gated(net, model.plan, {}, gates, (x,))
+        maps = net.up(torch.cat([net.one(x), x, x[:, :1]], 1)).relu()
+        maps = maps * torch.cat([gates["one.gate"], torch.ones(1)])[:, None, None]
+        torch.testing.assert_close(found, net.head(net.two(maps).relu().mean((2, 3))))
 
 
 @pytest.mark.parametrize("name", ["moved by a module", "moved by a function"])
