@@ -115,7 +115,7 @@ def train_ours(row: Row, data: Split, batches: Minibatches, seed: int) -> tuple[
     model = SparseNetwork(
         network(row.net), inclusion=L0Penalty(0.0), slab=L2Penalty(0.0), num_data=len(x), example=x[:2]
     )
-    guide = AutoHardConcrete(model, (x[:2], y[:2]), slab="delta", init_active=0.98)
+    guide = AutoHardConcrete(model, (x[:2], y[:2]), slab="delta", init_active=0.95)
     begun = time.process_time()
     fit = l0bayes.fit(
         model,

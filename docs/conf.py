@@ -14,6 +14,7 @@ sys.path.insert(0, str(here))
 from mnist_rows import mnist_rows  # noqa: E402 - it stands beside this file
 from relaxation_rows import relaxation_rows  # noqa: E402
 from selection_rows import selection_rows  # noqa: E402
+from training_rows import training_rows  # noqa: E402
 
 project = "l0bayes"
 author = "The l0bayes developers"
@@ -26,7 +27,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
 ]
-exclude_patterns = ["_build", "mnist_rows.py", "relaxation_rows.py", "selection_rows.py"]
+exclude_patterns = ["_build", "mnist_rows.py", "relaxation_rows.py", "selection_rows.py", "training_rows.py"]
 
 myst_enable_extensions = ["deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 3
@@ -50,6 +51,7 @@ myst_substitutions = {
 myst_substitutions["mnist"] = mnist_rows(results)
 myst_substitutions["relaxations"] = relaxation_rows(results)
 myst_substitutions["selection"] = selection_rows(results)
+myst_substitutions["training"] = training_rows(results)
 
 # Pages with {code-cell} blocks are run when they are built. A cache would be keyed on the page alone, and
 # show what an older library printed.

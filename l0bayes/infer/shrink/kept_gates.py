@@ -30,9 +30,6 @@ def kept_gates(model: Any, guide: Any, target: Target) -> dict[str, Tensor]:
 
     Returns:
         Zeros and ones by gate site.
-
-    Raises:
-        ValueError: If the most probable gate of every site costs more than the target allows.
     """
     logits = {site: law.activity_logits for site, law in guide.gates().items()}
     share_of = deployed_share_of(costs_of(model, guide))
@@ -53,12 +50,8 @@ def kept_gates(model: Any, guide: Any, target: Target) -> dict[str, Tensor]:
     def fits(count: int) -> bool:
         return float(share_of(target.kind, opened(count))) <= target.share
 
-    if not fits(0):
-        share = float(share_of(target.kind, first))
-        raise ValueError(
-            f"target {target} leaves no room for the most probable gate of every site: these have "
-            f"{share:.4g} of the dense network's {target.kind}. Ask for a larger share"
-        )
+    if not fits(0):  # single pixels of many maps, say: the gates with which the target was found possible
+        return {site: _first(value) for site, value in logits.items()}
     low, high = 0, len(limits) + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -79,6 +72,14 @@ def gates_left(guide: Any) -> dict[str, Tensor]:
     for site, law in guide.gates().items():
         left = (law.prob_active >= CLOSED).to(law.activity_logits.dtype)
         found[site] = torch.maximum(left, _most_probable(law.activity_logits))
+    return found
+
+
+def _first(logits: Tensor) -> Tensor:
+    """1 for the first gate of a site of several gates, 0 for all others."""
+    found = torch.zeros_like(logits)
+    if logits.numel() > 1:
+        found.flatten()[0] = 1.0
     return found
 
 
