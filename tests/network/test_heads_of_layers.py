@@ -13,8 +13,10 @@ from l0bayes.network import (
     NetworkCost,
     chosen_places,
     live_layers,
+    load_deployed,
     plan_gates,
     prepare,
+    save_deployed,
     trace_units,
     tried_plan,
 )
@@ -242,6 +244,16 @@ def test_gates_on_layers_take_out_heads_too(placement):
     totals = cost.totals(gates, decided=True)
     assert totals["macs"] == flops(small, X[:1])
     assert totals["params"] == sum(p.numel() for p in small.parameters())
+
+
+def test_numbers_of_heads_are_saved(tmp_path):
+    laid = lay_out(network(CASES["grouped"][0], 1), {"*.attention": "heads"}, X)
+    small = laid.shrink({"blocks.0.attention.gate": torch.tensor([0.5, 0.0, 0.7])})
+    save_deployed(small, tmp_path / "small")
+    back = load_deployed(tmp_path / "small", network(CASES["grouped"][0], 1))
+    assert (back.blocks[0].attention.n_heads, back.blocks[0].attention.head_dim) == (4, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(back(X), small(X), rtol=0, atol=0)
 
 
 def test_heads_are_computed_whole_while_they_are_trained():

@@ -87,6 +87,9 @@ class _Recorder:
             record: dict[str, Any] = {"class": class_name(type(module)), "attributes": attributes}
         except (NotPlainError, TypeError) as error:
             record = {"class": class_name(type(module)), "needs": str(error)}
+            # Numbers of heads, for one, are fewer than those of the network that a reader makes.
+            if numbers := {key: value for key, value in _own(module).items() if type(value) is int}:
+                record["numbers"] = numbers
         for word, own in (("parameters", module._parameters), ("buffers", module._buffers)):
             if own:
                 record[word] = {key: value is not None for key, value in own.items()}

@@ -110,6 +110,10 @@ class _Builder:
                 f"{what} a {record['class']}, but in the network that was given a {class_name(type(given))}"
             )
         self.compare_own(given, name, exactly=True)
+        for key, value in record.get("numbers", {}).items():
+            own = vars(given).get(key)
+            if type(own) is int and type(value) is int and 0 < value < own and key not in INTERNAL:
+                setattr(given, key, value)  # of heads that were taken out
         return given
 
     def leaf(self, known: BuiltClass, record: Any, given: nn.Module | None, name: str) -> nn.Module:
