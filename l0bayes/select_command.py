@@ -64,6 +64,10 @@ def _select(
     engine: Annotated[
         str, typer.Option(help="auto, exact, gibbs, svi, or a name that --load registers.")
     ] = "auto",
+    max_gates: Annotated[
+        int | None,
+        typer.Option(help="Most variables of --engine exact, whose time doubles with each."),
+    ] = None,
     hdi: Annotated[float, typer.Option(help="Share of the posterior that intervals hold.")] = 0.94,
     seed: Seed = 0,
     threads: Threads = 1,
@@ -105,6 +109,7 @@ def _select(
                 slab_scale=slab_scale,
                 noise_prior=selecting.parse_noise_prior(noise_prior),
                 engine=engine,
+                max_gates=max_gates,
                 seed=seed,
                 hdi=hdi,
             )

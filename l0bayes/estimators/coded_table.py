@@ -2,6 +2,7 @@ r"""Columns as the engines take them, with what they are called and which of the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -22,6 +23,7 @@ class CodedTable:
         groups: Gate of each, ``0 ... G-1``, shape ``(p,)``.
         gate_names: Name of each gate.
         blocks: Columns that stand for levels, with one scale for all of a block.
+        row_name: What a row is called in a message, by its place; by default its place among these rows.
     """
 
     values: Array
@@ -29,3 +31,4 @@ class CodedTable:
     groups: Tensor
     gate_names: list[str]
     blocks: tuple[LevelBlock, ...] = ()
+    row_name: Callable[[int], str] = "row {}".format

@@ -43,7 +43,7 @@ def warn_of_correlation(posterior: SelectionPosterior, names: list[str]) -> bool
         f"columns {names[int(taken[row])]!r} and {names[other]!r} are correlated "
         f"(|r| = {float(correlations.max()):.2f}), and this is a variational fit with independent gates: on "
         "correlated columns their inclusion probabilities err by 0.2 to 0.9. Refine them: fit again with "
-        "engine='auto'.",
+        "engine='auto' (l0bayes select: --engine auto).",
         TrustWarning,
         stacklevel=4,
     )

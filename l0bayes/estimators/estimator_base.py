@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -99,7 +99,7 @@ class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
 
     @abstractmethod
     def _likelihood_checks(
-        self, y: Tensor, eta: Tensor, weights: Tensor, degrees: float
+        self, y: Tensor, eta: Tensor, weights: Tensor, degrees: float, row_name: Callable[[int], str]
     ) -> list[LikelihoodCheck | None]:
         """How the data look beside the likelihood, given the posterior mean of the predictor."""
 
@@ -132,6 +132,7 @@ class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
             gates[sources],
             gate_names,
             given.coding.blocks(contrasts=self.fit_intercept and self.standardize),
+            given.row_name,
         )
         slab = slab_scales(self.slab_scale, len(given.coding.names))[sources]
         self._coding = given.coding
@@ -205,7 +206,7 @@ class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
         original = OriginalScalePosterior(posterior, scaling, names, table.gate_names, seed, table.blocks)
         self._keep(posterior, trust, original, target)
         eta, degrees = original.predictor(x), original.degrees
-        checks = self._likelihood_checks(target, eta, weights, degrees)
+        checks = self._likelihood_checks(target, eta, weights, degrees, table.row_name)
         self.likelihood_checks_ = [check for check in checks if check is not None]
         conflict = noise_conflict(problem, posterior, scaling.response_scale)
         if conflict is not None:

@@ -3,7 +3,7 @@ r"""What estimators of generalised linear models share."""
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -41,7 +41,7 @@ class GeneralisedEstimator(SpikeSlabEstimator):
         return GeneralisedProblem(likelihood=self._own_likelihood(), **common)
 
     def _likelihood_checks(
-        self, y: Tensor, eta: Tensor, weights: Tensor, degrees: float
+        self, y: Tensor, eta: Tensor, weights: Tensor, degrees: float, row_name: Callable[[int], str]
     ) -> list[LikelihoodCheck | None]:
         return [dispersion_check(self._own_likelihood(), y, eta, weights, degrees)]
 

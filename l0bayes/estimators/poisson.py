@@ -2,6 +2,7 @@ r"""Spike-and-slab Poisson regression."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from l0bayes.estimators.generalised_estimator import GeneralisedEstimator
 from l0bayes.estimators.input_tables import Array, row_weights
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.poisson_likelihood import Poisson
+from l0bayes.selection.trust.likelihood_fit import LikelihoodWarning
 
 __all__ = ["SpikeSlabPoissonRegressor"]
 
@@ -29,7 +31,8 @@ class SpikeSlabPoissonRegressor(FoldScores, RegressorMixin, GeneralisedEstimator
 
     with s the ``slab_scale`` and π the ``inclusion``. ``fit_intercept`` adds an intercept that is always in,
     with its own :math:`N(0, t^2)`, t the ``intercept_scale``. Values that are not whole are taken, as in
-    scikit-learn: the likelihood is then that of the same formula, :math:`y\eta - e^\eta - \log\Gamma(y + 1)`.
+    scikit-learn, with a warning: the likelihood is then that of the same formula,
+    :math:`y\eta - e^\eta - \log\Gamma(y + 1)`.
 
     **What is standardised.** With ``standardize=True`` columns are centred and divided by their standard
     deviations (divisor n; weighted where there are weights), and ``slab_scale`` is in log rate per
@@ -93,6 +96,17 @@ class SpikeSlabPoissonRegressor(FoldScores, RegressorMixin, GeneralisedEstimator
         if not counts.any():
             raise ValueError("y is 0 in every row that counts: there is nothing to explain")
         return counts
+
+    def _warn(self, x: Array, y: Array, names: list[str]) -> None:
+        broken = y[y % 1 != 0]
+        if len(broken):
+            warnings.warn(
+                f"y holds {broken[0]:g} and {len(broken) - 1} more numbers that are no counts: the Poisson "
+                "formula is taken for them as it stands, and PIPs depend on the unit of y. Rates of counts "
+                "need an offset (l0bayes.models.SparseRegression); other numbers another likelihood",
+                LikelihoodWarning,
+                stacklevel=4,
+            )
 
     def _own_likelihood(self) -> Likelihood:
         return Poisson(whole=False)

@@ -3,7 +3,7 @@ r"""Spike-and-slab linear regression."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -188,9 +188,9 @@ class SpikeSlabRegressor(FoldScores, RegressorMixin, SpikeSlabEstimator):  # typ
         )
 
     def _likelihood_checks(
-        self, y: Tensor, eta: Tensor, weights: Tensor, degrees: float
+        self, y: Tensor, eta: Tensor, weights: Tensor, degrees: float, row_name: Callable[[int], str]
     ) -> list[LikelihoodCheck | None]:
-        tails = tail_check(y - eta, weights)
+        tails = tail_check(y - eta, weights, row_name)
         if self.noise_scale is None:
             return [tails]
         return [noise_check(y - eta, float(self.noise_scale), weights, degrees), tails]

@@ -31,12 +31,22 @@ class TrainingTable:
         values: The numbers, shape ``(n, p)``.
         y: The response, shape ``(n,)``.
         weights: Weights of the rows, shape ``(n,)``.
+        rows: Their places in X, shape ``(n,)``.
     """
 
     coding: FrameCoding
     values: Array
     y: Any
     weights: Array
+    rows: Any
+
+    def row_name(self, place: int) -> str:
+        """``"row 7 of X, counted from 0"``.
+
+        Args:
+            place: Place among the rows that count.
+        """
+        return f"row {int(self.rows[place])} of X, counted from 0"
 
 
 def training_table(
@@ -77,7 +87,7 @@ def training_table(
     refuse_not_finite(values, coding.columns)
     weights = row_weights(sample_weight, len(values))
     used = weights > 0
-    return TrainingTable(coding, values[used], y[used], weights[used])
+    return TrainingTable(coding, values[used], y[used], weights[used], np.flatnonzero(used))
 
 
 def prediction_table(estimator: Any, X: Any, coding: FrameCoding) -> Array:  # noqa: N803

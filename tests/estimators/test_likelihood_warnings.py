@@ -38,6 +38,23 @@ def test_heavy_tails():
     assert fit.likelihood_checks_[0].value > 5.0
 
 
+def test_the_row_of_the_largest_residual_is_that_of_x():
+    x = columns(60)
+    y = np.random.default_rng(0).normal(size=60)
+    y[41] = 50.0
+    weights = (np.arange(60) >= 5).astype(float)
+    with pytest.warns(LikelihoodWarning, match="in row 41 of X, counted from 0"):
+        SpikeSlabRegressor(random_state=0).fit(x, y, sample_weight=weights)
+
+
+def test_counts_that_are_not_whole_are_told():
+    x = columns(40)
+    y = np.random.default_rng(0).poisson(3.0, size=40).astype(float)
+    y[7] = 2.5
+    with pytest.warns(LikelihoodWarning, match=r"y holds 2.5 and 0 more numbers that are no counts"):
+        SpikeSlabPoissonRegressor(random_state=0).fit(x, y)
+
+
 def test_a_noise_that_is_wrong():
     x = columns()
     y = x[:, 0] + np.random.default_rng(0).normal(size=200)

@@ -288,6 +288,24 @@ def test_no_conflict_is_told_where_there_is_none():
         assert SpikeSlabRegressor(random_state=0).fit(x, y).trust_.verdict == "exact"
 
 
+@pytest.mark.parametrize(("n", "jeffreys"), [(6, False), (60, True)])
+def test_the_remedy_of_a_conflict_can_be_taken(n, jeffreys):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 8))
+    y = 3.0 * x[:, 0] + 1e-3 * rng.normal(size=n)
+    with pytest.warns(NoisePriorWarning) as told:
+        SpikeSlabRegressor(random_state=0, noise_prior=(1.0, 1.0)).fit(x, y)
+    words = " ".join(str(one.message) for one in told)
+    assert ("'jeffreys'" in words) == jeffreys
+    assert "a pair (shape, rate)" in words
+    again = SpikeSlabRegressor(random_state=0, noise_prior="jeffreys")
+    if jeffreys:
+        again.fit(x, y)
+    else:
+        with pytest.raises(ValueError, match="needs data that no model fits perfectly"):
+            again.fit(x, y)
+
+
 def test_a_prior_that_holds_the_noise_down_is_told():
     x, y = precise(50, 10.0)
     with pytest.warns(NoisePriorWarning, match="too large PIPs for columns of noise"):

@@ -32,7 +32,7 @@ def may_be_thousands(values: Any) -> bool:
     Args:
         values: Numbers, shape ``(n,)``; what is missing is NaN.
     """
-    known = values[~np.isnan(values)]
+    known = values[np.isfinite(values)]
     broken = known[known % 1 != 0]
     if not len(broken):
         return False

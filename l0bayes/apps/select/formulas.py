@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +24,7 @@ from l0bayes.apps.select.formula_text import read_formula_text, sides
 from l0bayes.apps.select.table_checks import (
     check_predictors,
     check_response,
+    data_row,
     leave_out_missing,
     plain_columns,
 )
@@ -85,6 +87,7 @@ class FormulaData:
             torch.tensor([numbers[name] for name in self.groups]),
             self.gates,
             tuple(self.blocks),
+            partial(data_row, self.x.index),
         )
 
     @property

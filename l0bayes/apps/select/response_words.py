@@ -12,7 +12,9 @@ __all__ = ["doubts_about_response"]
 
 
 def doubts_about_response(data: FormulaData, settings: SelectSettings) -> list[str]:
-    """A warning where a response of whole numbers may be counts or classes, and no likelihood was named.
+    """A warning where a response may be counts or classes, and no likelihood was named.
+
+    Whole numbers that are not negative may be counts, and any two values may be classes.
 
     Args:
         data: What the formula made of the table.
@@ -20,10 +22,11 @@ def doubts_about_response(data: FormulaData, settings: SelectSettings) -> list[s
     """
     if settings.likelihood is not None:
         return []
-    y = data.y.to_numpy(float)
-    if (y % 1 != 0).any() or (y < 0).any():
+    y = data.y.to_numpy(float) + 0.0  # -0 is 0
+    # Two rows have two values whatever they are.
+    two = len(y) > 2 and len(set(y.tolist())) == 2
+    if not two and ((y % 1 != 0).any() or (y < 0).any()):
         return []
-    two = len(set(y.tolist())) == 2
     seen = torch.tensor(y == y.max() if two else y, dtype=torch.float64)
     fitting = [
         name
@@ -39,9 +42,11 @@ def doubts_about_response(data: FormulaData, settings: SelectSettings) -> list[s
         if two
         else f"whole numbers only, {y.min():g} to {y.max():g}"
     )
-    meant = "classes" if two else "counts"
+    meant, on_the_left = "classes" if two else "counts", ""
+    if two and (y % 1 != 0).any():  # classes are words, truth values or whole numbers
+        on_the_left = f" and I({data.response} > {y.min():g}) for the response"
     return [
         f"response {data.response!r} holds {held}, and no likelihood was named: a linear regression was "
-        f"fitted. If these are {meant}, write --likelihood {' or '.join(fitting)}; --likelihood gaussian "
-        "says they are not"
+        f"fitted. If these are {meant}, write --likelihood {' or '.join(fitting)}{on_the_left}; --likelihood "
+        "gaussian says they are not"
     ]

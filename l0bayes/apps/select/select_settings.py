@@ -9,13 +9,14 @@ from typing import Any
 
 from l0bayes import validate
 from l0bayes.likelihoods.likelihood import Likelihood
-from l0bayes.likelihoods.likelihood_registry import likelihood_by_name
-from l0bayes.selection import engine_names
+from l0bayes.likelihoods.likelihood_registry import likelihood_by_name, names, registered, supports
+from l0bayes.selection import ExactOptions, engine_names
 
 __all__ = ["SelectSettings", "parse_inclusion", "parse_noise_prior", "parse_options"]
 
 # The largest that numpy takes.
 _LARGEST_SEED = 2**32 - 1
+_SOME_OPTION = 0.5
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class SelectSettings:
         slab_scale: Prior standard deviation of an effect that is not zero, for standardised columns.
         noise_prior: Prior of the noise variance of a Normal response, in units of the standardised response:
             ``"weak"``, ``"jeffreys"`` or ``(shape, rate)``.
+        max_gates: Largest number of gates of the engine ``"exact"``, which must be named.
         engine: ``"auto"``, ``"exact"``, ``"gibbs"``, ``"svi"``, or the name of an engine that was registered.
         seed: Seed of every random number.
         hdi: Share of the posterior that intervals hold.
@@ -51,18 +53,30 @@ class SelectSettings:
     slab_scale: float | None = None
     noise_prior: str | tuple[float, float] | None = None
     engine: str = "auto"
+    max_gates: int | None = None
     seed: int = 0
     hdi: float = 0.94
     law: Likelihood = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        law = likelihood_by_name(self.likelihood or "gaussian", "selection", **self.likelihood_options)
+        try:
+            law = likelihood_by_name(self.likelihood or "gaussian", "selection", **self.likelihood_options)
+        except ValueError as error:
+            raise ValueError(f"{error}{_hint_on_options(self.likelihood, self.likelihood_options)}") from None
         object.__setattr__(self, "law", law)
         validate.one_of(engine_names(), engine=self.engine)
+        if self.max_gates is not None:
+            if self.engine != "exact":
+                raise ValueError(f"max-gates is of --engine exact; got it for the engine {self.engine!r}")
+            ExactOptions(max_gates=self.max_gates)
         if self.inclusion is not None and self.expected_active is not None:
             raise ValueError("give inclusion or expected-active, not both: each sets the prior of the gates")
         if isinstance(self.inclusion, float) and not 0.0 < self.inclusion < 1.0:
-            raise ValueError(f"inclusion must lie strictly between 0 and 1, got {self.inclusion:g}")
+            raise ValueError(
+                f"inclusion must lie strictly between 0 and 1, got {self.inclusion:g}: at 0 or 1 nothing is "
+                "selected. Give a number such as 0.5, or a,b of a Beta law such as 1,1, and leave columns "
+                "that are never to be in out of the formula"
+            )
         if isinstance(self.inclusion, tuple) and not all(0.0 < part < math.inf for part in self.inclusion):
             raise ValueError(f"inclusion must be two positive numbers for a Beta law, got {self.inclusion}")
         if self.slab_scale is not None and not 0.0 < self.slab_scale < math.inf:
@@ -84,6 +98,11 @@ class SelectSettings:
         if self.seed > _LARGEST_SEED:
             raise ValueError(f"seed must be at most {_LARGEST_SEED}, got {self.seed}")
 
+    @property
+    def options(self) -> ExactOptions | None:
+        """Options of the engine, where any were asked for."""
+        return None if self.max_gates is None else ExactOptions(max_gates=self.max_gates)
+
     def prior_of(self, count: int) -> dict[str, Any]:
         """The argument ``inclusion`` of an estimator, where one was asked for.
 
@@ -101,6 +120,26 @@ class SelectSettings:
                 f"{self.expected_active:g}"
             )
         return {"inclusion": self.expected_active / count}
+
+
+def _hint_on_options(name: str | None, given: Mapping[str, float]) -> str:
+    """Likelihoods that need an option, which a name alone does not give."""
+    needing = {one: registered(one).options()[0] for one in names() if _needs_an_option(registered(one))}
+    if name in needing:
+        return "" if given else f", as in --likelihood-option {needing[name]}={_SOME_OPTION}"
+    if name in names() or not needing:
+        return ""
+    listed = ", ".join(f"{one} ({option}={_SOME_OPTION})" for one, option in needing.items())
+    return f". With --likelihood-option: {listed}"
+
+
+def _needs_an_option(kind: type[Likelihood]) -> bool:
+    if supports(kind(), "selection") is None or not kind.options():
+        return False
+    try:
+        return supports(kind(**{kind.options()[0]: _SOME_OPTION}), "selection") is None
+    except ValueError:  # a number of another kind
+        return False
 
 
 def parse_inclusion(text: str | None) -> float | tuple[float, float] | None:

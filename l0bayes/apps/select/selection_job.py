@@ -131,6 +131,7 @@ def _estimator(settings: SelectSettings, data: FormulaData) -> Any:
         settings.law,
         noise_prior=settings.noise_prior,
         engine=settings.engine,
+        options=settings.options,
         fit_intercept=data.intercept,
         random_state=settings.seed,
         **chosen,

@@ -110,7 +110,10 @@ class ExactEngine(Engine[ExactOptions]):
         reason = f"{count} gates mean 2**{count} models, and max_gates is {limit}. Use the engine 'gibbs'"
         if count > most:
             return f"{reason}; more than {most} gates, which take {cost}, are never enumerated"
-        return f"{reason}, or options=ExactOptions(max_gates={count}): {most}, the most, take {cost}"
+        return (
+            f"{reason}, or options=ExactOptions(max_gates={count}): {most}, the most, take {cost} "
+            f"(l0bayes select: --max-gates {count})"
+        )
 
     def accuracy(self, problem: SelectionProblem, options: ExactOptions) -> float:
         return 1e-6 if problem.is_gaussian else 2e-3

@@ -89,7 +89,7 @@ class SVIDiagnostics(Diagnostics):
     """
 
     method: ClassVar[str] = "a variational fit of gates that are independent of one another"
-    remedy: ClassVar[str | None] = "fit again with engine='auto'"
+    remedy: ClassVar[str | None] = "fit again with engine='auto' (l0bayes select: --engine auto)"
     independent_gates: ClassVar[bool] = True
 
     gate_law: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -124,7 +124,9 @@ def _of_dispersion(value: float, error: float, says: str, wider: str) -> Likelih
     return LikelihoodCheck("dispersion", value, 1.0, error, over or (far and value < _UNDER), f"{words}.")
 
 
-def tail_check(residuals: Tensor, weights: Tensor) -> LikelihoodCheck | None:
+def tail_check(
+    residuals: Tensor, weights: Tensor, row_name: Callable[[int], str] = "row {} of those that count".format
+) -> LikelihoodCheck | None:
     r"""Excess kurtosis of the residuals of a Normal likelihood, 0 where it holds.
 
     Its significance is by the transformation of Anscombe and Glynn (1983), which is close to Normal from
@@ -133,6 +135,7 @@ def tail_check(residuals: Tensor, weights: Tensor) -> LikelihoodCheck | None:
     Args:
         residuals: Responses less the posterior mean of the predictor, shape ``(n,)``.
         weights: How many rows each row stands for, shape ``(n,)``.
+        row_name: What a row is called, by its place.
     """
     n = float(weights.sum())
     share = weights / n
@@ -146,8 +149,8 @@ def tail_check(residuals: Tensor, weights: Tensor) -> LikelihoodCheck | None:
     largest = int(centred.abs().argmax())
     words = (
         f"Residuals have heavier tails than a Normal law: their excess kurtosis is {kurtosis:.3g}, and the "
-        f"largest is {float(centred[largest].abs()) / math.sqrt(variance):.2g} standard deviations, in row "
-        f"{largest} of those that count. Look at such rows, try the logarithm of the response, or fit "
+        f"largest is {float(centred[largest].abs()) / math.sqrt(variance):.2g} standard deviations, in "
+        f"{row_name(largest)}. Look at such rows, try the logarithm of the response, or fit "
         "l0bayes.models.SparseRegression with the student_t likelihood."
         if far
         else f"The excess kurtosis of the residuals is {kurtosis:.3g}."

@@ -6,6 +6,7 @@ import math
 from functools import singledispatch
 
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.noise_prior import InverseGamma
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 
@@ -67,6 +68,17 @@ def _(problem: GaussianProblem, posterior: SelectionPosterior, response_scale: f
     return (
         f"Prior and data conflict about the noise: under {prior.words} of the noise variance (in units of "
         f"the response as modelled) σ is {noise:.3g}, while the residuals alone say {alone}. That means "
-        f"{what}. Give noise_prior (l0bayes select: --noise-prior) 'jeffreys', under which the data speak "
-        "alone, or a pair (shape, rate) that suits them."
+        f"{what}. Give noise_prior (l0bayes select: --noise-prior) {_remedy(problem)}"
     )
+
+
+def _remedy(problem: GaussianProblem) -> str:
+    """What to give: Jeffreys' prior where it is not refused."""
+    try:
+        problem.replace(noise=InverseGamma.jeffreys())
+    except ValueError:
+        return (
+            "a pair (shape, rate) that says how large the noise may be: the columns together fit every row, "
+            "and the data alone do not tell."
+        )
+    return "'jeffreys', under which the data speak alone, or a pair (shape, rate) that suits them."
