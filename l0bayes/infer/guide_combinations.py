@@ -14,6 +14,8 @@ from pyro.infer.autoguide import AutoGuide, AutoGuideList
 from pyro.nn.module import PyroModule
 from torch import nn
 
+from l0bayes.infer.flow_caches import forget_flow_caches
+
 __all__ = ["copied_guide", "harden_parts", "perturb_parts"]
 
 # Restarts of several parts do not share their noise.
@@ -28,6 +30,7 @@ def copied_guide(guide: Any) -> Any:
     Args:
         guide: Any guide that is a module.
     """
+    forget_flow_caches(guide)
     parts = _auto_guides(guide)
     kept = [(part._model, part.master) for part in parts]
     memo: dict[int, Any] = {}

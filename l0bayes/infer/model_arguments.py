@@ -41,7 +41,10 @@ class ModelArguments:
         if isinstance(data, Tensor):
             data = (data,)
         if not isinstance(data, tuple):
-            raise TypeError(f"data must be a tuple of all the model's arguments; got {type(data).__name__}")
+            raise TypeError(
+                f"data must be a tuple of all the model's arguments; got {type(data).__name__}. "
+                "What was fitted on a loader is read on all data: give them as data=(x, y, ...)"
+            )
         if not isinstance(kwargs, Mapping | None):
             raise TypeError(f"kwargs must be a mapping of names to values, got {type(kwargs).__name__}")
         return cls(data, dict(kwargs or {}))

@@ -13,15 +13,17 @@ from torch import Tensor
 from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.objectives.gate_parts import gate_laws
+from l0bayes.infer.objectives.masked_latents import check_masked_latents
 from l0bayes.infer.objectives.model_reading import ModelReading
 from l0bayes.posterior.model_sites import ModelSites
-from l0bayes.posterior.pareto import ratios_are_usable, smoothed_log_weights
+from l0bayes.posterior.pareto import LARGEST_K_HAT, ratios_are_usable, smoothed_log_weights
 from l0bayes.posterior.sampling import draw_posterior
+from l0bayes.sites import latent_sites
 
 __all__ = ["ImportanceWeighted", "importance_weighted"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImportanceWeighted:
     r"""Averages over a guide's draws, each weighted by :math:`p(D, z, \theta) / q(z, \theta)`.
 
@@ -31,7 +33,8 @@ class ImportanceWeighted:
         mean: Posterior mean of every effective weight, zeros included, by its site.
         log_evidence: Estimate of the log evidence in nats, the log of the mean ratio.
         k_hat: Pareto k-hat of the ratios; up to 0.7 the averages are usable, and beyond where nearly all
-            draws are effective (:func:`~l0bayes.posterior.pareto.ratios_are_usable`).
+            draws are effective (:func:`~l0bayes.posterior.pareto.ratios_are_usable`); minus infinity where
+            the ratios take few values.
         ess: Effective sample size, :math:`1 / \sum w^2`.
         log_weights: Logarithms of the smoothed weights, which sum to 1, one a draw.
         gates: The draws of the gates, zeros and ones, by gate site.
@@ -51,8 +54,21 @@ class ImportanceWeighted:
         return ratios_are_usable(self.k_hat, self.ess / len(self.log_weights))
 
     def __str__(self) -> str:
-        use = "usable" if self else "not to be used: the guide misses a part of the posterior"
-        return f"k-hat {self.k_hat:.2f}, effective draws {self.ess:.0f} of {len(self.log_weights)}; {use}"
+        drawn = f"effective draws {self.ess:.0f} of {len(self.log_weights)}"
+        if not self:
+            return (
+                f"k-hat {self.k_hat:.2f}, {drawn}; not to be used: the guide misses a part of the posterior"
+            )
+        if self.k_hat == -math.inf:
+            return f"{drawn}; usable: the ratios take few values and have no tail"
+        if self.k_hat > LARGEST_K_HAT:
+            tail = f"so that their tail (k-hat {self.k_hat:.2f}) is noise"
+            return f"{drawn}; usable: the ratios hardly vary, {tail}"
+        return f"k-hat {self.k_hat:.2f}, {drawn}; usable"
+
+    def __repr__(self) -> str:
+        sites = ", ".join(f"{name} {tuple(value.shape)}" for name, value in self.pip.items())
+        return f"ImportanceWeighted({self}; log evidence {self.log_evidence:.2f}; gates {sites})"
 
 
 def importance_weighted(
@@ -90,7 +106,8 @@ def importance_weighted(
 
     Raises:
         ValueError: If slabs or other latents are points, which have no density to divide by, ``guide`` and
-            ``data`` are not given as described, or a plate holds a part of the data.
+            ``data`` are not given as described, a plate holds a part of the data, or the model masks a latent
+            whose value it uses.
         TypeError: If ``data`` is no tuple.
 
     Example::
@@ -105,14 +122,21 @@ def importance_weighted(
         raise ValueError("a fit has its guide; guide goes with a model")
     arguments = fit.arguments(data, kwargs)
     if fit.objective.has_points:
-        raise ValueError("the guide's slabs or other latents are points, which cannot be reweighted")
+        raise ValueError(
+            "the guide's slabs or other latents are points, which cannot be reweighted (an "
+            "AutoLaplaceApproximation is one until its laplace_approximation() is taken)"
+        )
     harden = GuideAbilities(fit.guide).harden
     guide = fit.guide if harden is None else harden()
     reading = ModelReading.of(fit.model, guide, arguments, fit.best.parameters)
-    weights = ModelSites.of(reading.traces()[0]).weights
+    model_trace, guide_trace = reading.traces()
+    _check_masks(reading, model_trace.nodes, guide_trace.nodes)
+    weights = ModelSites.of(model_trace).weights
     sites = [*gate_laws(guide)]
     keep = {*sites, *weights}
-    draws = draw_posterior(reading, num_draws=num_draws, seed=seed, keep=keep, chunk_size=chunk_size)
+    draws = draw_posterior(
+        reading, num_draws=num_draws, seed=seed, keep=keep, chunk_size=chunk_size, data=False
+    )
     ratios = (draws.log_p.double() - draws.log_q.double()).cpu()
     log_weights, k_hat = smoothed_log_weights(ratios)
     weight = log_weights.exp()
@@ -139,3 +163,9 @@ def importance_weighted(
         log_weights=log_weights,
         gates=gates,
     )
+
+
+def _check_masks(reading: ModelReading, model: dict[str, Any], guide: dict[str, Any]) -> None:
+    values = {name: site["value"] for name, site in latent_sites(model).items() if name in guide}
+    with reading.open():
+        check_masked_latents(model, guide, lambda changed: reading.model_at({**values, **changed}).nodes)

@@ -13,6 +13,10 @@ LARGEST_K_HAT = 0.7
 """Up to this k-hat averages weighted by the ratios are usable."""
 
 _FEWEST_IN_TAIL = 5
+# Log ratios this near are one value but for rounding; a tail of few values is one of a discrete law.
+_TIE, _DRAWS_A_VALUE = 1e-5, 4
+# Then the share of the largest value is known, from as many draws, or is small.
+_DRAWS_OF_LARGEST, _SHARE = 100, 0.5
 # Ratios that leave as large a share of the draws effective hardly vary, and their tail says nothing.
 _ALL_EFFECTIVE = 0.99
 
@@ -44,8 +48,9 @@ def pareto_k(log_ratios: Tensor) -> float:
         log_ratios: :math:`\log r` up to a constant, shape ``(S,)``.
 
     Returns:
-        :math:`\hat k`; minus infinity where all ratios are equal (q is the posterior), infinity where there
-        are too few draws for a tail.
+        :math:`\hat k`; minus infinity where there is no tail, since all ratios are equal (q is the posterior)
+        or the largest take few values that were drawn often (a few states of gates, and nothing else);
+        infinity where there are too few draws for a tail.
 
     Raises:
         ValueError: If a ratio is NaN or plus infinity.
@@ -99,11 +104,22 @@ def _fit(log_ratios: Tensor) -> tuple[float, float, Tensor, float]:
     tail = (logs > cutoff).nonzero()[:, 0]
     if float(logs.max() - logs.min()) < 1e-12:
         return -math.inf, 0.0, tail[:0], cutoff
+    if _has_few_values(logs, logs[order[-count:]]):
+        return -math.inf, 0.0, tail[:0], cutoff
     if len(tail) < _FEWEST_IN_TAIL:
         return math.inf, 0.0, tail, cutoff
     excess = (logs[tail].exp() - math.exp(cutoff)).sort().values
     k, scale = _zhang_stephens(excess)
     return k, scale, tail, cutoff
+
+
+def _has_few_values(logs: Tensor, largest: Tensor) -> bool:
+    """Whether the largest ratios, sorted, are those of a few states whose probabilities the draws tell."""
+    values = 1 + int((largest.diff() > _TIE).sum())
+    if values * _DRAWS_A_VALUE > len(largest) or not bool(torch.isfinite(largest).all()):
+        return False
+    of_largest = int((logs > -_TIE).sum())
+    return of_largest >= _DRAWS_OF_LARGEST or effective_share(logs) >= _SHARE
 
 
 def _zhang_stephens(excess: Tensor) -> tuple[float, float]:

@@ -60,6 +60,7 @@ def draw_posterior(
     chunk_size: int | None,
     predictions: Predictions = "free",
     densities: bool = True,
+    data: bool = True,
 ) -> Draws:
     r"""Draw latents, weights, new data, and the densities of the hardened draws.
 
@@ -76,24 +77,29 @@ def draw_posterior(
         predictions: Whether new data of an observed site are drawn given new data of the sites before it
             (``"free"``) or given what was observed of them (``"one_step"``).
         densities: Whether ``log_p`` and ``log_q`` are wanted; they are zeros otherwise.
+        data: Whether new data and log likelihoods of observed sites are wanted. Without them, enumerated
+            latents are drawn only where a site to return depends on them, since they are drawn one by one.
     """
     thresholds = {name: law.activity_threshold for name, law in gate_laws(reading.guide).items()}
 
+    wanted = data or _depend_on_enumerated(reading, keep)
+
     def one(values: dict[str, Tensor]) -> dict[str, Tensor]:
-        summed = reading.enumerated_at(values)
+        summed = reading.enumerated_at(values) if wanted else {}
         model_nodes = reading.model_at(values | summed).nodes
         found = {f"latent:{name}": value for name, value in summed.items() if name in keep}
-        rows = reading.row_likelihoods(values)
+        rows = reading.row_likelihoods(values) if data else {}
         for name, site in model_nodes.items():
             kind = site_kind(site)
             if kind == "deterministic" and name in keep:
                 found[f"weight:{name}"] = site["value"]
-            if kind == "observed":
+            if data and kind == "observed":
                 found[f"log_likelihood:{name}"] = rows.get(name, unscaled_log_density(site))
                 found[f"counted:{name}"] = counted_rows(site)
                 with suppress(NotImplementedError):  # a partial likelihood has no draws
                     found[f"predictive:{name}"] = site["fn"].sample()
-        if predictions == "free" and sum(site_kind(site) == "observed" for site in model_nodes.values()) > 1:
+        free = data and predictions == "free"
+        if free and sum(site_kind(site) == "observed" for site in model_nodes.values()) > 1:
             found |= _new_data(reading, values | summed)
         if not densities:
             return found | {"log_p:": torch.zeros(()), "log_q:": torch.zeros(())}
@@ -113,6 +119,20 @@ def draw_posterior(
         group, name = key.split(":", 1)
         getattr(draws, group)[name] = value
     return draws
+
+
+@torch.no_grad()
+def _depend_on_enumerated(reading: ModelReading, keep: set[str]) -> bool:
+    """Whether a deterministic site has other values for other states, so that it has their dimensions."""
+    if reading.first_enum_dim is None:
+        return False
+    if not keep.isdisjoint(reading.enumerated):
+        return True
+    with private_randomness(), reading.open():
+        guide = reading.guide_at({})
+        values = {name: guide.nodes[name]["value"] for name in guide.stochastic_nodes}
+        summed, drawn = reading.model_at(values).nodes, reading.traces()[0].nodes
+    return any(summed[name]["value"].shape != drawn[name]["value"].shape for name in keep & drawn.keys())
 
 
 def _new_data(reading: ModelReading, values: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -277,3 +277,30 @@ def test_what_cannot_be_summed_over_is_refused_by_name():
         l0bayes.fit(unmarked, guide, DATA, steps=2, progress=False)
     with pytest.raises(ValueError, match=r"'k'.*enumerate.*parallel"):
         AutoHardConcrete(unmarked, DATA)
+
+
+def test_weights_and_their_verdict_draw_no_states(monkeypatch):
+    """States are drawn one draw at a time, and importance weights sum over them."""
+    fit = l0bayes.Fit.of(mixture, AutoBernoulliGates(mixture, DATA), DATA)
+    expected = importance_weighted(fit, num_draws=20)
+
+    def refuse(*_):
+        raise AssertionError("states were drawn")
+
+    monkeypatch.setattr("l0bayes.infer.objectives.model_reading.ModelReading.enumerated_at", refuse)
+    assert importance_weighted(fit, num_draws=20).log_evidence == expected.log_evidence
+    assert l0bayes.trust(fit, num_draws=20).k_hat is not None
+
+
+def test_a_weight_that_depends_on_a_state_has_its_mean():
+    def model(x, y):
+        b = l0bayes.spike_and_slab("b", 0.3, dist.Normal(0.0, 1.0).expand([2]).to_event(1))
+        k = pyro.sample("k", dist.Bernoulli(0.5), infer={"enumerate": "parallel"})
+        pyro.deterministic("moved", b + 5.0 * k[..., None], event_dim=1)
+        mean = (x * b[..., None, :]).sum(-1) + 5.0 * k
+        with pyro.plate("data", len(x)):
+            pyro.sample("y", dist.Normal(mean, 1.0), obs=y)
+
+    data = (torch.zeros(4, 2), torch.full((4,), 5.0))
+    found = importance_weighted(model, AutoBernoulliGates(model, data), data, num_draws=200)
+    assert found.mean["moved"] == pytest.approx(found.mean["b"] + 5.0, abs=1e-4)

@@ -13,6 +13,7 @@ from torch import Tensor
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.elbo import BoundELBO
+from l0bayes.infer.objectives.masked_latents import check_masked_latents
 from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.randomness import private_randomness
 
@@ -89,7 +90,8 @@ def preflight(objective: BoundELBO, data: tuple[Any, ...], complaints: Sequence[
 
     Raises:
         ValueError: If the guide does not cover the model, if model or guide use ``pyro.param`` outside
-            a module, or if the objective is not finite at the start.
+            a module, if the model masks a latent whose value it uses, or if the objective is not finite at
+            the start.
         NotImplementedError: If a KL is missing.
     """
     if complaints:
@@ -104,6 +106,11 @@ def preflight(objective: BoundELBO, data: tuple[Any, ...], complaints: Sequence[
     ):
         traces = objective.elbo.traces(objective.model, objective.guide, *data, **objective.keywords)
         terms = objective.elbo.terms_at(traces)
+
+        def model_at(changed: dict[str, Tensor]) -> Any:
+            return traces.model_at(objective.model, data, objective.keywords, changed).nodes
+
+        check_masked_latents(traces.model.nodes, traces.guide.nodes, model_at)
         owned = {id(parameter) for parameter in objective.parameters()}
         loose = sorted(name for name, value in store._params.items() if id(value) not in owned)
     if loose:

@@ -15,6 +15,7 @@ from l0bayes.distributions import L0Penalty
 from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.latent_draws import Given, draw_latents, map_draws
+from l0bayes.infer.objectives.masked_latents import check_masked_latents
 from l0bayes.infer.objectives.model_reading import ModelReading
 from l0bayes.infer.objectives.objective import describe_traces
 from l0bayes.infer.objectives.score_elbo import elbo_of
@@ -31,20 +32,26 @@ class HardenedELBO:
         value: The estimate in nats.
         standard_error: Its Monte Carlo standard error in nats; only the likelihood is sampled, and the KLs
             of gates that depend on one another.
-        is_bound: Whether it bounds the log evidence; not where slabs or other latents are points.
+        is_bound: Whether it bounds the log evidence; not where slabs or other latents are points,
+            nor where the model scales a site.
         num_draws: Number of draws.
+        scaled: Names of the model's sites with a scale (``poutine.scale``), as a likelihood of a part of the
+            data has that stands for all.
     """
 
     value: float
     standard_error: float
     is_bound: bool
     num_draws: int
+    scaled: tuple[str, ...] = ()
 
     def __float__(self) -> float:
         return self.value
 
     def __str__(self) -> str:
         claim = "a lower bound on the log evidence" if self.is_bound else "no bound on the log evidence"
+        if self.scaled:
+            claim += f": {', '.join(map(repr, self.scaled))} scaled by poutine.scale; give all data, unscaled"
         return f"{self.value:.2f} ± {self.standard_error:.2f} nats, {claim}"
 
 
@@ -95,7 +102,8 @@ def hardened_elbo(
 
     Raises:
         TypeError: If the guide cannot be hardened.
-        ValueError: If ``num_draws`` is less than 2, or a plate holds a part of the data.
+        ValueError: If ``num_draws`` is less than 2, a plate holds a part of the data, or the model masks a
+            latent whose value it uses.
     """
     able = GuideAbilities(guide)
     if able.harden is None:
@@ -120,5 +128,16 @@ def hardened_elbo(
         values = map_draws(one, draw_latents(hard, arguments, num_draws, seed), seed)["elbo"].double()
         with torch.no_grad(), private_randomness():
             traces = elbo.traces(strict, hard, *arguments.args, **arguments.kwargs)
-    is_bound = not describe_traces(traces).has_points
-    return HardenedELBO(float(values.mean()), float(values.std() / num_draws**0.5), is_bound, num_draws)
+
+            def model_at(changed: dict[str, Tensor]) -> Any:
+                return traces.model_at(strict, arguments.args, dict(arguments.kwargs), changed).nodes
+
+            check_masked_latents(traces.model.nodes, traces.guide.nodes, model_at)
+    scaled = tuple(name for name, site in traces.model.nodes.items() if _is_scaled(site))
+    is_bound = not (scaled or describe_traces(traces).has_points)
+    error = float(values.std() / num_draws**0.5)
+    return HardenedELBO(float(values.mean()), error, is_bound, num_draws, scaled)
+
+
+def _is_scaled(site: dict[str, Any]) -> bool:
+    return site["type"] == "sample" and bool((torch.as_tensor(site["scale"]) != 1.0).any())

@@ -19,6 +19,7 @@ from l0bayes.distributions import (
 )
 from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.pair_traces import PairTraces
+from l0bayes.infer.objectives.point_latents import has_point_latents
 from l0bayes.infer.objectives.reading_mode import reading_mode
 from l0bayes.infer.objectives.score_elbo import elbo_of
 from l0bayes.sites import inner_law
@@ -115,7 +116,7 @@ def describe_traces(traces: PairTraces) -> Objective:
     laws: set[str] = set()
     slabs: set[str] = set()
     priors: set[str] = set()
-    points = False
+    points = has_point_latents(model_trace.nodes, guide_trace.nodes)
     further: set[str] = set()
     for name, site in guide_trace.nodes.items():
         if site["type"] != "sample" or name not in model_trace.nodes:
@@ -135,8 +136,6 @@ def describe_traces(traces: PairTraces) -> Objective:
             slabs.add(type(q.base).__name__)
         elif isinstance(q, ConditionalSlab):
             slabs.add(type(q).__name__)
-        elif isinstance(q, Delta) and not _is_pushed(name, guide_trace):
-            points = True
     # The weakest claim of any gate is the claim of the whole.
     order = ("penalty", "surrogate", "activity", "mixed", "straight", "exact")
     kind = next((kind for kind in order if kind in kinds), "none")
@@ -152,13 +151,6 @@ def describe_traces(traces: PairTraces) -> Objective:
     has_points = points or Delta.__name__ in slabs
     relaxation, slab = ("+".join(sorted(names)) or "none" for names in (laws, slabs))
     return Objective(name, is_bound, note, relaxation, slab, has_points)
-
-
-def _is_pushed(name: str, guide_trace: Any) -> bool:
-    """Whether a Delta is the image of an auxiliary draw, as in Pyro's continuous guides, and no point."""
-    auxiliary = [n for n, s in guide_trace.nodes.items() if s.get("infer", {}).get("is_auxiliary")]
-    # AutoNormal has an auxiliary site for each of its sites, the joint guides one for all.
-    return any(n == f"{name}_unconstrained" or not n.endswith("_unconstrained") for n in auxiliary)
 
 
 def _in_words(law: GateLaw) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pyro import poutine
 
+from l0bayes.infer.flow_caches import forget_flow_caches
 from l0bayes.infer.trained_parameters import TrainedParameters
 from l0bayes.infer.whole_plates import whole_plates
 
@@ -38,9 +39,11 @@ def reading_mode(
         yield
         return
     known = TrainedParameters.in_store(*modules) if parameters is None else parameters
+    forget_flow_caches(*modules)
     token = _READING.set(True)
     try:
         with poutine.block(), known.in_use_for(*modules), whole_plates() if whole else nullcontext():
             yield
     finally:
         _READING.reset(token)
+        forget_flow_caches(*modules)

@@ -2,6 +2,8 @@ r"""The verdict on a variational fit, from its signs of error."""
 
 from __future__ import annotations
 
+import math
+
 from l0bayes.infer.loop.restart_agreement import LARGEST_PIP_GAP
 from l0bayes.posterior.pareto import LARGEST_K_HAT, ratios_are_usable
 from l0bayes.selection.problem.verdict import Trust, Verdict
@@ -11,12 +13,18 @@ __all__ = ["judge_variational"]
 # Fits that were right had residuals up to the first, fits that were wrong had residuals above the second.
 _RESIDUALS = (0.03, 0.05)
 
+# Importance weights that move a PIP further than this are a sign of error.
+_SHIFT = 0.05
+# With a smaller share of effective draws the few that count decide, and k-hat is no evidence alone.
+_FEWEST_EFFECTIVE = 0.05
+
 
 def judge_variational(
     residual: float | None,
     *,
     k_hat: float | None = None,
     effective_share: float | None = None,
+    shift: float | None = None,
     disagreement: float | None = None,
     worst: int | None = None,
     doubts: tuple[str, ...] = (),
@@ -32,6 +40,8 @@ def judge_variational(
         k_hat: Pareto k-hat of the hardened guide; ``None`` where it is not defined.
         effective_share: Share of effective draws among those that k-hat is estimated from. If nearly all are
             effective, the ratios hardly vary and k-hat raises no doubt.
+        shift: By how much importance weights move a PIP, less three of its standard errors; ``None`` where
+            they are not reliable enough to say.
         disagreement: Largest difference of a PIP between restarts; ``None`` for one run.
         worst: Gate of the largest residual.
         doubts: Other reasons to doubt the fit, one sentence each.
@@ -45,9 +55,21 @@ def judge_variational(
         )
         level = max(level, sum(residual > bound for bound in _RESIDUALS))
     if k_hat is not None:
-        reasons.append(f"Pareto k-hat of the hardened guide is {k_hat:.2f} (usable up to {LARGEST_K_HAT}).")
+        usable = ratios_are_usable(k_hat, effective_share or 0.0)
+        reasons.append(_of_k_hat(k_hat, usable))
         # It is about weights and gates together, not PIPs alone: by itself it only raises doubt.
-        level = max(level, int(not ratios_are_usable(k_hat, effective_share or 0.0)))
+        level = max(level, int(not usable))
+        if residual is None and effective_share is not None and effective_share < _FEWEST_EFFECTIVE:
+            reasons.append(
+                f"Only {effective_share:.1%} of the draws are effective, too few to vouch for the PIPs alone."
+            )
+            level = max(level, 1)
+    if shift is not None and shift > _SHIFT:
+        reasons.append(
+            f"Importance weights move a PIP by {shift:.2f} more than chance does; "
+            "l0bayes.posterior.importance_weighted(fit) gives the weighted ones."
+        )
+        level = max(level, 1)
     if disagreement is not None:
         reasons.append(f"Restarts differ by up to {disagreement:.2f} in a PIP.")
         level = max(level, int(disagreement > LARGEST_PIP_GAP))
@@ -64,3 +86,14 @@ def judge_variational(
         disagreement=disagreement,
         worst={} if worst is None else {"gate": worst},
     )
+
+
+def _of_k_hat(k_hat: float, usable: bool) -> str:
+    if k_hat == -math.inf:
+        return "The importance ratios of the hardened guide take few values and have no tail."
+    if usable and k_hat > LARGEST_K_HAT:
+        return (
+            "The importance ratios of the hardened guide hardly vary, so that Pareto k-hat of their tail "
+            f"({k_hat:.2f}) is noise."
+        )
+    return f"Pareto k-hat of the hardened guide is {k_hat:.2f} (usable up to {LARGEST_K_HAT})."

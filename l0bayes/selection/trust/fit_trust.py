@@ -22,6 +22,9 @@ from l0bayes.selection.recognise.linear_model import NotLinearError, read_linear
 
 __all__ = ["trust"]
 
+# With fewer the weighted PIPs, and what is computed as their errors, say too little.
+_FEWEST_EFFECTIVE = 20
+
 
 def trust(
     fit: Fit,
@@ -40,7 +43,8 @@ def trust(
       PIP differs from the mean of its exact conditional given the other gates, these drawn from the guide,
       with coefficients and an unknown noise integrated out (a generalised linear model is expanded to second
       order first);
-    * *Pareto k-hat* of the hardened guide's importance ratios, where slabs have a law;
+    * *Pareto k-hat* of the hardened guide's importance ratios, where slabs have a law; with it, by how much
+      these weights move a PIP, and what share of the draws they leave effective;
     * the *disagreement of restarts*, where there were several.
 
     None of them proves a fit right: all start from the fit itself. For an answer that does not, see
@@ -69,7 +73,7 @@ def trust(
     unchecked: list[str] = []
     with reading.open():
         residual, worst = _residual(fit, arguments, num_draws, seed, unchecked)
-    k_hat, share = _ratios(fit, arguments, num_draws, seed, unchecked)
+    k_hat, share, shift = _ratios(fit, arguments, num_draws, seed, unchecked)
     disagreement = pip_disagreement(fit.restarts)
     if disagreement is None:
         unchecked.append("There are no restarts to compare: fit with restarts=5.")
@@ -77,6 +81,7 @@ def trust(
         residual,
         k_hat=k_hat,
         effective_share=share,
+        shift=shift,
         disagreement=disagreement,
         worst=worst,
         unchecked=tuple(unchecked),
@@ -85,13 +90,22 @@ def trust(
 
 def _ratios(
     fit: Fit, data: ModelArguments, num_draws: int, seed: int, unchecked: list[str]
-) -> tuple[float | None, float | None]:
-    """k-hat and effective share of the draws, by importance ratios of the hardened guide."""
+) -> tuple[float | None, float | None, float | None]:
+    """By importance ratios of the hardened guide: k-hat, the effective share of the draws, and by how much
+    they move a PIP for certain."""
     if fit.objective.has_points:
         unchecked.append("There are no importance ratios: slabs or other latents are points.")
-        return None, None
+        return None, None, None
     found = importance_weighted(fit, data=data, num_draws=num_draws, seed=seed)
-    return found.k_hat, found.ess / num_draws
+    shift = None
+    if found and found.ess >= _FEWEST_EFFECTIVE:
+        moved = [
+            (found.pip[site].flatten() - law.prob_active.detach().double().cpu().flatten()).abs()
+            - 3.0 * found.pip_mcse[site].flatten()
+            for site, law in gate_laws(fit.guide).items()
+        ]
+        shift = float(torch.cat(moved).max())
+    return found.k_hat, found.ess / num_draws, shift
 
 
 @torch.no_grad()
