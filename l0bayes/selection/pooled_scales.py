@@ -11,13 +11,16 @@ from torch import Tensor
 
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
+from l0bayes.selection.recognise.latent_scales import LatentScale
 from l0bayes.selection.recognise.linear_model import NotLinearError
-from l0bayes.selection.recognise.pooled_latents import PooledScale
+from l0bayes.selection.recognise.model_priors import REMEDY
 
 __all__ = ["ScaleComponent", "average_over_scale"]
 
 # Factors of e about the value that was read, and how many nats below the highest still count.
 _REACH, _COARSE, _FINE, _NEGLIGIBLE = 7.0, 15, 21, 14.0
+# A grid is fine enough where so many of its points count; and how often it is made finer.
+_NEAR, _ROUNDS = 10, 6
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,15 @@ class ScaleComponent:
 
 
 def average_over_scale(
-    problem: SelectionProblem, scale: PooledScale, infer: Callable[[SelectionProblem], SelectionPosterior]
+    problem: SelectionProblem, scale: LatentScale, infer: Callable[[SelectionProblem], SelectionPosterior]
 ) -> tuple[SelectionPosterior, list[ScaleComponent]]:
-    r"""Average a posterior over a scale τ of ungated columns.
+    r"""Average a posterior over a scale τ of ungated columns, or of the noise.
 
     .. math:: p(\gamma, \beta \mid D) = \int p(\gamma, \beta \mid D, \tau)\,
         \frac{p(D \mid \tau)\, p(\tau)}{p(D)}\, d\tau
 
-    by the trapezoidal rule over :math:`\log\tau`, on a coarse grid first and then where it has its mass.
+    by the trapezoidal rule over :math:`\log\tau`, on a coarse grid first and then where it has its mass, as
+    often as it takes for points to lie close enough in it.
 
     Args:
         problem: The problem at the value that was read.
@@ -59,12 +63,12 @@ def average_over_scale(
 
     def at(log_value: float) -> SelectionPosterior:
         factor = math.exp(log_value) / scale.value
-        scales = torch.where(scale.columns, problem.unpenalised_scale * factor, problem.unpenalised_scale)
-        found = infer(problem.replace(unpenalised_scale=scales))
+        found = infer(_at(problem, scale, factor**scale.power))
         if math.isnan(found.log_evidence):
             raise NotLinearError(
                 f"the scale {scale.name!r} is a latent, which takes an engine that gives the evidence of the "
                 f"data, and {found.engine!r} does not; use the engine 'exact', or fix the scale"
+                + (f"; of a noise: {REMEDY}" if scale.columns is None else "")
             )
         return found
 
@@ -74,11 +78,15 @@ def average_over_scale(
 
     centre = math.log(scale.value)
     grid = torch.linspace(centre - _REACH, centre + _REACH, _COARSE, dtype=torch.float64)
-    coarse = joint(grid, [at(float(one)) for one in grid])
-    near = torch.nonzero(coarse > coarse.max() - _NEGLIGIBLE).flatten()
-    low, high = (int(place.clamp(0, _COARSE - 1)) for place in (near[0] - 1, near[-1] + 1))
-    grid = torch.linspace(float(grid[low]), float(grid[high]), _FINE, dtype=torch.float64)
     posteriors = [at(float(one)) for one in grid]
+    for _ in range(_ROUNDS):
+        found = joint(grid, posteriors)
+        near = torch.nonzero(found > found.max() - _NEGLIGIBLE).flatten()
+        if len(grid) == _FINE and len(near) >= _NEAR:
+            break
+        low, high = (float(grid[int(one.clamp(0, len(grid) - 1))]) for one in (near[0] - 1, near[-1] + 1))
+        grid = torch.linspace(low, high, _FINE, dtype=torch.float64)
+        posteriors = [at(float(one)) for one in grid]
     logs = joint(grid, posteriors) + (grid[1] - grid[0]).log()
     weights = logs.softmax(0)
     return _mixed(posteriors, weights, float(logs.logsumexp(0))), [
@@ -114,3 +122,11 @@ def _mixed(posteriors: list[SelectionPosterior], weights: Tensor, log_evidence: 
         unpenalised_mean=None,
         exact_log_odds=None,
     )
+
+
+def _at(problem: SelectionProblem, scale: LatentScale, factor: float) -> SelectionProblem:
+    """The problem with the scale multiplied by a factor."""
+    if scale.columns is None:
+        return problem.replace(noise=problem.noise_variance**0.5 * factor)
+    scales = torch.where(scale.columns, problem.unpenalised_scale * factor, problem.unpenalised_scale)
+    return problem.replace(unpenalised_scale=scales)

@@ -172,8 +172,10 @@ def refine(
     noise; Normal latents without a gate, such as an intercept, or one for each group whose mean is a Normal
     latent and whose scale is fixed or a latent (averaged over by quadrature, by an engine that gives
     evidences); gates of fixed inclusion probabilities, or of Beta latents, one for all or one a group; and a
-    Normal likelihood of known noise or with an InverseGamma prior on its variance
-    (Gamma on the precision), or Bernoulli, Binomial, Poisson, NegativeBinomial, or another registered
+    Normal likelihood of known noise, with an InverseGamma prior on its variance (Gamma on the precision), or
+    with another prior of one positive latent that its scale, variance or precision is proportional to, such
+    as HalfNormal or LogNormal (averaged over by quadrature as well; a model may have one such scale);
+    or Bernoulli, Binomial, Poisson, NegativeBinomial, or another registered
     likelihood with derivatives, see :mod:`l0bayes.likelihoods`. Rows that are masked are left out.
 
     Args:

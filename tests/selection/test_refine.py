@@ -297,8 +297,8 @@ REFUSED = {
         {"predictor": lambda x, w: pyro.sample("c", dist.LogNormal(0.0, 1.0)).to(x) + x @ w},
         "depends on the latent 'c', whose prior is LogNormal and not Normal",
     ),
-    "noise of another prior": (
-        {"scale": lambda x, w: pyro.sample("s", dist.HalfNormal(1.0)).to(x)},
+    "noise that is not proportional to its latent": (
+        {"scale": lambda x, w: 0.1 + pyro.sample("s", dist.HalfNormal(1.0)).to(x)},
         "noise latent 's' has the prior HalfNormal",
     ),
     "noise that grows with the weights": (

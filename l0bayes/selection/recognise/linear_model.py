@@ -22,10 +22,11 @@ from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.recognise.fixed_laws import demand
 from l0bayes.selection.recognise.inclusion_latents import InclusionLatent, inclusion_prior
+from l0bayes.selection.recognise.latent_scales import LatentScale
 from l0bayes.selection.recognise.linear_predictor import find_predictor
-from l0bayes.selection.recognise.model_priors import noise_and_slabs
+from l0bayes.selection.recognise.model_priors import REMEDY, noise_and_slabs
 from l0bayes.selection.recognise.model_runs import ModelRuns, NotLinearError, Run
-from l0bayes.selection.recognise.pooled_latents import PooledMean, PooledScale, ungated_latents
+from l0bayes.selection.recognise.pooled_latents import PooledMean, ungated_latents
 from l0bayes.selection.recognise.response import Response
 
 __all__ = ["LinearModel", "NotLinearError", "read_linear_model"]
@@ -45,7 +46,7 @@ class LinearModel:
         noise: Name of the noise latent, with the power of it that the problem's noise scale is.
         inclusion: Latents of the gates' prior by name.
         pooled_means: Ungated latents whose prior mean follows from others; their columns hold what is left.
-        pooled_scale: A latent that scales ungated columns, at one value of which the problem is.
+        pooled_scale: A latent that scales ungated columns or the noise; the problem is at one value of it.
     """
 
     problem: SelectionProblem
@@ -57,7 +58,7 @@ class LinearModel:
     noise: dict[str, float] = field(default_factory=dict)
     inclusion: dict[str, InclusionLatent] = field(default_factory=dict)
     pooled_means: dict[str, PooledMean] = field(default_factory=dict)
-    pooled_scale: PooledScale | None = None
+    pooled_scale: LatentScale | None = None
 
 
 @torch.no_grad()
@@ -102,10 +103,16 @@ def _read(runs: ModelRuns) -> LinearModel:
     normal = [name for name in runs.others if isinstance(runs.base.law(name), dist.Normal)]
     predictor = find_predictor(runs, response, normal)
     ungated = ungated_latents(runs, predictor, normal)
-    tau = [] if ungated.tau is None else [ungated.tau.name]
     noise = noise_and_slabs(runs, response)
+    scale = noise.latent_scale if ungated.tau is None else ungated.tau
+    if noise.latent_scale is not None and ungated.tau is not None:
+        raise NotLinearError(
+            f"the noise latent {noise.latent_scale.name!r} has a prior that is averaged over by quadrature, "
+            f"and so has {ungated.tau.name!r}; refinement takes one such scale: {REMEDY}"
+        )
+    scales = [] if scale is None else [scale.name]
     prior, inclusion = inclusion_prior(runs)
-    _check_untouched(runs, [*runs.gates, *runs.slabs, *ungated.names, *tau, *noise.latents, *inclusion])
+    _check_untouched(runs, [*runs.gates, *runs.slabs, *ungated.names, *scales, *noise.latents, *inclusion])
     u, mean = ungated.design, ungated.mean.to(ungated.design.device)
     settings: dict[str, Any] = {
         "x": predictor.design[:, _joined([predictor.columns[name] for name in runs.slabs], torch.long)],
@@ -131,7 +138,7 @@ def _read(runs: ModelRuns) -> LinearModel:
         start += size
     slabs = {runs.links[name].weight: name for name in runs.slabs}
     return LinearModel(
-        problem, columns, gates, where, mean, slabs, noise.latents, inclusion, ungated.means, ungated.tau
+        problem, columns, gates, where, mean, slabs, noise.latents, inclusion, ungated.means, scale
     )
 
 

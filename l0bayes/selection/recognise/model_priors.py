@@ -11,10 +11,19 @@ from torch import Tensor
 
 from l0bayes.selection.problem.noise_prior import InverseGamma
 from l0bayes.selection.recognise.fixed_laws import Reading, demand, differ, movers
+from l0bayes.selection.recognise.latent_scales import LatentScale, read_latent_scale
 from l0bayes.selection.recognise.model_runs import ModelRuns, NotLinearError, Run
 from l0bayes.selection.recognise.response import Response
 
-__all__ = ["NoiseAndSlabs", "noise_and_slabs", "normal_reading"]
+__all__ = ["REMEDY", "NoiseAndSlabs", "noise_and_slabs", "normal_reading"]
+
+REMEDY = (
+    'write variance = pyro.sample("variance", dist.InverseGamma(1.0, 1.0)), and variance.sqrt() as the scale'
+)
+"""How to write a noise that every engine takes."""
+
+# Powers of a latent that a noise may be: a standard deviation, a variance, a precision, an inverse scale.
+_POWERS = (-0.5, 1.0, 0.5, -1.0)
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class NoiseAndSlabs:
         slabs_scaled: Whether that is in units of σ.
         latents: Latents that were read as the noise, one at most, with the power of each that σ is
             proportional to.
+        latent_scale: The noise's latent where its prior is of another kind; the noise is at one value of it.
     """
 
     unit: Tensor
@@ -35,6 +45,7 @@ class NoiseAndSlabs:
     slab_scale: Tensor
     slabs_scaled: bool
     latents: dict[str, float]
+    latent_scale: LatentScale | None = None
 
 
 def normal_reading(site: str) -> Reading:
@@ -86,7 +97,15 @@ def noise_and_slabs(runs: ModelRuns, response: Response) -> NoiseAndSlabs:
         return NoiseAndSlabs(there / sigma, sigma, _fixed_slabs(runs), False, {})
     name = moving[0]
     law, size = runs.base.law(name), runs.base.values[name].numel()
-    power = 0.5 if isinstance(law, dist.InverseGamma) else -0.5
+    known = isinstance(law, dist.InverseGamma) or type(law) is dist.Gamma
+    powers = (0.5,) if isinstance(law, dist.InverseGamma) else _POWERS
+    power = next((one for one in powers if size == 1 and _follows(runs, scale, name, one)), None)
+    if power is None or not (known or _is_positive(law)):
+        raise NotLinearError(
+            f"the noise latent {name!r} has the prior {type(law).__name__}, and the noise of site "
+            f"{response.name!r} is not one that goes with it; refinement takes a known noise, or one that is "
+            f"proportional to a positive latent of one number, its root or its inverse: {REMEDY}"
+        )
 
     def log_sigma(run: Run) -> Tensor:
         return power * run.values[name].double().log().sum()
@@ -94,22 +113,34 @@ def noise_and_slabs(runs: ModelRuns, response: Response) -> NoiseAndSlabs:
     def wanted(run: Run) -> list[Tensor]:
         return [scale(runs.base)[0] + log_sigma(run) - log_sigma(runs.base)]
 
-    proportional = size == 1 and not any(differ(scale(run), wanted(run)) for run in runs.single[name])
-    if not (isinstance(law, dist.InverseGamma) or type(law) is dist.Gamma) or not proportional:
-        raise NotLinearError(
-            f"the noise latent {name!r} has the prior {type(law).__name__}, and the noise of site "
-            f"{response.name!r} is not one that goes with it; refinement takes a known noise, an "
-            "InverseGamma prior on the variance, or a Gamma prior on the precision"
-        )
     demand(runs, what, scale, wanted, name)
+    slab_scale, scaled = _slabs_beside(runs, name, log_sigma)
+    if not known or (type(law) is dist.Gamma and power != -0.5):
+        latent = read_latent_scale(runs, name, power=power)
+        sigma = float(log_sigma(runs.base).exp())
+        return NoiseAndSlabs(there / sigma, sigma, slab_scale, scaled, {}, latent)
     demand(
         runs,
         f"prior of the noise latent {name!r}",
         lambda run: [run.law(name).concentration.double().log(), run.law(name).rate.double().log()],
     )
     noise = InverseGamma(float(law.concentration), float(law.rate))
-    slab_scale, scaled = _slabs_beside(runs, name, log_sigma)
     return NoiseAndSlabs(there / log_sigma(runs.base).exp(), noise, slab_scale, scaled, {name: power})
+
+
+def _follows(runs: ModelRuns, reading: Reading, name: str, power: float) -> bool:
+    """Whether the log of a scale moves with the log of a latent, by a power of it."""
+    start = runs.base.values[name].double().log().sum()
+
+    def wanted(run: Run) -> list[Tensor]:
+        return [reading(runs.base)[0] + power * (run.values[name].double().log().sum() - start)]
+
+    return not any(differ(reading(run), wanted(run)) for run in runs.single[name])
+
+
+def _is_positive(law: Any) -> bool:
+    low = getattr(law.support, "lower_bound", None)
+    return low is not None and float(torch.as_tensor(low).min()) >= 0.0 and not law.has_enumerate_support
 
 
 def _fixed_slabs(runs: ModelRuns) -> Tensor:

@@ -7,19 +7,17 @@ In place of α the regression has ε and h, which are independent: the columns o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from l0bayes.selection.recognise.fixed_laws import demand, differ, movers
+from l0bayes.selection.recognise.latent_scales import LatentScale, read_latent_scale
 from l0bayes.selection.recognise.linear_predictor import LinearPredictor
 from l0bayes.selection.recognise.model_runs import ModelRuns, NotLinearError, Run
 
-__all__ = ["PooledMean", "PooledScale", "UngatedLatents", "ungated_latents"]
-
-_POINTS = (0.05, 0.3, 1.0, 2.0, 7.0)
+__all__ = ["PooledMean", "UngatedLatents", "ungated_latents"]
 
 
 @dataclass(frozen=True)
@@ -31,23 +29,6 @@ class PooledMean:
     """
 
     slopes: dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class PooledScale:
-    """A latent that scales the prior of others.
-
-    Attributes:
-        name: Its name.
-        value: Its value at which the problem was read.
-        columns: Whether it scales each ungated column, shape ``(k,)``.
-        log_prior: Its log prior density at values of any shape.
-    """
-
-    name: str
-    value: float
-    columns: Tensor
-    log_prior: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -68,7 +49,7 @@ class UngatedLatents:
     mean: Tensor
     scale: Tensor
     means: dict[str, PooledMean]
-    tau: PooledScale | None
+    tau: LatentScale | None
 
 
 def ungated_latents(runs: ModelRuns, predictor: LinearPredictor, normal: list[str]) -> UngatedLatents:
@@ -113,7 +94,7 @@ def ungated_latents(runs: ModelRuns, predictor: LinearPredictor, normal: list[st
         which = [
             torch.full((size,), scaled_by[name] is not None) for name, size in zip(names, sizes, strict=True)
         ]
-        tau = _pooled_scale(runs, taus[0], torch.cat(which))
+        tau = read_latent_scale(runs, taus[0], torch.cat(which))
     empty = predictor.design.new_empty(len(predictor.design), 0)
     return UngatedLatents(
         names,
@@ -189,22 +170,3 @@ def _scaled_by(runs: ModelRuns, name: str) -> str | None:
         )
     demand(runs, what, log_scale, wanted, tau)
     return tau
-
-
-def _pooled_scale(runs: ModelRuns, name: str, columns: Tensor) -> PooledScale:
-    value = runs.base.values[name]
-    law = runs.base.law(name)
-    if len(law.event_shape):
-        raise NotLinearError(f"the scale {name!r} has a prior that is not of one number")
-
-    def log_prior(values: Tensor) -> Tensor:
-        found: Tensor = law.log_prob(values.to(value)).double()
-        return found
-
-    points = torch.tensor(_POINTS, dtype=torch.float64)
-
-    def reading(run: Run) -> list[Tensor]:
-        return [torch.nan_to_num(run.law(name).log_prob(points.to(value)).double(), neginf=-1e9)]
-
-    demand(runs, f"prior of the scale {name!r}", reading)
-    return PooledScale(name, float(value), columns, log_prior)
