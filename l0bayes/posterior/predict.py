@@ -59,6 +59,7 @@ def predict(
 
     Raises:
         ValueError: If ``num_draws`` is not positive.
+        TypeError: If the model returns no tensor.
 
     Example::
 
@@ -170,12 +171,22 @@ def _run(
 ) -> Tensor:
     def one(values: dict[str, Tensor]) -> dict[str, Tensor]:
         with Given(values):
-            return {"value": arguments.call(model)}
+            value = arguments.call(model)
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"model must return a tensor, what is to be predicted; it returned {_in_words(value)}. Let "
+                "it return its linear predictor, or the value of its observed site"
+            )
+        return {"value": value}
 
     # The fused kernels of attention cannot be batched over draws; the plain one can.
     mode = reading_mode(model, whole=False)
     with torch.no_grad(), mode, evaluating(model), sdpa_kernel(SDPBackend.MATH):
         return map_draws(one, latents, seed, chunk_size)["value"]
+
+
+def _in_words(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 def _link(model: Any, likelihood: str | Likelihood | None) -> Callable[[Tensor], Tensor]:

@@ -88,7 +88,7 @@ def gate_table(
 
 _NOT_OURS = (
     "posterior has no group {!r} with gates; a gate table is read from what l0bayes.to_arviz gives, or an "
-    "estimator's inference_data_"
+    "estimator's inference_data_ (of a refinement: refinement.to_arviz())"
 )
 
 
@@ -122,7 +122,7 @@ def _frame_of_selection(
 def _dataset(posterior: Any, group: str) -> xr.Dataset:
     try:
         return group_of(posterior, group)
-    except KeyError:
+    except (KeyError, TypeError):  # of a type that has no groups, such as a refinement
         raise ValueError(_NOT_OURS.format(group)) from None
 
 

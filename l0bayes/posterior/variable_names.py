@@ -84,6 +84,8 @@ class VariableNames:
                 if not frame.vectorized:
                     continue
                 axis = len(shape) - self._event_dims[name] + frame.dim
+                if axis < 0 and site_kind(site) == "deterministic":  # all of it is its event by default
+                    axis = len(shape) + frame.dim
                 plate = free_name(frame.name.replace("/", "."), taken, "_dim")
                 if axis >= 0 and sizes.setdefault(plate, frame.size) == frame.size == shape[axis]:
                     names[axis] = plate

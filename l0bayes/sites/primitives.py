@@ -11,6 +11,7 @@ import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
+from torch.distributions import TransformedDistribution
 
 from l0bayes import validate
 from l0bayes.distributions import MARGINALS, Gate, GatePrior, HardConcrete, marginal_of_open
@@ -169,12 +170,21 @@ def _check_slab(slab: TorchDistributionMixin, init: Tensor | None) -> None:
         known = ", ".join(sorted(one.__name__ for one in MARGINALS))
         raise ValueError(
             "slab must hold independent weights, as Normal(0, 1).expand([p]).to_event(1) does, or be of a "
-            f"law whose marginals are known ({known}); the weights of {type(law).__name__} depend on one "
-            "another. Sample it by pyro.sample and multiply it by the value of l0bayes.gate, or make its "
-            "marginals known by l0bayes.distributions.register_marginal"
+            f"law whose marginals are known ({known}); {_why_unknown(law)}. Sample it by pyro.sample and "
+            "multiply it by the value of l0bayes.gate, or make its marginals known by "
+            "l0bayes.distributions.register_marginal"
         )
     if init is not None and init.shape != slab.shape():
         raise ValueError(f"init must have the slab's shape {tuple(slab.shape())}, got {tuple(init.shape)}")
+
+
+def _why_unknown(law: Any) -> str:
+    if isinstance(law, TransformedDistribution) and not inner_law(law.base_dist).event_shape:
+        return (
+            f"of the weights of {type(law).__name__} that is not known, since its transforms may mix them (for "
+            "a shift and a scale write the law itself, as Normal(loc, scale).expand([p]).to_event(1))"
+        )
+    return f"the weights of {type(law).__name__} depend on one another"
 
 
 def _as_gates(gate: SampledGate | Sequence[SampledGate]) -> tuple[SampledGate, ...]:
