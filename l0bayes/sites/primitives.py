@@ -181,8 +181,8 @@ def _check_slab(slab: TorchDistributionMixin, init: Tensor | None) -> None:
 def _why_unknown(law: Any) -> str:
     if isinstance(law, TransformedDistribution) and not inner_law(law.base_dist).event_shape:
         return (
-            f"of the weights of {type(law).__name__} that is not known, since its transforms may mix them (for "
-            "a shift and a scale write the law itself, as Normal(loc, scale).expand([p]).to_event(1))"
+            f"of the weights of {type(law).__name__} that is not known, since its transforms may mix them "
+            "(for a shift and a scale write the law itself, as Normal(loc, scale).expand([p]).to_event(1))"
         )
     return f"the weights of {type(law).__name__} depend on one another"
 

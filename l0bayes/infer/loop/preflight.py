@@ -142,9 +142,9 @@ def _refuse_hidden(nodes: dict[str, Any]) -> None:
     if lost:
         hidden, user = lost[0]
         raise ValueError(
-            f"{hidden!r}, which the {user} is linked to, is hidden from the trace of the model (poutine.block), "
-            "so that each run draws it anew from its prior and no guide covers it. Train the model with all its "
-            "sites in sight, or fix it by pyro.condition"
+            f"{hidden!r}, which the {user} is linked to, is hidden from the trace of the model "
+            "(poutine.block), so that each run draws it anew from its prior and no guide covers it. Train "
+            "the model with all its sites in sight, or fix it by pyro.condition"
         )
 
 
