@@ -214,11 +214,10 @@ def main() -> None:
     compare(ROWS[0]._replace(images=500, epochs=1), 1)  # whatever is imported at first use
     rows = [compare(row, seeds) for row in chosen]
     result = {
-        "command": f"python -m benchmarks.training --seeds {seeds}{' --quick' if options.quick else ''}",
+        "command": "python -m benchmarks.training" + (" --quick" if options.quick else ""),
         "batch": BATCH,
         "lr": LR,
         "threads": 1,
-        "seeds": list(range(seeds)),
         "rows": rows,
         **describe(),
     }

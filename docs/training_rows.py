@@ -14,16 +14,14 @@ def training_rows(results: Path) -> dict[str, str]:
         results: Folder of the results.
     """
     found: dict[str, Any] = json.loads((results / "training.json").read_text("utf-8"))
-    head = "network | images × epochs | target | " + " | ".join(_KINDS.values())
-    lines = [f"| {head} |", "|" + "---|" * (3 + len(_KINDS))]
+    head = "network | images × epochs | target | seeds | " + " | ".join(_KINDS.values())
+    lines = [f"| {head} |", "|" + "---|" * (4 + len(_KINDS))]
     for row in found["rows"]:
         cells = [row["net"], f"{row['images']:,} × {row['epochs']}", f"`macs:{row['target']}`"]
+        cells.append(str(len(row["runs"])))
         for kind in _KINDS:
             one = row["summary"][kind]
             cells.append(f"{one['error']} % at {one['time']:.2f}")
         lines.append("| " + " | ".join(cells) + " |")
-    about = (
-        f"`{found['command']}` ({len(found['seeds'])} seeds, {found['machine']['processor']}, torch "
-        f"{found['versions']['torch']})"
-    )
+    about = f"`{found['command']}` ({found['machine']['processor']}, torch {found['versions']['torch']})"
     return {"table": "\n".join(lines), "about": about}
