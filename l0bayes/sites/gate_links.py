@@ -121,6 +121,7 @@ def check_links(model: dict[str, Any], guide: dict[str, Any]) -> None:
         if lost := [site for site in used if site not in latent]:
             raise ValueError(
                 f"slab {name!r} is weighted by the gate {lost[0]!r} in the guide, but in the model as it is "
-                "run here that gate does not multiply it: it was conditioned on, intervened upon or hidden. "
-                "Make the guide of the model as it is read"
+                "run here that gate does not multiply it: it was conditioned on, intervened upon, hidden or "
+                "replayed (poutine.replay writes over what links the two). Make the guide of the model as it "
+                "is read"
             )

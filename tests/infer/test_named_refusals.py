@@ -55,6 +55,13 @@ def test_a_hidden_gate_or_slab_is_named_before_training(hidden, message):
         l0bayes.fit(part, guide, (X, Y), steps=2, progress=False, compile="eager")
 
 
+def test_a_replayed_model_is_said_to_have_been_replayed():
+    guide = AutoBernoulliGates(model, (X, Y))
+    replayed = poutine.replay(model, trace=poutine.trace(model).get_trace(X, Y))
+    with pytest.raises(ValueError, match=r"hidden or replayed \(poutine.replay writes over"):
+        l0bayes.hardened_elbo(replayed, guide, (X, Y), num_draws=2)
+
+
 def test_a_model_that_returns_nothing_predicts_nothing():
     guide = AutoBernoulliGates(model, (X, Y))
     with pytest.raises(TypeError, match=r"it returned nothing\. Let it return its"):
