@@ -5,6 +5,9 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,7 @@ __all__ = [
     "is_frame",
     "refuse_not_finite",
     "refuse_table",
+    "refuse_text",
     "row_weights",
 ]
 
@@ -52,6 +56,8 @@ def refuse_table(table: Any) -> None:
         ValueError: If a frame has no columns, two of them share a name, a column holds dates, or an array
             holds text.
     """
+    if type(table).__name__ == "LazyFrame":
+        raise ValueError("X is a lazy frame, whose rows are not there yet: give X.collect()")
     if is_frame(table):
         labels = list(table.columns)
         if not labels:
@@ -66,6 +72,7 @@ def refuse_table(table: Any) -> None:
                 raise ValueError(
                     f"X holds complex numbers in column {label!r}; give its parts as columns of their own"
                 )
+            _refuse_objects(table[label], str(label))
     elif isinstance(table, np.ndarray) and table.ndim == 2 and table.dtype.kind in "OUS":
         for index in range(table.shape[1]):
             for row, value in enumerate(table[:, index]):
@@ -74,6 +81,48 @@ def refuse_table(table: Any) -> None:
                         f"X holds text in column {index}, {value!r} in row {row}; an array takes numbers. In "
                         "a data frame columns of text are factors"
                     )
+
+
+def _refuse_objects(column: Any, name: str) -> None:
+    """Refuse cells that are neither numbers nor text; a declared category may be anything."""
+    if hasattr(column.dtype, "categories"):
+        return
+    cells = np.asarray(column)
+    if cells.dtype.kind != "O":
+        return
+    for row, cell in enumerate(cells.tolist()):
+        # What is missing is refused, or filled in by nobody, later on.
+        if isinstance(cell, str | bytes | Number | Decimal | np.generic) or cell is None:
+            continue
+        kind = type(cell).__name__
+        if kind in ("NAType", "NaTType"):
+            continue
+        if isinstance(cell, date | time | timedelta) or kind == "Period":
+            raise ValueError(f"X holds dates or times in column {name!r}; turn them into numbers first")
+        raise ValueError(
+            f"X holds a {kind} in column {name!r}, row {row}, which is neither a number nor text; leave the "
+            "column out, or give its parts as columns of their own"
+        )
+
+
+def refuse_text(y: Any) -> None:
+    """Refuse a response of text where numbers are needed.
+
+    Args:
+        y: What was given as y.
+
+    Raises:
+        ValueError: If it holds text, by row.
+    """
+    values = np.asarray(y)
+    if values.ndim != 1 or values.dtype.kind not in "OUST":
+        return
+    for row, value in enumerate(values):
+        if isinstance(value, str | bytes):
+            raise ValueError(
+                f"y holds text, {value!r} in row {row}: it must hold numbers; "
+                "classes are for SpikeSlabClassifier"
+            )
 
 
 def warn_of_order(x: Any, y: Any) -> None:

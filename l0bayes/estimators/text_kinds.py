@@ -12,8 +12,12 @@ _SHARE = 0.9
 _DATE = re.compile(
     r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}(?:[ T]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
 )
-# Digits in groups, with a sign, a currency or a unit of a few signs around them.
-_NUMBER = re.compile(r"[^\w\s]?\s?[+-]?\d+(?:[., '\u2019\u00a0]\d+)*\s?[^\d\s]{0,3}")
+# Digits in groups, with a sign, a currency or a unit of a few signs around them, or in parentheses, as
+# accountants write what is negative.
+_NUMBER = re.compile(
+    r"[^\w\s]?\s?[+\u2212-]?\d+(?:[., '\u2019\u00a0\u2009\u202f]\d+)*\s?[^\d\s]{0,3}"
+    r"|\([^\w\s]?\d+(?:[., '\u2019\u00a0\u2009\u202f]\d+)*\)"
+)
 _WHOLE = re.compile(r"\d+|[^\W\d_]{0,3}\d+[^\W\d_]{0,3}")
 
 

@@ -15,6 +15,7 @@ from l0bayes.estimators.input_tables import (
     is_frame,
     refuse_not_finite,
     refuse_table,
+    refuse_text,
     row_weights,
     warn_of_order,
 )
@@ -71,6 +72,8 @@ def training_table(
     """
     refuse_table(X)
     warn_of_order(X, y)
+    if numeric:
+        refuse_text(y)
     coding = FrameCoding([])
     if is_frame(X):
         coding = FrameCoding.learn(X, row_weights(sample_weight, len(X)) > 0)

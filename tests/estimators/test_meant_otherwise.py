@@ -1,10 +1,13 @@
 """Data that may be meant otherwise than they are taken: each is told, and nothing else is."""
 
+import datetime
+
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
-from l0bayes import SpikeSlabRegressor
+from l0bayes import SpikeSlabPoissonRegressor, SpikeSlabRegressor
 from l0bayes.estimators.input_tables import ConstantColumnWarning
 from l0bayes.estimators.text_kinds import meant_as
 
@@ -115,3 +118,31 @@ def test_units_that_are_far_from_one(unit):
         other = SpikeSlabRegressor(random_state=0).fit(x, y)
         np.testing.assert_allclose(other.pip_, one.pip_, atol=1e-9)
         assert other.trust_.verdict == "exact"
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [datetime.date(2020, 1, 1 + i % 9) for i in range(N)],
+        pd.period_range("2020-01", periods=N, freq="M"),
+        [[1, 2]] * N,
+    ],
+    ids=["dates", "periods", "lists"],
+)
+def test_what_is_neither_number_nor_text_is_refused_without_a_fit_that_never_was(column):
+    with pytest.raises(ValueError, match=r"X holds (dates or times|a list) in column 'c'") as error:
+        SpikeSlabRegressor().fit(frame().assign(c=pd.Series(column)), Y)
+    assert "where fit saw numbers" not in str(error.value)
+
+
+def test_a_lazy_frame():
+    with pytest.raises(ValueError, match=r"X is a lazy frame, .*X\.collect\(\)"):
+        SpikeSlabRegressor().fit(pl.LazyFrame({"a": [1.0, 2.0]}), [1.0, 2.0])
+
+
+@pytest.mark.parametrize("kind", [SpikeSlabRegressor, SpikeSlabPoissonRegressor])
+@pytest.mark.parametrize("text", ["few", b"few"])
+def test_a_response_of_text(kind, text):
+    y = [1.0, text, *[2.0] * (N - 2)]
+    with pytest.raises(ValueError, match=r"y holds text, b?'few' in row 1: it must hold numbers"):
+        kind().fit(frame(), np.array(y, dtype=object))

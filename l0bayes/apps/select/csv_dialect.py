@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import lzma
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ __all__ = ["Dialect", "recognise_dialect"]
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _UNPACK: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_SAID = re.compile(r'\ufeff?"?sep=(.)"?[ ]*\r?(?:\n|$)', re.IGNORECASE)
 _HEAD = 65_536
 _MOST_LINES = 50
 # By the bytes that a file may begin with, the longer ones first.
@@ -39,11 +41,13 @@ class Dialect:
         encoding: As Python names it.
         separator: What separates fields.
         notes: What is not as the ending of its name says, in words.
+        skipped: Lines before the header: one where the first says what separates fields, as Excel has it.
     """
 
     encoding: str
     separator: str
     notes: tuple[str, ...] = ()
+    skipped: int = 0
 
 
 def recognise_dialect(path: Path, separator: str) -> Dialect:
@@ -66,6 +70,9 @@ def recognise_dialect(path: Path, separator: str) -> Dialect:
         notes.append("The file is not UTF-8; it was read as Windows-1252.")
     elif encoding in ("utf-16", "utf-32"):
         notes.append(f"The file was read as {encoding.upper()}.")
+    if said := _SAID.match(head):
+        notes.append(f"The first line says what separates fields: {said[1]!r}.")
+        return Dialect(encoding, said[1], tuple(notes), skipped=1)
     counts = {one: _fields(head, one, whole) for one in (separator, *_SEPARATORS)}
     right = [one for one, fields in counts.items() if len(set(fields)) == 1 and fields[0] > 1]
     if right and separator not in right:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-__all__ = ["FACTOR", "context", "function_called", "is_function"]
+__all__ = ["FACTOR", "NATURAL_SPLINE", "SEVERAL_COLUMNS", "context", "function_called", "is_function"]
 
+NATURAL_SPLINE = "ns"
+"""R's natural spline, whose columns together are no constant, beside an intercept."""
 FACTOR = "C"
 """The function that makes a factor of a column."""
+SEVERAL_COLUMNS = (FACTOR, "bs", "cs", "cc", "cr", "poly")
+"""Functions that make several columns of one, which hold the column itself."""
 
 # Names that a function has in other packages.
-_ALSO_CALLED = {"factor": FACTOR, "as.factor": FACTOR, "ordered": FACTOR, "ns": "cs"}
+_ALSO_CALLED = {"factor": FACTOR, "as.factor": FACTOR, "ordered": FACTOR, NATURAL_SPLINE: "cs"}
 _INSTEAD = {
     "offset": "offsets are not for formulas here: with a Normal likelihood take it off the response, as in "
     "'I(y - x) ~ ...'; for others build the model with l0bayes.models.SparseRegression, which has an offset",
@@ -28,7 +32,7 @@ _INSTEAD = {
     "c": "write a list in brackets: levels=['a', 'b']",
     "s": "smooths of this kind are not here: write bs(age, df=4), a spline whose columns share a gate",
     "te": "smooths of this kind are not here: write bs(age, df=4):bs(dose, df=4)",
-    "rcs": "write cs(age, df=4), a natural spline whose columns share a gate",
+    "rcs": "write ns(age, df=4), a natural spline whose columns share a gate",
     "lag": "rows are taken to be in no order: make the lagged column in the table",
     "weights": "weights are not for formulas: SpikeSlabRegressor.fit takes sample_weight",
     "Surv": "times to an event are not for this command: see l0bayes.models.SparseRegression with the Cox "

@@ -9,6 +9,9 @@ from formulaic.parser import DefaultFormulaParser
 from formulaic.parser.parser import DefaultOperatorResolver
 from formulaic.parser.types import Operator
 
+from l0bayes.apps.select.expression_checks import function_of
+from l0bayes.apps.select.formula_functions import SEVERAL_COLUMNS
+
 __all__ = ["formula_parser"]
 
 
@@ -71,20 +74,36 @@ def _of_minus(terms: Any) -> None:
 def _of_power(terms: Any, power: Any) -> None:
     if len(terms) == 1 and str(next(iter(power), "1")) != "1":
         (one,), exponent = terms, next(iter(power))
+        if _is_made(one):
+            raise ValueError(
+                f"{one}**{exponent} in a formula means the products of {one} with itself, which are {one}: "
+                "leave the power out. A spline, poly() or a factor has columns of its own, and no power"
+            )
         raise ValueError(
             f"{one}**{exponent} in a formula means the products of {one} with itself, which are "
-            f"{one}: write I({one}**{exponent}) for the power, or poly({one}, 2) for {one} and its square"
+            f"{one}: write I({one}**{exponent}) for the power, or poly({one}, 2) for {one} and its square, "
+            f"of a column of numbers; of a factor, {one}"
         )
 
 
 def _of_product(left: Any, right: Any) -> None:
     if len(left) == len(right) == 1 and next(iter(left)) == next(iter(right)):
         one = next(iter(left))
+        if one.degree and _is_made(one):
+            raise ValueError(f"the product of {one} with itself is {one} in a formula: write it once")
         if one.degree:
             raise ValueError(
                 f"the product of {one} with itself is {one} in a formula: write I({one}**2) for its square, "
-                f"or poly({one}, 2) for {one} and its square"
+                f"or poly({one}, 2) for {one} and its square, of a column of numbers; of a factor, {one}"
             )
+
+
+def _is_made(term: Any) -> bool:
+    """Whether a function makes several columns of a term, such as a spline."""
+    return any(
+        factor.eval_method.value == "python" and function_of(factor.expr) in SEVERAL_COLUMNS
+        for factor in term.factors
+    )
 
 
 _CHECKS: dict[tuple[str, int], Callable[..., None]] = {

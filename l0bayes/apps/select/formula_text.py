@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from l0bayes.apps.select.column_names import PYTHON_WORDS, ColumnNames, bare
-from l0bayes.apps.select.formula_functions import function_called, is_function
+from l0bayes.apps.select.formula_functions import NATURAL_SPLINE, function_called, is_function
 
 __all__ = ["Reading", "read_formula_text", "sides"]
 
@@ -93,6 +93,7 @@ class _Reader:
         self.known, self.found = known, Reading()
         self.tokens = [(str(match.lastgroup), match[0]) for match in _TOKEN.finditer(text)]
         self.next = 0
+        self.endings: dict[int, str] = {}  # what is put before a closing sign, by depth
         self.open: list[tuple[str, bool]] = []  # closing signs awaited, and whether Python stands before them
         unquoted = "".join("``" if kind in ("quoted", "string") else part for kind, part in self.tokens)
         self.found.lookalikes = [
@@ -172,6 +173,12 @@ class _Reader:
             self.next += 1
         self.next += 1
         self.open.append((")", True))
+        if name == NATURAL_SPLINE:
+            self.endings[len(self.open)] = ", constraints='center'"
+            self.found.notes.append(
+                "ns(...) is cs(..., constraints='center') here, a natural cubic spline with df columns "
+                "beside the intercept; knots are not those of R"
+            )
         return f"{called}("
 
     def _column(self, name: str) -> str:
@@ -202,7 +209,14 @@ class _Reader:
             inside = text == "{" or (text == "[" and self._follows_a_value())
             self.open.append((_PAIRS[text], self._in_python or inside))
         elif self.open and text == self.open[-1][0]:
+            ending = self.endings.pop(len(self.open), "")
             self.open.pop()
+            return f"{ending}{text}"
+        elif text in ("|", "||") and not self._in_python:
+            raise ValueError(
+                f"formula has {text!r}: effects that vary by group, as in (1|b), are not for formulas here. "
+                "Write C(b) for a factor whose levels share a gate, and a:C(b) for a slope in each"
+            )
         elif self._in_python:
             if text == "^":
                 return "**"

@@ -3,6 +3,7 @@ r"""From a formula and a table to a response, columns, and the gate of each colu
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +21,7 @@ from l0bayes.apps.select.formula_checks import (
     notes_on_lookalikes,
     notes_on_squares,
 )
+from l0bayes.apps.select.formula_functions import SEVERAL_COLUMNS
 from l0bayes.apps.select.formula_text import read_formula_text, sides
 from l0bayes.apps.select.table_checks import (
     check_predictors,
@@ -38,9 +40,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["FormulaData", "apply_formula"]
-
-# Terms that hold the variable itself, so that the dot need not bring it once more.
-_HOLDING = ("C", "bs", "cs", "cc", "cr", "poly")
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,9 @@ def apply_formula(
             will not do: missing or infinite values, text among numbers, a constant, two of one name.
     """
     law = likelihood if isinstance(likelihood, Likelihood) else likelihood_by_name(likelihood, "selection")
-    table = table.rename(columns=str)
+    # One letter may be one sign or two, which look the same.
+    formula = unicodedata.normalize("NFC", formula)
+    table = table.rename(columns=lambda name: unicodedata.normalize("NFC", str(name)))
     names = list(table.columns)
     if len(set(names)) < len(names):
         raise ValueError(f"columns have the same name: {sorted({n for n in names if names.count(n) > 1})}")
@@ -195,6 +196,12 @@ def _parse(formula: str, hidden: str, variables: list[str], known: ColumnNames) 
         parsed = Formula.from_spec(hidden, parser=formula_parser(), context=context)
     except (FormulaicError, SyntaxError) as error:
         reason = known.type_in(first_line(error))
+        if re.search("Numeric literals|numerical scaling", reason):
+            reason = (
+                "it has a number as a term or in a product, which changes the unit of a column and no "
+                "result. Leave it out; arithmetic is written as I(2 * a), and 0 or 1 by itself says whether "
+                "there is an intercept"
+            )
         raise ValueError(f"formula {formula!r} cannot be read: {reason}") from None
     except ValueError as error:
         raise ValueError(known.type_in(str(error))) from None
@@ -229,7 +236,7 @@ def _without_repeats(terms: list[Any]) -> list[Any]:
         for term in terms
         if len(term.factors) == 1
         and term.factors[0].eval_method.value == "python"
-        and function_of(term.factors[0].expr) in _HOLDING
+        and function_of(term.factors[0].expr) in SEVERAL_COLUMNS
         for name in re.findall(r"\w+", term.factors[0].expr)
     }
     return [

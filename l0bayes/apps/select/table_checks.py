@@ -89,15 +89,21 @@ def leave_out_missing(table: pd.DataFrame, names: Sequence[str], drop: bool) -> 
     rows = missing.any(axis=1)
     listing = ", ".join(f"{name!r} in {rows_of(count)}" for name, count in list(wrong.items())[:8])
     listing += f" and {len(wrong) - 8} more columns" if len(wrong) > 8 else ""
+    if rows.all():
+        raise ValueError(f"values are missing: {listing}. No row is complete: {_of_empty(table, wrong)}")
     if not drop:
         raise ValueError(
             f"values are missing: {listing}. --drop-missing leaves out {int(rows.sum())} of "
             f"{rows_of(len(table))}"
         )
-    if rows.all():
-        raise ValueError(f"values are missing: {listing}. No row is complete")
     # The index keeps saying which row of the file each one was.
     return table[~rows]
+
+
+def _of_empty(table: pd.DataFrame, wrong: dict[str, int]) -> str:
+    most = max(wrong, key=lambda name: wrong[name])
+    what = "is empty" if wrong[most] == len(table) else "is missing most often"
+    return f"leave out of the formula what {what}, as in '. - {quoted(most)}'"
 
 
 def plain_columns(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from collections import Counter
@@ -123,7 +124,10 @@ def _load_csv(path: Path, separator: str, na: Sequence[str] | None) -> TableFile
         engine="python",
         on_bad_lines=long.append,
     )
-    names = ["" if name != name else str(name).strip() for name in head.iloc[0].tolist()]
+    names = [
+        "" if name != name else unicodedata.normalize("NFC", str(name).strip())
+        for name in head.iloc[0].tolist()
+    ]
     _check_names(path, names)
     if long:
         raise ValueError(_of_long_rows(path, names, long[0]))
@@ -132,7 +136,7 @@ def _load_csv(path: Path, separator: str, na: Sequence[str] | None) -> TableFile
         if not name:
             raise ValueError(_of_a_nameless_column(path, index, table.iloc[:, index]))
     notes = [*dialect.notes]
-    if any(str(given) != name for given, name in zip(head.iloc[0], names, strict=True)):
+    if any(str(name) != str(name).strip() for name, kept in zip(head.iloc[0], names, strict=True) if kept):
         notes.append("Spaces around names in the header were taken away.")
     table.columns = names
     given = table
@@ -190,6 +194,7 @@ def _parse_csv(path: Path, dialect: Dialect, **options: Any) -> pd.DataFrame:
             path,
             sep=dialect.separator,
             encoding=dialect.encoding,
+            skiprows=dialect.skipped,
             keep_default_na=False,
             na_values=[""],
             **options,

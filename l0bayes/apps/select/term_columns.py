@@ -127,7 +127,9 @@ def _add(label: str, parts: list[_Part], columns: dict[str, Any], found: TermCol
             if level_parts and not any(part.contrast for part in level_parts) and not values.any():
                 continue  # a combination of levels that no row has
             if name in columns:
-                raise ValueError(f"formula makes several columns of one name: {[name]}")
+                raise ValueError(
+                    f"formula makes several columns of one name: {[name]}. Rename that column of the table"
+                )
             columns[name] = values
             found.groups.append(label)
         _check_varies(label, list(columns)[start:], [*columns.values()][start:])

@@ -243,3 +243,39 @@ def test_marks_that_the_file_explains_are_decimal(tmp_path, content):
 def test_a_column_that_is_not_used_may_hold_what_it_likes(tmp_path):
     found = loaded(tmp_path, "y;a;b\n5;1.234;1\n7;999;2\n1;2.501;4\n")
     assert apply_formula(found.table, "y ~ b", "gaussian", refused=found.refused).groups == ["b"]
+
+
+# ---- what programs write ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=;\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_first_line_that_says_what_separates(tmp_path, line, encoding):
+    found = loaded(tmp_path, f"{line}\ny;a\n1;2,5\n2;3,5\n", encoding=encoding)
+    assert found.table["a"].tolist() == [2.5, 3.5]
+    assert "The first line says what separates fields: ';'." in told(found)
+
+
+@pytest.mark.parametrize("header", ["e\u0301ge", "\u00e9ge"])
+@pytest.mark.parametrize("typed", ["e\u0301ge", "\u00e9ge"])
+def test_letters_that_look_the_same_are_the_same_name(tmp_path, header, typed):
+    found = loaded(tmp_path, f"y,{header}\n1,2\n2,3\n3,5\n")
+    assert apply_formula(found.table, f"y ~ {typed}", "gaussian").columns == ["y", "\u00e9ge"]
+    assert "Spaces around names" not in told(found)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["1\u202f200", "2\u202f300"], ["\u22121.5", "\u22122.5"], ["(3)", "(4.5)"], ["($3)", "(1,200)"]],
+)
+def test_numbers_as_others_write_them(tmp_path, cells):
+    found = loaded(tmp_path, f"y;a\n1;{cells[0]}\n2;{cells[1]}\n")
+    assert "looks like numbers in another notation" in found.doubts["a"]
+
+
+def test_an_empty_column_is_no_reason_to_leave_out_every_row(tmp_path):
+    table = loaded(tmp_path, "y,a,b\n1,,2\n2,,3\n").table
+    for drop in (False, True):
+        with pytest.raises(ValueError, match=r"No row is complete: leave .* empty, as in '. - a'") as error:
+            apply_formula(table, "y ~ .", "gaussian", drop_missing=drop)
+        assert "--drop-missing" not in str(error.value)

@@ -209,3 +209,29 @@ def test_a_product_of_columns_as_they_stand_is_told(formula):
 @pytest.mark.parametrize("formula", ["y ~ e:pi", "y ~ poly(e, 2)", "y ~ I(center(e)**2)", "y ~ I(2*e)"])
 def test_a_product_that_depends_on_no_zero_is_not(formula):
     assert applied(table()[["y", "e", "pi"]], formula).notes == []
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("y ~ bs(e, df=4)^2", "leave the power out"),
+        ("y ~ C(e)**2", "leave the power out"),
+        ("y ~ C(e):C(e)", "write it once"),
+        ("y ~ e^2", "of a column of numbers; of a factor, e"),
+        ("y ~ (1|e)", "write C(b) for a factor whose levels share a gate"),
+        ("y ~ pi + (pi | e)", "effects that vary by group"),
+        ("y ~ 2*e", "a number as a term or in a product, which changes the unit of a column"),
+        ("y ~ e + 3", "a number as a term"),
+        ("y ~ e/2", "arithmetic is written as I(2 * a)"),
+    ],
+)
+def test_what_is_no_formula_here_says_what_to_write(formula, message):
+    assert message.lower() in refused(table().abs(), formula).lower()
+
+
+@pytest.mark.parametrize("formula", ["y ~ ns(e, df=4)", "y ~ pi + ns(log(e + 9), df=4)"])
+def test_a_natural_spline_has_its_columns_beside_the_intercept(formula):
+    found = applied(table().abs(), formula)
+    x = found.x.to_numpy()
+    assert np.linalg.matrix_rank(np.column_stack([np.ones(len(x)), x])) == 1 + x.shape[1]
+    assert any("ns(...) is cs(..., constraints='center') here" in note for note in found.notes)
