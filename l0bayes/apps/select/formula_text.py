@@ -212,7 +212,7 @@ class _Reader:
             ending = self.endings.pop(len(self.open), "")
             self.open.pop()
             return f"{ending}{text}"
-        elif text in ("|", "||") and not self._in_python:
+        elif text in ("|", "||") and self.open and not self._in_python:
             raise ValueError(
                 f"formula has {text!r}: effects that vary by group, as in (1|b), are not for formulas here. "
                 "Write C(b) for a factor whose levels share a gate, and a:C(b) for a slope in each"
