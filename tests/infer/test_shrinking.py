@@ -510,3 +510,18 @@ def test_flat_objective_with_l0_penalty_is_named():
     model, guide, batch = pair(prior=L2Penalty(0.0), inclusion=L0Penalty(0.0))
     done = l0bayes.fit(model, guide, batch, steps=12, shrink=True, target="macs:0.5", progress=False)
     assert float(done.history.kl[-1]) == 0.0
+
+
+def test_a_layer_with_one_unit_to_gate_keeps_it():
+    """No cost depends on it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 4, 3)).double()
+    x, y = data((1, 4, 4))
+    model = SparseNetwork(net, gates="input", inclusion=Gate(0.3), slab=L2Penalty(0.5), example=x[:2])
+    guide = AutoHardConcrete(model, (x, y), slab="delta", init_active=0.8)
+    settings = {"target": "macs:0.6", "steps": 24, "shrink": True, "progress": False}
+    done = l0bayes.fit(model, guide, Minibatches(x, y, batch_size=6, seed=2), **settings)
+    costs = model.cost_summary(done.guide)
+    assert costs["deployed_macs"] <= 0.6 * costs["dense_macs"]
+    assert done.decision.opened["0.gate"].tolist() == [1.0]

@@ -98,8 +98,10 @@ class SearchELBO(DirectELBO):
         with torch.enable_grad():
             active = {site: p.detach().requires_grad_() for site, p in activities(self.guide).items()}
             level = self._cost_share(self.target.kind, active).log()
-            slopes = torch.autograd.grad(level, [*active.values()])
-        for (site, value), slope in zip(active.items(), slopes, strict=True):
+            # No cost depends on the one unit that a layer keeps in any case, such as a lone input channel.
+            found = torch.autograd.grad(level, [*active.values()], allow_unused=True)
+        for (site, value), given in zip(active.items(), found, strict=True):
+            slope = torch.zeros_like(value) if given is None else given
             self._slope(site).copy_(slope)
             level = level - (slope * value).sum()
         self.level.copy_(level.detach())
