@@ -194,3 +194,13 @@ def test_a_rule_that_fails_leaves_the_graph(monkeypatch):
     monkeypatch.setattr(rules, "simplify", failing)
     assert simplified(captured, [x]) is captured
     assert captured.code == before
+
+
+def test_a_long_graph_of_large_operations_is_run_as_it_was_captured(monkeypatch):
+    x = torch.randn(300, 100)
+    captured = graph_of(lambda x: (x * 1.0 + 0.0,), x)
+    assert simplified(captured, [x]) is not captured
+    monkeypatch.setattr(rules, "_LONG", 2)
+    assert simplified(captured, [x]) is captured
+    small = graph_of(lambda x: (x * 1.0 + 0.0,), x[0])
+    assert simplified(small, [x[0]]) is not small

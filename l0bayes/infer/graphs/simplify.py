@@ -28,7 +28,7 @@ from l0bayes.infer.graphs.duplicates import merge_duplicates
 from l0bayes.infer.graphs.fresh_memory import write_nothing_new
 from l0bayes.infer.graphs.fusion import fuse_sums
 from l0bayes.infer.graphs.identities import rewrite_identities
-from l0bayes.infer.graphs.node_facts import written_nodes
+from l0bayes.infer.graphs.node_facts import tensor_of, written_nodes
 from l0bayes.infer.graphs.products import order_products, take_numbers_out_of_sums
 from l0bayes.infer.randomness import private_randomness
 
@@ -38,6 +38,8 @@ _MOST_ROUNDS = 8
 # Of the largest entry of a result: what a few hundred roundings in another order can come to.
 _ROUNDING = {torch.float16: 2e-2, torch.bfloat16: 1e-1, torch.float32: 1e-4, torch.float64: 1e-10}
 _ROUNDINGS = 100
+# Operations, and entries an operation on average: rewriting takes half a millisecond an operation.
+_LONG, _LARGE = 3000, 20_000
 
 
 def simplified(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
@@ -47,6 +49,8 @@ def simplified(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
         captured: A graph of tensors to tensors, with the form of each value in ``meta["val"]``.
         inputs: Tensors to compare the two on; they are not changed.
     """
+    if _is_slow_by_itself(captured):
+        return captured
     found = copy.deepcopy(captured)
     try:
         simplify(found)
@@ -54,6 +58,15 @@ def simplified(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
     except Exception:  # a graph that no rule was written for is run as it was captured
         agree = False
     return found if agree else captured
+
+
+def _is_slow_by_itself(captured: GraphModule) -> bool:
+    """Whether a graph is long, and its time is in large operations that no rule is about."""
+    nodes = captured.graph.nodes
+    if len(nodes) <= _LONG:
+        return False
+    sizes = [value.numel() for value in map(tensor_of, nodes) if value is not None]
+    return sum(sizes) > _LARGE * len(sizes)
 
 
 def simplify(module: GraphModule) -> None:
