@@ -11,7 +11,7 @@ from torch.fx.node import map_arg
 
 from l0bayes.infer.graphs.node_facts import aten, constant_of, rewritable, tensor_of
 
-__all__ = ["fold_constants", "uniform_value"]
+__all__ = ["fold_constants", "number_of", "uniform_value"]
 
 # Tensors of one value, whatever the content of the tensor that they are to look like.
 _FILLED = {
@@ -38,6 +38,19 @@ def uniform_value(value: Tensor | None) -> float | None:
         return None
     number = float(first)
     return number if torch.isfinite(first) else None
+
+
+def number_of(module: GraphModule, given: Any) -> float | None:
+    """The number that an argument is in every run, given as such or as a tensor without dimensions.
+
+    Args:
+        module: The graph.
+        given: An argument of one of its nodes.
+    """
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return float(given)
+    constant = constant_of(module, given)
+    return uniform_value(constant) if constant is not None and constant.dim() == 0 else None
 
 
 def fold_constants(module: GraphModule, written: set[Node]) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch.fx import GraphModule, Node
 
-from l0bayes.infer.graphs.constant_folding import uniform_value
-from l0bayes.infer.graphs.node_facts import aten, constant_of, rewritable, same_form, tensor_of
+from l0bayes.infer.graphs.constant_folding import number_of
+from l0bayes.infer.graphs.node_facts import aten, rewritable, same_form, tensor_of
 
 __all__ = ["fuse_sums"]
 
@@ -61,7 +61,7 @@ def _fused(module: GraphModule, node: Node, base: Any, product: Any, sign: float
     one, other = product.args
     graph = module.graph
     for source, factor in ((one, other), (other, one)):
-        number = _constant_number(module, factor)
+        number = number_of(module, factor)
         if number is not None and same_form(source, node):
             with graph.inserting_before(node):
                 new = graph.call_function(aten.add.Tensor, (base, source), {"alpha": sign * number})
@@ -76,10 +76,3 @@ def _fused(module: GraphModule, node: Node, base: Any, product: Any, sign: float
         )
     new.meta.update(node.meta)
     return new
-
-
-def _constant_number(module: GraphModule, given: Any) -> float | None:
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        return float(given)
-    constant = constant_of(module, given)
-    return uniform_value(constant) if constant is not None and constant.dim() == 0 else None

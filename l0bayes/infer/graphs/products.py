@@ -15,8 +15,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx import GraphModule, Node
 
-from l0bayes.infer.graphs.constant_folding import uniform_value
-from l0bayes.infer.graphs.node_facts import aten, constant_of, rewritable, tensor_of
+from l0bayes.infer.graphs.constant_folding import number_of
+from l0bayes.infer.graphs.node_facts import aten, rewritable, tensor_of
 
 __all__ = ["order_products", "take_numbers_out_of_sums"]
 
@@ -131,13 +131,6 @@ def _same_shape(one: Node, other: Node) -> bool:
     return ours is not None and theirs is not None and ours.shape == theirs.shape
 
 
-def _number(module: GraphModule, given: Any) -> float | None:
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        return float(given)
-    constant = constant_of(module, given)
-    return uniform_value(constant) if constant is not None and constant.dim() == 0 else None
-
-
 def _is_product(module: GraphModule, node: Node, written: set[Node]) -> bool:
     if node.op != "call_function" or node.kwargs or not rewritable(node, written):
         return False
@@ -150,7 +143,7 @@ def _is_product(module: GraphModule, node: Node, written: set[Node]) -> bool:
     if node.target in (aten.mul.Tensor, aten.mul.Scalar, aten.neg.default):
         return True
     if node.target in (aten.div.Tensor, aten.div.Scalar):
-        number = _number(module, node.args[1])
+        number = number_of(module, node.args[1])
         return number is not None and number != 0.0
     return False
 
@@ -163,7 +156,7 @@ def _collect(module: GraphModule, node: Node, written: set[Node], *, root: bool 
     if node.target is aten.neg.default:
         number, rest = -1.0, [args[0]]
     else:
-        numbers = [_number(module, one) for one in args]
+        numbers = [number_of(module, one) for one in args]
         if node.target in (aten.div.Tensor, aten.div.Scalar):
             number, rest = 1.0 / (numbers[1] or 1.0), [args[0]]
         else:
