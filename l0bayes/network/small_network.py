@@ -82,6 +82,9 @@ def small_network(
         _put(small, name, origins[name].of(own))
     small.to(next(net.parameters()).device)
     small.train(net.training)
+    modes = {name: module.training for name, module in net.named_modules()}
+    for name, module in small.named_modules():  # a user may have set some of them to evaluation
+        module.training = modes.get(name, module.training)
     if not decided:
         for name in plan.heads.keys() & dict(small.named_modules()).keys():  # torch's own has no gates
             put_module(small, name, plan.trace.layers[name].kind.gateable(small.get_submodule(name)))

@@ -525,3 +525,18 @@ def test_a_layer_with_one_unit_to_gate_keeps_it():
     costs = model.cost_summary(done.guide)
     assert costs["deployed_macs"] <= 0.6 * costs["dense_macs"]
     assert done.decision.opened["0.gate"].tolist() == [1.0]
+
+
+def test_modules_that_were_set_to_evaluation_stay_so():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)).double()
+    net[1].eval()
+    x, y = data((6,))
+    model = SparseNetwork(net, gates={"3": "input"}, inclusion=Gate(0.3), slab=L2Penalty(0.5), example=x[:2])
+    guide = AutoHardConcrete(model, (x, y), slab="delta", init_active=0.8)
+    settings = {"target": "macs:0.6", "steps": 24, "shrink": True, "progress": False}
+    done = l0bayes.fit(model, guide, Minibatches(x, y, batch_size=6, seed=2), **settings)
+    small = model.deploy(done.guide)
+    assert small[1].running_mean.abs().max() == 0.0
+    assert (small[1].running_var == 1.0).all()
