@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 import torch
 from torch.fx import GraphModule, Node
 
-from l0bayes.infer.graphs.constant_folding import uniform_value
+from l0bayes.infer.graphs.constant_folding import number_of, uniform_value
 from l0bayes.infer.graphs.node_facts import (
     aten,
     constant_of,
@@ -125,12 +125,6 @@ def _unchanged(module: GraphModule, node: Node) -> Replacement | None:
     return None
 
 
-def _number(module: GraphModule, given: Any) -> float | None:
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        return float(given)
-    return uniform_value(constant_of(module, given))
-
-
 def _neutral(module: GraphModule, node: Node) -> Replacement | None:
     """x·1, 1·x, x/1, x¹, x + 0, 0 + x, x − 0."""
     if len(node.args) != 2 or node.kwargs:
@@ -140,9 +134,9 @@ def _neutral(module: GraphModule, node: Node) -> Replacement | None:
     sums = (aten.add.Tensor, aten.add.Scalar, aten.sub.Tensor, aten.sub.Scalar)
     for targets, unit in ((products, 1.0), (sums, 0.0)):
         if node.target in targets:
-            if _number(module, other) == unit and isinstance(one, Node) and same_form(node, one):
+            if number_of(module, other) == unit and isinstance(one, Node) and same_form(node, one):
                 return one
-            if node.target in (aten.mul.Tensor, aten.add.Tensor) and _number(module, one) == unit:
+            if node.target in (aten.mul.Tensor, aten.add.Tensor) and number_of(module, one) == unit:
                 return other if isinstance(other, Node) and same_form(node, other) else None
     return None
 

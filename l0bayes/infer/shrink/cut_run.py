@@ -68,10 +68,7 @@ def cut_objective(
         cut = whole.model.cut(whole.guide.median(), opened, decided)
         guide, theirs = able.cut(cut.model, batch, whole.keywords, cut.sites)
     small = DirectELBO(cut.model, guide, whole.elbo, list(cut.sites), whole.keywords)
-    modes = [(module, module.training) for module in cut.model.modules()]
-    small.train(whole.training)
-    for module, training in modes:  # those of the network are as they were set
-        module.training = training
+    small.training = whole.training  # alone: modules of the network are in the mode that they were set to
     origins = {
         f"{part}.{name}": Origin(f"{part}.{one.name}", one.index)
         for part, found in (("model", cut.tensors), ("guide", theirs))
