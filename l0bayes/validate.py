@@ -33,6 +33,7 @@ __all__ = [
     "positive",
     "positive_or_learned",
     "positive_pair",
+    "squares_fit",
     "true_or_false",
 ]
 
@@ -211,6 +212,29 @@ def all_positive(**tensors: Tensor) -> None:
     """
     for name, tensor in tensors.items():
         _check_entries(name, tensor, tensor > 0, "be positive, got")
+
+
+def squares_fit(**tensors: Tensor) -> None:
+    """Tensors whose sums of squares double precision holds: of 0 and of sizes between 1e-140 and 1e140.
+
+    Args:
+        **tensors: Tensors by the name of their argument, of shape ``(n,)`` or ``(n, p)``; every column must
+            have a largest size within these bounds, or be 0.
+
+    Raises:
+        ValueError: By argument and column, with what to do.
+    """
+    for name, tensor in tensors.items():
+        sizes = tensor.abs().amax(0) if len(tensor) else tensor.new_zeros(())
+        bad = (sizes > 1e140) | ((sizes > 0) & (sizes < 1e-140))
+        if not bool(bad.any()):
+            continue
+        where = tuple(bad.nonzero()[0].tolist())
+        place = f" in column {where[0]}" if where else ""
+        raise ValueError(
+            f"{name} has numbers of size {float(sizes[where]):.3g}{place}, whose squares double precision "
+            "does not hold: give it in other units, so that its sizes are between 1e-140 and 1e140"
+        )
 
 
 def has_shape(shape: tuple[int, ...], /, **tensors: Tensor) -> None:

@@ -29,6 +29,11 @@ ACCEPTED: list[tuple[Callable[..., None], tuple[Any, ...], list[Any]]] = [
     (validate.true_or_false, (), [True, False, np.True_]),
     (validate.all_finite, (), [torch.zeros(0), torch.ones(2, 3), torch.arange(3)]),
     (validate.all_positive, (), [torch.ones(2), torch.tensor(inf), torch.arange(1, 3)]),
+    (
+        validate.squares_fit,
+        (),
+        [torch.zeros(3), torch.tensor([0.0, 1e-100, 1e100], dtype=torch.float64), torch.zeros(0, 2)],
+    ),
     (validate.has_shape, ((2, 3),), [torch.zeros(2, 3)]),
 ]
 
@@ -69,6 +74,13 @@ REFUSED: list[tuple[Callable[..., None], tuple[Any, ...], Any, str]] = [
     (validate.all_finite, (), torch.full((1, 1, 2), nan), "got nan in index (0, 0, 0)"),
     (validate.all_positive, (), torch.tensor([1.0, 0.0]), "size must be positive, got 0.0 in row 1"),
     (validate.all_positive, (), torch.tensor([nan]), "size must be positive, got nan in row 0"),
+    (
+        validate.squares_fit,
+        (),
+        torch.full((3,), 1e150, dtype=torch.float64),
+        "size has numbers of size 1e+150, whose squares",
+    ),
+    (validate.squares_fit, (), torch.tensor([[0.0, 1e-150]], dtype=torch.float64), "size 1e-150 in column 1"),
     (validate.has_shape, ((2,),), torch.zeros(2, 1), "size must have shape (2,), got (2, 1)"),
 ]
 

@@ -46,6 +46,15 @@ def test_tables(name):
         SpikeSlabRegressor().fit(table, Y[: len(table)])
 
 
+@pytest.mark.parametrize("scale", [1e160, 1e-160])
+def test_squares_beyond_double_precision(scale):
+    """Unscaled, their sums would be infinite or 0, and the probabilities those of other data."""
+    with pytest.raises(ValueError, match=r"y has numbers of size .* give it in other units"):
+        SpikeSlabRegressor(standardize=False).fit(X, Y * scale)
+    with pytest.raises(ValueError, match=r"x has numbers of size .* in column 1, .* in other units"):
+        SpikeSlabClassifier(standardize=False).fit(X.assign(bmi=X.bmi * scale), Y > 0)
+
+
 ARGUMENTS = {
     "inclusion too large": ({"inclusion": 1.5}, r"inclusion must lie strictly between 0 and 1, got 1.5"),
     "inclusion zero": ({"inclusion": 0.0}, r"inclusion must lie strictly between 0 and 1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import tarfile
 import unicodedata
+import warnings
 import zipfile
 import zlib
 from collections import Counter
@@ -60,11 +61,19 @@ class TableFile:
 def read_table(path: str | Path, na: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a table: that of :func:`load_table`.
 
+    What might have been meant otherwise is warned of, as are columns that cannot be read in one way only,
+    whose cells are left as text.
+
     Args:
         path: As there.
         na: As there.
     """
-    return load_table(path, na).table
+    found = load_table(path, na)
+    for words in found.doubts.values():
+        warnings.warn(words, stacklevel=2)
+    for why in found.refused.values():
+        warnings.warn(f"{why}; it is left as text", stacklevel=2)
+    return found.table
 
 
 def load_table(path: str | Path, na: Sequence[str] | None = None) -> TableFile:

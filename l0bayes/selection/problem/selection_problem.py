@@ -85,6 +85,8 @@ class SelectionProblem(ABC):
             validate.has_shape(shape, **{name: getattr(self, name)})
         for name in ("x", "y", "slab_scale", "unpenalised", "offset", "weights"):
             validate.all_finite(**{name: getattr(self, name)})
+        for name in ("x", "y", "unpenalised", "offset"):
+            validate.squares_fit(**{name: getattr(self, name)})
         for name in ("slab_scale", "unpenalised_scale", "weights"):
             validate.all_positive(**{name: getattr(self, name)})
         if sorted(set(self.groups.tolist())) != list(range(self.num_groups)):

@@ -1,5 +1,7 @@
 """What the cells of a file mean: words, separators, commas, spaces and letters, as they come."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -203,7 +205,11 @@ def test_what_may_be_thousands_is_refused(tmp_path, content, name, why):
     assert "column 'a' holds" in said
     assert why in said
     # The numbers are in no column that somebody could use by mistake.
-    assert not pd.api.types.is_numeric_dtype(read_table(tmp_path / name)["a"])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        table = read_table(tmp_path / name)
+    assert any("'a' holds" in str(one.message) and "it is left as text" in str(one.message) for one in caught)
+    assert not pd.api.types.is_numeric_dtype(table["a"])
 
 
 @pytest.mark.parametrize(
