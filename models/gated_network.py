@@ -2,7 +2,6 @@ r"""A network laid out for gates: where they are, what they cost, which of them 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -24,6 +23,7 @@ from l0bayes.network import (
     trace_units,
     tried_plan,
 )
+from l0bayes.user_warnings import warn_user
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,18 +95,16 @@ class GatedNetwork(nn.Module):
         unknown = [other for other in self.plan.trace.others.values() if other.uncounted]
         if unknown:
             names = (f"{o.name!r} ({type(o.module).__name__}: {', '.join(o.uncounted)})" for o in unknown)
-            warnings.warn(
-                f"multiply-accumulates of {'; '.join(names)} are unknown and no part of the network's cost",
-                stacklevel=4,
+            warn_user(
+                f"multiply-accumulates of {'; '.join(names)} are unknown and no part of the network's cost"
             )
 
     def warn_held(self) -> None:
         """Say which layers will not get smaller, before anything is trained."""
         if held := self.plan.held:
-            warnings.warn(
+            warn_user(
                 f"gates of {', '.join(map(repr, held))} leave these units at full size, and are counted so: "
-                f"smaller layers do not fit the network's forward ({next(iter(held.values()))})",
-                stacklevel=2,
+                f"smaller layers do not fit the network's forward ({next(iter(held.values()))})"
             )
 
     @property

@@ -3,7 +3,6 @@ r"""A sparse network cut to decided gates while it is trained."""
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
@@ -16,6 +15,7 @@ from l0bayes.infer.shrink.origin import ModelCut, Origin
 from l0bayes.models.network_deployment import FULL_SIZE, example_like
 from l0bayes.models.sleeping_units import SleepingUnits
 from l0bayes.network import SmallNetwork, difference, gated, link_parameters, opened_entries, small_network
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["cut_network", "reason_not_cut"]
 
@@ -52,7 +52,7 @@ def cut_network(
     small = small_network(model.net, model.plan, opened, decided=decided)
     if misfit := _misfit(model, small, slabs, opened):
         small = small_network(model.net, model.plan, opened, remove=False, decided=decided)
-        warnings.warn(FULL_SIZE.format("", misfit).replace("deployed", "cut"), stacklevel=2)
+        warn_user(FULL_SIZE.format("", misfit).replace("deployed", "cut"))
     new = copy.copy(model)
     for own in ("_modules", "_parameters", "_buffers"):
         setattr(new, own, dict(getattr(model, own)))

@@ -2,7 +2,6 @@ r"""From a sparse network and its guide to a plain network and to tables of what
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, get_args
@@ -20,6 +19,7 @@ from l0bayes.network import (
     map_tensors,
     shrink,
 )
+from l0bayes.user_warnings import warn_user
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,10 +65,10 @@ def deployed_network(
     small, whole, misfit = both_sizes(net, plan, slabs, gates, example)
     if misfit:  # forward() goes another way than it did when the gates were tried
         small = whole
-        warnings.warn(FULL_SIZE.format("", misfit), stacklevel=4)
+        warn_user(FULL_SIZE.format("", misfit))
     elif held := [name for name in plan.held if not _all_open(plan, name, gates)]:
         where = f" in {', '.join(map(repr, held))}"
-        warnings.warn(FULL_SIZE.format(where, plan.held[held[0]]), stacklevel=4)
+        warn_user(FULL_SIZE.format(where, plan.held[held[0]]))
     return small.eval()
 
 
@@ -143,7 +143,7 @@ def cost_table(
             misfits[rule] = reason
     if misfits:
         by = f" by the rules {', '.join(misfits)}"
-        warnings.warn(FULL_SIZE.format(by, next(iter(misfits.values()))), stacklevel=4)
+        warn_user(FULL_SIZE.format(by, next(iter(misfits.values()))))
     return pd.DataFrame(rows).T.rename_axis("network")
 
 

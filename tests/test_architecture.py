@@ -20,6 +20,7 @@ FOLDERS = {"l0bayes": ROOT / "l0bayes", "l0bayes.models": ROOT / "models", "l0ba
 # A room imports rooms of lower floors, and of its own floor where that makes no circle.
 FLOOR = {
     "validate": 0,
+    "user_warnings": 0,
     "distributions": 0,
     "likelihoods": 1,
     "gate_families": 1,

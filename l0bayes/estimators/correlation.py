@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.verdict import TrustWarning
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["warn_of_correlation"]
 
@@ -39,12 +38,11 @@ def warn_of_correlation(posterior: SelectionPosterior, names: list[str]) -> bool
     if not float(correlations.max()) > _STRONG:
         return False
     row, other = divmod(int(correlations.argmax()), correlations.shape[1])
-    warnings.warn(
+    warn_user(
         f"columns {names[int(taken[row])]!r} and {names[other]!r} are correlated "
         f"(|r| = {float(correlations.max()):.2f}), and this is a variational fit with independent gates: on "
         "correlated columns their inclusion probabilities err by 0.2 to 0.9. Refine them: fit again with "
         "engine='auto' (l0bayes select: --engine auto).",
         TrustWarning,
-        stacklevel=4,
     )
     return True

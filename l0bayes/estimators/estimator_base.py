@@ -2,7 +2,6 @@ r"""What all spike-and-slab estimators share: from a table to a posterior."""
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -39,6 +38,7 @@ from l0bayes.selection.problem.verdict import Trust
 from l0bayes.selection.trust.likelihood_fit import LikelihoodCheck, judge_likelihood
 from l0bayes.selection.trust.noise_conflict import NoisePriorWarning, noise_conflict
 from l0bayes.selection.trust.posterior_trust import trust_of
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["SpikeSlabEstimator"]
 
@@ -210,9 +210,9 @@ class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
         self.likelihood_checks_ = [check for check in checks if check is not None]
         conflict = noise_conflict(problem, posterior, scaling.response_scale)
         if conflict is not None:
-            warnings.warn(conflict, NoisePriorWarning, stacklevel=3)
+            warn_user(conflict, NoisePriorWarning)
             trust = replace(trust, reasons=(*trust.reasons, conflict))
-        self.trust_ = judge_likelihood(trust, self.likelihood_checks_, stacklevel=4)
+        self.trust_ = judge_likelihood(trust, self.likelihood_checks_)
         return self
 
     _numeric_response = True

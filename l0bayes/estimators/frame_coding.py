@@ -3,7 +3,6 @@ r"""Columns of a data frame as numbers: those of text and categories by a column
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.text_kinds import meant_as
 from l0bayes.selection.problem.level_block import LevelBlock
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["Factor", "FrameCoding", "UnseenLevelWarning", "indicators"]
 
@@ -65,11 +65,10 @@ class Factor:
                 )
             unseen.add(cell)
         if unseen and not fitting:
-            warnings.warn(
+            warn_user(
                 f"no row of level {', '.join(sorted(map(repr, unseen)))} of column {self.name!r} was seen in "
                 "fit: predictions are those of the mean of its other levels",
                 UnseenLevelWarning,
-                stacklevel=6,
             )
         return indicators([index.get(cell, -1) for cell in cells], len(self.levels))
 
@@ -215,11 +214,10 @@ def _factor_of(column: Any, name: str, used: Any) -> Factor | None:
             "make it pd.Categorical if you mean it"
         )
     if kind is not None:
-        warnings.warn(
+        warn_user(
             f"X holds text in column {name!r} that looks like {kind}, such as {cells[0]!r}, and is taken as "
             f"a factor of {len(seen)} levels: turn it into numbers, or make it pd.Categorical if it is one",
             UserWarning,
-            stacklevel=6,
         )
     return Factor(name, tuple(sorted(seen)), tuple(sorted(set(cells.tolist()) - seen)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, time, timedelta
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from l0bayes.selection.problem.level_block import LevelBlock
+from l0bayes.user_warnings import warn_user
 
 __all__ = [
     "Array",
@@ -143,11 +143,10 @@ def warn_of_order(x: Any, y: Any) -> None:
         and theirs.is_unique
         and len(ours.union(theirs)) == len(ours)
     ):
-        warnings.warn(
+        warn_user(
             "the rows of X and y have the same labels in another order: they are taken by their place, as "
             "everywhere in scikit-learn. Sort one by the other first, as in y.loc[X.index]",
             UserWarning,
-            stacklevel=5,
         )
 
 
@@ -223,12 +222,11 @@ def constant_columns(
     if constant.any():
         first = int(constant.argmax())
         others = ", ".join(repr(names[i]) for i in np.flatnonzero(constant)[1:4])
-        warnings.warn(
+        warn_user(
             f"X is constant in column {names[first]!r}, {low[first]:g} in every row that counts"
             f"{f' (and in {others})' if others else ''}: the data say nothing about it. Its coefficient is "
             "0, and its PIP is what the prior says",
             ConstantColumnWarning,
-            stacklevel=4,
         )
     return constant
 

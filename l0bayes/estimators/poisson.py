@@ -2,7 +2,6 @@ r"""Spike-and-slab Poisson regression."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from l0bayes.estimators.input_tables import Array, row_weights
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.poisson_likelihood import Poisson
 from l0bayes.selection.trust.likelihood_fit import LikelihoodWarning
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["SpikeSlabPoissonRegressor"]
 
@@ -100,12 +100,11 @@ class SpikeSlabPoissonRegressor(FoldScores, RegressorMixin, GeneralisedEstimator
     def _warn(self, x: Array, y: Array, names: list[str]) -> None:
         broken = y[y % 1 != 0]
         if len(broken):
-            warnings.warn(
+            warn_user(
                 f"y holds {broken[0]:g} and {len(broken) - 1} more numbers that are no counts: the Poisson "
                 "formula is taken for them as it stands, and PIPs depend on the unit of y. Rates of counts "
                 "need an offset (l0bayes.models.SparseRegression); other numbers another likelihood",
                 LikelihoodWarning,
-                stacklevel=4,
             )
 
     def _own_likelihood(self) -> Likelihood:

@@ -2,7 +2,6 @@ r"""Spike-and-slab linear regression."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from l0bayes.estimators.scaling import Scaling
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.trust.likelihood_fit import LikelihoodCheck, noise_check, tail_check
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["SpikeSlabRegressor"]
 
@@ -163,11 +163,10 @@ class SpikeSlabRegressor(FoldScores, RegressorMixin, SpikeSlabEstimator):  # typ
 
     def _warn(self, x: Array, y: Array, names: list[str]) -> None:
         if _is_constant(y):
-            warnings.warn(
+            warn_user(
                 f"y is constant, {y[0]:g} in every row that counts: there is nothing to explain, and the "
                 "inclusion probabilities mean nothing",
                 ConstantColumnWarning,
-                stacklevel=4,
             )
 
     def _scaling(self, x: Tensor, y: Tensor, weights: Tensor, blocks: Sequence[LevelBlock]) -> Scaling:

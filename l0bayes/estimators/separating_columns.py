@@ -2,13 +2,12 @@ r"""Columns that separate two classes without a mistake."""
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import torch
 
 from l0bayes.estimators.input_tables import Array
 from l0bayes.selection.trust.separation import is_separated
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["SeparationWarning", "separating_columns", "warn_of_separation"]
 
@@ -55,10 +54,9 @@ def warn_of_separation(x: Array, y: Array, names: list[str], *, intercept: bool)
         who = "the columns together separate"
     else:
         return
-    warnings.warn(
+    warn_user(
         f"{who} the two classes: the likelihood rises for ever as the coefficients grow, so that how large "
         "they are is decided by slab_scale alone, and PIPs depend on it more than usual. The posterior is "
         "proper; read signs and PIPs, not sizes, and try another slab_scale to see what changes.",
         SeparationWarning,
-        stacklevel=4,
     )

@@ -7,7 +7,6 @@ anew.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from typing import Any
 import pyro
 from pyro.nn.module import PyroModule
 from torch import Tensor, nn
+
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["TrainedParameters", "UntrainedParameterWarning"]
 
@@ -94,12 +95,11 @@ class TrainedParameters:
             new = set(pyro.get_param_store().keys()) - set(self.params) - owned_names(modules)
         new = {name for name in new if _OF_A_MODULE not in name}
         if new:
-            warnings.warn(
+            warn_user(
                 f"the parameters {sorted(new)} of pyro.param are not in Pyro's parameter store, so that "
                 "their initial values were read; keep the store as training left it, or make them PyroParam "
                 "attributes of a PyroModule",
                 UntrainedParameterWarning,
-                stacklevel=5,
             )
 
 

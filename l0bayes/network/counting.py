@@ -2,7 +2,6 @@ r"""Counts on plain networks, which need no gates."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -18,6 +17,7 @@ from l0bayes.network.mac_tally import MacTally
 from l0bayes.network.operations import run_in_parts
 from l0bayes.network.structure import arguments_of
 from l0bayes.network.units import one_row_more, rows_of
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["count_macs", "count_nonzero", "longer_run", "operations_by_module"]
 
@@ -58,7 +58,7 @@ def count_macs(net: nn.Module, example: tuple[Any, ...]) -> float:
     tally = _tally(net, example, [*no_layers(net), *kinds], kinds)
     if tally.uncounted:
         unknown = sorted(set().union(*tally.uncounted.values()))
-        warnings.warn(f"multiply-accumulates of {', '.join(unknown)} are unknown and left out", stacklevel=2)
+        warn_user(f"multiply-accumulates of {', '.join(unknown)} are unknown and left out")
     return sum(tally.macs.values())
 
 

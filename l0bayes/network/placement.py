@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -20,6 +19,7 @@ from l0bayes.network.kinds import (
     nearest_kind,
     registered_kinds,
 )
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["GateGroup", "Gates", "Place", "chosen_places"]
 
@@ -175,8 +175,7 @@ class _Chooser:
 
     def warn(self) -> None:
         if self.passed_over:
-            warnings.warn(
+            warn_user(
                 "these modules stay as they are, without gates, since they may compute something else than "
-                f"their class, or share weights with another module{self.reasons_of(self.passed_over)}",
-                stacklevel=5,
+                f"their class, or share weights with another module{self.reasons_of(self.passed_over)}"
             )

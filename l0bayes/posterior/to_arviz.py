@@ -3,7 +3,6 @@ r"""From a fit to ArviZ: plain xarray datasets with names, wrapped last."""
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -24,6 +23,7 @@ from l0bayes.posterior.constant_data import constant_data
 from l0bayes.posterior.model_sites import ModelSites
 from l0bayes.posterior.sampling import Predictions
 from l0bayes.posterior.variable_names import VariableNames
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["Group", "to_arviz"]
 
@@ -127,11 +127,10 @@ def to_arviz(
     if restarts == "best":
         fit = replace(fit, restarts=[fit.best])
     elif (differ := disagreement_of_restarts(fit.restarts)) is not None:
-        warnings.warn(
+        warn_user(
             f"of the {len(fit.restarts)} restarts, {differ}; what averages over chains, such as az.loo, "
             "az.compare and az.summary, is of all of them together. restarts='best' keeps the best",
             RestartWarning,
-            stacklevel=2,
         )
     readings = [
         ModelReading.of(run.model, run.guide, arguments, run.parameters, whole=whole) for run in fit.restarts

@@ -11,6 +11,7 @@ import l0bayes
 from l0bayes.distributions import L0Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Constant, Linear, MeanFieldELBO, Minibatches, Target, TargetELBO, TargetWarning
+from l0bayes.infer.objectives.gate_parts import gate_parameters
 from l0bayes.infer.targets.observations import num_observations
 from l0bayes.sites import spike_and_slab
 from tests.infer.costed import WIDTH, Costed, X, Y, guide_of
@@ -63,6 +64,9 @@ def test_without_a_target_a_costed_model_has_its_shares_recorded():
     assert "target" not in repr(done)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:the deployed network has .* smaller than it had:l0bayes.infer.TargetWarning"
+)
 def test_the_multiplier_is_let_go_where_the_constraint_is_satisfied():
     """All noise columns: the model prunes below the target by itself, and is not pushed further."""
     model = Costed(penalty=3.0)
@@ -284,6 +288,34 @@ def test_a_guide_without_gates():
 
     with pytest.raises(ValueError, match="has no gates"):
         l0bayes.fit(model, AutoHardConcrete(model, (X[:, 0],)), (X[:, 0],), steps=5, target="units:0.5")
+
+
+def nearly_shut(model):
+    """A guide with one open gate in each site."""
+    guide = guide_of(model)
+    with torch.no_grad():
+        for parameter in gate_parameters(guide):
+            parameter.fill_(-4.0)
+            parameter.view(-1)[0] = 4.0
+    return guide
+
+
+def untrained(model, target):
+    settings = {"lr": 1e-9, "gate_lr": 1e-9, "compile": "eager", "progress": False, "guard_collapse": False}
+    return l0bayes.fit(model, nearly_shut(model), (X, Y), steps=2, target=target, **settings)
+
+
+@pytest.mark.filterwarnings("ignore::l0bayes.infer.PruningWarning")
+def test_a_network_much_smaller_than_asked_for_is_said_with_its_figures():
+    with pytest.warns(
+        TargetWarning, match=r"has 0.0500 of .* macs where 0.6 was asked .* smaller than it had"
+    ):
+        untrained(Costed(), "macs:0.6")
+
+
+@pytest.mark.filterwarnings("ignore::l0bayes.infer.PruningWarning")
+def test_coarse_gates_that_leave_no_nearer_size_are_no_miss():
+    untrained(Costed(), "macs:0.0624")  # the next gate costs 0.0125
 
 
 def test_a_missed_target_is_said_with_its_figures():

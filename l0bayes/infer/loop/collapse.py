@@ -2,7 +2,6 @@ r"""The guard against a layer whose gates have all shut."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ import torch
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.training_run import Record, TrainingRun
 from l0bayes.infer.objectives.gate_parts import gate_laws, gate_part_of
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["CollapseGuard", "CollapseWarning", "most_open", "reopen_collapsed"]
 
@@ -84,11 +84,10 @@ def reopen_collapsed(guide: Any, start: dict[str, float], collapsed: dict[str, i
         reopened = True
         if name not in collapsed:
             collapsed[name] = step
-            warnings.warn(
+            warn_user(
                 f"all {logits.numel()} gates of {name!r} had shut by step {step}: nothing passed. The "
                 "most probable one was reopened, as it will be each time. Ask for a larger share or "
                 "a smaller penalty, or switch this off with guard_collapse=False",
                 CollapseWarning,
-                stacklevel=2,
             )
     return reopened

@@ -19,6 +19,7 @@ from l0bayes.infer.model_abilities import DeployedModel, ModelAbilities
 from l0bayes.infer.objectives.gate_parts import gate_part_of
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.targets.costs import activities
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["DeploymentCheck", "DeploymentWarning"]
 
@@ -54,11 +55,10 @@ class DeploymentCheck(Callback):
     def on_finish(self, fit: Any) -> None:
         misfit = ModelAbilities(fit.model).misfit
         if misfit is not None and (reason := misfit(fit.guide)):
-            warnings.warn(
+            warn_user(
                 "the deployed network keeps its full size, whatever its cost in the history is: smaller "
                 f"layers do not fit the network's forward ({reason})",
                 DeploymentWarning,
-                stacklevel=4,
             )
         history = fit.history
         if fit.best.stopped not in ("finished", "converged") or len(history.log_likelihood) < _RECORDS:
@@ -79,25 +79,23 @@ class DeploymentCheck(Callback):
         if (trained - deployed) / entries <= _GAP:
             if self.targeted and (best - deployed) / entries > _GAP:
                 step = history.step[int(sums.argmax()) + width - 1]
-                warnings.warn(
+                warn_user(
                     "the deployed network predicts worse than what was trained before it was small: its log "
                     f"likelihood is {deployed:.3g} nats an example, that of the gated network was {best:.3g} "
                     f"at step {step}. Give it more steps, so that it gets small more slowly and can recover, "
                     "or ask for a larger share",
                     DeploymentWarning,
-                    stacklevel=4,
                 )
             return
         chances = torch.cat([value.flatten() for value in active.values()]) if active else torch.zeros(0)
         open_ended = int(((chances > _DECIDED) & (chances < 1.0 - _DECIDED)).sum())
-        warnings.warn(
+        warn_user(
             f"the deployed network predicts worse than what was trained: its log likelihood is "
             f"{deployed:.3g} nats an example, that of the gated network in training was {trained:.3g}. "
             f"{open_ended} of {len(chances)} gates are undecided (P(z != 0) between {_DECIDED:g} and "
             f"{1 - _DECIDED:g}). Train longer, lower the temperature towards the end, or train the deployed "
             "network on",
             DeploymentWarning,
-            stacklevel=4,
         )
 
     def _batches(self) -> Iterator[tuple[Any, ...]]:

@@ -93,7 +93,7 @@ def fit(
     Warns:
         PruningWarning: If no gate of a site can close in the run as it is set up; see
             :func:`~l0bayes.infer.pruning_forecast`.
-        TargetWarning: If the deployed network ended above its target.
+        TargetWarning: If the deployed network ended above its target, or much smaller than it had to be.
         DeploymentWarning: If the deployed network predicts much worse than what was trained.
 
     Example::

@@ -22,6 +22,7 @@ from l0bayes.infer.graphs import simplified
 from l0bayes.infer.objectives.elbo import BoundELBO, RecaptureError
 from l0bayes.infer.objectives.functional_state import call_with
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["CompilationWarning", "CompileMode", "GradientStep"]
 
@@ -188,10 +189,8 @@ class GradientStep:
         return graph
 
     def _downgrade(self, mode: CompileMode, reason: str) -> None:
-        warnings.warn(
-            f"the objective runs in mode {mode!r} instead of {self.mode!r}: {reason}",
-            CompilationWarning,
-            stacklevel=3,
+        warn_user(
+            f"the objective runs in mode {mode!r} instead of {self.mode!r}: {reason}", CompilationWarning
         )
         self.mode = mode
         self._graphs.clear()

@@ -9,7 +9,6 @@ slab it charges the whole :math:`\mathrm{KL}(\text{base}\,\|\,p)` where the gate
 from __future__ import annotations
 
 import sys
-import warnings
 from types import CodeType, FrameType
 
 from pyro.infer import (
@@ -22,6 +21,8 @@ from pyro.infer import (
     TraceMeanField_ELBO,
 )
 from pyro.infer.importance import vectorized_importance_weights
+
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["StockLossWarning", "running_stock_loss", "warn_of_stock_loss"]
 
@@ -83,4 +84,4 @@ def warn_of_stock_loss(loss: str, guide: str, *, relaxed: bool, slabs: bool) -> 
         remedy = "use l0bayes.posterior.importance_weighted(model, guide, data), which hardens the guide"
     else:
         remedy = "train with l0bayes.fit, or SVI(model, guide, optim, l0bayes.infer.MeanFieldELBO())"
-    warnings.warn(f"{loss} {fault}; {remedy}", StockLossWarning, stacklevel=4)
+    warn_user(f"{loss} {fault}; {remedy}", StockLossWarning)

@@ -3,7 +3,6 @@ r"""The search for a size as a callback: what is asked for falls, and is judged 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.training_run import TrainingRun
 from l0bayes.infer.shrink.search_elbo import SearchELBO
 from l0bayes.infer.targets.target_steering import TargetWarning
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["SearchSteering"]
 
@@ -48,9 +48,8 @@ class SearchSteering(Callback):
             return
         _, reached = self.objective.shares()
         if reached > self.objective.target.share:
-            warnings.warn(
+            warn_user(
                 f"the run ended before the network was cut, at {reached:.4f} of the dense network's "
                 f"{self.objective.target.kind} where {self.objective.target.share:g} was asked for",
                 TargetWarning,
-                stacklevel=4,
             )

@@ -3,7 +3,6 @@ r"""Will it prune? How far gates can move during a run, before it has begun."""
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -22,6 +21,7 @@ from l0bayes.infer.schedules import Linear, Schedule, as_schedule
 from l0bayes.infer.targets.gate_speed import OptimizerKind, gate_speeds
 from l0bayes.infer.targets.gate_travel import Pull, SiteForecast, under_adam, under_sgd
 from l0bayes.sites import inner_law
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["PruningForecast", "PruningWarning", "forecast_of_traces", "pruning_forecast"]
 
@@ -83,11 +83,10 @@ class PruningForecast:
         )
         needed = min(site.factor for site in self.stuck.values())
         cure = "or raise the penalty" if self.optimizer == "sgd" else "or take more steps"
-        warnings.warn(
+        warn_user(
             f"no gate of these sites can close (at 0) in {self.steps} steps with gate_lr {self.gate_lr:g}: "
             f"{what}. Raise gate_lr to about {self.gate_lr * needed:.2g} or more, {cure}",
             PruningWarning,
-            stacklevel=3,
         )
 
 

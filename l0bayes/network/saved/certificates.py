@@ -19,6 +19,7 @@ from l0bayes.network.saved.deployment_origin import DeploymentOrigin
 from l0bayes.network.saved.fresh_rows import fresh_rows, largest_difference, rows_that_fit, run
 from l0bayes.network.saved.saved_errors import UndecidedGatesWarning
 from l0bayes.network.structure import tensors_in
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["BATCH_SIZES", "certify", "finite"]
 
@@ -123,12 +124,11 @@ def _against_gates(net: nn.Module, origin: DeploymentOrigin) -> dict[str, Any]:
         if gap is not None:
             words = f"{gap:.3g} on average over outputs, inputs and {_DRAWS} draws of the gates, "
             words += f"where outputs go up to {_largest(deployed):.3g} in size"
-        warnings.warn(
+        warn_user(
             f"{origin.undecided} of {origin.num_gates} gates were undecided when this network was deployed: "
             f"it differs from the one that was trained. The expected gap, |Δ| of an output, is {words}. "
             "Train longer, lower the temperature towards the end, or train the deployed network on",
             UndecidedGatesWarning,
-            stacklevel=4,
         )
     return found
 

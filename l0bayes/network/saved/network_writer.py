@@ -3,7 +3,6 @@ r"""From a deployed network to a folder: weights, architecture, programs and a c
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from l0bayes.network.saved.network_reader import CERTIFICATE, load_deployed
 from l0bayes.network.saved.saved_errors import ExportWarning
 from l0bayes.network.saved.tensor_files import write_tensors
 from l0bayes.network.structure import map_tensors, tensors_in
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["SavedNetwork", "save_deployed"]
 
@@ -180,7 +180,7 @@ def _programs(
     except ValueError as error:
         if program or onnx:
             raise
-        warnings.warn(f"neither {PROGRAM} nor {ONNX} was written: {error}", ExportWarning, stacklevel=4)
+        warn_user(f"neither {PROGRAM} nor {ONNX} was written: {error}", ExportWarning)
         return found
     if program is not False:
         write_program(exported, part / PROGRAM)
@@ -192,7 +192,7 @@ def _programs(
             if onnx:
                 raise
             (part / ONNX).unlink(missing_ok=True)
-            warnings.warn(f"{ONNX} was not written: {error}", ExportWarning, stacklevel=4)
+            warn_user(f"{ONNX} was not written: {error}", ExportWarning)
     return found
 
 

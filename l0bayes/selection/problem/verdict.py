@@ -2,9 +2,10 @@ r"""How far inclusion probabilities can be trusted: a word, and the numbers it r
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from typing import Literal
+
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["Trust", "TrustWarning", "Verdict"]
 
@@ -67,4 +68,4 @@ class Trust:
             remedy: What to do instead, in the message.
         """
         if not self:
-            warnings.warn(f"{self} Refine them: {remedy}.", TrustWarning, stacklevel=3)
+            warn_user(f"{self} Refine them: {remedy}.", TrustWarning)

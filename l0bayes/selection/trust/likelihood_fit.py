@@ -3,10 +3,8 @@ r"""Whether the data look as the likelihood expects: their spread at the fitted 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +12,7 @@ from torch import Tensor
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.selection.problem.verdict import Trust
+from l0bayes.user_warnings import warn_user
 
 __all__ = [
     "LikelihoodCheck",
@@ -175,22 +174,20 @@ def anscombe_glynn(excess: float, n: float, error: float) -> float:
     return ((1.0 - 2.0 / (9.0 * a)) - cube) / math.sqrt(2.0 / (9.0 * a))
 
 
-def judge_likelihood(trust: Trust, checks: Sequence[LikelihoodCheck], **where: Any) -> Trust:
+def judge_likelihood(trust: Trust, checks: Sequence[LikelihoodCheck]) -> Trust:
     """The verdict on probabilities that are conditional on a likelihood; warns where the data contradict it.
 
     Args:
         trust: The verdict, if the likelihood holds.
         checks: How the data look beside it.
-        **where: Of :func:`warnings.warn`, such as ``stacklevel``.
     """
     contradicted = [check.words for check in checks if check.contradicted]
     if not contradicted:
         return trust
-    warnings.warn(
+    warn_user(
         f"{' '.join(contradicted)} All inclusion probabilities are conditional on a likelihood that the data "
         "contradict.",
         LikelihoodWarning,
-        **where,
     )
     reasons = (*trust.reasons, *contradicted)
     if trust:
