@@ -21,6 +21,7 @@ FOLDERS = {"l0bayes": ROOT / "l0bayes", "l0bayes.models": ROOT / "models", "l0ba
 FLOOR = {
     "validate": 0,
     "user_warnings": 0,
+    "files": 0,
     "distributions": 0,
     "likelihoods": 1,
     "gate_families": 1,

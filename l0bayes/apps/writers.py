@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from l0bayes.posterior.whole_files import folder_for
+from l0bayes.files.whole_files import folder_for
 
 __all__ = ["try_writers"]
 

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from l0bayes.posterior.whole_files import missing_package, write_whole
+from l0bayes.files.whole_files import missing_package, write_whole
 
 __all__ = ["ACCENT", "COLOURS", "GROUP", "IN", "INK", "OUT", "colour_cycle", "save_picture", "try_pictures"]
 

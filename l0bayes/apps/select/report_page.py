@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l0bayes.apps.select.report_pictures import PICTURES
-from l0bayes.posterior.whole_files import missing_package
+from l0bayes.files.whole_files import missing_package
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,8 +23,8 @@ from l0bayes.apps.select.select_settings import SelectSettings
 from l0bayes.apps.select.selection_result import TOP_MODELS, Selection
 from l0bayes.apps.select.table_files import TableFile, load_table
 from l0bayes.apps.writers import try_writers
+from l0bayes.files.whole_files import folder_for, staged, write_whole
 from l0bayes.posterior.netcdf import write_netcdf
-from l0bayes.posterior.whole_files import folder_for, staged, write_whole
 
 if TYPE_CHECKING:
     pass

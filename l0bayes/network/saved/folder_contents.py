@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from l0bayes.files.whole_files import settle
 from l0bayes.network.saved.saved_errors import SavedNetworkError
 
 __all__ = ["ARCHITECTURE", "FORMAT_VERSION", "WEIGHTS", "read_index", "replaced_folder", "write_index"]
@@ -154,11 +155,11 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     try:
         yield part
         for file in part.iterdir():
-            _settle(file)
-        _settle(part)
+            settle(file)
+        settle(part)
         part.chmod(0o777 & ~_umask())
         _swap(part, folder)
-        _settle(folder.parent)
+        settle(folder.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -184,17 +185,6 @@ def _swap(part: Path, folder: Path) -> None:
             raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _settle(path: Path) -> None:
-    """Have the disk hold what was written, so that names are never there before contents."""
-    if os.name != "posix" and path.is_dir():
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _umask() -> int:

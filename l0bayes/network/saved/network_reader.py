@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from l0bayes.files.tensor_files import tensors_of_bytes
 from l0bayes.network.preparation import copy_network
 from l0bayes.network.saved.folder_contents import WEIGHTS, read_index
 from l0bayes.network.saved.plain_values import NotPlainError
 from l0bayes.network.saved.rebuilt_network import rebuilt
 from l0bayes.network.saved.saved_errors import SavedNetworkError
-from l0bayes.network.saved.tensor_files import tensors_of_bytes
 
 __all__ = ["CERTIFICATE", "load_deployed", "read_certificate"]
 

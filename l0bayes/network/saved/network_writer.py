@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from l0bayes.files.tensor_files import write_tensors
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.network.saved.architecture_records import needs_code, record_network
 from l0bayes.network.saved.certificates import certify
@@ -19,7 +20,6 @@ from l0bayes.network.saved.fresh_rows import fresh_rows, largest_difference, row
 from l0bayes.network.saved.network_exports import export_program, have_onnx, write_onnx, write_program
 from l0bayes.network.saved.network_reader import CERTIFICATE, load_deployed
 from l0bayes.network.saved.saved_errors import ExportWarning
-from l0bayes.network.saved.tensor_files import write_tensors
 from l0bayes.network.structure import map_tensors, tensors_in
 from l0bayes.user_warnings import warn_user
 

@@ -27,7 +27,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: str | Path) -> Path:
     """
     from safetensors.torch import save_file
 
-    from l0bayes.posterior.whole_files import write_whole
+    from l0bayes.files.whole_files import write_whole
 
     plain: dict[str, Tensor] = {}
     for name, value in tensors.items():

@@ -2,6 +2,7 @@ r"""Files that are whole or not there, and what is said where a package that wri
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Stopped", "folder_for", "missing_package", "staged", "write_whole"]
+__all__ = ["Stopped", "folder_for", "missing_package", "settle", "staged", "write_whole"]
 
 
 # Packages that have another name at pip.
@@ -99,6 +100,21 @@ def staged(out: Path, names: Sequence[str]) -> Iterator[Path]:
         raise Stopped(move()) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def settle(path: Path) -> None:
+    """Have the disk hold what was written, so that a name is never there before its content.
+
+    Args:
+        path: A file, or a folder for the names in it.
+    """
+    if os.name != "posix" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def missing_package(what: str, package: str, error: ImportError) -> ModuleNotFoundError:
