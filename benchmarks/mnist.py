@@ -77,6 +77,7 @@ def run_row(
     jobs: int = 1,
     test: bool = True,
     keep: Path | None = None,
+    baseline: bool = False,
 ) -> dict[str, Any]:
     """Train a row's recipe with several seeds.
 
@@ -87,18 +88,21 @@ def run_row(
         jobs: Seeds trained at a time, each with one thread.
         test: Whether to read the test set.
         keep: Folder in which runs are kept, and found again.
+        baseline: Whether to train the rivals from scratch, too: the dense network, the deployed architecture,
+            and the dense one thinned alike.
 
     Returns:
         The recipe, what each seed gave, and their summary.
     """
     recipe = replace(RECIPES[name], epochs=2) if quick else RECIPES[name]
     folders = [None if keep is None else keep / f"{name}-{seed}" for seed in range(seeds)]
-    configs = [(replace(recipe, seed=seed), test, folders[seed]) for seed in range(seeds)]
+    configs = [(replace(recipe, seed=seed), test, folders[seed], baseline) for seed in range(seeds)]
     with get_context("spawn").Pool(jobs) as pool:
         runs = pool.map(_train, configs, chunksize=1)
         dense = pool.map(_train_dense, configs, chunksize=1) if recipe.slab == "normal" else None
     return {
-        "command": f"python -m benchmarks.mnist --net {name} --seeds {seeds}{' --quick' if quick else ''}",
+        "command": f"python -m benchmarks.mnist --net {name} --seeds {seeds}{' --quick' if quick else ''}"
+        + (" --baseline" if baseline else ""),
         "net": name,
         "recipe": {key: value for key, value in asdict(recipe).items() if key != "seed"},
         "seeds": list(range(seeds)),
@@ -109,20 +113,22 @@ def run_row(
     }
 
 
-Job = tuple[RunConfig, bool, Path | None]
+Job = tuple[RunConfig, bool, Path | None, bool]
 
 
 def _train(job: Job) -> dict[str, Any]:
     import torch
 
-    config, test, keep = job
+    config, test, keep, baseline = job
     torch.set_num_threads(1)
     if keep is None:
         with tempfile.TemporaryDirectory() as folder:
-            return train_network(config, Path(folder) / "run", progress=False, test=test).results
+            out = Path(folder) / "run"
+            return train_network(config, out, progress=False, test=test, baseline=baseline).results
     if not (keep / "scores.json").is_file():
         begun = (keep / "checkpoint.pt").is_file()
-        return train_network(config, keep, progress=False, test=test, resume=begun, force=not begun).results
+        again = {"resume": begun, "force": not begun}
+        return train_network(config, keep, progress=False, test=test, baseline=baseline, **again).results
     run = load_run(keep)
     if run.config != config:
         raise ValueError(f"{keep} holds a run of another recipe")
@@ -143,7 +149,7 @@ def _train_dense(job: Job) -> dict[str, Any]:
     from l0bayes.infer.randomness import private_randomness
     from l0bayes.posterior import prediction_scores
 
-    config, test, _ = job
+    config, test, *_ = job
     torch.set_num_threads(1)
     data = run_data(config)
     with private_randomness(config.seed):
@@ -211,11 +217,18 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="seeds trained at a time, each with one thread")
     parser.add_argument("--quick", action="store_true", help="two epochs, to see that it runs")
     parser.add_argument("--no-test", action="store_true", help="leave the test set unread")
+    parser.add_argument("--baseline", action="store_true", help="train the rivals from scratch, too")
     parser.add_argument("--keep", type=Path, help="folder in which runs are kept, and found again")
     parser.add_argument("--out", type=Path, help="also write the JSON here, indented")
     options = parser.parse_args()
     result = run_row(
-        options.net, options.seeds, options.quick, options.jobs, not options.no_test, options.keep
+        options.net,
+        options.seeds,
+        options.quick,
+        options.jobs,
+        not options.no_test,
+        options.keep,
+        options.baseline,
     )
     if options.out is not None:
         options.out.write_text(json.dumps(result, indent=2) + "\n", "utf-8")

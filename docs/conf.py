@@ -11,7 +11,8 @@ from sphinx.util.nodes import make_refnode
 here = Path(__file__).parent
 sys.path.insert(0, str(here))
 
-from mnist_rows import mnist_rows  # noqa: E402 - it stands beside this file
+from baseline_rows import baseline_rows  # noqa: E402 - it stands beside this file
+from mnist_rows import mnist_rows  # noqa: E402
 from relaxation_rows import relaxation_rows  # noqa: E402
 from selection_rows import selection_rows  # noqa: E402
 from training_rows import training_rows  # noqa: E402
@@ -27,7 +28,14 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
 ]
-exclude_patterns = ["_build", "mnist_rows.py", "relaxation_rows.py", "selection_rows.py", "training_rows.py"]
+exclude_patterns = [
+    "_build",
+    "baseline_rows.py",
+    "mnist_rows.py",
+    "relaxation_rows.py",
+    "selection_rows.py",
+    "training_rows.py",
+]
 
 myst_enable_extensions = ["deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 3
@@ -48,6 +56,7 @@ myst_substitutions = {
     for file in results.glob("*.json")
     if not file.stem.startswith(("mnist-", "relaxations-", "selection-"))
 }
+myst_substitutions["baselines"] = baseline_rows(results)
 myst_substitutions["mnist"] = mnist_rows(results)
 myst_substitutions["relaxations"] = relaxation_rows(results)
 myst_substitutions["selection"] = selection_rows(results)

@@ -142,6 +142,12 @@ def train(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is in the folder.")] = False,
     test: Annotated[bool, typer.Option(help="Read the test set at the end.")] = True,
+    baseline: Annotated[
+        bool,
+        typer.Option(
+            "--baseline", help="Also train the dense net and the deployed architecture from scratch."
+        ),
+    ] = False,
 ) -> None:
     """Train a sparse network to a size, and leave tables, pictures and weights in a folder."""
     import torch
@@ -180,7 +186,7 @@ def train(
                 train_size=train_size,
                 seed=seed,
             )
-        run = train_network(config, out, resume=resume, force=force, test=test)
+        run = train_network(config, out, resume=resume, force=force, test=test, baseline=baseline)
     show_run(run)
 
 

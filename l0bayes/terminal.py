@@ -192,6 +192,8 @@ def show_run(run: Any) -> None:
     if run.results:
         print_table(console, run.layers, "Layers")
         print_table(console, run.costs, "Cost")
+        if run.baselines is not None:
+            print_table(console, run.baselines, "Beside networks trained from scratch, same epochs and seeds")
     print_files(console, run.files)
 
 

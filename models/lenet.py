@@ -63,6 +63,10 @@ class LeNet300100(nn.Sequential):
                 layers[f"relu{index}"] = nn.ReLU()
                 layers.update(_dropout(f"drop{index}", dropout))
         super().__init__(layers)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights as in He et al. (2015) and put biases to 0, whatever the sizes are now."""
         _he_start(self)
 
 
@@ -116,6 +120,10 @@ class LeNet5Caffe(nn.Sequential):
                 fc2=nn.Linear(hidden, classes),
             )
         )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights as in He et al. (2015) and put biases to 0, whatever the sizes are now."""
         _he_start(self)
 
 

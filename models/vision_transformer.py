@@ -68,7 +68,7 @@ class VisionTransformer(nn.Module):
             raise ValueError(f"dim must be a multiple of heads {heads}, got {dim!r}")
         self.patches = nn.Conv2d(channels, dim, patch_size, stride=patch_size)
         self.positions = nn.Parameter(torch.empty((image_size // patch_size) ** 2, dim))
-        nn.init.trunc_normal_(self.positions, std=0.02)
+        self.reset_parameters()
         # A plain list: nn.TransformerEncoder is made of copies of one layer, and its forward looks into
         # the first to choose a fused path, which layers of unequal size would not fit.
         self.layers = nn.ModuleList(
@@ -79,6 +79,10 @@ class VisionTransformer(nn.Module):
         )
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, classes)
+
+    def reset_parameters(self) -> None:
+        """Draw the positions anew; layers draw their own."""
+        nn.init.trunc_normal_(self.positions, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images of shape ``(batch, channels, size, size)`` to logits of shape ``(batch, classes)``."""

@@ -95,6 +95,10 @@ class WideResNet(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(maps[3], classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the convolutions as in He et al. (2015) and put the last bias to 0, whatever the sizes are."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

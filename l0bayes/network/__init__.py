@@ -20,6 +20,7 @@ from l0bayes.network.kinds import (
     register_kind,
     registered_kinds,
 )
+from l0bayes.network.latency.stopwatch import network_times, run_times
 from l0bayes.network.live import LiveLayer, live_layers
 from l0bayes.network.parameter_links import ParameterLink, link_parameters, opened_entries
 from l0bayes.network.parameter_slots import ParameterSlots
@@ -27,6 +28,8 @@ from l0bayes.network.placement import GateGroup, Gates, chosen_places
 from l0bayes.network.plan import Factor, GatePlan, GateSpec
 from l0bayes.network.planner import plan_gates
 from l0bayes.network.preparation import averaged_norms, prepare, recalibrate_norms
+from l0bayes.network.rivals.fresh_network import Restartable, fresh_network
+from l0bayes.network.rivals.thin_network import thin_network
 from l0bayes.network.saved import (
     DeploymentOrigin,
     ExportWarning,
@@ -67,6 +70,7 @@ __all__ = [
     "OtherModule",
     "ParameterLink",
     "ParameterSlots",
+    "Restartable",
     "SavedNetwork",
     "SavedNetworkError",
     "Scaled",
@@ -87,6 +91,7 @@ __all__ = [
     "count_macs",
     "count_nonzero",
     "difference",
+    "fresh_network",
     "gated",
     "kind_of",
     "link_parameters",
@@ -96,6 +101,7 @@ __all__ = [
     "names_of",
     "names_of_parameters",
     "nearest_kind",
+    "network_times",
     "opened_entries",
     "plan_gates",
     "prepare",
@@ -107,11 +113,13 @@ __all__ = [
     "registered_kinds",
     "remember_origin",
     "rows_of",
+    "run_times",
     "save_deployed",
     "shrink",
     "small_network",
     "tensors_by_name",
     "tensors_in",
+    "thin_network",
     "trace_units",
     "tried_plan",
     "write_tensors",

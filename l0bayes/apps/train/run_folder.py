@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from l0bayes.apps.train.baseline_words import baseline_table
 from l0bayes.apps.train.certificate_words import certificate_lines
 from l0bayes.apps.train.run_config import RunConfig
 from l0bayes.network import read_certificate
@@ -57,6 +58,16 @@ class Run:
     def costs(self) -> pd.DataFrame:
         """Cost of the dense, expected and deployed networks."""
         return self._table("costs.csv").set_index("network")
+
+    @property
+    def baselines(self) -> pd.DataFrame | None:
+        """The deployed network beside networks trained from scratch; ``None`` where none were trained.
+
+        Errors in per cent, multiply-accumulates, parameters, the processor's time of training in seconds (for
+        the deployed one: from the dense network to it, without evaluations) and of a run in milliseconds.
+        """
+        rows = self.results.get("baselines")
+        return baseline_table(rows) if rows else None
 
     @property
     def files(self) -> list[Path]:

@@ -13,6 +13,7 @@ import pyro.distributions as dist
 from torch import nn
 
 from l0bayes.apps.train.architectures import build_network, check_choice, load_data
+from l0bayes.apps.train.run_baselines import add_baselines, score_baselines
 from l0bayes.apps.train.run_config import RunConfig
 from l0bayes.apps.train.run_folder import GUIDE, load_run
 from l0bayes.apps.train.run_results import collect, judge
@@ -89,6 +90,7 @@ def train_network(
     force: bool = False,
     test: bool = True,
     progress: bool = True,
+    baseline: bool = False,
     compile: Any = "auto",  # noqa: A002 - the word torch uses
 ) -> Run:
     """Train, evaluate and save; everything is in the folder, also what an interruption leaves.
@@ -105,6 +107,9 @@ def train_network(
         force: Replace what is in the folder.
         test: Whether to read the test set at the end; leave it unread while settings are chosen.
         progress: Whether to show a progress bar.
+        baseline: Whether to train, from scratch on the same epochs and seeds, the dense network, one of the
+            deployed architecture, and the dense one narrowed alike to the same multiply-accumulates. Their
+            errors, sizes and times are ``Run.baselines``, and in ``scores.json``.
         compile: As in :func:`l0bayes.fit`.
 
     Returns:
@@ -122,8 +127,8 @@ def train_network(
     _check_folder(out, config, resume, force)
     check_choice(config.net, config.data, config.data_folder, config.dropout, config.input_dropout)
     try_writers(out)
-    started = time.perf_counter()
-    data = run_data(config)
+    started, data = time.perf_counter(), run_data(config)
+    begun = time.process_time()
     model, guide = assemble(config, data)
     model.check_data(data.train_x, data.train_y)
     if force and out.exists():
@@ -154,10 +159,14 @@ def train_network(
         progress=progress,
         compile=compile,
     )
+    spent = time.process_time() - begun
     model.eval()
-    return collect(
-        config, result, data, out, test=test, seconds=time.perf_counter() - started, resumed=resume
-    )
+    seconds = time.perf_counter() - started
+    run = collect(config, result, data, out, test=test, seconds=seconds, resumed=resume)
+    if baseline:
+        dense = dense_network(config, data)
+        add_baselines(run, model, dense, data, batches, seconds=None if resume else spent, test=test)
+    return run
 
 
 def score_test(folder: str | Path) -> Run:
@@ -180,13 +189,15 @@ def score_test(folder: str | Path) -> Run:
         raise ValueError(f"the test set was read for {str(folder)!r} before")
     data = run_data(run.config)
     model, guide = assemble(run.config, data)
-    run.deployed = load_deployed(run.deployed_folder(), dense_network(run.config, data))
+    dense = dense_network(run.config, data)
+    run.deployed = load_deployed(run.deployed_folder(), dense)
     state = read_tensors(run.folder / GUIDE)
     for part, owner in (("model.", model), ("guide.", guide)):
         owner.load_state_dict(
             {name.removeprefix(part): value for name, value in state.items() if name.startswith(part)}
         )
     _, run.results["scores"]["test"] = judge(model, guide, run.deployed, data, "test", run.config.seed)
+    score_baselines(run, model, dense, data)
     (run.folder / "scores.json").write_text(json.dumps(run.results, indent=2) + "\n")
     return run
 

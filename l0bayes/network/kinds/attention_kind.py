@@ -121,6 +121,13 @@ class AttentionKind(LayerKind):
     def keep_heads(self, module: Any, gates: Tensor) -> None:
         module.keep_heads(gates.to(module.in_proj_weight))
 
+    def restart(self, module: Any) -> None:
+        nn.init.xavier_uniform_(module.in_proj_weight)
+        module.out_proj.reset_parameters()
+        for bias in (module.in_proj_bias, module.out_proj.bias):
+            if bias is not None:
+                nn.init.zeros_(bias)
+
     # ---- files -----------------------------------------------------------------------------------
 
     def form(self, module: Any, cls: type[nn.Module]) -> dict[str, Any]:

@@ -66,3 +66,12 @@ class WrittenForm:
             form: What :meth:`form` returned.
         """
         return cls(**form)
+
+    def restart(self, module: Any) -> None:
+        """Draw the parameters of a layer anew and reset its statistics, in place, as its class starts.
+
+        Args:
+            module: The layer, or one of a class derived from it.
+        """
+        if module._parameters or module._buffers:
+            module.reset_parameters()

@@ -6,7 +6,6 @@ import copy
 import math
 import platform
 import statistics
-import time
 import warnings
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import nn
 
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.network.counting import count_macs, count_nonzero
+from l0bayes.network.latency.stopwatch import network_times
 from l0bayes.network.saved.deployment_origin import DeploymentOrigin
 from l0bayes.network.saved.fresh_rows import fresh_rows, largest_difference, rows_that_fit, run
 from l0bayes.network.saved.saved_errors import UndecidedGatesWarning
@@ -29,7 +29,6 @@ BATCH_SIZES = (1, 100)
 _ROWS = 100
 _DRAWS = 8
 _SECONDS = 0.1  # of runs of one network at one batch size
-_RUNS = 30
 
 
 def certify(
@@ -51,8 +50,13 @@ def certify(
     }
     if origin is not None:
         found |= _against_gates(net, origin)
-    found["deployed"] = measured(net, example)
-    found["dense"] = None if dense is None else measured(dense, example)
+    nets = {"deployed": net} if dense is None else {"deployed": net, "dense": dense}
+    times = {rows: _latencies(list(nets.values()), example, rows) for rows in BATCH_SIZES}
+    found["dense"] = None
+    for place, (word, one) in enumerate(nets.items()):
+        found[word] = _size(one, example)
+        if example is not None:
+            found[word]["latency_ms"] = {str(rows): times[rows][place] for rows in BATCH_SIZES}
     found["measured_on"] = {
         "torch": str(torch.__version__),
         "python": platform.python_version(),
@@ -63,13 +67,8 @@ def certify(
     return found
 
 
-def measured(net: nn.Module, example: tuple[Any, ...] | None) -> dict[str, Any]:
-    """Size and speed of a network.
-
-    Args:
-        net: The network.
-        example: Its arguments; without them there are no multiply-accumulates and no times.
-    """
+def _size(net: nn.Module, example: tuple[Any, ...] | None) -> dict[str, Any]:
+    """Size of a network, with a place for its speed; without an example no multiply-accumulates."""
     tensors = {x.data_ptr(): x for x in (*net.parameters(), *net.buffers())}
     found: dict[str, Any] = {
         "nonzero": count_nonzero(net),
@@ -82,7 +81,6 @@ def measured(net: nn.Module, example: tuple[Any, ...] | None) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said when the network was laid out for gates
             found["macs"] = finite(count_macs(net, example))
-        found["latency_ms"] = {str(rows): _latency(net, fresh_rows(example, rows)) for rows in BATCH_SIZES}
     return found
 
 
@@ -143,18 +141,11 @@ def _mean_difference(one: Any, other: Any) -> float:
     return statistics.fmean(means) if means else 0.0
 
 
-def _latency(net: nn.Module, inputs: tuple[Any, ...]) -> float | None:
-    """Median time of a run in milliseconds; ``None`` where it does not take so many rows."""
-    times: list[float] = []
-    try:
-        begun = time.perf_counter()
-        run(net, inputs)
-        while not times or (time.perf_counter() - begun < _SECONDS and len(times) < _RUNS):
-            start = time.perf_counter()
-            run(net, inputs)
-            if tensors_in(inputs) and tensors_in(inputs)[0].is_cuda:
-                torch.cuda.synchronize()
-            times.append(1e3 * (time.perf_counter() - start))
-    except (RuntimeError, ValueError, IndexError):
-        return None
-    return statistics.median(times)
+def _latencies(nets: list[nn.Module], example: tuple[Any, ...] | None, rows: int) -> list[float | None]:
+    """Median times of runs in milliseconds, taking turns; ``None`` where so many rows are not taken."""
+    if example is None:
+        return [None] * len(nets)
+    return [
+        None if t is None else 1e3 * t
+        for t in network_times(nets, fresh_rows(example, rows), seconds=_SECONDS)
+    ]
