@@ -126,7 +126,7 @@ def _train(job: Job) -> dict[str, Any]:
             out = Path(folder) / "run"
             return train_network(config, out, progress=False, test=test, baseline=baseline).results
     if not (keep / "scores.json").is_file():
-        begun = (keep / "checkpoint.pt").is_file()
+        begun = (keep / "checkpoint.safetensors").is_file()
         again = {"resume": begun, "force": not begun}
         return train_network(config, keep, progress=False, test=test, baseline=baseline, **again).results
     run = load_run(keep)

@@ -10,7 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from l0bayes import distributions, gate_families, guides, infer, models
-from l0bayes.infer import Fit, MeanFieldELBO, Minibatches, Target, fit, hardened_elbo, pruning_forecast
+from l0bayes.infer import (
+    Fit,
+    MeanFieldELBO,
+    Minibatches,
+    Target,
+    fit,
+    hardened_elbo,
+    load_fit,
+    pruning_forecast,
+)
 from l0bayes.sites import gate, slab, spike_and_slab
 
 if TYPE_CHECKING:
@@ -64,6 +73,7 @@ __all__ = [
     "infer",
     "likelihoods",
     "load_deployed",
+    "load_fit",
     "models",
     "network",
     "plots",

@@ -6,13 +6,15 @@ from l0bayes.infer.callbacks.history import History
 from l0bayes.infer.callbacks.training_run import Record, TrainingRun
 from l0bayes.infer.guide_abilities import GateGuide
 from l0bayes.infer.loop.batches import Minibatches
-from l0bayes.infer.loop.checkpoint import CheckpointError
+from l0bayes.infer.loop.checkpoint import CheckpointError, CheckpointWarning
 from l0bayes.infer.loop.collapse import CollapseWarning
 from l0bayes.infer.loop.deployment_check import DeploymentWarning
 from l0bayes.infer.loop.divergence import DivergenceError
 from l0bayes.infer.loop.early_stopping import EarlyStopping
 from l0bayes.infer.loop.fit import fit
+from l0bayes.infer.loop.fit_files import SavedFitError
 from l0bayes.infer.loop.fit_keywords import FitKeywords
+from l0bayes.infer.loop.fit_loading import load_fit
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.restart_agreement import RestartWarning
@@ -42,6 +44,7 @@ __all__ = [
     "BoundELBO",
     "Callback",
     "CheckpointError",
+    "CheckpointWarning",
     "CollapseWarning",
     "CompilationWarning",
     "CompileMode",
@@ -72,6 +75,7 @@ __all__ = [
     "Record",
     "Restart",
     "RestartWarning",
+    "SavedFitError",
     "Schedule",
     "ScoreELBO",
     "SiteForecast",
@@ -85,5 +89,6 @@ __all__ = [
     "elbo_of",
     "fit",
     "hardened_elbo",
+    "load_fit",
     "pruning_forecast",
 ]

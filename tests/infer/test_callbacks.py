@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import l0bayes
+from l0bayes.files.state_files import read_state
 from l0bayes.infer import Callback, CheckpointError, DivergenceError, EarlyStopping, Minibatches
 from tests.infer.costed import Costed
 from tests.infer.costed import X as COLUMNS
@@ -277,7 +278,7 @@ def test_a_resumed_run_has_the_state_of_its_callbacks(tmp_path):
 def test_two_callbacks_of_one_class_keep_states_of_their_own(tmp_path):
     path = tmp_path / "run.pt"
     run(path, [Average(), Average()])
-    assert {"Average", "Average 2"} <= torch.load(path, weights_only=True)["callbacks"].keys()
+    assert {"Average", "Average 2"} <= read_state(path)["callbacks"].keys()
 
 
 def test_a_checkpoint_without_a_callbacks_state_is_refused(tmp_path):
@@ -306,7 +307,7 @@ def test_a_state_that_could_not_be_read_back_is_refused_at_once(tmp_path):
 def test_the_settings_stand_in_the_checkpoint(tmp_path):
     path = tmp_path / "run.pt"
     done, _ = run(path)
-    assert torch.load(path, weights_only=True)["settings"] == done.config
+    assert read_state(path)["settings"] == done.config
 
 
 @pytest.mark.parametrize(

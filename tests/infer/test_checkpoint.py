@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import l0bayes
-from l0bayes.infer import CheckpointError, DivergenceError, Minibatches
+from l0bayes.files.state_files import read_state, write_state
+from l0bayes.infer import Callback, CheckpointError, CheckpointWarning, DivergenceError, Minibatches
 from tests.infer.costed import Costed, X, Y, guide_of
 from tests.infer.fitting import same_state, state_of
 
@@ -37,7 +38,7 @@ def test_resuming_gives_the_result_of_an_uninterrupted_run(tmp_path, data, every
     assert same_state(wanted, reached)
     assert rest.history == whole.history
     assert rest.best.stopped == "finished"
-    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+    assert {file.name for file in tmp_path.iterdir()} == {"run.pt", "run.pt.before"}
 
 
 def test_an_interruption_between_records_goes_back_to_the_record(tmp_path):
@@ -71,7 +72,7 @@ def test_without_resume_the_file_is_overwritten(tmp_path):
     run(path, stop=12)
     done, _ = run(path)
     assert done.history.step[0] == 4
-    assert torch.load(path, weights_only=True)["done"] == 24
+    assert read_state(path)["done"] == 24
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(CheckpointError, match="can't be read"):
         run(path, resume=True)
-    torch.save({"format": 0}, path)
+    write_state({"format": 0}, path)
     with pytest.raises(CheckpointError, match="was not written by this version"):
         run(path, resume=True)
 
@@ -134,7 +135,7 @@ def test_a_diverged_run_leaves_its_last_finite_record(tmp_path):
             model, guide, (X, Y), steps=24, gate_lr=0.5, log_every=4, checkpoint=path, callback=spoil,
             progress=False, compile="eager",
         )  # fmt: skip
-    state = torch.load(path, weights_only=True)
+    state = read_state(path)
     assert state["done"] == 8
     assert all(torch.isfinite(value).all() for value in state["objective"].values())
 
@@ -143,7 +144,6 @@ def test_a_diverged_run_leaves_its_last_finite_record(tmp_path):
     ("options", "message"),
     [
         ({"resume": True}, "resume=True needs a file to go on from; give checkpoint"),
-        ({"path": "x.pt", "restarts": 2}, "keeps the state of one run; got restarts=2"),
         ({"path": "no/such/folder/x.pt"}, "folder that exists; .*no/such/folder does not"),
         ({"checkpoint_every": -1.0}, r"checkpoint_every must not be negative, got -1\.0"),
     ],
@@ -151,3 +151,112 @@ def test_a_diverged_run_leaves_its_last_finite_record(tmp_path):
 def test_arguments_are_checked(options, message):
     with pytest.raises(ValueError, match=message):
         run(**options)
+
+
+# ---- several restarts ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run_in", [0, 1, 2])
+def test_a_fit_of_several_restarts_goes_on_in_the_one_it_was_in(tmp_path, run_in):
+    options = {"target": None, "data": (X, Y), "compile": "eager", "restarts": 3}
+    whole, wanted = run(**options)
+    path, records = tmp_path / "run.pt", []
+
+    class Stopping(Callback):
+        def on_record(self, training, record):
+            records.append((training.index, record.step))
+            if (training.index, record.step) == (run_in, 12):
+                raise KeyboardInterrupt
+
+    part, _ = run(path, callbacks=[Stopping()], **options)
+    assert len(part.restarts) == run_in + 1
+    assert records[-1] == (run_in, 12)
+    records.clear()
+
+    class Watching(Callback):
+        def on_record(self, training, record):
+            records.append((training.index, record.step))
+
+    rest, reached = run(path, callbacks=[Watching()], resume=True, **options)
+    assert records[0] == (run_in, 12)  # what had been kept is not done again
+    assert same_state(wanted, reached)
+    for one, other in zip(rest.restarts, whole.restarts, strict=True):
+        assert one.history == other.history
+        assert same_state(one.guide.state_dict(), other.guide.state_dict())
+        assert (one.seed, one.stopped) == (other.seed, other.stopped)
+
+
+# ---- damage ----------------------------------------------------------------------------------------------
+
+
+def cut_short(content):
+    return content[: len(content) // 2]
+
+
+def altered(content):
+    place = len(content) - 9
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def emptied(content):
+    return b""
+
+
+@pytest.mark.parametrize("damage", [cut_short, altered, emptied, None])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, damage):
+    whole, wanted = run()
+    path = tmp_path / "run.pt"
+    run(path, stop=12, checkpoint_every=0.0)
+    assert read_state(path)["done"] == 12
+    assert read_state(tmp_path / "run.pt.before")["done"] == 8
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage(path.read_bytes()))
+    with pytest.warns(CheckpointWarning, match="goes on from the one before it, of step 8"):
+        rest, reached = run(path, resume=True)
+    assert same_state(wanted, reached)
+    assert rest.history == whole.history
+    assert read_state(path)["done"] == 24  # and the damaged one has not become the one before
+    assert read_state(tmp_path / "run.pt.before")["done"] == 8
+
+
+def test_two_damaged_checkpoints_are_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    run(path, checkpoint_every=0.0)
+    for file in tmp_path.iterdir():
+        file.write_bytes(cut_short(file.read_bytes()))
+    with pytest.raises(CheckpointError, match=r"cut short.*nor can the one before be read"):
+        run(path, resume=True)
+
+
+def test_another_runs_state_is_none_to_fall_back_to(tmp_path):
+    path = tmp_path / "run.pt"
+    run(path, seed=4, checkpoint_every=0.0)
+    run(path, stop=4, checkpoint_every=0.0)
+    assert {file.name for file in tmp_path.iterdir()} == {"run.pt"}
+
+
+def test_a_full_disk_ends_the_run_with_the_last_good_state(tmp_path):
+    """A limit on the size of files stands for a disk without room."""
+    resource = pytest.importorskip("resource")
+    _, wanted = run()
+    path = tmp_path / "run.pt"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    class Filling(Callback):
+        def on_record(self, training, record):
+            if record.step == 8:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+
+    try:
+        with pytest.raises(
+            OSError, match=r"step 8 could not be written: File too large; that of step 4 is whole and stays"
+        ):
+            run(path, checkpoint_every=0.0, callbacks=[Filling()])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert {file.name for file in tmp_path.iterdir()} == {"run.pt"}  # nothing half-written
+    assert read_state(path)["done"] == 4
+    _, reached = run(path, resume=True)
+    assert same_state(wanted, reached)

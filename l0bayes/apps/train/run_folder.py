@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
     from l0bayes.infer import Fit
 
-__all__ = ["DEPLOYED", "GUIDE", "Run", "load_run"]
+__all__ = ["CHECKPOINT", "DEPLOYED", "GUIDE", "Run", "load_run"]
 
 GUIDE = "guide.safetensors"
 """The file with the state of guide and model."""
+
+CHECKPOINT = "checkpoint.safetensors"
+"""The file that an interrupted run goes on from."""
 
 DEPLOYED = "deployed"
 """The folder in which the deployed network is saved."""

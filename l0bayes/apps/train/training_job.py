@@ -15,11 +15,12 @@ from torch import nn
 from l0bayes.apps.train.architectures import build_network, check_choice, load_data
 from l0bayes.apps.train.run_baselines import add_baselines, score_baselines
 from l0bayes.apps.train.run_config import RunConfig
-from l0bayes.apps.train.run_folder import GUIDE, load_run
+from l0bayes.apps.train.run_folder import CHECKPOINT, GUIDE, load_run
 from l0bayes.apps.train.run_results import collect, judge
 from l0bayes.apps.writers import try_writers
 from l0bayes.datasets import Shifts
 from l0bayes.distributions import Gate, L0Penalty, L2Penalty
+from l0bayes.files.generations import Generations
 from l0bayes.guides import AutoGateGuide, gate_guide
 from l0bayes.infer import Linear, Minibatches, Target, fit
 from l0bayes.infer.randomness import private_randomness
@@ -96,9 +97,9 @@ def train_network(
     """Train, evaluate and save; everything is in the folder, also what an interruption leaves.
 
     The folder holds ``config.json``, ``history.csv``, ``layers.csv``, ``costs.csv``, ``scores.json``,
-    ``checkpoint.pt`` (to go on from), ``guide.safetensors`` (guide and model), ``deployed/`` (the small
-    network, for :func:`l0bayes.load_deployed`), ``posterior.nc`` (gates, for ArviZ) and pictures. Read it
-    with :func:`~l0bayes.apps.train.load_run`.
+    ``checkpoint.safetensors`` (to go on from), ``guide.safetensors`` (guide and model), ``deployed/`` (the
+    small network, for :func:`l0bayes.load_deployed`), ``posterior.nc`` (gates, for ArviZ) and pictures. Read
+    it with :func:`~l0bayes.apps.train.load_run`.
 
     Args:
         config: Settings.
@@ -154,7 +155,7 @@ def train_network(
         sleep=config.sleep,
         shrink=config.shrink,
         seed=config.seed,
-        checkpoint=out / "checkpoint.pt",
+        checkpoint=out / CHECKPOINT,
         resume=resume,
         progress=progress,
         compile=compile,
@@ -233,7 +234,7 @@ def _check_folder(out: Path, config: RunConfig, resume: bool, force: bool) -> No
     if resume and force:
         raise ValueError("give resume or force, not both")
     if resume:
-        if not (out / "checkpoint.pt").is_file():
+        if not Generations(out / CHECKPOINT).exist:
             raise FileNotFoundError(f"there is no checkpoint to resume in {str(out)!r}")
         begun = RunConfig.from_json(out / "config.json")
         if begun != config:

@@ -11,15 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from l0bayes.files.generations import Generations
+from l0bayes.files.state_files import StateFileError, as_plain_state
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.training_run import Record, TrainingRun
+from l0bayes.infer.guide_combinations import copied_guide
+from l0bayes.infer.loop.kept_runs import KeptRunError, run_of
+from l0bayes.infer.loop.restart_result import Restart
 from l0bayes.infer.objectives.elbo import BoundELBO
+from l0bayes.user_warnings import warn_user
 
-__all__ = ["Checkpoint", "CheckpointError"]
+__all__ = ["Checkpoint", "CheckpointError", "CheckpointWarning"]
 
-_FORMAT = 2
+_FORMAT = 3
 # Settings that explain why another run has parameters and buffers of other shapes.
 _FIRST = {"steps", "seed", "target"}
 # Settings that may change when a run is resumed.
@@ -31,13 +36,17 @@ class CheckpointError(ValueError):
     """A file is no checkpoint, or one of another run."""
 
 
+class CheckpointWarning(UserWarning):
+    """The last state of a run is damaged, and the one before it was taken."""
+
+
 class Checkpoint(Callback):
     """Keeps the state of a run at its last record, and writes it to a file now and then.
 
-    The file appears whole or not at all: it is written beside and then moved into place. It holds the
-    settings, the parameters and buffers of guide, model and objective, the state of the optimiser and of all
-    callbacks (the history is one of them), the number of steps done and the state of torch's random
-    generators. It is read with ``weights_only=True``, so that reading it runs no code.
+    It holds the settings, the parameters and buffers of guide, model and objective, the state of the
+    optimiser and of all callbacks (the history is one of them), the number of steps done, the state of
+    torch's random generators, and of a fit with restarts the runs that have ended. The file is safetensors
+    with a checksum, and the one before it is kept: see :class:`~l0bayes.files.generations.Generations`.
 
     Args:
         path: The file.
@@ -47,24 +56,32 @@ class Checkpoint(Callback):
     def __init__(self, path: str | os.PathLike[str], every: float) -> None:
         self.path = Path(path)
         self.every = every
+        self.generations = Generations(self.path)
+        self.start: dict[str, Any] = {}
+        self.ended: list[dict[str, Any]] = []
+        self._read_state: dict[str, Any] | None = None
         self._state: dict[str, Any] | None = None
+        self._kept_step: int | None = None
         self._written = time.monotonic()
 
     def on_record(self, run: TrainingRun, record: Record) -> None:
         gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
         states = run.callbacks.state_dict(run)
         for name, state in states.items():
-            _check_plain(state, f"the state of the callback {name!r}")
+            states[name] = as_plain_state(state, f"the state of the callback {name!r}")
         self._state = {
             "format": _FORMAT,
             "settings": dict(run.settings),
             "shapes": _shapes(run.objective),
-            "objective": {name: value.detach().clone() for name, value in run.objective.state_dict().items()},
-            "optimizer": copy.deepcopy(run.optimizer.state_dict()),
+            "objective": as_plain_state(dict(run.objective.state_dict()), "the objective"),
+            "optimizer": as_plain_state(run.optimizer.state_dict(), "the optimiser's state"),
             "callbacks": states,
             "done": run.done,
             "random": torch.get_rng_state(),
             "random_gpus": gpus,
+            "index": run.index,
+            "start": as_plain_state(self.start, "the start"),
+            "ended": list(self.ended),
         }
         if time.monotonic() - self._written >= self.every:
             self._write()
@@ -73,15 +90,19 @@ class Checkpoint(Callback):
         self._write()
 
     def _write(self) -> None:
-        """Write the state of the last record; nothing where there is none."""
-        if self._state is None:
+        """Write the state of the last record; nothing where there is none that was not written."""
+        state, self._state = self._state, None
+        if state is None:
             return
-        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
         try:
-            torch.save(self._state, beside)
-            beside.replace(self.path)
-        finally:
-            beside.unlink(missing_ok=True)
+            self.generations.write(state)
+        except OSError as error:
+            kept = ""
+            if self._kept_step is not None:
+                kept = f"; that of step {self._kept_step} is whole and stays: go on from it with resume=True"
+            words = f"the checkpoint of step {state['done']} could not be written: {error.strerror}{kept}"
+            raise OSError(error.errno, words) from error
+        self._kept_step = state["done"]
         self._written = time.monotonic()
 
     def load(self, run: TrainingRun) -> None:
@@ -93,7 +114,8 @@ class Checkpoint(Callback):
         Raises:
             CheckpointError: If the file is no checkpoint or one of another run.
         """
-        state = self._read()
+        state = self.read()
+        self._read_state = None  # not kept: it is as large as the run
         self._check_settings(state["settings"], run.settings, _FIRST)
         run.callbacks.shape_like(run, state["callbacks"])
         theirs, ours = state["shapes"], _shapes(run.objective)
@@ -116,6 +138,33 @@ class Checkpoint(Callback):
         if state["random_gpus"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["random_gpus"])
 
+    def take_up(
+        self, objective: BoundELBO, settings: Mapping[str, Any], start: dict[str, Any]
+    ) -> tuple[list[Restart], int, dict[str, Any]]:
+        """The runs that had ended, the number of the one that goes on, and where all of them start from.
+
+        Args:
+            objective: The objective, at its start; each run gets copies of model and guide.
+            settings: The settings of the fit as plain values.
+            start: Values of the objective at its start, empty for a single run.
+
+        Raises:
+            CheckpointError: If the file is of another fit.
+        """
+        state = self.read()
+        if not start:
+            return [], 0, start
+        self._check_settings(state["settings"], settings, settings.keys() - _FREE)
+        model, runs = objective.model, []
+        self.ended = list(state["ended"])
+        for kept in self.ended:
+            own = copy.deepcopy(model) if isinstance(model, torch.nn.Module) else model
+            try:
+                runs.append(run_of(kept, own, copied_guide(objective.guide)))
+            except KeptRunError as error:
+                raise CheckpointError(f"checkpoint {self.path} can't be gone on from: {error}") from error
+        return runs, state["index"], state["start"]
+
     def _check_settings(
         self, theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Collection[str]
     ) -> None:
@@ -130,31 +179,33 @@ class Checkpoint(Callback):
                     f"{value!r}. Give another file, or resume=False to overwrite it"
                 )
 
-    def _read(self) -> dict[str, Any]:
+    def read(self) -> dict[str, Any]:
+        """The last state that is whole; read from the file once.
+
+        Raises:
+            CheckpointError: If there is none, or the file is none of a run.
+
+        Warns:
+            CheckpointWarning: If the last one is damaged and the one before is taken.
+        """
+        if self._read_state is not None:
+            return self._read_state
         try:
-            state = torch.load(self.path, weights_only=True, map_location="cpu")
-        except Exception as error:
+            state, wrong = self.generations.read()
+        except (FileNotFoundError, StateFileError) as error:
             raise CheckpointError(f"checkpoint {self.path} can't be read: {error}") from error
-        if not isinstance(state, dict) or state.get("format") != _FORMAT:
+        if state.get("format") != _FORMAT:
             raise CheckpointError(f"checkpoint {self.path} was not written by this version of l0bayes.fit")
+        if wrong:
+            warn_user(
+                f"checkpoint {self.path} can't be read ({wrong}); the run goes on from the one before it, of "
+                f"step {state['done']}",
+                CheckpointWarning,
+            )
+        self._kept_step = state["done"]
+        self._read_state = state
         return state
 
 
 def _shapes(objective: BoundELBO) -> dict[str, list[int]]:
     return {name: list(value.shape) for name, value in objective.state_dict().items()}
-
-
-def _check_plain(value: Any, where: str) -> None:
-    """Refuse values that could be written but not be read back with ``weights_only=True``."""
-    if isinstance(value, dict):
-        for key, one in value.items():
-            _check_plain(key, f"a key of {where}")
-            _check_plain(one, f"{where}[{key!r}]")
-    elif isinstance(value, list | tuple):
-        for index, one in enumerate(value):
-            _check_plain(one, f"{where}[{index}]")
-    elif type(value) not in (type(None), bool, int, float, str, bytes) and not isinstance(value, Tensor):
-        raise TypeError(
-            f"{where} must hold numbers, text, tensors, lists and dictionaries alone, which a checkpoint "
-            f"can hold; got {type(value).__name__}"
-        )

@@ -151,8 +151,8 @@ def fit(
         checkpoint = Checkpoint(settings.checkpoint, settings.checkpoint_every)
     callbacks = standard_callbacks(settings, objective, traces, steering, shrinking, checkpoint, data)
     del traces  # a network's activations are in it
-    resume = checkpoint if checkpoint is not None and settings.resume and checkpoint.path.exists() else None
-    runs = Restarts(step, data, settings, callbacks, resume)
+    resume = checkpoint is not None and settings.resume and checkpoint.generations.exist
+    runs = Restarts(step, data, settings, callbacks, checkpoint, resume)
 
     def result() -> Fit:
         seconds, gates = time.perf_counter() - started, read_gates(guide).total

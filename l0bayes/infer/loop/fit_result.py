@@ -2,12 +2,15 @@ r"""The result of a fit."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from l0bayes.infer.callbacks.decision import Decision
 from l0bayes.infer.callbacks.history import History
+from l0bayes.infer.loop.fit_files import write_fit
 from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.restart_agreement import disagreement_of_restarts
 from l0bayes.infer.loop.restart_result import Restart, best_run
@@ -78,6 +81,31 @@ class Fit:
         )
         count = sum(law.batch_shape.numel() for law in gates)
         return cls([run], objective, {}, data, count, 0.0, "none", kwargs=dict(kwargs or {}))
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Keep all runs in a folder, for :func:`l0bayes.load_fit`.
+
+        It holds what guide and model were trained to, history, settings, and what was decided of the gates.
+        Data and the code of model and guide are not kept.
+
+        Args:
+            folder: The folder, which is made where there is none. A fit that is in it is replaced.
+
+        Returns:
+            The file: safetensors, of which nothing is unpickled or run when it is read.
+
+        Raises:
+            FileExistsError: If the folder holds other files, and no fit.
+            TypeError: If model or guide hold something that no file can hold, by name.
+        """
+        about = {
+            "objective": asdict(self.objective),
+            "config": self.config,
+            "num_gates": self.num_gates,
+            "seconds": self.seconds,
+            "mode": self.mode,
+        }
+        return write_fit(folder, self.restarts, about)
 
     def arguments(self, data: Any = None, kwargs: Mapping[str, Any] | None = None) -> ModelArguments:
         """The model's arguments to read the fit with.

@@ -77,10 +77,13 @@ class FitSettings:
             whose gates have closed for good are taken out now and then, and the other gates are trained to
             the end. For a model that can be cut, such as :class:`~l0bayes.models.SparseNetwork`.
             ``fit.decision`` says what was decided, and when.
-        checkpoint: File to keep the state of the run in, with one run only. It is written at records, at
-            most every ``checkpoint_every`` seconds, and when the run ends, is interrupted or diverges.
+        checkpoint: File to keep the state of the run in, that of several restarts too. It is written at
+            records, at most every ``checkpoint_every`` seconds, and when the run ends, is interrupted or
+            diverges: whole, with a checksum, and with the state before it kept beside as
+            ``{checkpoint}.before``. Nothing in it can run.
         checkpoint_every: Seconds between two writes.
-        resume: Go on from ``checkpoint`` where that file exists, with the settings that it was begun with.
+        resume: Go on from ``checkpoint`` where that file exists, with the settings that it was begun with;
+            from the state before it, with a warning, where the last one is damaged.
             The result is that of a run without interruption, bit for bit on the same machine, for a tuple of
             tensors and for :class:`~l0bayes.infer.Minibatches`; a loader that shuffles has another order.
         progress: Whether to show a progress bar.
@@ -151,8 +154,6 @@ class FitSettings:
             if self.resume:
                 raise ValueError("resume=True needs a file to go on from; give checkpoint")
             return
-        if self.restarts > 1:
-            raise ValueError(f"checkpoint keeps the state of one run; got restarts={self.restarts}")
         folder = Path(self.checkpoint).absolute().parent
         if not folder.is_dir():
             raise ValueError(f"checkpoint must stand in a folder that exists; {folder} does not")

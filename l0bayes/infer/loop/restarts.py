@@ -14,6 +14,7 @@ from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.guide_combinations import copied_guide
 from l0bayes.infer.loop.checkpoint import Checkpoint
 from l0bayes.infer.loop.fit_settings import FitSettings
+from l0bayes.infer.loop.kept_runs import kept_run
 from l0bayes.infer.loop.optimizers import make_optimizer
 from l0bayes.infer.loop.restart_result import Restart, best_run
 from l0bayes.infer.loop.training_loop import train
@@ -31,7 +32,8 @@ class Restarts:
         data: A tuple of arguments or an iterable of batches.
         settings: The settings of the fit.
         callbacks: The callbacks.
-        resume: The checkpoint to go on from; ``None`` to start.
+        checkpoint: The checkpoint, where there is one.
+        resume: Whether to go on from it.
     """
 
     def __init__(
@@ -40,10 +42,12 @@ class Restarts:
         data: Any,
         settings: FitSettings,
         callbacks: CallbackList,
-        resume: Checkpoint | None,
+        checkpoint: Checkpoint | None,
+        resume: bool,
     ) -> None:
         self.objective, self.step, self.data = step.objective, step, data
-        self.settings, self.callbacks, self.resume = settings, callbacks, resume
+        self.settings, self.callbacks = settings, callbacks
+        self.checkpoint, self.resume = checkpoint, resume
         self.config = settings.record()
         self.done: list[Restart] = []
 
@@ -52,21 +56,28 @@ class Restarts:
         several = self.settings.restarts > 1
         start = copy.deepcopy(self.objective.state_dict()) if several else {}
         perturb = GuideAbilities(self.objective.guide).perturb
+        first = 0
+        if self.checkpoint is not None:
+            if self.resume:
+                self.done, first, start = self.checkpoint.take_up(self.objective, self.config, start)
+            self.checkpoint.start = start
         try:
-            for index in range(self.settings.restarts):
+            for index in range(first, self.settings.restarts):
                 seed = self.settings.seed + index
                 if index and perturb is not None:
                     self.objective.load_state_dict(start)
                     perturb(seed)
                 with private_randomness(seed):
-                    self._run_one(index, seed)
+                    self._run_one(index, seed, self.resume and index == first)
                 if self.done[-1].stopped == "interrupted":
                     break
+                if several and self.checkpoint is not None:
+                    self.checkpoint.ended.append(kept_run(self.done[-1]))
         finally:
             if len(self.done) > 1:
                 self._keep_best()
 
-    def _run_one(self, index: int, seed: int) -> None:
+    def _run_one(self, index: int, seed: int, resume: bool) -> None:
         started = time.perf_counter()
         run = TrainingRun(
             self.objective,
@@ -80,7 +91,8 @@ class Restarts:
             restarts=self.settings.restarts,
         )
         try:
-            train(run, self.data, self.callbacks, self.settings.record_every, self.resume)
+            kept = self.checkpoint if resume else None
+            train(run, self.data, self.callbacks, self.settings.record_every, kept)
         finally:
             model, guide = self.objective.model, self.objective.guide
             if self.settings.restarts > 1:  # the next run starts in the same module

@@ -17,7 +17,7 @@ SMALL = RunConfig(
     net="lenet-300-100", data="digits", target="macs:0.3", epochs=50, batch_size=77, lr=2e-3, gate_lr=5e-2
 )
 FILES = {
-    "checkpoint.pt",
+    "checkpoint.safetensors",
     "config.json",
     "costs.csv",
     "costs.png",

@@ -1,0 +1,99 @@
+r"""Fits in folders: one file, safetensors with a checksum."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from l0bayes.files.state_files import StateFileError, as_plain_state, read_state, write_state
+from l0bayes.files.whole_files import settle, write_whole
+from l0bayes.infer.guide_combinations import copied_guide
+from l0bayes.infer.loop.kept_runs import KeptRunError, kept_run, run_of
+from l0bayes.infer.loop.restart_result import Restart, best_run
+
+__all__ = ["SavedFitError", "read_fit", "write_fit"]
+
+_FILE = "fit.safetensors"
+_FORMAT = "l0bayes fit 1"
+
+
+class SavedFitError(ValueError):
+    """A folder holds no fit, one that is not whole, or one of another model or guide."""
+
+
+def write_fit(folder: str | os.PathLike[str], runs: Sequence[Restart], about: Mapping[str, Any]) -> Path:
+    """Write the file.
+
+    Args:
+        folder: The folder, which is made where there is none.
+        runs: The runs.
+        about: What else is known of the fit, as plain values.
+
+    Returns:
+        The file.
+
+    Raises:
+        FileExistsError: If the folder holds other files, and no fit.
+        TypeError: If model or guide hold something that no file can hold, by name.
+    """
+    folder = Path(folder)
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and not (folder / _FILE).is_file():
+        raise FileExistsError(f"folder {str(folder)!r} exists and holds no fit; name another one")
+    state = {
+        "format": _FORMAT,
+        "guide": type(runs[0].guide).__name__,
+        "runs": [kept_run(run) for run in runs],
+        "about": as_plain_state(dict(about), "what is known of the fit"),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    file = write_whole(folder / _FILE, lambda part: write_state(state, part))
+    settle(folder)
+    return file
+
+
+def read_fit(folder: str | os.PathLike[str], model: Any, guide: Any) -> tuple[list[Restart], dict[str, Any]]:
+    """Read the runs into model and guide, copies of them where there are several, and what else is known.
+
+    Args:
+        folder: The folder.
+        model: The model, which ends with the values of the best run where it is a module.
+        guide: The guide, which ends with those of the best run.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or no fit in it.
+        SavedFitError: If the file is not whole, or of another model or guide.
+    """
+    folder = Path(folder)
+    if not (folder / _FILE).is_file():
+        raise FileNotFoundError(f"there is no fit in {str(folder)!r}: no file {_FILE}")
+    try:
+        state = read_state(folder / _FILE)
+    except StateFileError as error:
+        raise SavedFitError(f"the fit in {str(folder)!r} can't be read: {error}") from error
+    if state.get("format") != _FORMAT:
+        raise SavedFitError(f"{_FILE} in {str(folder)!r} was not written by this version of Fit.save")
+    try:
+        return _runs(state["runs"], model, guide), state["about"]
+    except KeptRunError as error:
+        raise SavedFitError(
+            f"the fit in {str(folder)!r} was made with the guide {state['guide']} and can't be read into "
+            f"this one: {error}"
+        ) from error
+
+
+def _runs(kept: list[dict[str, Any]], model: Any, guide: Any) -> list[Restart]:
+    if len(kept) == 1:
+        return [run_of(kept[0], model, guide)]
+    is_module = isinstance(model, torch.nn.Module)
+    runs = [run_of(one, copy.deepcopy(model) if is_module else model, copied_guide(guide)) for one in kept]
+    best = best_run(runs)
+    guide.load_state_dict(best.guide.state_dict())
+    if is_module:
+        model.load_state_dict(best.model.state_dict())
+    return runs

@@ -1,0 +1,107 @@
+r"""Runs that have ended, as plain values that a file can hold, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from l0bayes.files.state_files import as_plain_state
+from l0bayes.infer.callbacks.decision import Decision
+from l0bayes.infer.callbacks.history import History
+from l0bayes.infer.loop.constraint_words import constraint_of, plain_constraint
+from l0bayes.infer.loop.restart_result import Restart
+from l0bayes.infer.trained_parameters import TrainedParameters
+
+__all__ = ["KeptRunError", "kept_run", "run_of"]
+
+
+class KeptRunError(ValueError):
+    """What was kept is of another model or guide."""
+
+
+def kept_run(run: Restart) -> dict[str, Any]:
+    """What there is to keep of a run: values of modules, not the modules.
+
+    Args:
+        run: The run.
+    """
+    model = run.model.state_dict() if isinstance(run.model, torch.nn.Module) else None
+    decision = (
+        None
+        if run.decision is None
+        else {
+            "steps": run.decision.steps,
+            "probabilities": run.decision.probabilities,
+            "opened": run.decision.opened,
+        }
+    )
+    state = {
+        "guide": dict(run.guide.state_dict()),
+        "model": None if model is None else dict(model),
+        "history": asdict(run.history),
+        "history_settings": run.history.settings,
+        "seed": run.seed,
+        "seconds": run.seconds,
+        "stopped": run.stopped,
+        "collapsed": run.collapsed,
+        "decision": decision,
+        "params": dict(run.parameters.params),
+        "constraints": {
+            name: plain_constraint(constraint) for name, constraint in run.parameters.constraints.items()
+        },
+    }
+    return dict(as_plain_state(state, "what is kept of a run"))
+
+
+def run_of(kept: Mapping[str, Any], model: Any, guide: Any) -> Restart:
+    """The run again, in modules that are given.
+
+    Args:
+        kept: From :func:`kept_run`.
+        model: The model, which takes the values where it is a module.
+        guide: The guide, which takes the values.
+
+    Raises:
+        KeptRunError: If model or guide have parameters of other names or shapes, by name.
+    """
+    for what, module, values in (("guide", guide, kept["guide"]), ("model", model, kept["model"])):
+        if isinstance(module, torch.nn.Module) != (values is not None):
+            is_one = "is no module" if values is not None else "is a module"
+            raise KeptRunError(f"the {what} {is_one}, unlike the one whose run was kept")
+        if values is not None:
+            _load(what, module, values)
+    history = History(**kept["history"])
+    history.settings = dict(kept["history_settings"])
+    decision = None if kept["decision"] is None else Decision(**kept["decision"])
+    return Restart(
+        guide,
+        model,
+        history,
+        kept["seed"],
+        kept["seconds"],
+        kept["stopped"],
+        dict(kept["collapsed"]),
+        decision,
+        TrainedParameters(
+            dict(kept["params"]),
+            {name: constraint_of(plain) for name, plain in kept["constraints"].items()},
+        ),
+    )
+
+
+def _load(what: str, module: torch.nn.Module, values: Mapping[str, Any]) -> None:
+    own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    theirs = {name: tuple(value.shape) for name, value in values.items()}
+    wrong = sorted(name for name in own.keys() | theirs.keys() if own.get(name) != theirs.get(name))
+    if wrong:
+        name = wrong[0]
+        if not own:
+            raise KeptRunError(f"the {what} has no parameters yet; run it once on the data, and then load")
+        raise KeptRunError(
+            f"it is of another {what}: {len(wrong)} entries differ, the first is {name!r}, of shape "
+            f"{theirs.get(name)} in the file and {own.get(name)} here"
+        )
+    module.load_state_dict(dict(values))
