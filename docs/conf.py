@@ -12,6 +12,7 @@ here = Path(__file__).parent
 sys.path.insert(0, str(here))
 
 from baseline_rows import baseline_rows  # noqa: E402 - it stands beside this file
+from latency_rows import latency_rows  # noqa: E402
 from mnist_rows import mnist_rows  # noqa: E402
 from relaxation_rows import relaxation_rows  # noqa: E402
 from selection_rows import selection_rows  # noqa: E402

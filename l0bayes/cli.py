@@ -108,7 +108,7 @@ def train(
     data: Annotated[str, typer.Option(help="mnist, cifar10 or digits.")] = "mnist",
     data_folder: Annotated[str | None, typer.Option(help="Where the files of the data set are.")] = None,
     target: Annotated[
-        str | None, typer.Option(help="Size to reach: macs:0.1, params:0.05, units:0.3.")
+        str | None, typer.Option(help="Size to reach: macs:0.1, params:0.05, units:0.3, latency:0.3@100.")
     ] = None,
     dropout: Annotated[float, typer.Option(help="Dropout of hidden units, for the LeNets.")] = 0.0,
     penalty: Annotated[float | None, typer.Option(help="Nats that an open gate costs.")] = None,

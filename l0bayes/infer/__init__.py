@@ -29,6 +29,7 @@ from l0bayes.infer.objectives.score_elbo import HELD, ScoreELBO, elbo_of
 from l0bayes.infer.objectives.site_terms import MONTE_CARLO, ELBOTerms
 from l0bayes.infer.objectives.stock_losses import StockLossWarning
 from l0bayes.infer.schedules import Constant, Geometric, Linear, Schedule
+from l0bayes.infer.targets.cost_registry import register_cost, registered_costs
 from l0bayes.infer.targets.forecast import PruningForecast, PruningWarning, pruning_forecast
 from l0bayes.infer.targets.gate_travel import SiteForecast
 from l0bayes.infer.targets.target import Target
@@ -91,4 +92,6 @@ __all__ = [
     "hardened_elbo",
     "load_fit",
     "pruning_forecast",
+    "register_cost",
+    "registered_costs",
 ]

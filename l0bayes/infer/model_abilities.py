@@ -173,6 +173,17 @@ class ModelAbilities:
         return None if costs is None else self._method("deployed_share") or costs.cost_share
 
     @property
+    def settle_cost(self) -> Callable[[str, Mapping[str, Tensor]], bool] | None:
+        """Measures a decided network, for costs that are measured; says whether they changed."""
+        return self._method("settle_cost")
+
+    @property
+    def cost_state(self) -> nn.Module | None:
+        """What was measured of its costs, its attribute ``cost_state``; ``None`` without one."""
+        found: nn.Module | None = getattr(self.model, "cost_state", None)
+        return found
+
+    @property
     def deployed(self) -> DeployedModel | None:
         """The model, if it can say how well what is deployed predicts."""
         return self.model if isinstance(self.model, DeployedModel) else None

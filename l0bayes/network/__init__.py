@@ -20,6 +20,7 @@ from l0bayes.network.kinds import (
     register_kind,
     registered_kinds,
 )
+from l0bayes.network.latency.latency_cost import LatencyCost
 from l0bayes.network.latency.stopwatch import network_times, run_times
 from l0bayes.network.live import LiveLayer, live_layers
 from l0bayes.network.parameter_links import ParameterLink, link_parameters, opened_entries
@@ -62,6 +63,7 @@ __all__ = [
     "GateSpec",
     "Gates",
     "HeadAttention",
+    "LatencyCost",
     "LayerCost",
     "LayerKind",
     "LiveLayer",

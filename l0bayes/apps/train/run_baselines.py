@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from l0bayes.apps.train.baselines import baseline_networks, compare_baselines, score_network
-from l0bayes.network import read_tensors, write_tensors
+from l0bayes.files import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from torch import nn

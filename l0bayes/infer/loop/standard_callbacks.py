@@ -19,6 +19,7 @@ from l0bayes.infer.loop.sleeping import Sleeping
 from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.objectives.pair_traces import PairTraces
+from l0bayes.infer.targets.cost_settling import CostSettling
 from l0bayes.infer.targets.costs import costs_of
 from l0bayes.infer.targets.forecast_warning import ForecastWarning
 
@@ -46,7 +47,8 @@ def standard_callbacks(
         data: The data of the fit.
     """
     able = ModelAbilities(objective.model)
-    targeted = steering is not None
+    targeted, target = steering is not None, settings.target
+    assert not isinstance(target, str)  # it was read when the fit began
     costs = costs_of(objective.model, objective.guide) if targeted else able.costs
     found: list[Callback | None] = [
         ScheduleSetter(settings),
@@ -55,6 +57,7 @@ def standard_callbacks(
         if settings.shrink and targeted
         else ForecastWarning(traces, settings.gate_rate, settings.rate_schedule, targeted),
         None if costs is None else CostColumns(costs),
+        None if costs is None or target is None else CostSettling(costs, target.kind),
         steering,
         # At the end, when every unit is awake again: the end is called in reverse order.
         None if able.deployed is None else DeploymentCheck(able.deployed, data, targeted),

@@ -2,18 +2,21 @@ r"""Which gates stay when a network is cut."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from l0bayes.infer.targets.costs import costs_of, deployed_share_of
+from l0bayes.infer.targets.costs import costs_of, deployed_share_of, settle
 from l0bayes.infer.targets.target import Target
 
 __all__ = ["CLOSED", "gates_left", "kept_gates"]
 
 CLOSED = 1e-3
 """Probability of being open below which a gate has closed for good."""
+
+_MEASUREMENTS = 4
 
 
 @torch.no_grad()
@@ -32,7 +35,8 @@ def kept_gates(model: Any, guide: Any, target: Target) -> dict[str, Tensor]:
         Zeros and ones by gate site.
     """
     logits = {site: law.activity_logits for site, law in guide.gates().items()}
-    share_of = deployed_share_of(costs_of(model, guide))
+    costs = costs_of(model, guide)
+    share_of = deployed_share_of(costs)
     first = {site: _most_probable(value) for site, value in logits.items()}
     everything = torch.cat([value.flatten() for value in logits.values()])
     limits = everything.sort(descending=True).values
@@ -52,11 +56,21 @@ def kept_gates(model: Any, guide: Any, target: Target) -> dict[str, Tensor]:
 
     if not fits(0):  # single pixels of many maps, say: the gates with which the target was found possible
         return {site: _first(value) for site, value in logits.items()}
-    low, high = 0, len(limits) + 1
+    found = opened(_largest(fits, len(limits)))
+    for _ in range(_MEASUREMENTS):  # a cost that is measured is told better near where it was
+        if not settle(costs, target.kind, found):
+            break
+        found = opened(_largest(fits, len(limits)))
+    return found
+
+
+def _largest(fits: Callable[[int], bool], most: int) -> int:
+    """The largest number that fits, where 0 does and fewer fit where more do."""
+    low, high = 0, most + 1
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
-    return opened(low)
+    return low
 
 
 @torch.no_grad()

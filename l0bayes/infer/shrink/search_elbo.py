@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.infer.guide_abilities import DirectGuide
-from l0bayes.infer.model_abilities import ShrinkableModel
+from l0bayes.infer.model_abilities import ModelAbilities, ShrinkableModel
 from l0bayes.infer.objectives.elbo import MeanFieldELBO
 from l0bayes.infer.shrink.direct_elbo import DirectELBO
 from l0bayes.infer.targets.costs import activities, costs_of, deployed, deployed_share_of
@@ -69,6 +69,7 @@ class SearchELBO(DirectELBO):
         # The methods alone: the model is in this module already, and would be in its state twice.
         costs = costs_of(model, guide)
         self._cost_share, self._deployed_share = costs.cost_share, deployed_share_of(costs)
+        self.cost_state = ModelAbilities(costs).cost_state  # in checkpoints, and seen by captured graphs
         like = next(iter(activities(guide).values()))
         for name in ("asked", "multiplier", "start", "level"):  # all but the multiplier are logarithms
             self.register_buffer(name, like.new_zeros(()))

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from l0bayes.infer.model_abilities import CostedModel, ModelAbilities
 from l0bayes.infer.objectives.gate_parts import gate_laws
+from l0bayes.infer.targets.cost_registry import asked_costs
 
-__all__ = ["UnitCosts", "activities", "costs_of", "deployed", "deployed_share_of"]
+__all__ = ["UnitCosts", "activities", "costs_of", "deployed", "deployed_share_of", "settle"]
 
 
 class UnitCosts:
@@ -45,14 +46,14 @@ class UnitCosts:
 
 
 def costs_of(model: Any, guide: Any) -> CostedModel:
-    """The costs of a model: its own, or else the number of open gates.
+    """The costs of a model: its own, or else the number of open gates, and one that its target asks for.
 
     Args:
         model: Any Pyro model.
         guide: Its guide.
     """
     own = ModelAbilities(model).costs
-    return UnitCosts(guide) if own is None else own
+    return asked_costs(model, UnitCosts(guide) if own is None else own)
 
 
 def deployed_share_of(costs: CostedModel) -> Callable[[str, Mapping[str, Tensor]], Tensor]:
@@ -62,6 +63,21 @@ def deployed_share_of(costs: CostedModel) -> Callable[[str, Mapping[str, Tensor]
         costs: The costs of a model.
     """
     return ModelAbilities(costs).deployed_share or costs.cost_share
+
+
+def settle(costs: CostedModel, kind: str, opened: Mapping[str, Tensor]) -> bool:
+    """Measure a decided network, where its cost is one that is measured.
+
+    Args:
+        costs: The costs of a model.
+        kind: The cost.
+        opened: Zeros and ones by site.
+
+    Returns:
+        Whether the cost is now told otherwise.
+    """
+    settle_cost = ModelAbilities(costs).settle_cost
+    return settle_cost is not None and settle_cost(kind, opened)
 
 
 def activities(guide: Any) -> dict[str, Tensor]:

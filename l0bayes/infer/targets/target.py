@@ -7,6 +7,7 @@ from typing import Any
 
 from l0bayes import validate
 from l0bayes.infer.schedules import Schedule
+from l0bayes.infer.targets.cost_registry import ask_for_cost, registered_costs
 from l0bayes.infer.targets.costs import activities, costs_of
 
 __all__ = ["Target", "as_target"]
@@ -17,8 +18,10 @@ class Target:
     r"""The cost that the deployed network may have, as a share of the dense network's.
 
     Args:
-        kind: Name of the cost: ``"units"`` (open gates) for any model, and a model's own costs
-            (see :class:`~l0bayes.infer.CostedModel`), such as ``"macs"`` and ``"params"``.
+        kind: Name of the cost: ``"units"`` (open gates) for any model, a model's own costs
+            (see :class:`~l0bayes.infer.CostedModel`), such as ``"macs"`` and ``"params"``, or one that was
+            registered (:func:`~l0bayes.infer.register_cost`), perhaps with an option behind an ``@``:
+            ``"latency@100"`` is the time of a run of 100 rows.
         share: The share, strictly between 0 and 1.
         schedule: Share that is asked for over the progress of training. By default it falls from the
             share at the start to ``share``, in logarithms and slower towards the end, over the first
@@ -45,17 +48,19 @@ class Target:
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """The target that a text such as ``"macs:0.10"`` names.
+        """The target that a text such as ``"macs:0.10"`` or ``"latency:0.3@100"`` names.
 
         Args:
-            text: Kind and share with a colon between.
+            text: Kind and share with a colon between, and the kind's option behind an ``@``.
 
         Raises:
             ValueError: If it is not of this form.
         """
         kind, _, share = text.partition(":")
+        share, _, option = share.partition("@")
+        kind = f"{kind.strip()}@{option.strip()}" if option.strip() else kind.strip()
         try:
-            return cls(kind.strip(), float(share))
+            return cls(kind, float(share))
         except ValueError as error:
             raise ValueError(
                 f"target must be 'kind:share' with a share strictly between 0 and 1, such as 'macs:0.10'; "
@@ -63,7 +68,8 @@ class Target:
             ) from error
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.share:g}"
+        name, at, option = self.kind.partition("@")
+        return f"{name}:{self.share:g}{at}{option}"
 
 
 def as_target(value: str | Target, model: Any, guide: Any) -> Target:
@@ -84,11 +90,13 @@ def as_target(value: str | Target, model: Any, guide: Any) -> Target:
     target = Target.parse(value) if isinstance(value, str) else value
     if not activities(guide):
         raise ValueError(f"target {target} is given, but {type(guide).__name__} has no gates")
+    ask_for_cost(target.kind, model, guide)
     costs = costs_of(model, guide)
     kinds = costs.cost_kinds
     if target.kind not in kinds:
         raise ValueError(
-            f"target names the cost {target.kind!r}; for this model {', '.join(map(repr, kinds))} can be used"
+            f"target names the cost {target.kind!r}; for this model "
+            f"{', '.join(map(repr, dict.fromkeys([*kinds, *registered_costs()])))} can be used"
         )
     smallest = float(costs.smallest_share(target.kind))
     if target.share < smallest:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.infer.objectives.elbo import BoundELBO, MeanFieldELBO
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.targets.costs import activities, costs_of, deployed, deployed_share_of
@@ -111,6 +112,7 @@ class TargetELBO(BoundELBO):
         # The methods alone: the model is in this module already, and would be in its state twice.
         costs = costs_of(model, guide)
         self._cost_share, self._deployed_share = costs.cost_share, deployed_share_of(costs)
+        self.cost_state = ModelAbilities(costs).cost_state  # in checkpoints, and seen by captured graphs
         self.steps = steps
         self.observations = observations
         self.lookahead = min(_LOOK_LOGITS / gate_lr, _LOOK_SHARE * steps)

@@ -121,6 +121,9 @@ class AttentionKind(LayerKind):
     def keep_heads(self, module: Any, gates: Tensor) -> None:
         module.keep_heads(gates.to(module.in_proj_weight))
 
+    def arguments(self, module: Any, x: Any) -> tuple[Any, ...]:
+        return (x, x, x)
+
     def restart(self, module: Any) -> None:
         nn.init.xavier_uniform_(module.in_proj_weight)
         module.out_proj.reset_parameters()

@@ -67,6 +67,15 @@ class WrittenForm:
         """
         return cls(**form)
 
+    def arguments(self, module: Any, x: Any) -> tuple[Any, ...]:
+        """What a layer is called with to run by itself.
+
+        Args:
+            module: The layer.
+            x: An input of the shape that it was traced with.
+        """
+        return (x,)
+
     def restart(self, module: Any) -> None:
         """Draw the parameters of a layer anew and reset its statistics, in place, as its class starts.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import nn
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.network.structure import arguments_of, tensors_in
 
-__all__ = ["Clock", "clock_of_runs", "network_times", "run_times"]
+__all__ = ["Clock", "clock_of_runs", "network_times", "pair_times", "run_times", "threads_for"]
 
 Clock = Callable[[], float]
 """Gives seconds; two readings tell how long it took between them."""
@@ -61,7 +62,41 @@ def run_times(
     return [statistics.median(found) for found in times]
 
 
-@torch.no_grad()
+def pair_times(
+    pairs: Sequence[tuple[nn.Module, tuple[Any, ...]]],
+    *,
+    clock: Clock | None = None,
+    seconds: float = _SECONDS,
+    rounds: int = _ROUNDS,
+) -> list[float | None]:
+    """Median time of a run of each network with its arguments, in seconds; they take turns.
+
+    Args:
+        pairs: Networks and their arguments.
+        clock: As for :func:`run_times`.
+        seconds: About how long all of them are run, for each of at most two.
+        rounds: As for :func:`run_times`.
+
+    Returns:
+        A time each; ``None`` for a network that does not take such inputs.
+    """
+    found: list[float | None] = [None] * len(pairs)
+    with torch.no_grad(), evaluating(nn.ModuleList(net for net, _ in pairs)):
+        runs = {}
+        for number, (net, inputs) in enumerate(pairs):
+            run = _runner(net, inputs)
+            try:
+                run()
+            except (RuntimeError, ValueError, IndexError):
+                continue
+            runs[number] = run
+        each = seconds * min(1.0, 2.0 / max(1, len(runs)))
+        times = run_times([*runs.values()], clock=clock, seconds=each, rounds=rounds) if runs else []
+        for number, taken in zip(runs, times, strict=True):
+            found[number] = taken
+    return found
+
+
 def network_times(
     nets: Sequence[nn.Module],
     inputs: tuple[Any, ...],
@@ -76,34 +111,38 @@ def network_times(
         nets: The networks.
         inputs: Their arguments.
         clock: As for :func:`run_times`.
-        seconds: As for :func:`run_times`.
+        seconds: As for :func:`pair_times`.
         rounds: As for :func:`run_times`.
 
     Returns:
         A time each; ``None`` for a network that does not take such inputs.
     """
+    pairs = [(net, inputs) for net in nets]
+    return pair_times(pairs, clock=clock, seconds=seconds, rounds=rounds)
+
+
+@contextmanager
+def threads_for(count: int) -> Iterator[None]:
+    """A number of threads for a while.
+
+    Args:
+        count: The number.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _runner(net: nn.Module, inputs: tuple[Any, ...]) -> Callable[[], object]:
     args, named = arguments_of(inputs)
     on_gpu = any(x.is_cuda for x in tensors_in(inputs))
 
-    def runner(net: nn.Module) -> Callable[[], object]:
-        def run() -> None:
-            net(*args, **named)
-            if on_gpu:
-                torch.cuda.synchronize()
+    def run() -> None:
+        net(*args, **named)
+        if on_gpu:
+            torch.cuda.synchronize()
 
-        return run
-
-    found: list[float | None] = [None] * len(nets)
-    with evaluating(nn.ModuleList(nets)):
-        able = []
-        for number, net in enumerate(nets):
-            try:
-                net(*args, **named)
-            except (RuntimeError, ValueError, IndexError):
-                continue
-            able.append(number)
-        runs = [runner(nets[number]) for number in able]
-        times = run_times(runs, clock=clock, seconds=seconds, rounds=rounds) if runs else []
-        for number, taken in zip(able, times, strict=True):
-            found[number] = taken
-    return found
+    return run
