@@ -32,6 +32,7 @@ extensions = [
 exclude_patterns = [
     "_build",
     "baseline_rows.py",
+    "latency_rows.py",
     "mnist_rows.py",
     "relaxation_rows.py",
     "selection_rows.py",
@@ -58,6 +59,7 @@ myst_substitutions = {
     if not file.stem.startswith(("mnist-", "relaxations-", "selection-"))
 }
 myst_substitutions["baselines"] = baseline_rows(results)
+myst_substitutions["latency"] = latency_rows(results)
 myst_substitutions["mnist"] = mnist_rows(results)
 myst_substitutions["relaxations"] = relaxation_rows(results)
 myst_substitutions["selection"] = selection_rows(results)
