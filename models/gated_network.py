@@ -2,7 +2,7 @@ r"""A network laid out for gates: where they are, what they cost, which of them 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ from l0bayes.network import (
     nearest_kind,
     plan_gates,
     prepare,
+    round_widths,
     trace_units,
     tried_plan,
 )
@@ -145,6 +146,23 @@ class GatedNetwork(nn.Module):
     def wake(self) -> None:
         """Compute everything again."""
         self.awake.wake()
+
+    def round_widths(
+        self,
+        opened: Mapping[str, Tensor],
+        scores: Mapping[str, Tensor],
+        to: int,
+        fits: Callable[[Mapping[str, Tensor]], bool] | None = None,
+    ) -> dict[str, Tensor]:
+        """Gates opened or shut until numbers of units are multiples of one.
+
+        Args:
+            opened: Zeros and ones by site.
+            scores: What gates are opened and shut by, the largest first; by site.
+            to: The number.
+            fits: Whether a network with such gates is small enough.
+        """
+        return round_widths(self.plan, opened, scores, to, fits)
 
     # ---- cost ------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from l0bayes.distributions import DeploymentRule, deployed_gates
+from l0bayes.infer.targets.target import Target
 from l0bayes.models.gated_network import GatedNetwork
 from l0bayes.models.network_inputs import split_batch
 from l0bayes.models.network_likelihoods import Observation
@@ -30,7 +31,13 @@ class MeasuredNetwork(GatedNetwork):
 
     @abstractmethod
     def deploy(
-        self, guide: Any, rule: DeploymentRule = "median", *, recalibrate: Tensor | None = None
+        self,
+        guide: Any,
+        rule: DeploymentRule = "median",
+        *,
+        recalibrate: Tensor | None = None,
+        round_to: int | None = None,
+        target: str | Target | None = None,
     ) -> nn.Module:
         """The plain network that is left; see :meth:`l0bayes.models.SparseNetwork.deploy`."""
 
@@ -41,6 +48,14 @@ class MeasuredNetwork(GatedNetwork):
             arguments: The model's arguments.
         """
         return split_batch(self.net, len(arguments_of(self.example)[0]) or 1, arguments)
+
+    def use_num_data(self, count: int) -> None:
+        """Take the size of the data set from its loader, unless it was given.
+
+        Args:
+            count: Number of examples.
+        """
+        self.num_data = self.num_data or count
 
     def settle_statistics(self, guide: Any, batches: Iterable[tuple[Any, ...]]) -> bool:
         """Compute running statistics of batch normalisation anew, for gates and slabs as they are deployed.

@@ -16,11 +16,13 @@ from l0bayes import validate
 from l0bayes.distributions import DeploymentRule, deployed_gates
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.objectives.elbo import MeanFieldELBO
+from l0bayes.infer.targets.target import Target
 from l0bayes.models.deployment_memory import remember_deployment, running_statistics
 from l0bayes.models.network_deployment import both_sizes, deployed_network, example_like
 from l0bayes.models.network_likelihoods import NetworkLikelihood, Observation
 from l0bayes.models.network_precision import full_precision
 from l0bayes.models.network_priors import PenaltyUnit, PerModule, gate_priors, learned_scales, slab_priors
+from l0bayes.models.rounded_deployment import rounded_gates
 from l0bayes.models.shrinking_network import ShrinkingNetwork, scale_key
 from l0bayes.models.training_run_check import run_once
 from l0bayes.network import (
@@ -174,14 +176,6 @@ class SparseNetwork(ShrinkingNetwork):
             pyro.sample("y", self.observation(output, y), obs=y)
         return output
 
-    def use_num_data(self, count: int) -> None:
-        """Take the size of the data set from its loader, unless it was given.
-
-        Args:
-            count: Number of examples.
-        """
-        self.num_data = self.num_data or count
-
     def check_data(self, x: Any, y: Any = None, *more: Any) -> None:
         """Refuse what cannot be trained, and targets that the likelihood does not admit, before any work.
 
@@ -228,7 +222,13 @@ class SparseNetwork(ShrinkingNetwork):
 
     @torch.no_grad()
     def deploy(
-        self, guide: Any, rule: DeploymentRule = "median", *, recalibrate: Tensor | None = None
+        self,
+        guide: Any,
+        rule: DeploymentRule = "median",
+        *,
+        recalibrate: Tensor | None = None,
+        round_to: int | None = None,
+        target: str | Target | None = None,
     ) -> nn.Module:
         """A plain network with shut units removed and everything else folded in.
 
@@ -238,16 +238,21 @@ class SparseNetwork(ShrinkingNetwork):
                 :func:`~l0bayes.distributions.deployed_gates`. Slabs take their posterior median.
             recalibrate: Inputs to compute the running statistics of batch normalisation on anew. ``fit``
                 leaves those of the deployed network, by the rule ``"median"``.
+            round_to: What numbers of units are to be multiples of, such as 8, never 0: rounded up where
+                ``target`` allows it, else down. Gates opened for it take their law's mean given open.
+            target: A size or time to keep to then, as :func:`l0bayes.fit` takes it.
 
         Returns:
             A network of the class of the given one, with smaller layers; where a layer reads part of
             what comes, one that selects it.
 
         Raises:
-            ValueError: If the rule is unknown.
+            ValueError: If the rule is unknown, or ``target`` cannot be reached.
         """
         laws = guide.gates()
         gates = {name: deployed_gates(laws[name], rule) for name in self.plan.specs}
+        if round_to is not None or target is not None:
+            gates = rounded_gates(self, guide, gates, round_to, target)
         slabs = self._slabs(guide)
         small = self._shrink(slabs, gates)
         before = {} if recalibrate is None else running_statistics(small)

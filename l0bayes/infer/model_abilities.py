@@ -222,6 +222,11 @@ class ModelAbilities:
         return self._method("deploy")
 
     @property
+    def round_widths(self) -> Callable[..., dict[str, Tensor]] | None:
+        """Rounds numbers of units, given zeros and ones by site, scores, the number, and what fits."""
+        return self._method("round_widths")
+
+    @property
     def misfit(self) -> Callable[[Any], str] | None:
         """Says for a guide why the deployed network would be of full size; empty where it would not be."""
         return self._method("misfit")

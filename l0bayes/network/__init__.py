@@ -50,6 +50,7 @@ from l0bayes.network.structure import Named, arguments_of, map_tensors, tensors_
 from l0bayes.network.trace import trace_units
 from l0bayes.network.trial import difference, tried_plan
 from l0bayes.network.units import OtherModule, TracedBlock, TracedLayer, UnitTrace, rows_of
+from l0bayes.network.width_rounding import round_widths
 
 __all__ = [
     "BlockStandIn",
@@ -114,6 +115,7 @@ __all__ = [
     "register_saved_class",
     "registered_kinds",
     "remember_origin",
+    "round_widths",
     "rows_of",
     "run_times",
     "save_deployed",

@@ -35,6 +35,7 @@ from l0bayes.infer.objectives.score_elbo import elbo_of
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.shrink.shrinking_run import shrinking_run
 from l0bayes.infer.targets.observations import num_observations
+from l0bayes.infer.targets.rounding_check import check_rounding
 from l0bayes.infer.targets.target import as_target
 from l0bayes.infer.targets.target_elbo import TargetELBO
 from l0bayes.infer.targets.target_steering import TargetSteering
@@ -75,8 +76,8 @@ def fit(
             each is described: ``steps``, ``epochs``, ``lr``, ``gate_lr``, ``lr_schedule``, ``temperature``,
             ``kl_weight``, ``num_particles``, ``optimizer``, ``early_stopping``, ``restarts``, ``seed``,
             ``compile``, ``log_every``, ``target``, ``guard_collapse``, ``per_example_gates``, ``sleep``,
-            ``shrink``, ``checkpoint``, ``checkpoint_every``, ``resume``, ``progress``, ``callback``,
-            ``callbacks``. They go before ``settings``.
+            ``shrink``, ``round_to``, ``checkpoint``, ``checkpoint_every``, ``resume``, ``progress``,
+            ``callback``, ``callbacks``. They go before ``settings``.
 
     Returns:
         The fit; see :class:`~l0bayes.infer.Fit`.
@@ -121,6 +122,8 @@ def fit(
         described = describe_traces(traces)
         target = None if settings.target is None else as_target(settings.target, model, guide)
         settings = replace(settings, target=target)
+        if target is not None and settings.round_to is not None:
+            check_rounding(model, guide, target, settings.round_to)
         if settings.shrink:
             objective, steering, shrinking = shrinking_run(
                 elbo,
@@ -130,6 +133,7 @@ def fit(
                 batch,
                 keywords_of_model,
                 target=target,
+                round_to=settings.round_to,
                 steps=settings.total_steps,
                 optimizer_of=partial(make_optimizer, settings=settings),
             )

@@ -78,6 +78,9 @@ class FitSettings:
             whose gates have closed for good are taken out now and then, and the other gates are trained to
             the end. For a model that can be cut, such as :class:`~l0bayes.models.SparseNetwork`.
             ``fit.decision`` says what was decided, and when.
+        round_to: With ``shrink`` and ``target``: what numbers of units that are left are to be multiples of,
+            such as 8; rounded up where the target allows it, else down, never to 0. Otherwise give it
+            to :meth:`~l0bayes.models.SparseNetwork.deploy`.
         checkpoint: File to keep the state of the run in, that of several restarts too. It is written at
             records, at most every ``checkpoint_every`` seconds, and when the run ends, is interrupted or
             diverges: whole, with a checksum, and with the state before it kept beside as
@@ -120,6 +123,7 @@ class FitSettings:
     per_example_gates: bool = False
     sleep: bool = False
     shrink: bool = False
+    round_to: int | None = None
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: float = 60.0
     resume: bool = False
@@ -135,6 +139,12 @@ class FitSettings:
             raise ValueError("give shrink or sleep, not both: shrink takes units out for good")
         if self.shrink and self.restarts > 1:
             raise ValueError(f"shrink=True goes with one run; got restarts={self.restarts}")
+        validate.at_least(1, **validate.given(round_to=self.round_to))
+        if self.round_to is not None and (not self.shrink or self.target is None):
+            raise ValueError(
+                "round_to goes with shrink=True and a target; otherwise gates are trained to the end: give "
+                "round_to to deploy"
+            )
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give steps or epochs, not both")
         _check_schedule("lr_schedule", self.rate_schedule, validate.not_negative)
@@ -250,6 +260,7 @@ class FitSettings:
             "per_example_gates": self.per_example_gates,
             "sleep": self.sleep,
             "shrink": self.shrink,
+            "round_to": self.round_to,
             "callbacks": [callback.name for callback in self.callbacks],
             "torch": str(torch.__version__),
             "pyro": pyro.__version__,

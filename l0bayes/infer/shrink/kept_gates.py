@@ -2,12 +2,13 @@ r"""Which gates stay when a network is cut."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.infer.targets.costs import costs_of, deployed_share_of, settle
 from l0bayes.infer.targets.target import Target
 
@@ -20,7 +21,7 @@ _MEASUREMENTS = 4
 
 
 @torch.no_grad()
-def kept_gates(model: Any, guide: Any, target: Target) -> dict[str, Tensor]:
+def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = None) -> dict[str, Tensor]:
     r"""The gates with the largest :math:`P(z \ne 0)`, as many as the target allows.
 
     A site of several gates keeps its most probable one in any case. Gates that have closed for good stay
@@ -30,6 +31,8 @@ def kept_gates(model: Any, guide: Any, target: Target) -> dict[str, Tensor]:
         model: The model.
         guide: Its guide.
         target: The target.
+        round_to: What the numbers of units that stay are to be multiples of: rounded up where the target
+            allows it, else down.
 
     Returns:
         Zeros and ones by gate site.
@@ -51,16 +54,27 @@ def kept_gates(model: Any, guide: Any, target: Target) -> dict[str, Tensor]:
             for site, value in logits.items()
         }
 
-    def fits(count: int) -> bool:
-        return float(share_of(target.kind, opened(count))) <= target.share
+    def allowed(gates: Mapping[str, Tensor]) -> bool:
+        return float(share_of(target.kind, gates)) <= target.share
 
+    def fits(count: int) -> bool:
+        return allowed(opened(count))
+
+    def most() -> dict[str, Tensor]:
+        found = opened(_largest(fits, len(limits)))
+        if round_to is None:
+            return found
+        assert rounded is not None  # checked before the first step
+        return rounded(found, logits, round_to, allowed)
+
+    rounded = ModelAbilities(model).round_widths
     if not fits(0):  # single pixels of many maps, say: the gates with which the target was found possible
         return {site: _first(value) for site, value in logits.items()}
-    found = opened(_largest(fits, len(limits)))
+    found = most()
     for _ in range(_MEASUREMENTS):  # a cost that is measured is told better near where it was
         if not settle(costs, target.kind, found):
             break
-        found = opened(_largest(fits, len(limits)))
+        found = most()
     return found
 
 

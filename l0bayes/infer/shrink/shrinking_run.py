@@ -40,6 +40,7 @@ def shrinking_run(
     keywords: Mapping[str, Any],
     *,
     target: Target | None,
+    round_to: int | None,
     steps: int,
     optimizer_of: Callable[[BoundELBO], Optimizer],
 ) -> tuple[BoundELBO, Callback | None, Callback]:
@@ -53,6 +54,7 @@ def shrinking_run(
         batch: Model arguments.
         keywords: Keyword arguments of model and guide.
         target: The target; ``None`` where gate priors alone shut gates.
+        round_to: What numbers of units are to be multiples of.
         steps: Number of steps of the run.
         optimizer_of: Makes the optimiser of an objective.
 
@@ -89,7 +91,7 @@ def shrinking_run(
     )
 
     def choose(model: Any, guide: Any) -> dict[str, Tensor]:
-        return kept_gates(model, guide, target)
+        return kept_gates(model, guide, target, round_to)
 
     return search, SearchSteering(search), Shrinking([at], choose, True, optimizer_of, batch)
 

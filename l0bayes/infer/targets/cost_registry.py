@@ -10,16 +10,31 @@ from torch import Tensor, nn
 
 from l0bayes.infer.model_abilities import CostedModel, ModelAbilities
 
-__all__ = ["CombinedCosts", "CostMaker", "ask_for_cost", "asked_costs", "register_cost", "registered_costs"]
+__all__ = [
+    "CombinedCosts",
+    "CostMaker",
+    "ReasonNot",
+    "ask_for_cost",
+    "asked_costs",
+    "register_cost",
+    "registered_costs",
+]
 
 CostMaker = Callable[[Any, Any, str, str], CostedModel]
 """From model, guide, the whole kind and what stands behind its ``@`` to the cost, of that kind."""
 
-_MAKERS: dict[str, CostMaker] = {}
+ReasonNot = Callable[[Any], str | None]
+"""From a model to why it cannot have a cost; ``None`` where it can."""
+
+_MAKERS: dict[str, tuple[CostMaker, ReasonNot]] = {}
 _ASKED: WeakKeyDictionary[Any, CostedModel] = WeakKeyDictionary()
 
 
-def register_cost(name: str, make: CostMaker) -> None:
+def _every_model(model: Any) -> str | None:
+    return None
+
+
+def register_cost(name: str, make: CostMaker, reason_not: ReasonNot = _every_model) -> None:
     """Make a cost known by name, so that ``target="name:0.3"`` and ``target="name:0.3@option"`` ask for it.
 
     Args:
@@ -29,6 +44,7 @@ def register_cost(name: str, make: CostMaker) -> None:
             method ``settle_cost(kind, opened) -> bool``, which is called with gates as they would be decided
             and says whether the cost is now told otherwise, and an attribute ``cost_state``, a module with
             what was measured, which is kept in checkpoints.
+        reason_not: Says of a model why it cannot have this cost; by default every one can.
 
     Raises:
         ValueError: If the name is taken, or is none.
@@ -37,12 +53,16 @@ def register_cost(name: str, make: CostMaker) -> None:
         raise ValueError(f"name must be a word without ':' and '@', got {name!r}")
     if name in _MAKERS:
         raise ValueError(f"a cost {name!r} is registered already")
-    _MAKERS[name] = make
+    _MAKERS[name] = make, reason_not
 
 
-def registered_costs() -> tuple[str, ...]:
-    """Names of the costs that were registered."""
-    return tuple(_MAKERS)
+def registered_costs(model: Any = None) -> tuple[str, ...]:
+    """Names of the costs that were registered.
+
+    Args:
+        model: Only those that this model can have.
+    """
+    return tuple(name for name, (_, reason) in _MAKERS.items() if model is None or reason(model) is None)
 
 
 class CombinedCosts:
@@ -119,7 +139,10 @@ def ask_for_cost(kind: str, model: Any, guide: Any) -> None:
     own = ModelAbilities(model).costs
     _ASKED.pop(model, None)
     if name in _MAKERS and (own is None or kind not in own.cost_kinds):
-        _ASKED[model] = _MAKERS[name](model, guide, kind, option)
+        make, reason_not = _MAKERS[name]
+        if (reason := reason_not(model)) is not None:
+            raise ValueError(f"target names the cost {name!r}, which {reason}")
+        _ASKED[model] = make(model, guide, kind, option)
 
 
 def asked_costs(model: Any, own: CostedModel) -> CostedModel:

@@ -96,7 +96,7 @@ def as_target(value: str | Target, model: Any, guide: Any) -> Target:
     if target.kind not in kinds:
         raise ValueError(
             f"target names the cost {target.kind!r}; for this model "
-            f"{', '.join(map(repr, dict.fromkeys([*kinds, *registered_costs()])))} can be used"
+            f"{', '.join(map(repr, dict.fromkeys([*kinds, *registered_costs(model)])))} can be used"
         )
     smallest = float(costs.smallest_share(target.kind))
     if target.share < smallest:

@@ -248,13 +248,14 @@ def _like(active: Mapping[str, Tensor]) -> Tensor:
     return torch.ones((), dtype=torch.float64)
 
 
+def _reason_not(model: Any) -> str | None:
+    if isinstance(model, LaidOutNetwork):
+        return None
+    return f"needs a network laid out for gates, such as SparseNetwork; got {type(model).__name__}"
+
+
 def _latency(model: Any, guide: Any, kind: str, option: str) -> LatencyCost:
     """The cost of ``target="latency:0.3@100"``: batch size, and perhaps threads behind a slash."""
-    if not isinstance(model, LaidOutNetwork):
-        raise ValueError(
-            f"target {kind!r} needs a network laid out for gates, such as SparseNetwork; got "
-            f"{type(model).__name__}"
-        )
     rows, _, threads = (option or "1").partition("/")
     numbers = [one.strip() for one in (rows, threads or "1")]
     if not all(one.isdecimal() and int(one) > 0 for one in numbers):
@@ -265,4 +266,4 @@ def _latency(model: Any, guide: Any, kind: str, option: str) -> LatencyCost:
     return LatencyCost(kind, model.net, model.plan, model.example, int(numbers[0]), int(numbers[1]))
 
 
-register_cost("latency", _latency)
+register_cost("latency", _latency, _reason_not)
