@@ -132,6 +132,9 @@ def train(
     shrink: Annotated[
         bool, typer.Option("--shrink", help="Decide the gates early, and train the small network on.")
     ] = False,
+    round_to: Annotated[
+        int | None, typer.Option(help="With --shrink: numbers of units are multiples of this, such as 8.")
+    ] = None,
     load: Load = None,
     train_size: Annotated[int | None, typer.Option(help="Number of training examples to use.")] = None,
     seed: Seed = 0,
@@ -183,6 +186,7 @@ def train(
                 temperature=temperature,
                 estimator=estimator,
                 shrink=shrink,
+                round_to=round_to,
                 train_size=train_size,
                 seed=seed,
             )

@@ -96,7 +96,7 @@ def test_a_network_is_trained_to_a_time(registry, shrink):
             model,
             guide,
             batches,
-            steps=200,
+            steps=120,
             lr=1e-2,
             gate_lr=0.1,
             target="stub:0.5@2000",

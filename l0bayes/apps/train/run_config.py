@@ -53,6 +53,8 @@ class RunConfig:
         sleep: Whether units are left out of the computation once their gates have all but shut.
         shrink: Whether gates are decided early and the small network is trained on. Gates then have at least
             the learning rate that it takes them to decide in time.
+        round_to: What numbers of units that are left are to be multiples of, such as 8; with ``shrink`` and
+            ``target``.
         shifts: Largest random shift of training images, in pixels; 0 for images as they are.
         train_size: Number of training examples to use; ``None`` for all.
         seed: Seed of everything.
@@ -88,6 +90,7 @@ class RunConfig:
     per_example_gates: bool = False
     sleep: bool = False
     shrink: bool = False
+    round_to: int | None = None
     shifts: int = 0
     train_size: int | None = None
     seed: int = 0
@@ -96,7 +99,7 @@ class RunConfig:
         validate.positive(lr=self.lr, gate_lr=self.gate_lr, init_scale=self.init_scale)
         validate.positive(**validate.given(temperature=self.temperature))
         validate.at_least(1, epochs=self.epochs, batch_size=self.batch_size)
-        validate.at_least(1, **validate.given(train_size=self.train_size))
+        validate.at_least(1, **validate.given(train_size=self.train_size, round_to=self.round_to))
         validate.not_negative(weight_decay=self.weight_decay, kl_weight=self.kl_weight)
         validate.inside("(0, 1)", init_active=self.init_active)
         validate.inside("[0, 1)", decay_from=self.decay_from)
@@ -113,6 +116,8 @@ class RunConfig:
         validate.one_of(get_args(SlabChoice), slab=self.slab)
         if self.shrink and self.sleep:
             raise ValueError("give shrink or sleep, not both")
+        if self.round_to is not None and (not self.shrink or self.target is None):
+            raise ValueError("round_to goes with shrink and target; otherwise give it to the model's deploy")
         if self.penalty is not None and self.inclusion is not None:
             raise ValueError("give penalty or inclusion, not both")
         if self.target is not None:

@@ -154,6 +154,7 @@ def train_network(
         per_example_gates=config.per_example_gates,
         sleep=config.sleep,
         shrink=config.shrink,
+        round_to=config.round_to,
         seed=config.seed,
         checkpoint=out / CHECKPOINT,
         resume=resume,

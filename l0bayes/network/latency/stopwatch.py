@@ -20,7 +20,7 @@ Clock = Callable[[], float]
 """Gives seconds; two readings tell how long it took between them."""
 
 _FINE = 1e-6
-_SECONDS, _ROUNDS, _LEAST = 0.2, 60, 3
+_SECONDS, _ROUNDS, _LEAST = 0.2, 1000, 3
 
 
 def clock_of_runs() -> Clock:

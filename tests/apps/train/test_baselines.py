@@ -96,3 +96,15 @@ def test_without_them_there_is_no_table(run, tmp_path):
     results = {key: value for key, value in run.results.items() if key != "baselines"}
     assert replace(run, results=results).baselines is None
     assert count_macs(run.deployed, (run_data(SMALL).train_x[:1],)) == run.results["deployed_macs"]
+
+
+def test_widths_are_rounded_by_the_command(tmp_path):
+    options = ["--data", "digits", "--target", "macs:0.3", "--epochs", "1", "--no-test", "--shrink"]
+    out = ["--out", str(tmp_path / "run"), "--round-to", "8"]
+    done = CliRunner().invoke(app, ["train", "lenet-300-100", *options, *out])
+    assert done.exit_code == 0, done.output
+    layers = load_run(tmp_path / "run").layers
+    assert all(int(count) % 8 == 0 for count in layers["deployed open"])
+    refused = CliRunner().invoke(app, ["train", "lenet-300-100", "--round-to", "8", *out])
+    assert refused.exit_code == 2
+    assert "round_to goes with shrink and target" in refused.output
