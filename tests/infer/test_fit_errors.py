@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import l0bayes
 from l0bayes.guides import AutoHardConcrete
-from l0bayes.infer import DivergenceError, Linear
+from l0bayes.infer import DivergenceError, Linear, Minibatches
 from l0bayes.sites import spike_and_slab
 from tests.infer.fitting import X, Y, dense, guide_of, loader, regression, same_state, short, state_of
 
@@ -269,7 +269,7 @@ class Exploding(torch.nn.Module):
 def diverge(model, **options):
     guide = guide_of(model)
     model.calls = 0
-    with pytest.raises(DivergenceError, match="the objective became nan") as caught:
+    with pytest.raises(DivergenceError, match="the objective became NaN") as caught:
         short(model, guide, **options)
     assert all(torch.isfinite(p).all() for p in guide.parameters())
     return guide, caught.value
@@ -279,7 +279,7 @@ def test_nan_during_training_keeps_what_was_reached():
     """One call before the first step, then four finite steps, logged in pairs."""
     guide, error = diverge(Exploding(1 + 4), steps=20, log_every=2, lr=0.02)
     assert isinstance(error, FloatingPointError)
-    assert "before step 6" in str(error)
+    assert "at step 5: the log density of site 'nan' is nan" in str(error)
     assert "lr (now 0.02)" in str(error)
     assert error.fit.best.stopped == "diverged"
     assert error.fit.history.step == [2, 4]
@@ -306,6 +306,60 @@ def test_nan_before_the_first_record_puts_the_start_back():
     assert "diverged after 0 steps" in repr(error.fit)
 
 
+def told(model, data=(X, Y), **options):
+    options = {"steps": 12, "log_every": 6, "progress": False} | options
+    with pytest.raises(DivergenceError) as caught:
+        l0bayes.fit(model, guide_of(model), data, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_the_batch_and_the_argument_are_named(mode):
+    """Row 17 is in the third batch of six rows; records are made later."""
+    y = Y.clone()
+    y[17] = math.nan
+    batches = list(zip(X.split(6), y.split(6), strict=True))
+    said = told(regression, batches, compile=mode)
+    assert "the objective became NaN at step 3 (batch 3 of 4, epoch 1): y holds 1 values" in said
+    assert "the first at index (5,); the log density of site 'y' is nan already with the parameters" in said
+
+
+def test_a_shuffled_batch_is_found_again():
+    y = Y.clone()
+    y[17] = math.nan
+    batches = Minibatches(X, y, batch_size=6, seed=3)
+    at = next(step for step, (_, some) in enumerate(batches.epoch(0), 1) if some.isnan().any())
+    assert at > 1  # the first is checked before the start
+    assert f"NaN at step {at} (batch {at} of 4, epoch 1): y holds 1 values" in told(regression, batches)
+
+
+class Overflowing(torch.nn.Module):
+    """One parameter that a step makes infinite, as a rate that is far too large does."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = torch.nn.Parameter(torch.tensor(80.0))
+
+    def forward(self, x, y):
+        return regression(x, y + 1e-30 * self.shift.exp())
+
+
+def test_a_site_is_named_that_becomes_infinite_by_its_parameters():
+    said = told(Overflowing(), lr=1e3, optimizer=Rising, log_every=2, compile="eager")
+    assert "the objective became infinite at step 2: the log density of site 'y' is -inf" in said
+    assert "already" not in said
+
+
+class Rising(torch.optim.SGD):
+    """Steps upward, whatever the gradient."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.numel() == 1:
+                    parameter.data += group["lr"]
+
+
 class BadGradient(torch.nn.Module):
     """The value stays finite when the gradient does not: the square root at 0."""
 
@@ -327,6 +381,9 @@ def test_a_gradient_that_is_not_finite_is_found_although_the_value_is(steps, mod
     assert torch.isfinite(model.shift)
     assert all(torch.isfinite(p).all() for p in guide.parameters())
     assert caught.value.fit.best.stopped == "diverged"
+    assert "a gradient became NaN or infinite" in str(caught.value)
+    if steps == 1:
+        assert "parameter 'model.shift' is not finite" in str(caught.value)
 
 
 def test_a_divergence_among_restarts_leaves_the_best_in_the_guide():

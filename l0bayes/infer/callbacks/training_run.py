@@ -27,12 +27,15 @@ class Record:
         elbo: Mean over the steps since the last record of log likelihood minus KL, in nats.
         log_likelihood: Mean expected log likelihood, in nats.
         kl: Mean KL of all sites, in nats, unweighted.
+        first_not_finite: The first of these steps whose objective was NaN or infinite, from 1; ``None`` where
+            none was.
     """
 
     step: int
     elbo: float
     log_likelihood: float
     kl: float
+    first_not_finite: int | None = None
 
 
 class AllCallbacks(Protocol):
@@ -93,6 +96,7 @@ class TrainingRun:
         stopped: Why the run ended, ``None`` while it goes on.
         decision: What was decided of the gates, ``None`` while they are trained.
         whole: The objective of the original units, where ``objective`` is what was left of it.
+        batch: The model's positional arguments at the last step.
     """
 
     objective: BoundELBO
@@ -110,6 +114,7 @@ class TrainingRun:
     stopped: str | None = None
     decision: Decision | None = None
     whole: BoundELBO | None = None
+    batch: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         self._kept: list[Tensor] = []

@@ -11,7 +11,14 @@ from torch.utils.data import DataLoader
 
 from l0bayes.infer.loop.batches import Minibatches
 
-__all__ = ["endless_batches", "first_batch", "num_batches", "num_examples", "rows_of_last_batch"]
+__all__ = [
+    "as_arguments",
+    "endless_batches",
+    "first_batch",
+    "num_batches",
+    "num_examples",
+    "rows_of_last_batch",
+]
 
 
 def first_batch(data: Any) -> tuple[Any, ...]:
@@ -37,7 +44,7 @@ def first_batch(data: Any) -> tuple[Any, ...]:
     if iter(data) is data:
         raise TypeError("data must be iterable more than once, as a DataLoader is; got a one-time iterator")
     for batch in data:
-        return _as_arguments(batch)
+        return as_arguments(batch)
     raise ValueError("data is empty: the loader gave no batch")
 
 
@@ -68,10 +75,10 @@ def endless_batches(data: Any, done: int = 0) -> Iterator[tuple[Any, ...]]:
                 f"resume needs data with a length, to find the place in the epoch, which this "
                 f"{type(data).__name__} lacks; use l0bayes.infer.Minibatches"
             )
-        yield from (_as_arguments(batch) for batch in itertools.islice(data, done % length, None))
+        yield from (as_arguments(batch) for batch in itertools.islice(data, done % length, None))
     while True:
         for batch in data:
-            yield _as_arguments(batch)
+            yield as_arguments(batch)
 
 
 def num_batches(data: Any) -> int | None:
@@ -86,8 +93,12 @@ def num_batches(data: Any) -> int | None:
         return None
 
 
-def _as_arguments(batch: Any) -> tuple[Any, ...]:
-    """One batch of a loader as the model's positional arguments."""
+def as_arguments(batch: Any) -> tuple[Any, ...]:
+    """One batch of a loader as the model's positional arguments.
+
+    Args:
+        batch: The batch.
+    """
     return tuple(batch) if isinstance(batch, tuple | list) else (batch,)
 
 

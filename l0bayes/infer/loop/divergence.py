@@ -9,6 +9,13 @@ import torch
 
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.training_run import Record, TrainingRun
+from l0bayes.infer.loop.divergence_signs import (
+    batch_at,
+    place_of,
+    signs_in_batch,
+    signs_in_parameters,
+    signs_in_run,
+)
 
 __all__ = ["DivergenceError", "FiniteGuard"]
 
@@ -35,11 +42,13 @@ class FiniteGuard(Callback):
     Args:
         lr: Learning rate, for the message.
         gate_lr: Learning rate of the gates, for the message.
+        data: The data of the fit, for the message: which batch it was.
     """
 
-    def __init__(self, lr: float, gate_lr: float) -> None:
+    def __init__(self, lr: float, gate_lr: float, data: Any = ()) -> None:
         self.lr = lr
         self.gate_lr = gate_lr
+        self.data = data
 
     def on_start(self, run: TrainingRun) -> None:
         run.keep()
@@ -52,9 +61,28 @@ class FiniteGuard(Callback):
         if finite and all(bool(torch.isfinite(value).all()) for value in run.objective.parameters()):
             run.keep()
             return
-        run.put_back()
-        what = "a gradient became NaN or infinite" if finite else f"the objective became {record.elbo}"
+        step = record.first_not_finite
+        what = f"a gradient became NaN or infinite before step {record.step}"
+        if step is not None:
+            value = "NaN" if math.isnan(record.elbo) else "infinite"
+            what = f"the objective became {value} at step {step}{place_of(self.data, step)}"
+        signs = self._signs(run, step)
+        told = f": {'; '.join(signs)}" if signs else ""
         raise DivergenceError(
-            f"{what} before step {record.step}; parameters were put back to the last finite record. Try a "
-            f"smaller lr (now {self.lr}) or gate_lr (now {self.gate_lr}), and check the priors' scales"
+            f"{what}{told}. Parameters were put back to the last finite record. Try a smaller lr (now "
+            f"{self.lr}) or gate_lr (now {self.gate_lr}), and check the priors' scales"
         )
+
+    def _signs(self, run: TrainingRun, step: int | None) -> list[str]:
+        """What is known of the cause; the parameters are put back meanwhile."""
+        batch, of_parameters = batch_at(run, self.data, step), signs_in_parameters(run.objective)
+        if batch is None:
+            run.put_back()
+            return of_parameters
+        of_batch = signs_in_batch(run.objective, batch)
+        now = [] if of_parameters else signs_in_run(run.objective, batch)
+        run.put_back()
+        before = signs_in_run(run.objective, batch)
+        if before:  # as they were last, too: it is the batch
+            before = [f"{before[0]} already with the parameters of the last finite record", *before[1:]]
+        return [*of_batch, *(before or of_parameters or now)]

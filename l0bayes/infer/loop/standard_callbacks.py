@@ -62,7 +62,7 @@ def standard_callbacks(
         # At the end, when every unit is awake again: the end is called in reverse order.
         None if able.deployed is None else DeploymentCheck(able.deployed, data, targeted),
         # Whether values are finite is judged before anything acts on them.
-        FiniteGuard(settings.lr, settings.gate_rate),
+        FiniteGuard(settings.lr, settings.gate_rate, data),
         CollapseGuard() if settings.guard_collapse else None,
         Sleeping(able.live) if settings.sleep and able.live is not None else None,
         shrinking,

@@ -54,6 +54,7 @@ def _steps(run: TrainingRun, data: Any, callbacks: CallbackList, record_every: i
     pending: list[Tensor] = []
     for batch in endless_batches(data, run.done):
         callbacks.before_step(run)
+        run.batch = batch
         with pyro.validation_enabled(False):  # it has passed once; from here on NaN ends the run
             _, likelihood, kl = run.gradient_step(batch)
         run.optimizer.step()
@@ -62,9 +63,12 @@ def _steps(run: TrainingRun, data: Any, callbacks: CallbackList, record_every: i
         callbacks.after_step(run)
         if run.done % record_every and run.done < run.steps and run.stopped is None:
             continue
-        likelihood, kl = torch.stack(pending).double().mean(0).tolist()
+        steps = torch.stack(pending).double()
         pending.clear()
-        callbacks.on_record(run, Record(run.done, likelihood - kl, likelihood, kl))
+        likelihood, kl = steps.mean(0).tolist()
+        wrong = (~torch.isfinite(steps.sum(1))).nonzero().flatten().tolist()
+        first = run.done - len(steps) + wrong[0] + 1 if wrong else None
+        callbacks.on_record(run, Record(run.done, likelihood - kl, likelihood, kl, first))
         if run.done >= run.steps:
             run.stop("finished")
         if run.stopped is not None:
