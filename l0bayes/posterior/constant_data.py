@@ -47,7 +47,7 @@ def constant_data(fit: Fit, reading: ModelReading, names: VariableNames, trace: 
             per_chain[f"{variable}.pip"] = np.stack([law[name].prob_active.cpu().numpy() for law in laws])
             per_chain[f"{variable}.prob_one"] = np.stack([law[name].prob_one.cpu().numpy() for law in laws])
             fixed[f"{variable}.prior"] = prior[name].cpu().numpy()
-            if (decision := fit.decision) is not None:  # which only a fit of one run has
+            if len(fit.restarts) == 1 and (decision := fit.decision) is not None:
                 at, before = f"{variable}.decided_at", f"{variable}.pip_before"
                 names.dims[at] = names.dims[before] = dims
                 fixed[at] = decision.steps[name].cpu().numpy()

@@ -13,7 +13,7 @@ from l0bayes.guides import AutoBernoulliGates, AutoConcreteDropout, AutoHardConc
 from l0bayes.infer import Callback, MeanFieldELBO, Minibatches
 from l0bayes.infer.shrink.cut_run import carry_state, cut_objective
 from l0bayes.infer.shrink.direct_elbo import DirectELBO
-from l0bayes.infer.shrink.kept_gates import kept_gates
+from l0bayes.infer.targets.kept_gates import kept_gates
 from l0bayes.infer.targets.target import Target
 from l0bayes.models import SparseNetwork
 from tests.infer.fitting import same_state, state_of

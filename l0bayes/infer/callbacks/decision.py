@@ -66,4 +66,4 @@ class Decision:
 
     def __str__(self) -> str:
         total = sum(value.numel() for value in self.opened.values())
-        return f"{self.kept} of {total} gates kept before step {self.step + 1}, the rest taken out"
+        return f"{self.kept} of {total} gates kept before step {self.step + 1}, the rest shut for good"

@@ -31,7 +31,8 @@ class History:
             (:class:`~l0bayes.infer.CostedModel`) or under a target: ``expected_{kind}`` and
             ``deployed_{kind}``, shares of the dense network's cost, and ``open:{site}``, gates of a site
             that the median rule leaves open. Under a target: ``target``, the share asked for, and
-            ``multiplier``, in nats an observation for an excess of 100 %. And the columns of callbacks.
+            ``multiplier``, in nats an observation for a cost that is e times as large. And the columns of
+            callbacks.
     """
 
     step: list[int] = field(default_factory=list)

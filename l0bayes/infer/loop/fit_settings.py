@@ -37,8 +37,8 @@ class FitSettings:
         epochs: Number of passes over the loader.
         lr: Learning rate of slabs, other latents and the model's parameters.
         gate_lr: Learning rate of the gates, in logits; by default 10 times ``lr``, since gates that
-            move as slowly as weights do not decide. With ``shrink`` it is at least as large as it takes them
-            to travel within the search.
+            move as slowly as weights do not decide. With ``target`` or ``shrink`` it is at least as large as
+            it takes them to travel within the first part of the run.
         lr_schedule: Factor on both rates over progress; by default 1 for the first half, then
             linearly to 0.01.
         temperature: Temperature of the guide's gates, a number or a schedule; default: as the guide
@@ -197,7 +197,9 @@ class FitSettings:
         """Learning rate of the gates."""
         if self.gate_lr is not None:
             return self.gate_lr
-        return max(10.0 * self.lr, search_gate_rate(self.total_steps)) if self.shrink else 10.0 * self.lr
+        if self.target is None and not self.shrink:
+            return 10.0 * self.lr
+        return max(10.0 * self.lr, search_gate_rate(self.total_steps))
 
     @property
     def rate_schedule(self) -> Schedule:

@@ -2,11 +2,9 @@ r"""What a run with a cut is made of, checked before it starts."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -16,13 +14,13 @@ from l0bayes.infer.model_abilities import ModelAbilities, ShrinkableModel
 from l0bayes.infer.objectives.elbo import BoundELBO, MeanFieldELBO
 from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.shrink.direct_elbo import DirectELBO
-from l0bayes.infer.shrink.kept_gates import gates_left, kept_gates
 from l0bayes.infer.shrink.phases import search_steps
 from l0bayes.infer.shrink.search_elbo import SearchELBO
 from l0bayes.infer.shrink.search_steering import SearchSteering
 from l0bayes.infer.shrink.shrinking import Shrinking
-from l0bayes.infer.targets.costs import activities
+from l0bayes.infer.targets.kept_gates import gates_left, kept_gates
 from l0bayes.infer.targets.observations import num_observations
+from l0bayes.infer.targets.rank_decision import reason_not_decided
 from l0bayes.infer.targets.target import Target
 
 __all__ = ["shrinking_run"]
@@ -119,22 +117,9 @@ def _checked(elbo: MeanFieldELBO, model: Any, guide: Any) -> tuple[ShrinkableMod
                 f"shrink=True needs gates whose draws carry a gradient; those of {site!r} follow "
                 f"{type(law).__name__}. Take AutoHardConcrete"
             )
-    _check_decides(guide)
+    if (reason := reason_not_decided(guide)) is not None:
+        raise ValueError(f"shrink=True: {reason}. Take AutoHardConcrete")
     return able, direct
-
-
-def _check_decides(guide: Any) -> None:
-    """Refuse gates that cannot be put to 0 and 1 for certain, on a copy."""
-    trial = copy.deepcopy(guide)
-    with torch.no_grad():
-        wanted = {
-            site: (torch.arange(p.numel()) % 2).reshape(p.shape).to(p)
-            for site, p in activities(guide).items()
-        }
-        try:
-            trial.decide(wanted)
-        except ValueError as error:
-            raise ValueError(f"shrink=True: {error}. Take AutoHardConcrete") from None
 
 
 def _check_sites(guide: Any, sites: list[str]) -> None:

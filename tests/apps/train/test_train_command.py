@@ -20,7 +20,7 @@ def run(*arguments):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli") / "run"
-    options = ["--target", "macs:0.5", "--gates", '{"fc1": "input", "fc2": "input"}', "--no-test"]
+    options = ["--penalty", 3.0, "--gates", '{"fc1": "input", "fc2": "input"}', "--no-test"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONWARNINGS", "ignore")
         result = run("train", *SETTINGS, *options, "--out", folder)
