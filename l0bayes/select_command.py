@@ -61,6 +61,28 @@ def _select(
             "standardised units; weak if not given."
         ),
     ] = None,
+    slab: Annotated[
+        str | None,
+        typer.Option(
+            help="Prior of the effects: normal, g, hyper-g, hyper-g/n, jzs, or a name that --load registers; "
+            "normal if not given."
+        ),
+    ] = None,
+    g: Annotated[
+        str | None,
+        typer.Option(help="Of --slab g: unit, bric, eb-local, eb-global, or a number; unit if not given."),
+    ] = None,
+    rscale: Annotated[
+        float | None, typer.Option(help="Scale of --slab jzs; 0.3536, the medium one, if not given.")
+    ] = None,
+    always: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TERM", help="A term that is in every model; may be repeated."),
+    ] = None,
+    heredity: Annotated[
+        str | None,
+        typer.Option(help="strong or weak: a product or power needs all of its parents, or one."),
+    ] = None,
     engine: Annotated[
         str, typer.Option(help="auto, exact, gibbs, svi, or a name that --load registers.")
     ] = "auto",
@@ -108,6 +130,11 @@ def _select(
                 expected_active=expected_active,
                 slab_scale=slab_scale,
                 noise_prior=selecting.parse_noise_prior(noise_prior),
+                slab=slab,
+                g=selecting.parse_g(g),
+                rscale=rscale,
+                always=tuple(always or ()),
+                heredity=heredity,
                 engine=engine,
                 max_gates=max_gates,
                 seed=seed,

@@ -48,15 +48,16 @@ FLOOR = {
 # Inside a room the same rule holds. A file beside the subrooms is a subroom of one file, by its name.
 SUBROOM_FLOOR = {
     "selection": {
-        "problem": 0,
-        "kernels": 1,
-        "recognise": 1,
-        "engines": 2,
-        "summaries": 2,
-        "trust": 3,
-        "pooled_scales": 3,
-        "refined_guide": 4,
-        "refine": 5,
+        "slab_priors": 0,
+        "problem": 1,
+        "kernels": 2,
+        "recognise": 2,
+        "engines": 3,
+        "summaries": 3,
+        "trust": 4,
+        "pooled_scales": 4,
+        "refined_guide": 5,
+        "refine": 6,
     },
     "infer": {
         "randomness": 0,

@@ -197,7 +197,8 @@ def _instead(inclusion: float) -> str:
     if inclusion == 0.0:
         return "; drop a column that is never to be in"
     return (
-        "; for a column that is always to be in give one near it, such as 0.999999"
+        "; for a column that is always to be in give one near it, such as 0.999999, or always_in of "
+        "SpikeSlabRegressor"
         if inclusion == 1.0
         else ""
     )

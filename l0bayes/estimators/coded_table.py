@@ -2,7 +2,7 @@ r"""Columns as the engines take them, with what they are called and which of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -24,6 +24,8 @@ class CodedTable:
         gate_names: Name of each gate.
         blocks: Columns that stand for levels, with one scale for all of a block.
         row_name: What a row is called in a message, by its place; by default its place among these rows.
+        monomials: Of every gate the variables that are multiplied in it, with their powers; ``None`` where
+            its name says it.
     """
 
     values: Array
@@ -32,3 +34,4 @@ class CodedTable:
     gate_names: list[str]
     blocks: tuple[LevelBlock, ...] = ()
     row_name: Callable[[int], str] = "row {}".format
+    monomials: tuple[Mapping[str, int], ...] | None = None

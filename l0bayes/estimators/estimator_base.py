@@ -31,6 +31,7 @@ from l0bayes.estimators.original_scale import OriginalScalePosterior
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.estimators.training_table import training_table
 from l0bayes.selection.engines.infer_gates import infer_gates
+from l0bayes.selection.problem.gate_restriction import GateRestriction
 from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
@@ -94,8 +95,16 @@ class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
         """Units to compute in."""
 
     @abstractmethod
-    def _problem(self, common: dict[str, Any], scaling: Scaling) -> SelectionProblem:
+    def _problem(
+        self, common: dict[str, Any], scaling: Scaling, blocks: Sequence[LevelBlock]
+    ) -> SelectionProblem:
         """The problem, of the parts that all have in common."""
+
+    def _restriction(
+        self, names: Sequence[str], gates: Tensor, gate_names: Sequence[str], monomials: Any
+    ) -> GateRestriction | None:
+        """Models without prior probability, by the names of what a user gave as columns."""
+        return None
 
     @abstractmethod
     def _likelihood_checks(
@@ -136,7 +145,8 @@ class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
         )
         slab = slab_scales(self.slab_scale, len(given.coding.names))[sources]
         self._coding = given.coding
-        return self._fit(table, given.y, given.weights, slab)
+        restriction = self._restriction(given.coding.names, gates, gate_names, None)
+        return self._fit(table, given.y, given.weights, slab, restriction)
 
     def fit_coded(self, table: CodedTable, y: Any) -> Self:
         """Find the posterior of columns whose factors are coded already.
@@ -160,7 +170,9 @@ class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = values.shape[1]
         self.feature_names_in_ = np.array(table.names, dtype=object)
         self._coding = FrameCoding(list(table.names))
-        return self._fit(table, y, np.ones(len(values)), slab_scales(self.slab_scale, values.shape[1]))
+        slab = slab_scales(self.slab_scale, values.shape[1])
+        restriction = self._restriction(table.names, table.groups, table.gate_names, table.monomials)
+        return self._fit(table, y, np.ones(len(values)), slab, restriction)
 
     def _engine_options(self) -> Any:
         """The engine's options, or ``None``; refused if they are not its own."""
@@ -172,12 +184,19 @@ class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
         self._check_own()
         positive("intercept_scale", self.intercept_scale, infinite=True)
 
-    def _fit(self, table: CodedTable, y: Any, counts: Array, slab: Tensor) -> Self:
+    def _fit(
+        self,
+        table: CodedTable,
+        y: Any,
+        counts: Array,
+        slab: Tensor,
+        restriction: GateRestriction | None = None,
+    ) -> Self:
         # A copy: columns of frames may be read-only, which torch warns of.
         response, names = self._response(np.array(y)), table.names
         plain = not (self.standardize or self.fit_intercept)
         constant = constant_columns(table.values, names, table.blocks, constants_allowed=plain)
-        prior = inclusion_prior(self.inclusion, table.groups)
+        prior = replace(inclusion_prior(self.inclusion, table.groups), restriction=restriction)
         varied = np.flatnonzero(~constant)
         self._warn(table.values[:, varied], response, [names[index] for index in varied])
 
@@ -199,7 +218,7 @@ class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
         if self.fit_intercept:
             common["unpenalised"] = torch.ones(len(x), 1, dtype=torch.float64)
             common["unpenalised_scale"] = torch.tensor([float(self.intercept_scale)], dtype=torch.float64)
-        problem = self._problem(common, scaling)
+        problem = self._problem(common, scaling, table.blocks)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         posterior = infer_gates(problem, self.engine, options=self._engine_options(), seed=seed)
         trust = trust_of(posterior, seed=seed)

@@ -37,7 +37,9 @@ class GeneralisedEstimator(SpikeSlabEstimator):
     def _scaling(self, x: Tensor, y: Tensor, weights: Tensor, blocks: Sequence[LevelBlock]) -> Scaling:
         return Scaling.of(x, weights, centered=self.fit_intercept, blocks=blocks)
 
-    def _problem(self, common: dict[str, Any], scaling: Scaling) -> SelectionProblem:
+    def _problem(
+        self, common: dict[str, Any], scaling: Scaling, blocks: Sequence[LevelBlock]
+    ) -> SelectionProblem:
         return GeneralisedProblem(likelihood=self._own_likelihood(), **common)
 
     def _likelihood_checks(

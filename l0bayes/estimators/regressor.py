@@ -12,11 +12,17 @@ from torch import Tensor
 from l0bayes.estimators.arguments import positive
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.fold_scores import FoldScores
+from l0bayes.estimators.gate_rules import always_gates, check_gate_rules, gate_restriction
 from l0bayes.estimators.input_tables import Array, ConstantColumnWarning
 from l0bayes.estimators.noise_argument import check_noise, noise_prior
 from l0bayes.estimators.scaling import Scaling
+from l0bayes.estimators.slab_arguments import checked_slab
+from l0bayes.selection.problem.gate_restriction import GateRestriction
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.level_block import LevelBlock
+from l0bayes.selection.problem.selection_problem import SelectionProblem
+from l0bayes.selection.problem.zellner_problem import ZellnerProblem
+from l0bayes.selection.slab_priors.slab_prior import SlabPrior
 from l0bayes.selection.trust.likelihood_fit import LikelihoodCheck, noise_check, tail_check
 from l0bayes.user_warnings import warn_user
 
@@ -24,6 +30,7 @@ __all__ = ["SpikeSlabRegressor"]
 
 # A response that varies by less than this share of its size never changes.
 _ROUNDING = 1e-13
+_OF_NORMAL_SLABS = ("slab_scale", "unpenalised_scale")
 
 
 class SpikeSlabRegressor(FoldScores, RegressorMixin, SpikeSlabEstimator):  # type: ignore[misc]
@@ -93,7 +100,23 @@ class SpikeSlabRegressor(FoldScores, RegressorMixin, SpikeSlabEstimator):  # typ
             response InverseGamma(0.005, 0.0025); ``"jeffreys"``, :math:`p(\sigma^2) \propto
             1/\sigma^2`, under which ``log_evidence_`` lacks a constant, and which needs data that no model
             fits without a residual, so more rows than columns; or a pair ``(shape, rate)`` of an inverse
-            gamma law. Where prior and data conflict, ``fit`` warns.
+            gamma law. Where prior and data conflict, ``fit`` warns. It is of Normal slabs.
+        slab: Prior of the coefficients that are in: ``"normal"`` for independent Normal ones, as above;
+            ``"g"``, ``"hyper-g"``, ``"hyper-g/n"`` or ``"jzs"`` for Zellner's
+            :math:`N(0, g\sigma^2(\tilde X'\tilde X)^{-1})` with the laws of g of
+            :class:`~l0bayes.selection.slab_priors.fixed_g.FixedG` and its neighbours, a flat intercept and
+            :math:`p(\sigma^2) \propto 1/\sigma^2`; or a name that
+            :func:`~l0bayes.selection.slab_priors.slab_registry.register_slab_prior` was given. Under these no
+            PIP depends on units or on how factors are coded, and there must be more rows than columns;
+            ``slab_scale``, ``intercept_scale``, ``noise_scale`` and ``noise_prior`` have no part in them.
+        g: Of ``slab="g"``: ``"unit"`` for n, ``"bric"`` for max(n, p²), ``"eb-local"`` or ``"eb-global"`` for
+            the g that makes the data most probable, of each model or of all together, or a number.
+        rscale: Scale of ``slab="jzs"``, by default :math:`\sqrt2/4`, BayesFactor's "medium"; 1 is the prior
+            of Zellner and Siow.
+        always_in: Columns that are in every model, by names or positions; ``inclusion`` is of the others.
+        heredity: Whether products and powers need the columns they are made of, told by names such as
+            ``a:b`` and ``a^2``: ``"strong"`` all of them, ``"weak"`` one. Models without have no prior
+            probability, and ``inclusion`` is the law of the others in proportion.
 
     Attributes:
         columns_: Names of the p columns that have coefficients: those of X, of a factor one for each level.
@@ -133,6 +156,11 @@ class SpikeSlabRegressor(FoldScores, RegressorMixin, SpikeSlabEstimator):  # typ
         random_state: Any = None,
         options: Any = None,
         noise_prior: Any = "weak",
+        slab: str = "normal",
+        g: Any = "unit",
+        rscale: float | None = None,
+        always_in: Any = None,
+        heredity: str | None = None,
     ) -> None:
         super().__init__(
             inclusion=inclusion,
@@ -150,8 +178,15 @@ class SpikeSlabRegressor(FoldScores, RegressorMixin, SpikeSlabEstimator):  # typ
         self.slab_scaled_by_noise = slab_scaled_by_noise
         self.noise_scale = noise_scale
         self.noise_prior = noise_prior
+        self.slab = slab
+        self.g = g
+        self.rscale = rscale
+        self.always_in = always_in
+        self.heredity = heredity
 
     def _check_own(self) -> None:
+        self._slab_prior()
+        check_gate_rules(self.always_in, self.heredity)
         if self.noise_scale is not None:
             positive("noise_scale", self.noise_scale)
         check_noise(self.noise_scale, self.noise_prior)
@@ -172,7 +207,31 @@ class SpikeSlabRegressor(FoldScores, RegressorMixin, SpikeSlabEstimator):  # typ
     def _scaling(self, x: Tensor, y: Tensor, weights: Tensor, blocks: Sequence[LevelBlock]) -> Scaling:
         return Scaling.of(x, weights, centered=self.fit_intercept, y=y, blocks=blocks)
 
-    def _problem(self, common: dict[str, Any], scaling: Scaling) -> GaussianProblem:
+    def _slab_prior(self) -> SlabPrior | None:
+        """The prior of the slabs; ``None`` for independent Normal ones."""
+        return checked_slab(
+            self.slab,
+            self.g,
+            self.rscale,
+            slab_scale=self.slab_scale,
+            slab_scaled_by_noise=self.slab_scaled_by_noise,
+            noise_scale=self.noise_scale,
+            noise_prior=self.noise_prior,
+        )
+
+    def _restriction(
+        self, names: Sequence[str], gates: Tensor, gate_names: Sequence[str], monomials: Any
+    ) -> GateRestriction | None:
+        always = always_gates(self.always_in, names, gates.tolist(), gate_names)
+        return gate_restriction(always, self.heredity, gate_names, monomials)
+
+    def _problem(
+        self, common: dict[str, Any], scaling: Scaling, blocks: Sequence[LevelBlock]
+    ) -> SelectionProblem:
+        slab = self._slab_prior()
+        if slab is not None:
+            own = {name: value for name, value in common.items() if name not in _OF_NORMAL_SLABS}
+            return ZellnerProblem(slab=slab, blocks=tuple(blocks), weights_are_counts=True, **own)
         noise: Any
         if self.noise_scale is None:
             y, weights, centred = common["y"], common["weights"], bool(self.fit_intercept)

@@ -6,6 +6,7 @@ from l0bayes.selection.engines.exact import ExactDiagnostics, ExactOptions
 from l0bayes.selection.engines.gibbs_records import GibbsDiagnostics, GibbsOptions
 from l0bayes.selection.engines.infer_gates import infer_gates
 from l0bayes.selection.engines.svi_records import SVIDiagnostics, SVIOptions
+from l0bayes.selection.problem.gate_restriction import GateRestriction
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.inclusion_prior import BetaBlocks, InclusionPrior
@@ -13,6 +14,9 @@ from l0bayes.selection.problem.noise_prior import InverseGamma
 from l0bayes.selection.problem.selection_posterior import Diagnostics, ModelDraws, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.verdict import Trust, TrustWarning
+from l0bayes.selection.problem.zellner_problem import ZellnerProblem
+from l0bayes.selection.slab_priors.slab_prior import GRule, SlabPrior, SlabSetting
+from l0bayes.selection.slab_priors.slab_registry import register_slab_prior, slab_names
 from l0bayes.selection.summaries.coefficient_draws import Coefficients, narrowest_interval
 from l0bayes.selection.summaries.coefficients import coefficients_of
 
@@ -23,6 +27,8 @@ __all__ = [
     "Engine",
     "ExactDiagnostics",
     "ExactOptions",
+    "GRule",
+    "GateRestriction",
     "GaussianProblem",
     "GeneralisedProblem",
     "GibbsDiagnostics",
@@ -35,11 +41,16 @@ __all__ = [
     "SVIOptions",
     "SelectionPosterior",
     "SelectionProblem",
+    "SlabPrior",
+    "SlabSetting",
     "Trust",
     "TrustWarning",
+    "ZellnerProblem",
     "coefficients_of",
     "engine_names",
     "infer_gates",
     "narrowest_interval",
     "register_engine",
+    "register_slab_prior",
+    "slab_names",
 ]

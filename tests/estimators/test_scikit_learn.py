@@ -96,7 +96,7 @@ def test_arguments_are_the_ones_promised():
     rest = [name for name in regressor if name not in ("slab_scaled_by_noise", "noise_scale")]
     promised = (regressor, [*rest, "likelihood"], rest, ["likelihood", *rest])
     promised = tuple([*names, "options"] for names in promised)
-    promised[0].append("noise_prior")
+    promised[0].extend(["noise_prior", "slab", "g", "rscale", "always_in", "heredity"])
     for kind, names in zip((*KINDS, SpikeSlabGLM), promised, strict=True):
         assert list(inspect.signature(kind).parameters) == names
         given = {name: object() for name in names}

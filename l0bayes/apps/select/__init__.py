@@ -3,6 +3,7 @@
 from l0bayes.apps.select.formulas import FormulaData, apply_formula
 from l0bayes.apps.select.select_settings import (
     SelectSettings,
+    parse_g,
     parse_inclusion,
     parse_noise_prior,
     parse_options,
@@ -19,6 +20,7 @@ __all__ = [
     "Selection",
     "apply_formula",
     "load_table",
+    "parse_g",
     "parse_inclusion",
     "parse_noise_prior",
     "parse_options",

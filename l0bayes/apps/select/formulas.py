@@ -31,6 +31,7 @@ from l0bayes.apps.select.table_checks import (
     plain_columns,
 )
 from l0bayes.apps.select.term_columns import term_columns
+from l0bayes.apps.select.term_monomials import term_monomials
 from l0bayes.estimators.coded_table import CodedTable
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import likelihood_by_name
@@ -59,6 +60,7 @@ class FormulaData:
         centres: What was taken off columns before they were multiplied, by name.
         raw_products: Whether columns were multiplied as they stand.
         columns: The columns of the table that it uses.
+        monomials: Of every gate the variables that are multiplied in it, with their powers.
         notes: What could have been read in another way, and how it was read.
     """
 
@@ -74,6 +76,7 @@ class FormulaData:
     centres: dict[str, float] = field(default_factory=dict)
     raw_products: bool = False
     columns: list[str] = field(default_factory=list)
+    monomials: tuple[dict[str, int], ...] = ()
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -87,6 +90,7 @@ class FormulaData:
             self.gates,
             tuple(self.blocks),
             partial(data_row, self.x.index),
+            self.monomials,
         )
 
     @property
@@ -176,6 +180,7 @@ def apply_formula(
         centres=made.centres,
         raw_products=not (centred and intercept) and any(term.degree > 1 for term in terms),
         columns=[*response_variables, *used],
+        monomials=term_monomials([term for term in terms if term.degree], known),
         notes=list(dict.fromkeys(notes)),
     )
 

@@ -12,7 +12,14 @@ import numpy as np
 from l0bayes.apps.select.coding_words import describe_coding
 from l0bayes.apps.select.formulas import FormulaData
 from l0bayes.likelihoods.likelihood import Likelihood
-from l0bayes.selection import GaussianProblem, SelectionPosterior, SelectionProblem, Trust
+from l0bayes.selection import (
+    GateRestriction,
+    GaussianProblem,
+    SelectionPosterior,
+    SelectionProblem,
+    Trust,
+    ZellnerProblem,
+)
 from l0bayes.selection.summaries.credible_sets import credible_sets
 
 __all__ = ["SetOfVariables", "advice_on", "describe_model", "describe_sets"]
@@ -89,18 +96,16 @@ def describe_model(
             f"{count * _mean_of_beta(a, b):.3g} of {count} variables are expected to matter, give or take"
         )
         expects += f" {_beta_binomial_sd(a, b, count):.2g}"
-    scale = sorted({round(float(value), 10) for value in posterior.problem.slab_scale})
-    slab = f"{scale[0]:.4g}²" if len(scale) == 1 else "s<sub>j</sub>²"
-    unit, noise = _noise(posterior.problem)
-    slab += unit
+    if prior.restriction is not None:
+        expects = f"{float(prior.inclusion(count).sum()):.3g} of {count} variables are expected to matter"
+    slabs = _slabs(posterior.problem)
     alpha = "α + " if data.intercept else ""
     event = _classes(data)[1] if likelihood.has_classes else "1"
     formulas = [
         likelihood.words.html(str(escape(event))),
         f"η<sub>i</sub> = {alpha}Σ<sub>j</sub> z<sub>g(j)</sub> θ<sub>j</sub> x<sub>ij</sub>",
         gate,
-        f"θ<sub>j</sub> ~ N(0, {slab})",
-        *noise,
+        *slabs,
     ]
     sentences = [
         "Every variable has a gate z: open, it is in the model with an effect of its own; shut, its effect "
@@ -117,6 +122,7 @@ def describe_model(
             + "."
         )
     sentences += describe_coding(data)
+    sentences += _restricted(prior.restriction, data.gates)
     if data.intercept:
         sentences.append("The intercept α has no gate: it is always in.")
     for option, value in likelihood.settings.items():
@@ -134,20 +140,53 @@ def describe_model(
     }
 
 
+def _restricted(restriction: GateRestriction | None, names: list[str]) -> list[str]:
+    """Which models have no prior probability."""
+    if restriction is None:
+        return []
+    sentences = []
+    always = [name for name, one in zip(names, restriction.always.tolist(), strict=True) if one]
+    if always:
+        sentences.append(f"In every model: {', '.join(always)}. The prior above is of the other variables.")
+    if any(restriction.parents):
+        needs = "all of them" if restriction.heredity == "strong" else "one of them"
+        sentences.append(
+            f"Heredity is {restriction.heredity}: a product or power is in a model only beside the terms it "
+            f"is made of, {needs}. Models without have no prior probability; the others have the prior above "
+            "in proportion."
+        )
+    return sentences
+
+
+def _normal_slabs(problem: SelectionProblem, unit: str = "") -> str:
+    scale = sorted({round(float(value), 10) for value in problem.slab_scale})
+    size = f"{scale[0]:.4g}²" if len(scale) == 1 else "s<sub>j</sub>²"
+    return f"θ<sub>j</sub> ~ N(0, {size}{unit})"
+
+
 @singledispatch
-def _noise(problem: SelectionProblem) -> tuple[str, list[str]]:
-    """The unit of the slabs' variance, and the formulas of the noise, if it has one."""
-    return "", []
+def _slabs(problem: SelectionProblem) -> list[str]:
+    """Formulas of the slabs and of the noise, if there is one."""
+    return [_normal_slabs(problem)]
 
 
-@_noise.register
-def _(problem: GaussianProblem) -> tuple[str, list[str]]:
+@_slabs.register
+def _(problem: GaussianProblem) -> list[str]:
     prior = problem.noise_prior
     if prior is None:
         formula = f"σ = {math.sqrt(problem.noise_variance):g}"
     else:
         formula = f"σ² ~ {prior.words}" if prior.is_proper else "p(σ²) ∝ 1/σ² (Jeffreys' prior)"
-    return " σ²" if problem.slab_scaled_by_noise else "", [formula]
+    return [_normal_slabs(problem, " σ²" if problem.slab_scaled_by_noise else ""), formula]
+
+
+@_slabs.register
+def _(problem: ZellnerProblem) -> list[str]:
+    return [
+        "θ<sub>z</sub> ~ N(0, g σ² (X<sub>z</sub>′X<sub>z</sub>)<sup>−1</sup>), of the open gates together",
+        problem.slab.words(problem.setting),
+        f"p({'α, ' if problem.num_unpenalised else ''}σ²) ∝ 1/σ²",
+    ]
 
 
 def _standardised(likelihood: Likelihood, data: FormulaData, parameters: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import likelihood_by_name, names, registered, supports
 from l0bayes.selection import ExactOptions, engine_names
 
-__all__ = ["SelectSettings", "parse_inclusion", "parse_noise_prior", "parse_options"]
+__all__ = ["SelectSettings", "parse_g", "parse_inclusion", "parse_noise_prior", "parse_options"]
 
 # The largest that numpy takes.
 _LARGEST_SEED = 2**32 - 1
@@ -33,6 +33,12 @@ class SelectSettings:
         slab_scale: Prior standard deviation of an effect that is not zero, for standardised columns.
         noise_prior: Prior of the noise variance of a Normal response, in units of the standardised response:
             ``"weak"``, ``"jeffreys"`` or ``(shape, rate)``.
+        slab: Prior of the effects of a Normal response: ``"normal"``, ``"g"``, ``"hyper-g"``,
+            ``"hyper-g/n"``, ``"jzs"``, or a name that was registered.
+        g: Of ``slab="g"``: ``"unit"``, ``"bric"``, ``"eb-local"``, ``"eb-global"``, or a number.
+        rscale: Scale of ``slab="jzs"``.
+        always: Terms that are in every model.
+        heredity: ``"strong"`` or ``"weak"``: whether products and powers need all of their parents, or one.
         max_gates: Largest number of gates of the engine ``"exact"``, which must be named.
         engine: ``"auto"``, ``"exact"``, ``"gibbs"``, ``"svi"``, or the name of an engine that was registered.
         seed: Seed of every random number.
@@ -52,6 +58,11 @@ class SelectSettings:
     expected_active: float | None = None
     slab_scale: float | None = None
     noise_prior: str | tuple[float, float] | None = None
+    slab: str | None = None
+    g: str | float | None = None
+    rscale: float | None = None
+    always: tuple[str, ...] = ()
+    heredity: str | None = None
     engine: str = "auto"
     max_gates: int | None = None
     seed: int = 0
@@ -91,12 +102,40 @@ class SelectSettings:
             if not law.conjugate:
                 raise ValueError(f"noise-prior is of the gaussian likelihood; {law.name!r} has no such noise")
             check_noise(law.settings["noise_scale"], self.noise_prior)
+        self._check_slabs(law)
         if not 0.0 < self.hdi < 1.0:
             raise ValueError(f"hdi must lie strictly between 0 and 1, got {self.hdi:g}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         if self.seed > _LARGEST_SEED:
             raise ValueError(f"seed must be at most {_LARGEST_SEED}, got {self.seed}")
+
+    def _check_slabs(self, law: Likelihood) -> None:
+        from l0bayes.estimators.gate_rules import check_gate_rules
+        from l0bayes.estimators.slab_arguments import checked_slab
+
+        for name, value in self.of_gaussian.items():
+            if not law.conjugate:
+                option = {"always_in": "always"}.get(name, name)
+                raise ValueError(f"{option} is of the gaussian likelihood; got {value!r} with {law.name!r}")
+        check_gate_rules(self.always, self.heredity)
+        checked_slab(
+            self.slab or "normal",
+            "unit" if self.g is None else self.g,
+            self.rscale,
+            slab_scale=1.0 if self.slab_scale is None else self.slab_scale,
+            slab_scaled_by_noise=False,
+            noise_scale=law.settings["noise_scale"] if law.conjugate else None,
+            noise_prior=self.noise_prior or "weak",
+        )
+
+    @property
+    def of_gaussian(self) -> dict[str, Any]:
+        """Arguments that only the estimator of a Normal response has, where they are given."""
+        always = list(self.always) or None
+        return validate.given(
+            slab=self.slab, g=self.g, rscale=self.rscale, always_in=always, heredity=self.heredity
+        )
 
     @property
     def options(self) -> ExactOptions | None:
@@ -185,6 +224,18 @@ def parse_noise_prior(text: str | None) -> str | tuple[float, float] | None:
             f"{text!r}"
         ) from None
     return shape, rate
+
+
+def parse_g(text: str | None) -> str | float | None:
+    """The g of Zellner's prior from text: a number, or a word as it is.
+
+    Args:
+        text: Such as ``"unit"`` or ``"50"``.
+    """
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
 
 
 def parse_options(texts: Iterable[str]) -> dict[str, float]:

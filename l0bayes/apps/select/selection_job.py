@@ -134,6 +134,7 @@ def _estimator(settings: SelectSettings, data: FormulaData) -> Any:
         options=settings.options,
         fit_intercept=data.intercept,
         random_state=settings.seed,
+        **settings.of_gaussian,
         **chosen,
     )
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
 from l0bayes.selection.problem.selection_posterior import ModelDraws
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["Enumeration"]
 
@@ -28,6 +29,7 @@ class Enumeration:
         laplace: Accuracy of evidences by Laplace's method; ``None`` where they are in closed form.
         refined: Number of models whose evidence has a second-order term of its own.
         log_odds: Posterior log odds of every gate, shape ``(G,)``, where they are computed apart.
+        problem: The problem with what all models together say of its prior, where they do.
     """
 
     models: Tensor
@@ -41,3 +43,4 @@ class Enumeration:
     laplace: LaplaceAccuracy | None = None
     refined: int = 0
     log_odds: Tensor | None = None
+    problem: SelectionProblem | None = None

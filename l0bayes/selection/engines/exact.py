@@ -16,12 +16,14 @@ from l0bayes.selection.engines.engine import Engine, Progress, silent
 from l0bayes.selection.engines.enumeration import Enumeration
 from l0bayes.selection.engines.gaussian_enumeration import enumerate_gaussian
 from l0bayes.selection.engines.laplace_enumeration import enumerate_generalised
+from l0bayes.selection.engines.zellner_enumeration import enumerate_zellner
 from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.selection_posterior import Diagnostics, Evidence, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.verdict import Trust
+from l0bayes.selection.problem.zellner_problem import ZellnerProblem
 
 __all__ = ["ExactDiagnostics", "ExactEngine", "ExactOptions"]
 
@@ -135,11 +137,14 @@ class ExactEngine(Engine[ExactOptions]):
         log_odds = found.log_odds
         if log_odds is None:
             log_odds = (probabilities @ gates).log() - (probabilities @ (1.0 - gates)).log()
+        pip = probabilities @ gates
+        if problem.prior.restriction is not None:  # to all its digits
+            pip = torch.where(problem.prior.restriction.always, 1.0, pip)
         progress(1.0)
         return SelectionPosterior(
             engine=self.name,
-            problem=problem,
-            pip=probabilities @ gates,
+            problem=found.problem or problem,
+            pip=pip,
             pip_mcse=torch.zeros(problem.num_groups, dtype=torch.float64),
             mean=found.mean,
             second_moment=found.second_moment,
@@ -171,3 +176,8 @@ def _(problem: GaussianProblem, num_draws: int, progress: Progress) -> Enumerati
 @_enumerate.register
 def _(problem: GeneralisedProblem, num_draws: int, progress: Progress) -> Enumeration:
     return enumerate_generalised(problem, num_draws, progress)
+
+
+@_enumerate.register
+def _(problem: ZellnerProblem, num_draws: int, progress: Progress) -> Enumeration:
+    return enumerate_zellner(problem, num_draws, progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -19,9 +20,9 @@ from l0bayes.selection.kernels.noise_proposals import NoiseMoves
 from l0bayes.selection.kernels.resampling import systematic_indices
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
-from l0bayes.selection.problem.selection_problem import default_draws
+from l0bayes.selection.problem.selection_problem import SelectionProblem, default_draws
 
-__all__ = ["sample_gaussian"]
+__all__ = ["sample_chains", "sample_gaussian"]
 
 # Flips between two updates of the noise before anything is kept; odd, since flips go in pairs.
 _NOISE_EVERY_AT_FIRST = 5
@@ -76,14 +77,51 @@ def sample_gaussian(
         seed: Seed.
         progress: Called with the share of the work that is done.
     """
-    started = time.perf_counter()
     unknown = problem.noise_prior is not None and problem.conjugate_noise is None
+    noise = problem.noise_prior
+    if noise is None:
+        guess = problem.y.new_tensor(problem.noise_variance)
+    else:
+        shape = noise.shape + 0.5 * problem.num_observations
+        guess = (noise.rate + 0.5 * problem.gram.square) / shape
+
+    def sets_of(gates: Tensor) -> ActiveSets:
+        return active_sets(problem, gates, guess.expand(len(gates)).clone())
+
+    return sample_chains(
+        problem, sets_of, options, start=start, seed=seed, progress=progress, moves_noise=unknown
+    )
+
+
+@torch.no_grad()
+def sample_chains(
+    problem: SelectionProblem,
+    sets_of: Callable[[Tensor], ActiveSets],
+    options: GibbsOptions,
+    *,
+    start: Tensor | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+    moves_noise: bool = False,
+) -> SelectionPosterior:
+    """:func:`sample_gaussian` for chains of any kind.
+
+    Args:
+        problem: The problem.
+        sets_of: From models to the chains that begin there.
+        options: Length and width.
+        start: Inclusion probabilities to draw the first models from, shape ``(G,)`` or ``(C, G)``.
+        seed: Seed.
+        progress: Called with the share of the work that is done.
+        moves_noise: Whether each chain has a noise variance that is moved.
+    """
+    started = time.perf_counter()
     with private_randomness(seed):
-        sets = _begin(problem, start, options.chains)
+        sets = _begin(problem, sets_of, start, options.chains)
         state = Conditionals(sets, options.exploration)
-        noise = NoiseMoves(sets, options.exploration) if unknown else None
+        noise = NoiseMoves(sets, options.exploration) if moves_noise else None
         sums = _empty(sets)
-        kept, burn_in = 0, _burn_in(problem, options, unknown)
+        kept, burn_in = 0, _burn_in(problem, options, moves_noise)
         for step in range(options.steps):
             progress(step / options.steps)
             if step and step % options.rebuild_every == 0:
@@ -110,7 +148,7 @@ def sample_gaussian(
     return posterior
 
 
-def _burn_in(problem: GaussianProblem, options: GibbsOptions, unknown: bool) -> int:
+def _burn_in(problem: SelectionProblem, options: GibbsOptions, unknown: bool) -> int:
     """Where models may fit nearly all rows, chains take long to come to the noise that these leave."""
     if options.burn_in is not None:
         return options.burn_in
@@ -118,27 +156,25 @@ def _burn_in(problem: GaussianProblem, options: GibbsOptions, unknown: bool) -> 
     return options.steps // 2 if wide else min(_BURN_IN, options.steps // 2)
 
 
-def _begin(problem: GaussianProblem, start: Tensor | None, chains: int) -> ActiveSets:
-    count, noise = problem.num_groups, problem.noise_prior
-    if noise is None:
-        guess = problem.y.new_tensor(problem.noise_variance)
-    else:
-        shape = noise.shape + 0.5 * problem.num_observations
-        guess = (noise.rate + 0.5 * problem.gram.square) / shape
-    variances = guess.expand(chains).clone()
+def _begin(
+    problem: SelectionProblem, sets_of: Callable[[Tensor], ActiveSets], start: Tensor | None, chains: int
+) -> ActiveSets:
+    count, restriction = problem.num_groups, problem.prior.restriction
     nothing = torch.zeros(chains, count, dtype=torch.bool)
+    if restriction is not None:
+        nothing = restriction.repaired(nothing)
     if start is None:
-        sets = active_sets(problem, nothing[:1], variances[:1])
+        sets = sets_of(nothing[:1])
         alone = sets.log_odds() + problem.prior.conditional_log_odds(nothing[:1].double())
         start = torch.sigmoid(alone)[0]
         # Of many similar columns each has a high probability by itself: open about ten gates at most.
         start = start * min(1.0, 10.0 / max(float(start.sum()), 1e-300))
         start = start.expand(chains, count)
-        if noise is not None and count <= _FEW_GATES:
+        if not math.isfinite(problem.noise_variance) and count <= _FEW_GATES:
             # Large models of little noise and small ones of much may be far apart: from both sides.
             start = torch.where(torch.arange(chains)[:, None] % 2 == 0, start, 1.0)
     gates = torch.rand(chains, count, dtype=torch.float64) < start.to(torch.float64).expand(chains, count)
-    return active_sets(problem, gates, variances)
+    return sets_of(gates if restriction is None else restriction.repaired(gates))
 
 
 def _empty(sets: ActiveSets) -> _Sums:
@@ -158,7 +194,7 @@ def _record(sums: _Sums, sets: ActiveSets, state: Conditionals) -> None:
     sums.second.addcmul_(by_column, state.variance.addcmul_(state.mean, state.mean))
     sums.gates.append(sets.gates.clone())
     sums.sizes.append(sets.sizes)
-    sums.variances.append(sets.variances.clone() if sets.conjugate is None else sets.rate.clone())
+    sums.variances.append(sets.noise_record())
     sums.weights.append(weight)
 
 
@@ -171,7 +207,7 @@ def _standard_errors(sums: _Sums, totals: Tensor) -> Tensor:
 
 
 def _result(
-    problem: GaussianProblem, sets: ActiveSets, sums: _Sums, flips: int, num_draws: int
+    problem: SelectionProblem, sets: ActiveSets, sums: _Sums, flips: int, num_draws: int
 ) -> SelectionPosterior:
     total = sums.weight.sum()
     columns = sets.columns - sets.fixed
@@ -180,10 +216,9 @@ def _result(
     flat = weights.flatten()
     sizes = torch.zeros(problem.num_groups + 1, dtype=torch.float64)
     sizes.index_add_(0, torch.cat(sums.sizes), flat)
-    if sets.conjugate is not None:  # the rate of the variance's posterior was recorded
-        variances = variances / torch._standard_gamma(torch.full_like(variances, sets.degrees))
     error = _standard_errors(sums, sums.pip)
     chosen = systematic_indices(flat, num_draws)[torch.randperm(num_draws)]
+    models = gates.flatten(0, 1)[chosen]
     return SelectionPosterior(
         engine="gibbs",
         problem=problem,
@@ -194,8 +229,8 @@ def _result(
         log_evidence=math.nan,
         size_probabilities=sizes,
         draws=ModelDraws(
-            gates.flatten(0, 1)[chosen].double(),
-            variances.flatten()[chosen],
+            models.double(),
+            sets.noise_drawn(variances.flatten()[chosen], models),
             torch.full((len(chosen),), 1.0 / len(chosen), dtype=torch.float64),
             torch.arange(gates.shape[1]).expand(gates.shape[:2]).flatten()[chosen],
         ),

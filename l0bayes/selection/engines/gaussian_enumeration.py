@@ -17,7 +17,7 @@ from l0bayes.selection.kernels.resampling import independent_indices, systematic
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.selection_posterior import ModelDraws
 
-__all__ = ["enumerate_gaussian"]
+__all__ = ["enumerate_gaussian", "log_odds_of"]
 
 # Nodes of the quadrature over the noise with a smaller share of the posterior are left out.
 _NEGLIGIBLE = 1e-12
@@ -131,37 +131,46 @@ def _by_quadrature(
         of_side = noise_rule(problem, at)
         return float(torch.logsumexp(of_side.log_evidences + of_side.log_weights, 0))
 
-    odds = _log_odds(models, weights, log_mass, float(total))
+    odds = log_odds_of(models, log_prior, weights, log_mass, float(total))
     return _Posterior(
         total, weights, mean, second, torch.cat(drawn), torch.cat(drawn_variances), len(node_mass), odds
     )
 
 
-def _log_odds(
-    models: Tensor, weights: Tensor, log_mass: Callable[[Tensor], float], log_total: float
+def log_odds_of(
+    models: Tensor,
+    log_prior: Tensor,
+    weights: Tensor,
+    log_mass: Callable[[Tensor], float],
+    log_total: float,
 ) -> Tensor:
-    """Posterior log odds of every gate, ``(G,)``; infinite where the rarer side would take too long.
+    """Posterior log odds of every gate, shape ``(G,)``; infinite where the rarer side would take too long.
 
     Where one side of a gate is rare, its mass may lie at noises that have none of the posterior's: it has a
     quadrature of its own.
 
     Args:
-        models: All models, ``(2**G, G)``.
+        models: All models, shape ``(2**G, G)``.
+        log_prior: Log of their prior probabilities.
         weights: Their probabilities.
         log_mass: From a choice of models to the log evidence of them together.
         log_total: Log evidence of all.
     """
-    gates = models.double()
-    opened, shut = weights @ gates, weights @ (1.0 - gates)
+    count = models.shape[1]
+    # Bit g of a model's number is gate g. Each side is added up by itself, so that neither loses its digits.
+    sides = torch.stack([weights.reshape(-1, 2, 2**gate).sum((0, 2)) for gate in range(count)])
+    shut, opened = sides[:, 0], sides[:, 1]
     odds = opened.log() - shut.log()
     rare = (torch.minimum(opened, shut) < _RARE_SIDE).nonzero()[:, 0].tolist()
     for number, gate in enumerate(rare, start=1):
         mostly_open = bool(opened[gate] > shut[gate])
         sign = 1.0 if mostly_open else -1.0
-        if number * len(models) > _MOST_FOR_ODDS:
+        side = models[:, gate].bool() != mostly_open
+        possible = bool(torch.isfinite(log_prior[side]).any())
+        if not possible or number * len(models) > _MOST_FOR_ODDS:
             odds[gate] = sign * torch.inf
         else:
-            odds[gate] = sign * (log_total - log_mass(models[:, gate].bool() != mostly_open))
+            odds[gate] = sign * (log_total - log_mass(side))
     return odds
 
 
@@ -199,8 +208,9 @@ def _conjugate(problem: GaussianProblem, models: Tensor, log_prior: Tensor, num_
         chosen,
         variances,
         0,
-        _log_odds(
+        log_odds_of(
             models,
+            log_prior,
             probability,
             lambda side: float(torch.logsumexp(log_weight[side], 0)),
             float(torch.logsumexp(log_weight, 0)),

@@ -42,7 +42,7 @@ class TiltedPrior(InclusionPrior):
     r"""A prior of the gates times :math:`e^{t'\gamma}`, not normalised.
 
     Args:
-        log_odds, beta, blocks: The prior's.
+        log_odds, beta, blocks, restriction: The prior's.
         tilt: t, added to the log odds of every gate, shape ``(G,)``.
     """
 
@@ -72,7 +72,7 @@ class _Proposal:
 
     def sample(self, options: GibbsOptions, start: Tensor | None, **keywords: Any) -> SelectionPosterior:
         given = self.problem.prior
-        prior = TiltedPrior(given.log_odds, given.beta, given.blocks, self.tilt)
+        prior = TiltedPrior(given.log_odds, given.beta, given.blocks, given.restriction, self.tilt)
         return sample_gaussian(self.problem.replace(prior=prior), options, start=start, **keywords)
 
 

@@ -42,7 +42,9 @@ class SVIEngine(Engine[SVIOptions]):
     options = SVIOptions
 
     def supports(self, problem: SelectionProblem, options: SVIOptions) -> str | None:
-        return None
+        if problem.prior.restriction is not None:
+            return "its gates are independent, and always_in and heredity tie them. Use 'exact' or 'gibbs'"
+        return problem.mixes_slabs
 
     def accuracy(self, problem: SelectionProblem, options: SVIOptions) -> float:
         if GATE_FAMILIES[options.gate_law].is_relaxed:

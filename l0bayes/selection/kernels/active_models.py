@@ -53,6 +53,11 @@ class ActiveModels:
         self.rebuild()
 
     @property
+    def by_columns(self) -> bool:
+        """Whether every gate has one column, and slabs are independent given the noise."""
+        return self.width == 1
+
+    @property
     def sizes(self) -> Tensor:
         """Number of open gates of every chain, shape ``(C,)``."""
         return (self.held.sum(1) - self.fixed) // self.width
@@ -153,6 +158,24 @@ class ActiveModels:
         rate = self.rate[:, None] - torch.where(self.gates, 0.0, quadratic)
         scale: Tensor = rate.clamp(min=1e-300) / (self.degrees - 1.0)
         return scale
+
+    # ---- the noise -------------------------------------------------------------------------------
+
+    def noise_record(self) -> Tensor:
+        """What is known of every chain's noise: its variance, or the rate of its law; shape ``(C,)``."""
+        return self.variances.clone() if self.conjugate is None else self.rate.clone()
+
+    def noise_drawn(self, record: Tensor, gates: Tensor) -> Tensor:
+        """Noise variances of models from what was recorded of them, shape ``(S,)``.
+
+        Args:
+            record: From :meth:`noise_record`, shape ``(S,)``.
+            gates: The models, shape ``(S, G)``.
+        """
+        if self.conjugate is None:
+            return record
+        drawn: Tensor = record / torch._standard_gamma(torch.full_like(record, self.degrees))
+        return drawn
 
     # ---- memory ----------------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ class Conditionals:
             torch.empty(shape, dtype=torch.float64) for _ in range(4)
         )
         self.mean, self.variance = self._odds, self._odds
-        if sets.width == 1:
+        if sets.by_columns:
             self.mean, self.variance = torch.empty_like(self.open_), torch.empty_like(self.open_)
 
     @property
@@ -71,7 +71,10 @@ class Conditionals:
         floor = torch.full_like(odds, math.log(self.floor))
         open_ = torch.logaddexp(torch.full_like(odds, math.log1p(self.floor)), floor + against)
         shut = torch.logaddexp(floor, against + math.log1p(self.floor))
-        return torch.logsumexp(torch.where(sets.gates, open_, shut), 1) - math.log(2.0)
+        weights = torch.where(sets.gates, open_, shut)
+        if prior.restriction is not None:
+            weights = torch.where(prior.restriction.movable(sets.gates.double()), weights, -torch.inf)
+        return torch.logsumexp(weights, 1) - math.log(2.0)
 
     def update(self, sets: ActiveSets, prior: InclusionPrior) -> None:
         """Compute everything for the present state of the chains.
@@ -80,10 +83,12 @@ class Conditionals:
             sets: The chains.
             prior: Prior of the gates.
         """
-        if sets.width == 1:
+        if sets.by_columns:
             self._of_columns(sets, prior)
         else:
             self._of_groups(sets, prior)
+        if prior.restriction is not None:  # what cannot flip is never chosen
+            self._odds.masked_fill_(~prior.restriction.movable(sets.gates.double()), 0.0)
         torch.cumsum(self._odds, 1, out=self.cumulative)
 
     def choose(self) -> Tensor:
@@ -161,7 +166,7 @@ class Conditionals:
 
 def _prior_odds(sets: ActiveSets, prior: InclusionPrior, others: Tensor) -> Tensor:
     """Prior log odds of gates beside which so many others are open."""
-    if prior.blocks is not None:  # it matters which
+    if not prior.counts_only:  # it matters which
         return prior.conditional_log_odds(sets.gates.double())
     return prior.log_odds_beside(others, sets.groups)
 

@@ -3,9 +3,13 @@ r"""Prior of the gates."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from l0bayes.selection.problem.gate_restriction import GateRestriction
+from l0bayes.selection.problem.restricted_sizes import RestrictedSizes, restricted_sizes
 
 __all__ = ["BetaBlocks", "InclusionPrior"]
 
@@ -51,31 +55,46 @@ class InclusionPrior:
         \qquad\text{or}\qquad
         p(\gamma) = \frac{B(a + |\gamma|,\; b + G - |\gamma|)}{B(a, b)}
 
+    A restriction leaves some models without probability: then this is the law of the gates that are free,
+    given that the restriction holds.
+
     Args:
         log_odds: :math:`\operatorname{logit}\pi_g`, shape ``(G,)``; ``None`` under a Beta prior.
         beta: ``(a, b)``, both positive; ``None`` otherwise.
         blocks: Blocks of gates with a Beta prior each, independent of one another; ``None`` otherwise.
+        restriction: Gates that are always open, and gates that need others; ``None`` for none of either.
 
     Raises:
-        ValueError: If not exactly one is given, or a or b is not positive.
+        ValueError: If not exactly one of the first three is given, a or b is not positive, or a restriction
+            is given beside blocks.
     """
 
     log_odds: Tensor | None = None
     beta: tuple[float, float] | None = None
     blocks: BetaBlocks | None = None
+    restriction: GateRestriction | None = None
 
     def __post_init__(self) -> None:
         if sum(one is not None for one in (self.log_odds, self.beta, self.blocks)) != 1:
             raise ValueError("give exactly one of log_odds, beta and blocks")
         if self.beta is not None and not (self.beta[0] > 0 and self.beta[1] > 0):
             raise ValueError(f"beta must be a pair of positive numbers, got {self.beta!r}")
+        if self.restriction is not None and self.blocks is not None:
+            raise ValueError("a restriction of the gates goes with log_odds or beta, not with blocks")
 
     def log_prob(self, gates: Tensor) -> Tensor:
-        """Log prior probability.
+        """Log prior probability; minus infinity where a restriction forbids the model.
 
         Args:
             gates: Zeros and ones, shape ``(..., G)``.
         """
+        if self.restriction is None:
+            return self._unrestricted(gates)
+        free = gates[..., self.restriction.free]
+        values = self._of_free_gates.log_prob(free) - self._census.log_total
+        return torch.where(self.restriction.allows(gates), values, -torch.inf)
+
+    def _unrestricted(self, gates: Tensor) -> Tensor:
         if self.log_odds is not None:
             odds = self.log_odds.to(gates)
             return gates @ odds + torch.nn.functional.logsigmoid(-odds).sum()
@@ -101,10 +120,23 @@ class InclusionPrior:
             )
             others = self.blocks.sizes(gates)[..., index] - gates
             return torch.log(a + others) - torch.log(b + (counts - 1.0) - others)
-        return self.log_odds_beside(gates.sum(-1, keepdim=True) - gates, gates.shape[-1])
+        if self.restriction is None:
+            return self.log_odds_beside(gates.sum(-1, keepdim=True) - gates, gates.shape[-1])
+        free = self.restriction.free
+        others = gates[..., free].sum(-1, keepdim=True) - gates
+        odds = self.log_odds_beside(others, int(free.sum())).expand(gates.shape)
+        # What cannot flip is certain to be as it is.
+        return torch.where(
+            self.restriction.movable(gates), odds, torch.where(gates > 0, torch.inf, -torch.inf)
+        )
+
+    @property
+    def counts_only(self) -> bool:
+        """Whether the odds of a gate depend on nothing but its own number and how many others are open."""
+        return self.blocks is None and self.restriction is None
 
     def log_odds_beside(self, others: Tensor, count: int) -> Tensor:
-        """Prior log odds of every gate when so many of the others are open; not for blocks.
+        """Prior log odds of every gate when so many of the others are open, by number alone.
 
         Args:
             others: Number of other gates that are open, shape ``(..., G)`` or ``(..., 1)``.
@@ -124,6 +156,8 @@ class InclusionPrior:
         Args:
             count: Number of gates G.
         """
+        if self.restriction is not None:
+            return self._census.inclusion
         if self.log_odds is not None:
             return torch.sigmoid(self.log_odds)
         if self.blocks is not None:
@@ -137,6 +171,8 @@ class InclusionPrior:
         Args:
             count: Number of gates.
         """
+        if self.restriction is not None:
+            return self._census.sizes
         if self.blocks is not None:
             sizes = torch.ones(1, dtype=torch.float64)
             for a, b, number in zip(self.blocks.a, self.blocks.b, self.blocks.counts, strict=True):
@@ -149,6 +185,18 @@ class InclusionPrior:
             padded = torch.nn.functional.pad(sizes, (0, 1))
             sizes = padded * (1.0 - probability) + padded.roll(1) * probability
         return sizes
+
+    @cached_property
+    def _of_free_gates(self) -> InclusionPrior:
+        """The law of the gates that are not always open, before any of them needs others."""
+        assert self.restriction is not None
+        odds = None if self.log_odds is None else self.log_odds[self.restriction.free]
+        return InclusionPrior(log_odds=odds, beta=self.beta)
+
+    @cached_property
+    def _census(self) -> RestrictedSizes:
+        assert self.restriction is not None
+        return restricted_sizes(self.restriction, self.log_odds, self.beta)
 
     def _beta(self, like: Tensor) -> tuple[Tensor, Tensor]:
         assert self.beta is not None

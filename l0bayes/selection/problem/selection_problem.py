@@ -120,6 +120,11 @@ class SelectionProblem(ABC):
         return int(self.groups.max()) + 1
 
     @property
+    def mixes_slabs(self) -> str | None:
+        """Why slabs are not independent given the noise, and what takes them; ``None`` if they are."""
+        return None
+
+    @property
     def noise_variance(self) -> float:
         """σ² where it is known and NaN where it is not; 1 where the response has no noise of its own."""
         return 1.0

@@ -10,9 +10,11 @@ from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
+from l0bayes.selection.problem.zellner_problem import ZellnerProblem
 from l0bayes.selection.summaries.coefficient_draws import Coefficients
 from l0bayes.selection.summaries.gaussian_coefficients import gaussian_coefficients
 from l0bayes.selection.summaries.generalised_coefficients import generalised_coefficients
+from l0bayes.selection.summaries.zellner_coefficients import zellner_coefficients
 
 __all__ = ["coefficients_of"]
 
@@ -50,3 +52,8 @@ def _(
     problem: GeneralisedProblem, draws: ModelDraws, seed: int, blocks: Sequence[LevelBlock]
 ) -> Coefficients:
     return generalised_coefficients(problem, draws, seed=seed, blocks=blocks)
+
+
+@_draw.register
+def _(problem: ZellnerProblem, draws: ModelDraws, seed: int, blocks: Sequence[LevelBlock]) -> Coefficients:
+    return zellner_coefficients(problem, draws, seed=seed, blocks=blocks)

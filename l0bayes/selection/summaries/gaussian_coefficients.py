@@ -2,8 +2,9 @@ r"""Draws and conditional summaries of the coefficients of a linear regression, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,9 +15,10 @@ from l0bayes.selection.kernels.active_sets import ActiveSets
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.level_block import LevelBlock, hidden_shares, level_effects
 from l0bayes.selection.problem.selection_posterior import ModelDraws
+from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.summaries.coefficient_draws import Coefficients
 
-__all__ = ["gaussian_coefficients"]
+__all__ = ["ConditionalPart", "assembled_coefficients", "gaussian_coefficients"]
 
 _CHUNK_ELEMENTS = 20_000_000
 
@@ -37,24 +39,52 @@ def gaussian_coefficients(
         seed: Seed of the draws.
         blocks: Columns that stand for levels; of these the effects of levels are drawn and described.
     """
-    models, which = _distinct(draws)
-    size = max(1, _CHUNK_ELEMENTS // (problem.num_columns * 24))
-    parts = [
-        _conditionals(problem, gates, variances, blocks)
-        for gates, variances in zip(models.gates.split(size), models.variances.split(size), strict=True)
-    ]
-    with private_randomness(seed):
-        return _assemble(problem, draws, which, parts, size, blocks)
+    return assembled_coefficients(problem, draws, partial(_conditionals, problem, blocks), seed, blocks)
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Conditionals of a chunk of models: ``open_``, ``mean`` and ``variance`` of each column if open."""
+class ConditionalPart:
+    """Conditionals of a chunk of models.
+
+    Attributes:
+        sets: The models.
+        open_: Probability that each column's gate is open given the others, shape ``(M, p)``.
+        mean, variance: Of each coefficient if its gate were open, shape ``(M, p)``.
+        draw: From the number of a model and a noise variance for each draw, both of shape ``(S,)``, to draws
+            of all active columns together, in the order of the sets, zeros elsewhere.
+    """
 
     sets: ActiveSets
     open_: Tensor
     mean: Tensor
     variance: Tensor
+    draw: Callable[[Tensor, Tensor], Tensor]
+
+
+def assembled_coefficients(
+    problem: SelectionProblem,
+    draws: ModelDraws,
+    conditionals: Callable[[Tensor, Tensor], ConditionalPart],
+    seed: int,
+    blocks: Sequence[LevelBlock],
+) -> Coefficients:
+    """Draws and summaries from the conditionals of the distinct models of a sample.
+
+    Args:
+        problem: The problem.
+        draws: Models and noise variances with their weights.
+        conditionals: From models and a noise variance of each to their conditionals.
+        seed: Seed of the draws.
+        blocks: Columns that stand for levels.
+    """
+    models, which = _distinct(draws)
+    size = max(1, _CHUNK_ELEMENTS // (problem.num_columns * 24))
+    with private_randomness(seed):
+        parts = [
+            conditionals(gates, variances)
+            for gates, variances in zip(models.gates.split(size), models.variances.split(size), strict=True)
+        ]
+        return _assemble(problem, draws, which, parts, size, blocks)
 
 
 def _distinct(draws: ModelDraws) -> tuple[ModelDraws, Tensor]:
@@ -67,8 +97,8 @@ def _distinct(draws: ModelDraws) -> tuple[ModelDraws, Tensor]:
 
 
 def _conditionals(
-    problem: GaussianProblem, gates: Tensor, variances: Tensor, blocks: Sequence[LevelBlock]
-) -> _Part:
+    problem: GaussianProblem, blocks: Sequence[LevelBlock], gates: Tensor, variances: Tensor
+) -> ConditionalPart:
     sets = active_sets(problem, gates.bool(), variances)
     odds = sets.log_odds() + problem.prior.conditional_log_odds(gates)
     columns = sets.columns - sets.fixed
@@ -78,14 +108,15 @@ def _conditionals(
         # What no response shows is independent of the rest, and has the variance that the prior gave it.
         hidden = hidden_shares(problem.slab_scale, blocks) * problem.slab_variance(variances)
         variance = torch.where(hidden > 0, (variance - hidden).clamp(min=1e-300), variance)
-    return _Part(sets, torch.sigmoid(odds)[:, problem.groups], mean, variance)
+    open_ = torch.sigmoid(odds)[:, problem.groups]
+    return ConditionalPart(sets, open_, mean, variance, partial(_joint_draws, sets))
 
 
 def _assemble(
-    problem: GaussianProblem,
+    problem: SelectionProblem,
     draws: ModelDraws,
     which: Tensor,
-    parts: list[_Part],
+    parts: list[ConditionalPart],
     size: int,
     blocks: Sequence[LevelBlock],
 ) -> Coefficients:
@@ -95,7 +126,7 @@ def _assemble(
     for index, part in enumerate(parts):
         rows = ((which >= index * size) & (which < (index + 1) * size)).nonzero()[:, 0]
         if len(rows):
-            drawn = _joint_draws(part.sets, which[rows] - index * size, draws.variances[rows])
+            drawn = part.draw(which[rows] - index * size, draws.variances[rows])
             unpenalised[rows] = drawn[:, :k]
             beta[rows] = drawn[:, part.sets.columns]
     open_ = torch.cat([part.open_ for part in parts])[which] * draws.weights[:, None]

@@ -11,6 +11,8 @@ from l0bayes.selection.kernels.active_groups import active_sets
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
+from l0bayes.selection.problem.zellner_problem import ZellnerProblem
+from l0bayes.selection.summaries.zellner_coefficients import zellner_moments
 
 __all__ = ["joint_moments"]
 
@@ -71,3 +73,8 @@ def _(problem: GaussianProblem, draws: ModelDraws) -> tuple[Tensor, Tensor]:
         second.index_add_(0, index.flatten(), (block * share[:, None, None]).flatten())
     covariance = second.reshape(k + p, k + p) - mean[:, None] * mean
     return mean, 0.5 * (covariance + covariance.T)
+
+
+@_joint_moments.register
+def _(problem: ZellnerProblem, draws: ModelDraws) -> tuple[Tensor, Tensor]:
+    return zellner_moments(problem, draws)

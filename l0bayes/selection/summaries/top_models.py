@@ -11,9 +11,12 @@ from torch import Tensor
 from l0bayes import validate
 from l0bayes.selection.kernels.active_groups import active_sets
 from l0bayes.selection.kernels.noise_grid import noise_rule
+from l0bayes.selection.kernels.zellner_sets import zellner_sets
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
+from l0bayes.selection.problem.zellner_problem import ZellnerProblem
+from l0bayes.selection.slab_priors.factor_table import FactorTable
 
 __all__ = ["top_models"]
 
@@ -47,16 +50,24 @@ def top_models(posterior: SelectionPosterior, count: int = 10) -> tuple[Tensor, 
     share = torch.zeros(len(models), dtype=torch.float64).index_add_(0, which, draws.weights)
     kept = torch.argsort(share, descending=True, stable=True)[: _SPARE * count]
     models, share = models[kept], share[kept]
-    # With a flat prior the evidence lacks a constant.
-    if math.isfinite(posterior.log_evidence) and bool(
-        torch.isfinite(posterior.problem.unpenalised_scale).all()
-    ):
+    if math.isfinite(posterior.log_evidence) and _has_constant(posterior.problem):
         evidences = _log_evidences(posterior.problem, models)
         if evidences is not None:
             share = torch.exp(evidences - posterior.log_evidence)
             order = torch.argsort(share, descending=True, stable=True)
             models, share = models[order], share[order]
     return models[:count], share[:count]
+
+
+@singledispatch
+def _has_constant(problem: SelectionProblem) -> bool:
+    """Whether evidences are compared by their constants, too: with a flat prior they lack one."""
+    return bool(torch.isfinite(problem.unpenalised_scale).all())
+
+
+@_has_constant.register
+def _(problem: ZellnerProblem) -> bool:
+    return True  # the one that both lack is the same
 
 
 @singledispatch
@@ -79,3 +90,10 @@ def _(problem: GaussianProblem, models: Tensor) -> Tensor | None:
     values = torch.stack([at(variance) for variance in rule.variances]) + rule.log_weights[:, None]
     total: Tensor = torch.logsumexp(values, 0)
     return total
+
+
+@_log_evidences.register
+def _(problem: ZellnerProblem, models: Tensor) -> Tensor:
+    factors = FactorTable(problem.slab, problem.setting, problem.system.largest_r2)
+    rank, r2 = zellner_sets(problem, models.bool(), factors).fit
+    return problem.log_null + problem.prior.log_prob(models.double()) + factors.exact_factors(rank, r2)
