@@ -13,6 +13,7 @@ sys.path.insert(0, str(here))
 
 from baseline_rows import baseline_rows  # noqa: E402 - it stands beside this file
 from latency_rows import latency_rows  # noqa: E402
+from long_rows import long_rows  # noqa: E402
 from mnist_rows import mnist_rows  # noqa: E402
 from relaxation_rows import relaxation_rows  # noqa: E402
 from selection_rows import selection_rows  # noqa: E402
@@ -33,6 +34,7 @@ exclude_patterns = [
     "_build",
     "baseline_rows.py",
     "latency_rows.py",
+    "long_rows.py",
     "mnist_rows.py",
     "relaxation_rows.py",
     "selection_rows.py",
@@ -56,10 +58,11 @@ results = here.parent / "benchmarks" / "results"
 myst_substitutions = {
     file.stem: json.loads(file.read_text("utf-8"))
     for file in results.glob("*.json")
-    if not file.stem.startswith(("mnist-", "relaxations-", "selection-"))
+    if not file.stem.startswith(("mnist-", "relaxations-", "selection-", "training-"))
 }
 myst_substitutions["baselines"] = baseline_rows(results)
 myst_substitutions["latency"] = latency_rows(results)
+myst_substitutions["long"] = long_rows(results)
 myst_substitutions["mnist"] = mnist_rows(results)
 myst_substitutions["relaxations"] = relaxation_rows(results)
 myst_substitutions["selection"] = selection_rows(results)

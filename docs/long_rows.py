@@ -23,6 +23,7 @@ def long_rows(results: Path) -> dict[str, str]:
         results: Folder of the results.
     """
     found: dict[str, Any] = json.loads((results / "training-long.json").read_text("utf-8"))
+    machine = found["machine"]
     rows = [(name, row) for name, row in found["rows"].items() if row["runs"]]
     return {
         "table": _table(
@@ -35,7 +36,7 @@ def long_rows(results: Path) -> dict[str, str]:
             [cells for name, row in rows for cells in _rivals(name, row["runs"])],
         ),
         "recipes": _table("row | recipe", [[name, _recipe(row["recipe"])] for name, row in rows]),
-        "about": f"`{found['command']}` ({found['machine']['processor']}, torch {found['versions']['torch']})",
+        "about": f"`{found['command']}` ({machine['processor']}, torch {found['versions']['torch']})",
     }
 
 

@@ -15,7 +15,7 @@ from l0bayes.network import count_macs
 __all__ = ["Meter", "plain_gradient"]
 
 # Steps of a run between two of the dense network: few enough that they add little to a run's length.
-_EVERY = 50
+_EVERY = 100
 
 
 def plain_gradient(net: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> None:
@@ -66,7 +66,7 @@ class Meter(Callback):
         Args:
             done: Steps that the run has done.
         """
-        if done % _EVERY:
+        if (done - 1) % _EVERY:
             return
         begun = time.process_time()
         for _ in range(2):
