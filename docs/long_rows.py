@@ -24,7 +24,9 @@ def long_rows(results: Path) -> dict[str, str]:
     """
     found: dict[str, Any] = json.loads((results / "training-long.json").read_text("utf-8"))
     machine = found["machine"]
-    rows = [(name, row) for name, row in found["rows"].items() if row["runs"]]
+    order = [*_NAMES, *(name for name in found["rows"] if name not in _NAMES)]
+    named = [(name, found["rows"][name]) for name in order if name in found["rows"]]
+    rows = [(name, row) for name, row in named if row["runs"]]
     return {
         "table": _table(
             "network and gates | seeds | test error (%), each | MACs, dense over deployed | "
