@@ -93,8 +93,8 @@ RECIPES: dict[str, Recipe] = {
     "lenet-300-100-weights": Recipe(
         net="lenet-300-100",
         target="params:0.0099",
-        epochs=24,
-        more_epochs=30,
+        epochs=30,
+        more_epochs=40,
         gates="weight",
         lr=1e-3,
         decay=True,
