@@ -5,7 +5,6 @@ from __future__ import annotations
 import lzma
 import tarfile
 import unicodedata
-import warnings
 import zipfile
 import zlib
 from collections import Counter
@@ -19,6 +18,7 @@ import numpy as np
 from l0bayes.apps.select.csv_dialect import Dialect, recognise_dialect
 from l0bayes.apps.select.decimal_marks import may_be_thousands, two_readings
 from l0bayes.apps.select.table_cells import USUAL_WORDS, mask_words, read_cells
+from l0bayes.user_warnings import warn_user
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,9 +70,9 @@ def read_table(path: str | Path, na: Sequence[str] | None = None) -> pd.DataFram
     """
     found = load_table(path, na)
     for words in found.doubts.values():
-        warnings.warn(words, stacklevel=2)
+        warn_user(words)
     for why in found.refused.values():
-        warnings.warn(f"{why}; it is left as text", stacklevel=2)
+        warn_user(f"{why}; it is left as text")
     return found.table
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from l0bayes.infer.callbacks.decision import Decision
 from l0bayes.infer.callbacks.history import History
+from l0bayes.infer.kept_model import kept_model
 from l0bayes.infer.loop.fit_files import write_fit
 from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.restart_agreement import disagreement_of_restarts
@@ -53,7 +54,8 @@ class Fit:
     def of(cls, model: Any, guide: Any, data: Any, kwargs: Mapping[str, Any] | None = None) -> Fit:
         """Wrap a guide that was trained elsewhere, by ``pyro.infer.SVI`` or a loop of one's own.
 
-        Whatever reads the fit takes the values of ``pyro.param`` that Pyro's parameter store holds now.
+        Whatever reads the fit takes the values of ``pyro.param`` that Pyro's parameter store holds now, and
+        those of the model's own parameters as they are now.
 
         Args:
             model: The Pyro model.
@@ -72,7 +74,7 @@ class Fit:
         gates = gate_laws(guide).values()
         run = Restart(
             guide,
-            model,
+            kept_model(model),
             History(),
             seed=0,
             seconds=0.0,
@@ -133,7 +135,7 @@ class Fit:
 
     @property
     def model(self) -> Any:
-        """The model of the best run."""
+        """The model of the best run; of a module, a copy with the values that were trained with the guide."""
         return self.best.model
 
     @property

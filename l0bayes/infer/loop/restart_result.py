@@ -19,7 +19,8 @@ class Restart:
 
     Attributes:
         guide: The trained guide.
-        model: The model, with its own trained parameters where it is a module.
+        model: The model. Where it is a module it is a copy that holds the parameters of its own as they were
+            trained with this guide, whatever another fit makes of them; what is not trained is shared.
         history: Its records.
         seed: Seed of the run.
         seconds: Wall-clock time.

@@ -12,6 +12,7 @@ from l0bayes.infer.callbacks.callback_list import CallbackList
 from l0bayes.infer.callbacks.training_run import TrainingRun
 from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.guide_combinations import copied_guide
+from l0bayes.infer.kept_model import kept_model
 from l0bayes.infer.loop.checkpoint import Checkpoint
 from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.kept_runs import kept_run
@@ -94,10 +95,10 @@ class Restarts:
             kept = self.checkpoint if resume else None
             train(run, self.data, self.callbacks, self.settings.record_every, kept)
         finally:
-            model, guide = self.objective.model, self.objective.guide
-            if self.settings.restarts > 1:  # the next run starts in the same module
+            # The next run starts in the same modules, and the next fit of the model may do.
+            model, guide = kept_model(self.objective.model), self.objective.guide
+            if self.settings.restarts > 1:
                 guide = copied_guide(guide)
-                model = copy.deepcopy(model) if isinstance(model, torch.nn.Module) else model
             seconds = time.perf_counter() - started
             stopped = run.stopped or "failed"
             self.done.append(
