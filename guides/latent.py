@@ -21,7 +21,17 @@ from torch.distributions import biject_to, constraints
 from l0bayes.distributions import L2Penalty
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.objectives.enumerated_latents import is_enumerated
-from l0bayes.sites import GateLink, SlabLinks, gate_record, inner_law, slab_links, slab_record
+from l0bayes.sites import (
+    GateLink,
+    HiddenSiteWarning,
+    SlabLinks,
+    gate_record,
+    hidden_sites,
+    inner_law,
+    slab_links,
+    slab_record,
+)
+from l0bayes.user_warnings import warn_user
 
 __all__ = ["Latent", "LatentLaw", "Role", "elementwise", "find_latents"]
 
@@ -115,6 +125,9 @@ def find_latents(
             on a simplex or the like or was reparameterised, or a batch dimension outside every plate.
         NotImplementedError: If a site stands in a sequential plate.
         TypeError: If the arguments do not bind to the model's signature.
+
+    Warns:
+        HiddenSiteWarning: If a handler hides a gate or a slab from the guide.
     """
     _check_binds(model, args, kwargs)
 
@@ -133,6 +146,12 @@ def find_latents(
     with torch.no_grad(), poutine.block(), plates, evaluating(model):
         trace = poutine.trace(InitMessenger(start)(model)).get_trace(*args, **kwargs)
     links = slab_links(trace.nodes)
+    for words in hidden_sites(trace.nodes):
+        warn_user(
+            f"{words}, and this guide does not cover it. That is right for a part of an AutoGuideList, or "
+            "where it is summed over; both are trained on the model with all its sites in sight",
+            HiddenSiteWarning,
+        )
     latents, values = [], {}
     for name, node in trace.iter_stochastic_nodes():
         site: Any = node

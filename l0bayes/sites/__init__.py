@@ -1,6 +1,14 @@
 """How a gate enters a Pyro model: the primitives, and the records they leave for guides."""
 
-from l0bayes.sites.gate_links import GATED_BY, SlabLinks, check_links, slab_links
+from l0bayes.sites.gate_links import (
+    GATED_BY,
+    HiddenSiteWarning,
+    SlabLinks,
+    check_links,
+    hidden_sites,
+    refuse_hidden,
+    slab_links,
+)
 from l0bayes.sites.primitives import Inclusion, gate, slab, spike_and_slab
 from l0bayes.sites.site_kinds import SiteKind, inner_law, latent_sites, site_kind
 from l0bayes.sites.site_records import (
@@ -18,6 +26,7 @@ __all__ = [
     "GATED_BY",
     "GateLink",
     "GateSite",
+    "HiddenSiteWarning",
     "Inclusion",
     "SampledGate",
     "SiteKind",
@@ -27,8 +36,10 @@ __all__ = [
     "check_links",
     "gate",
     "gate_record",
+    "hidden_sites",
     "inner_law",
     "latent_sites",
+    "refuse_hidden",
     "site_kind",
     "slab",
     "slab_links",

@@ -17,7 +17,15 @@ from torch import Tensor
 from l0bayes.sites.site_kinds import site_kind
 from l0bayes.sites.site_records import GateLink, SlabSite, gate_record, slab_record, weight_record
 
-__all__ = ["GATED_BY", "SlabLinks", "check_links", "slab_links"]
+__all__ = [
+    "GATED_BY",
+    "HiddenSiteWarning",
+    "SlabLinks",
+    "check_links",
+    "hidden_sites",
+    "refuse_hidden",
+    "slab_links",
+]
 
 GATED_BY = "l0bayes_gated_by"
 """Key in the ``infer`` of a guide's slab under which it names the gate sites that weight its law."""
@@ -103,6 +111,46 @@ def _reparameterised(name: str, slab: SlabSite) -> str:
         f"slab {name!r} was reparameterised, so that nothing links what is drawn in its place to the gate "
         f"{sites}; leave it out of the reparameterisation: gate guides give every slab a location and a scale"
     )
+
+
+class HiddenSiteWarning(UserWarning):
+    """A guide is made of a model that hides the gate of a slab, or the slab of a weight."""
+
+
+def hidden_sites(nodes: dict[str, Any]) -> list[str]:
+    """What is said of gates and slabs that a handler hides, though what they belong to is in sight.
+
+    Args:
+        nodes: Nodes of a trace of a model.
+    """
+    lost = [(gate, f"slab {name!r}") for name, found in slab_links(nodes).items() for gate in found.hidden]
+    slabs = [slab_record(site) for site in nodes.values() if site["type"] == "sample"]
+    for name, site in nodes.items():
+        record = weight_record(site) if site["type"] == "sample" else None
+        if record is not None and record.slab not in slabs:
+            lost.append((f"{record.slab.weight}.slab", f"weight {name!r}"))
+    # What stands there without its record was replayed: check_links knows more of that.
+    lost = [one for one in lost if not any(f"/{name}".endswith(f"/{one[0]}") for name in nodes)]
+    return [
+        f"{hidden!r}, which the {user} is linked to, is hidden from the trace of the model (poutine.block)"
+        for hidden, user in lost
+    ]
+
+
+def refuse_hidden(nodes: dict[str, Any]) -> None:
+    """Refuse a model that is trained or read and hides gates or slabs.
+
+    Args:
+        nodes: Nodes of a trace of the model.
+
+    Raises:
+        ValueError: If it does.
+    """
+    for words in hidden_sites(nodes):
+        raise ValueError(
+            f"{words}, so that each run draws it anew from its prior and no guide covers it. Train and read "
+            "the model with all its sites in sight, or fix it by pyro.condition"
+        )
 
 
 def check_links(model: dict[str, Any], guide: dict[str, Any]) -> None:

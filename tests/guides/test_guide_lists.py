@@ -74,6 +74,7 @@ def test_the_combination_equals_one_guide_of_the_same_laws():
     torch.testing.assert_close(first["beta.slab"], second["beta.slab"])
 
 
+@pytest.mark.filterwarnings("ignore::l0bayes.sites.HiddenSiteWarning")
 def test_gates_may_be_enumerated_while_the_guide_covers_the_slabs():
     """A gate hidden from the guide leaves its slab unweighted, as exact enumeration wants it."""
 

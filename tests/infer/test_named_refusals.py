@@ -7,8 +7,9 @@ import torch
 from pyro import poutine
 
 import l0bayes
-from l0bayes.guides import AutoBernoulliGates, AutoJointGates
-from l0bayes.posterior import predict
+from l0bayes.guides import AutoBernoulliGates, AutoHardConcrete, AutoJointGates
+from l0bayes.posterior import importance_weighted, predict
+from l0bayes.sites import HiddenSiteWarning
 
 X = torch.randn(10, 2, generator=torch.Generator().manual_seed(1))
 Y = 0.5 * X[:, 0]
@@ -41,6 +42,26 @@ def test_the_loss_that_is_named_takes_the_guide(family, loss):
         l0bayes.fit(with_param, guide, (X, Y), steps=2, progress=False, compile="eager")
 
 
+@pytest.mark.parametrize(
+    ("hidden", "message"),
+    [
+        (["b.gate"], "'b.gate', which the slab 'b.slab' is linked to, is hidden"),
+        (["b.slab"], "'b.slab', which the weight 'b' is linked to, is hidden"),
+    ],
+)
+def test_a_hidden_gate_or_slab_is_named_where_the_guide_is_built_and_where_it_is_read(hidden, message):
+    part = poutine.block(model, hide=hidden)
+    for kind in (AutoBernoulliGates, AutoHardConcrete, AutoJointGates):
+        with pytest.warns(HiddenSiteWarning, match=message):
+            guide = kind(part, (X, Y))
+    with pytest.warns(HiddenSiteWarning, match=message):
+        guide = AutoHardConcrete(part, (X, Y))
+    for read in (l0bayes.Fit.of, l0bayes.hardened_elbo, importance_weighted):
+        with pytest.raises(ValueError, match=message):
+            read(part, guide, (X, Y))
+
+
+@pytest.mark.filterwarnings("ignore::l0bayes.sites.HiddenSiteWarning")
 @pytest.mark.parametrize(
     ("hidden", "message"),
     [

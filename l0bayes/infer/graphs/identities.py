@@ -33,6 +33,7 @@ _COPIES = {
     aten.lift_fresh_copy.default,
     aten._to_copy.default,
 }
+_NEED_A_LAYOUT = {aten.view.default, aten._unsafe_view.default, aten.as_strided.default}
 _SUMS = {aten.sum.default, aten.mean.default}
 
 
@@ -119,10 +120,17 @@ def _unchanged(module: GraphModule, node: Node) -> Replacement | None:
         return None
     given, shape = node.args[0], tensor_of(node.args[0])
     if node.target in _COPIES and same_form(node, given):
-        return given
+        return None if _lays_out_for_views(node, given) else given
     if node.target in _SUMS and shape is not None and shape.dim() == 0 and same_form(node, given):
         return given
     return None
+
+
+def _lays_out_for_views(node: Node, given: Node) -> bool:
+    """Whether a copy has another layout, such as that of heads which were repeated, and a view counts on it."""
+    ours, theirs = tensor_of(node), tensor_of(given)
+    assert ours is not None and theirs is not None
+    return ours.stride() != theirs.stride() and any(user.target in _NEED_A_LAYOUT for user in node.users)
 
 
 def _neutral(module: GraphModule, node: Node) -> Replacement | None:

@@ -17,7 +17,7 @@ from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.objectives.masked_latents import check_masked_latents
 from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.randomness import private_randomness
-from l0bayes.sites import slab_links, slab_record, weight_record
+from l0bayes.sites import refuse_hidden
 
 __all__ = ["check_data", "preflight"]
 
@@ -112,7 +112,7 @@ def preflight(objective: BoundELBO, data: tuple[Any, ...], complaints: Sequence[
         def model_at(changed: dict[str, Tensor]) -> Any:
             return traces.model_at(objective.model, data, objective.keywords, changed).nodes
 
-        _refuse_hidden(traces.model.nodes)
+        refuse_hidden(traces.model.nodes)
         check_masked_latents(traces.model.nodes, traces.guide.nodes, model_at)
         owned = {id(parameter) for parameter in objective.parameters()}
         loose = sorted(name for name, value in store._params.items() if id(value) not in owned)
@@ -128,24 +128,6 @@ def preflight(objective: BoundELBO, data: tuple[Any, ...], complaints: Sequence[
         if not torch.isfinite(torch.as_tensor(value)):
             raise ValueError(f"the {what} is {float(value)} at the start; check the data and the priors")
     return traces
-
-
-def _refuse_hidden(nodes: dict[str, Any]) -> None:
-    """Refuse gates and slabs that a handler hides, which every run draws anew from their prior."""
-    links = slab_links(nodes)
-    lost = [(gate, f"slab {name!r}") for name, found in links.items() for gate in found.hidden]
-    slabs = [slab_record(site) for site in nodes.values() if site["type"] == "sample"]
-    for name, site in nodes.items():
-        record = weight_record(site) if site["type"] == "sample" else None
-        if record is not None and record.slab not in slabs:
-            lost.append((f"{record.slab.weight}.slab", f"weight {name!r}"))
-    if lost:
-        hidden, user = lost[0]
-        raise ValueError(
-            f"{hidden!r}, which the {user} is linked to, is hidden from the trace of the model "
-            "(poutine.block), so that each run draws it anew from its prior and no guide covers it. Train "
-            "the model with all its sites in sight, or fix it by pyro.condition"
-        )
 
 
 def _refuse_unmasked(objective: BoundELBO, data: tuple[Any, ...], complaint: str) -> None:

@@ -27,6 +27,7 @@ from l0bayes.infer.objectives.reading_mode import reading_mode
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.trained_parameters import TrainedParameters
 from l0bayes.infer.whole_plates import parts_of_plates
+from l0bayes.sites import refuse_hidden
 
 __all__ = ["ModelReading"]
 
@@ -72,12 +73,13 @@ class ModelReading:
 
         Raises:
             ValueError: If a plate is given a part of its rows, or draws it and the model does not run with
-                all of them.
+                all of them, or the model hides a gate or a slab.
         """
         if parameters is None:
             parameters = TrainedParameters.in_store(model, guide)
         found = cls(model, guide, arguments, parameters)
         model_trace, guide_trace = found._check_plates(whole)
+        refuse_hidden(model_trace.nodes)
         enumerated = enumerated_in(model_trace, guide_trace.nodes)
         if not enumerated:
             return found
