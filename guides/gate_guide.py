@@ -21,6 +21,7 @@ from l0bayes.guides.latent import Latent
 from l0bayes.guides.latent_laws import other_law, slab_law
 from l0bayes.guides.quantile_levels import quantile_levels
 from l0bayes.guides.trainable_guide import TrainableGuide
+from l0bayes.infer.model_arguments import as_arguments
 from l0bayes.infer.objectives.elbo import MONTE_CARLO
 from l0bayes.infer.objectives.gate_gradients import GATE_GRADIENT, DisARM, GateGradient
 from l0bayes.infer.objectives.stock_losses import running_stock_loss, warn_of_stock_loss
@@ -49,8 +50,9 @@ class AutoGateGuide(TrainableGuide):
 
     Args:
         model: A Pyro model.
-        args: Positional arguments to run the model with once, to learn its sites. Parameters exist
-            when the constructor returns, so ``state_dict`` loads into a fresh guide.
+        args: Positional arguments to run the model with once, to learn its sites, such as a loader's first
+            batch; a tensor or dictionary is the only one. Parameters exist when the constructor returns, so
+            ``state_dict`` loads into a fresh guide.
         kwargs: Keyword arguments of that run.
         slab: ``"normal"`` for a law on every slab, ``"delta"`` for a point.
         gate_start: Name and start value of each gate parameter, given by the subclass.
@@ -88,7 +90,7 @@ class AutoGateGuide(TrainableGuide):
         validate.positive(init_scale=init_scale)
         super().__init__(
             model,
-            tuple(args),
+            as_arguments(args),
             kwargs or {},
             gate_start=gate_start,
             tied=tied,

@@ -20,6 +20,7 @@ from torch.distributions import biject_to, constraints
 
 from l0bayes.distributions import L2Penalty
 from l0bayes.infer.evaluation_mode import evaluating
+from l0bayes.infer.model_arguments import explained_names
 from l0bayes.infer.objectives.enumerated_latents import is_enumerated
 from l0bayes.sites import (
     GateLink,
@@ -143,7 +144,7 @@ def find_latents(
         return fn.sample() if fn.support.is_discrete else init_loc_fn(site)
 
     plates = _GivenPlates()
-    with torch.no_grad(), poutine.block(), plates, evaluating(model):
+    with torch.no_grad(), poutine.block(), plates, evaluating(model), explained_names(model, args):
         trace = poutine.trace(InitMessenger(start)(model)).get_trace(*args, **kwargs)
     links = slab_links(trace.nodes)
     for words in hidden_sites(trace.nodes):

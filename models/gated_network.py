@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.models.network_deployment import cost_summary, cost_table
-from l0bayes.models.network_inputs import as_inputs
 from l0bayes.models.sleeping_units import SleepingUnits
 from l0bayes.network import (
     Gates,
     chosen_places,
+    inputs_of,
     link_parameters,
     map_tensors,
     nearest_kind,
@@ -245,7 +245,7 @@ def _refuse_wrapped(net: nn.Module) -> None:
 def _example(net: nn.Module, given: Any) -> tuple[Any, ...]:
     if given is not None:
         found: tuple[Any, ...] = map_tensors(
-            as_inputs(net, given), lambda x: (x[:2] if x.dim() else x).detach().clone()
+            inputs_of(net, given), lambda x: (x[:2] if x.dim() else x).detach().clone()
         )
         return found
     nearest = [(module, kind) for module in net.modules() if (kind := nearest_kind(module)) is not None]

@@ -6,14 +6,14 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from l0bayes.distributions import DeploymentRule, deployed_gates
 from l0bayes.infer.targets.target import Target
 from l0bayes.models.gated_network import GatedNetwork
-from l0bayes.models.network_inputs import split_batch
 from l0bayes.models.network_likelihoods import Observation
-from l0bayes.network import arguments_of, averaged_norms, gated, rows_of
+from l0bayes.network import arguments_of, averaged_norms, gated, rows_of, split_batch
 
 __all__ = ["MeasuredNetwork"]
 
@@ -35,7 +35,7 @@ class MeasuredNetwork(GatedNetwork):
         guide: Any,
         rule: DeploymentRule = "median",
         *,
-        recalibrate: Tensor | None = None,
+        recalibrate: Any = None,
         round_to: int | None = None,
         target: str | Target | None = None,
     ) -> nn.Module:
@@ -47,7 +47,17 @@ class MeasuredNetwork(GatedNetwork):
         Args:
             arguments: The model's arguments.
         """
-        return split_batch(self.net, len(arguments_of(self.example)[0]) or 1, arguments)
+        return split_batch(self.net, self.example, arguments)
+
+    def run_deployed(self, net: nn.Module, x: Any) -> Any:
+        """What a deployed network predicts, for the likelihood to take.
+
+        Args:
+            net: The network, from :meth:`deploy`.
+            x: Inputs, as the model takes them.
+        """
+        args, named = arguments_of(self.split((x,))[0])
+        return self.observation.predictor(net(*args, **named))
 
     def use_num_data(self, count: int) -> None:
         """Take the size of the data set from its loader, unless it was given.
@@ -79,6 +89,7 @@ class MeasuredNetwork(GatedNetwork):
 
         return averaged_norms(self.net, batches, run)
 
+    @torch.no_grad()
     def deployed_log_likelihood(
         self, guide: Any, batches: Iterable[tuple[Any, ...]]
     ) -> tuple[float, float, int] | None:

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from l0bayes import validate
 from l0bayes.distributions import DeploymentRule, deployed_gates
 from l0bayes.infer.evaluation_mode import evaluating
+from l0bayes.infer.model_arguments import as_arguments
 from l0bayes.infer.objectives.elbo import MeanFieldELBO
+from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.targets.target import Target
 from l0bayes.models.deployment_memory import remember_deployment, running_statistics
 from l0bayes.models.network_deployment import both_sizes, deployed_network, example_like
@@ -226,7 +228,7 @@ class SparseNetwork(ShrinkingNetwork):
         guide: Any,
         rule: DeploymentRule = "median",
         *,
-        recalibrate: Tensor | None = None,
+        recalibrate: Any = None,
         round_to: int | None = None,
         target: str | Target | None = None,
     ) -> nn.Module:
@@ -236,8 +238,8 @@ class SparseNetwork(ShrinkingNetwork):
             guide: The trained guide.
             rule: How a gate's law becomes a value; see
                 :func:`~l0bayes.distributions.deployed_gates`. Slabs take their posterior median.
-            recalibrate: Inputs to compute the running statistics of batch normalisation on anew. ``fit``
-                leaves those of the deployed network, by the rule ``"median"``.
+            recalibrate: Inputs to compute the running statistics of batch normalisation on anew, as
+                :meth:`forward` takes them. ``fit`` leaves those of the rule ``"median"``.
             round_to: What numbers of units are to be multiples of, such as 8, never 0: rounded up where
                 ``target`` allows it, else down. Gates opened for it take their law's mean given open.
             target: A size or time to keep to then, as :func:`l0bayes.fit` takes it.
@@ -257,7 +259,7 @@ class SparseNetwork(ShrinkingNetwork):
         small = self._shrink(slabs, gates)
         before = {} if recalibrate is None else running_statistics(small)
         if recalibrate is not None:
-            recalibrate_norms(small, recalibrate)
+            recalibrate_norms(small, self.split(recalibrate)[0])
         remember_deployment(small, self.net, self.plan, slabs, gates, laws, self.example, before)
         return small
 
@@ -276,7 +278,7 @@ class SparseNetwork(ShrinkingNetwork):
         return deployed_network(self.net, self.plan, slabs, gates, self.example)
 
     @torch.no_grad()
-    def layer_table(self, guide: Any, data: tuple[Any, ...], rule: DeploymentRule = "median") -> pd.DataFrame:
+    def layer_table(self, guide: Any, data: Any, rule: DeploymentRule = "median") -> pd.DataFrame:
         """What each layer keeps and costs.
 
         Args:
@@ -295,6 +297,7 @@ class SparseNetwork(ShrinkingNetwork):
 
         laws = guide.gates()
         gates = {name: deployed_gates(laws[name], rule) for name in self.plan.specs}
-        kl = MeanFieldELBO()(self, guide).kl_by_site(*data)
+        with evaluating(self), private_randomness():
+            kl = MeanFieldELBO()(self, guide).kl_by_site(*as_arguments(data))
         whole = bool(self.misfit(guide, gates))
         return layer_table(self, laws, gates, self._shrink(self._slabs(guide), gates), kl, whole)

@@ -68,6 +68,7 @@ SUBROOM_FLOOR = {
         "kept_model": 0,
         "model_abilities": 0,
         "model_arguments": 0,
+        "row_parts": 1,
         "trained_parameters": 0,
         "whole_plates": 0,
         "guide_abilities": 2,

@@ -27,7 +27,7 @@ def kept_model(model: Any) -> Any:
     """
     if not isinstance(model, nn.Module) or not _changes(model):
         return model
-    shared = [one for one in model.parameters() if not one.requires_grad]
+    shared: list[Tensor] = [one for one in model.parameters() if not one.requires_grad]
     for module in model.modules():
         shared += [value for value in vars(module).values() if isinstance(value, Tensor)]
     try:

@@ -227,6 +227,17 @@ class ModelAbilities:
         return self._method("round_widths")
 
     @property
+    def run_deployed(self) -> Callable[[nn.Module, Any], Any] | None:
+        """Runs the deployed network on inputs as the model takes them; without it they are its argument."""
+        return self._method("run_deployed")
+
+    @property
+    def num_data(self) -> int | None:
+        """Number of examples that a batch stands for, its attribute ``num_data``; ``None`` for its own."""
+        found: int | None = getattr(self.model, "num_data", None)
+        return found
+
+    @property
     def misfit(self) -> Callable[[Any], str] | None:
         """Says for a guide why the deployed network would be of full size; empty where it would not be."""
         return self._method("misfit")

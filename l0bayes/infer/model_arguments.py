@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 from torch import Tensor
 
-__all__ = ["ModelArguments"]
+__all__ = ["ModelArguments", "as_arguments", "explained_names"]
 
 Result = TypeVar("Result")
+
+
+def as_arguments(batch: Any) -> tuple[Any, ...]:
+    """A batch, as loaders give them, as the positional arguments of a model.
+
+    Args:
+        batch: A tuple or list of arguments, or a single one: a tensor, a dictionary, anything.
+    """
+    if isinstance(batch, Mapping):  # of any class, which torch may not know how to take apart
+        return (batch if isinstance(batch, dict) else dict(batch),)
+    return tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+
+
+@contextmanager
+def explained_names(model: Callable[..., Any], args: tuple[Any, ...]) -> Iterator[None]:
+    """Run a model on a dictionary; where it fails since it takes the keys as arguments, say so.
+
+    Args:
+        model: The model.
+        args: Its positional arguments.
+
+    Raises:
+        TypeError: If the only argument is a dictionary of the model's arguments by name.
+    """
+    try:
+        yield
+    except Exception as error:
+        if len(args) != 1 or not isinstance(args[0], Mapping):
+            raise
+        names = _names_of(model)
+        if not args[0] or not all(key in names for key in args[0]):
+            raise
+        raise TypeError(
+            f"the data are a dictionary of {', '.join(map(repr, args[0]))}, which are arguments of the model "
+            f"by name; give them as a tuple, ({', '.join(names)}), as a loader's collate_fn can, or as "
+            "kwargs where they are the same at every step"
+        ) from error
+
+
+def _names_of(model: Callable[..., Any]) -> list[str]:
+    try:
+        return [*inspect.signature(getattr(model, "forward", model)).parameters]
+    except (TypeError, ValueError):
+        return []
 
 
 @dataclass(frozen=True)
@@ -30,7 +76,8 @@ class ModelArguments:
         """Arguments as they are given to functions of this library.
 
         Args:
-            data: A tuple of positional arguments, one tensor, or arguments that were made before.
+            data: A tuple of positional arguments, a tensor or dictionary that is the only one, or arguments
+                that were made before.
             kwargs: Keyword arguments; of arguments that were made before they take the place.
 
         Raises:
@@ -38,8 +85,8 @@ class ModelArguments:
         """
         if isinstance(data, ModelArguments):
             return cls(data.args, data.kwargs if kwargs is None else dict(kwargs))
-        if isinstance(data, Tensor):
-            data = (data,)
+        if isinstance(data, Tensor | Mapping):
+            data = as_arguments(data)
         if not isinstance(data, tuple):
             raise TypeError(
                 f"data must be a tuple of all the model's arguments; got {type(data).__name__}. "

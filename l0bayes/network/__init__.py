@@ -1,5 +1,6 @@
 """Gates on networks: kinds of layers, placement, expected cost, and removal to a plain small network."""
 
+from l0bayes.network.batch_inputs import inputs_of, split_batch
 from l0bayes.network.block_stand_ins import BlockStandIn, Scaled, Skip
 from l0bayes.network.cost import CostKind, LayerCost, NetworkCost
 from l0bayes.network.counting import count_macs, count_nonzero
@@ -96,6 +97,7 @@ __all__ = [
     "difference",
     "fresh_network",
     "gated",
+    "inputs_of",
     "kind_of",
     "link_parameters",
     "live_layers",
@@ -121,6 +123,7 @@ __all__ = [
     "save_deployed",
     "shrink",
     "small_network",
+    "split_batch",
     "tensors_by_name",
     "tensors_in",
     "thin_network",

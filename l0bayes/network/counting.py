@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.network.batch_inputs import inputs_of
 from l0bayes.network.kinds import LayerKind, layers_of, no_layers
 from l0bayes.network.mac_tally import MacTally
 from l0bayes.network.operations import run_in_parts
@@ -39,7 +40,7 @@ class _Counting(TorchDispatchMode):
         return out
 
 
-def count_macs(net: nn.Module, example: tuple[Any, ...]) -> float:
+def count_macs(net: nn.Module, example: Any) -> float:
     """Multiply-accumulates of a run of one example, counted on a plain network in evaluation mode.
 
     Layers are counted by their kind, recurrent layers and attention by formula, and whatever else runs
@@ -52,9 +53,9 @@ def count_macs(net: nn.Module, example: tuple[Any, ...]) -> float:
 
     Args:
         net: Any network.
-        example: Its arguments, one row or more.
+        example: Its arguments, one row or more: a tuple, or a tensor or dictionary of inputs by name.
     """
-    kinds = layers_of(net)
+    kinds, example = layers_of(net), inputs_of(net, example)
     tally = _tally(net, example, [*no_layers(net), *kinds], kinds)
     if tally.uncounted:
         unknown = sorted(set().union(*tally.uncounted.values()))

@@ -2,6 +2,7 @@ r"""Attention whose queries, keys and values are layers of their own: products t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from l0bayes.network.unit_labels import UnitLabels
 from l0bayes.network.units import HeadProduct
 
-__all__ = ["follow_product", "follow_softmax"]
+__all__ = ["follow_product", "follow_softmax", "unite_rows"]
 
 _FUSED = "_scaled_dot_product"
 
@@ -48,17 +49,24 @@ def follow_product(units: UnitLabels, name: str, tensors: list[Tensor], out: Any
         [units.root_set(row) for row in labels.expand(*stack, *labels.shape[-2:]).reshape(-1, _size(labels))]
         for labels in known
     ]
-    together = [frozenset[int]().union(*parts) for parts in zip(*sets, strict=True)]
+    # Keys and values that all heads share stay whatever happens to one of these.
+    whole = [parts for parts in sets if len(set(_classes(parts))) < 2]
+    own = [parts for parts in sets if parts not in whole]
+    together = [frozenset[int]().union(*parts) for parts in zip(*own, strict=True)]
     if len(set(_classes(together))) < 2:  # a single head: nothing would be left
         return None
+    if whole:
+        shared = [labels for labels, parts in zip(known, sets, strict=True) if parts in whole]
+        for labels in shared:
+            units.fix(labels)
     for members in together:
         units.unite(members)
     labels = torch.tensor([units.root(min(members)) for members in together]).reshape(stack)
     if any(x.dim() > 2 and x.shape[-3] > 1 for x in more):  # a mask for each head is of full size
         units.fix(labels)
     units.put(result, labels[..., None, None])
-    counts = frozenset(len(set(parts)) for parts in sets)
-    width = max(len(set(parts)) for parts in sets) * factors[0].shape[-1]
+    counts = frozenset(len(set(parts)) for parts in own)
+    width = max(counts) * factors[0].shape[-1]
     return HeadProduct(labels.flatten(), counts, width)
 
 
@@ -107,4 +115,41 @@ def follow_softmax(units: UnitLabels, x: Tensor, dim: int, out: Tensor) -> bool:
     if labels is None or labels.shape[dim] > 1:  # labels are kept no wider than they vary
         return False
     units.put(out, labels)
+    return True
+
+
+def unite_rows(
+    units: UnitLabels, x: Tensor, out: Tensor, dims: Sequence[int] = (-1,), keep: bool = True
+) -> bool:
+    """Label what is computed of each row of a tensor by itself, where rows have units of their own.
+
+    So it is of a norm over the features of a head, of the same parameters for all: the units of a row live
+    and die together.
+
+    Args:
+        units: The labels.
+        x: What it reads.
+        out: What it returns.
+        dims: The dimensions of a row.
+        keep: Whether these are dimensions of the result too.
+
+    Returns:
+        Whether rows have units of their own; else nothing was done.
+    """
+    labels = units.compact(x)
+    if labels is None or bool((labels < 0).any()):
+        return False
+    inside = sorted(dim % labels.dim() for dim in dims)
+    outside = [dim for dim in range(labels.dim()) if dim not in inside]
+    stack = [labels.shape[dim] for dim in outside]
+    rows = labels.permute(*outside, *inside).reshape(*stack, -1)
+    sets = [units.root_set(row) for row in rows.reshape(-1, rows.shape[-1])]
+    if len(sets) < 2 or len(set(_classes(sets))) < len(set(sets)) or len(set(sets)) < 2:
+        return False
+    for members in sets:
+        units.unite(members)
+    found = torch.tensor([units.root(min(members)) for members in sets]).reshape(stack)
+    for dim in inside if keep else ():
+        found = found.unsqueeze(dim)
+    units.put(out, found)
     return True

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from l0bayes.network.head_products import follow_product, follow_softmax
+from l0bayes.network.head_products import follow_product, follow_softmax, unite_rows
 from l0bayes.network.kinds.shuffled_units import maps_made_of_pixels, pixels_made_of_maps, places_changed
-from l0bayes.network.operations import POINTWISE, POOLING, REDUCTIONS, SHAPES, SHUFFLES, SOFTMAX
+from l0bayes.network.operations import POINTWISE, POOLING, REDUCTIONS, ROW_NORMS, SHAPES, SHUFFLES, SOFTMAX
 from l0bayes.network.unit_labels import UnitLabels
 from l0bayes.network.units import NONE, HeadProduct
 
@@ -42,6 +42,8 @@ def follow(
         _shuffle(units, name, args[0], args[1], out)
     elif name in POOLING:
         _pooling(units, tensors[0], out, name)
+    elif name in ROW_NORMS and len(args[1]) == 1 and unite_rows(units, args[0], pytree.tree_leaves(out)[0]):
+        pass
     elif name in REDUCTIONS:
         _reduction(units, args, kwargs, out, name)
     elif name == "view_as_complex":
@@ -133,9 +135,15 @@ def _pooling(units: UnitLabels, x: Tensor, out: Any, name: str) -> None:
 def _reduction(units: UnitLabels, args: Any, kwargs: Any, out: Tensor, name: str) -> None:
     labels = units.compact(args[0])
     assert labels is not None
+    if name == "linalg_vector_norm":  # its order stands before the dimensions
+        args = (args[0], *args[2:])
     dims = args[1] if len(args) > 1 and args[1] is not None else list(range(labels.dim()))
     keep = args[2] if len(args) > 2 else kwargs.get("keepdim", False)
     low, high = torch.amin(labels, dims, keep), torch.amax(labels, dims, keep)
     differ = torch.amin(labels, dims, True).ne(torch.amax(labels, dims, True))
+    if bool(differ.any()) and unite_rows(
+        units, args[0], out, [dims] if isinstance(dims, int) else dims, keep
+    ):
+        return
     units.mix(labels[differ.expand_as(labels)], name)
     units.put(out, torch.where(low == high, low, NONE))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch._ops import OpOverload
 
-__all__ = ["POINTWISE", "POOLING", "REDUCTIONS", "SHAPES", "SHUFFLES", "SOFTMAX", "run_in_parts"]
+__all__ = ["POINTWISE", "POOLING", "REDUCTIONS", "ROW_NORMS", "SHAPES", "SHUFFLES", "SOFTMAX", "run_in_parts"]
 
 _LIKE = {"empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like"}
 _RANDOM = {"bernoulli", "uniform", "normal", "exponential"}
@@ -63,8 +63,10 @@ _UPSAMPLING = {"upsample_nearest2d", "upsample_bilinear2d", "upsample_nearest1d"
 POOLING = frozenset(_POOLS | _POOLS_1D | _UPSAMPLING)
 """Operations on the pixels of each map."""
 
-REDUCTIONS = frozenset({"mean", "sum", "amax", "amin"})
+REDUCTIONS = frozenset({"mean", "sum", "amax", "amin", "linalg_vector_norm"})
 """Operations that join entries along dimensions."""
+ROW_NORMS = frozenset({"native_layer_norm", "layer_norm", "_fused_rms_norm", "rms_norm"})
+"""Operations that normalise along the last dimensions, each row by itself."""
 
 
 def run_in_parts(mode: Any, func: Any, args: Any, kwargs: Any) -> Any:

@@ -129,11 +129,14 @@ class _Chooser:
 
     def takes(self, name: str, placement: GatePlacement) -> bool:
         """Whether a module can have such gates; what is nearly of a kind that can is noted."""
-        if name in self.reasons:
-            near = nearest_kind(self.modules[name])
-            if near is not None and placement in near.placements:
-                self.passed_over[name] = self.reasons[name]
+        if self.is_nearly(name, placement):
+            self.passed_over[name] = self.reasons[name]
         return name in self.kinds and placement in self.kinds[name].placements
+
+    def is_nearly(self, name: str, placement: GatePlacement) -> bool:
+        """Whether a module is of a kind that can have such gates, but for something about it."""
+        near = nearest_kind(self.modules[name])
+        return name in self.reasons and near is not None and placement in near.placements
 
     def everywhere(self, placement: GatePlacement) -> list[Place]:
         """All layers with weights between two sets of units: those whose inputs can be gated."""
@@ -151,6 +154,9 @@ class _Chooser:
             raise ValueError(f"gates: {pattern!r} matches no module of the network (unknown){hint}")
         fitting = [name for name in names if self.may_have(name, placement)]
         if not fitting:
+            if all(self.is_nearly(name, placement) for name in names):
+                why = "; ".join(f"{name!r}: {self.reasons[name]}" for name in names)
+                raise TypeError(f"gates: none can be placed on {placement!r} of {why}")
             found = sorted({f"{name!r} is a {type(self.modules[name]).__name__}" for name in names})
             wanted = "/".join(kind.name for kind in registered_kinds(placement))
             raise TypeError(

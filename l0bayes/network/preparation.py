@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.infer.evaluation_mode import evaluating
+from l0bayes.infer.row_parts import parts_of_rows
+from l0bayes.network.batch_inputs import inputs_of
 from l0bayes.network.identity import put_module
 from l0bayes.network.kinds import Selective, layers_of
+from l0bayes.network.structure import arguments_of
 
 __all__ = ["averaged_norms", "copy_network", "prepare", "recalibrate_norms"]
 
@@ -60,12 +63,12 @@ def prepare(net: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def recalibrate_norms(net: nn.Module, x: Tensor, batch_size: int = 500) -> None:
+def recalibrate_norms(net: nn.Module, x: Any, batch_size: int = 500) -> None:
     """Compute the running statistics of batch normalisation anew, in place.
 
     Args:
         net: A plain network.
-        x: Inputs, as many as make a good average.
+        x: Inputs, as many as make a good average: a tensor, a tuple of several, or a dictionary by name.
         batch_size: Examples at a time.
     """
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -74,7 +77,12 @@ def recalibrate_norms(net: nn.Module, x: Tensor, batch_size: int = 500) -> None:
     net.eval()
     for norm in norms:
         norm.train()
-    averaged_norms(net, x.split(batch_size), net)
+
+    def run(part: tuple[Any, ...]) -> None:
+        args, named = part
+        net(*args, **named)
+
+    averaged_norms(net, parts_of_rows(arguments_of(inputs_of(net, x)), batch_size), run)
     net.eval()
 
 

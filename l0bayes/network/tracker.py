@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from l0bayes.network.head_products import unite_rows
 from l0bayes.network.kinds import LayerKind
 from l0bayes.network.label_rules import follow
 from l0bayes.network.mac_tally import MacTally
@@ -100,8 +101,10 @@ class Tracker(TorchDispatchMode):
     ) -> None:
         result = out[0] if isinstance(out, tuple) else out
         word, dim = f"{kind.name} {name!r}", kind.unit_dim(module)
-        read = kind.read_units(module, inputs, self.units, word)
-        if kind.mixes(module):
+        rows = kind.keeps_rows(module) and unite_rows(self.units, inputs[0], result, (dim,))
+        none = torch.full((inputs[0].shape[dim],), NONE)
+        read = none if rows else kind.read_units(module, inputs, self.units, word)
+        if kind.mixes(module) and not rows:
             for one in inputs:
                 if (labels := self.units.compact(one)) is not None:
                     self.units.mix(labels, word)
@@ -120,9 +123,12 @@ class Tracker(TorchDispatchMode):
             layer.inputs = torch.where(layer.inputs >= 0, layer.inputs, read)
         if not self.tally.paused:
             self.count(layer, inputs, result, dim)
-        shape = [1] * result.dim()
-        shape[dim] = -1
-        self.units.put(result, layer.outputs.reshape(shape))
+        if rows:  # what it makes are the units of the rows
+            self.units.mix(layer.outputs, f"{word}, which normalises head by head")
+        else:
+            shape = [1] * result.dim()
+            shape[dim] = -1
+            self.units.put(result, layer.outputs.reshape(shape))
         self.made_by[id(result)] = name
 
     def count(self, layer: TracedLayer, inputs: list[Tensor], result: Tensor, dim: int) -> None:

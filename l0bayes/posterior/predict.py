@@ -20,6 +20,7 @@ from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.latent_draws import Given, draw_latents, map_draws
 from l0bayes.infer.objectives.reading_mode import reading_mode
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.infer.row_parts import num_rows, parts_of_rows
 from l0bayes.infer.whole_plates import whole_plates
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import likelihood_by_name, names, registered
@@ -73,7 +74,7 @@ def predict(
 
 def predict_probabilities(
     fit: Fit | tuple[Any, Any],
-    x: Tensor,
+    x: Any,
     *,
     kwargs: Mapping[str, Any] | None = None,
     how: PredictionKind = "posterior",
@@ -102,7 +103,7 @@ def predict_probabilities(
     Args:
         fit: A fit, whose best run is taken, or a pair of a Pyro model and its guide. ``model(x)``
             returns logits, and its latents stand outside the plate of the rows.
-        x: Inputs of shape (n, ...).
+        x: Inputs of shape (n, ...); several as a tuple, or a dictionary by name.
         kwargs: The model's keyword arguments; default: those of the fit.
         how: One of the above.
         num_draws: Number of draws S, for ``"posterior"``.
@@ -129,12 +130,13 @@ def predict_probabilities(
         kwargs = fit.kwargs if isinstance(fit, Fit) else {}
     validate.one_of(get_args(PredictionKind), how=how)
     validate.at_least(1, num_draws=num_draws, batch_size=batch_size, chunk_size=chunk_size)
-    if x.dim() < 1 or not len(x):
-        raise ValueError(f"x must have at least one row, got shape {tuple(x.shape)}")
+    if not num_rows((x,)):
+        raise ValueError(f"x must have at least one row, got shape {tuple(getattr(x, 'shape', ()))}")
     link = _link(model, likelihood)
-    batches = [ModelArguments((batch,), kwargs) for batch in x.split(batch_size)]
+    parts = [part for (part,) in parts_of_rows((x,), batch_size)]
+    batches = [ModelArguments((part,), kwargs) for part in parts]
     if how == "deployed":
-        return _deployed(model, guide, x.split(batch_size), rule, seed, link)
+        return _deployed(model, guide, parts, rule, seed, link)
     if how == "mean":
         means = {name: value[None] for name, value in _means(guide).items()}
         return torch.cat([link(_run(model, batch, means, seed)[0]) for batch in batches])
@@ -222,7 +224,7 @@ def _means(guide: Any) -> dict[str, Tensor]:
 def _deployed(
     model: Any,
     guide: Any,
-    batches: tuple[Tensor, ...],
+    batches: list[Any],
     rule: DeploymentRule,
     seed: int,
     link: Callable[[Tensor], Tensor],
@@ -232,4 +234,5 @@ def _deployed(
         raise TypeError(f"how='deployed' needs a model with deploy(), got {type(model).__name__}")
     with private_randomness(seed):  # the rule may be one draw
         net = deploy(guide, rule).eval()
-    return torch.cat([link(net(batch)) for batch in batches])
+    run = ModelAbilities(model).run_deployed
+    return torch.cat([link(net(batch) if run is None else run(net, batch)) for batch in batches])

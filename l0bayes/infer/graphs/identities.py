@@ -127,9 +127,10 @@ def _unchanged(module: GraphModule, node: Node) -> Replacement | None:
 
 
 def _lays_out_for_views(node: Node, given: Node) -> bool:
-    """Whether a copy has another layout, such as that of heads which were repeated, and a view counts on it."""
+    """Whether a view counts on the layout of a copy, as where heads are repeated."""
     ours, theirs = tensor_of(node), tensor_of(given)
-    assert ours is not None and theirs is not None
+    assert ours is not None
+    assert theirs is not None
     return ours.stride() != theirs.stride() and any(user.target in _NEED_A_LAYOUT for user in node.users)
 
 

@@ -3,40 +3,34 @@ r"""Model arguments without end, from whatever holds the data."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from l0bayes.infer.loop.batches import Minibatches
+from l0bayes.infer.model_arguments import as_arguments
+from l0bayes.infer.row_parts import num_rows
 
-__all__ = [
-    "as_arguments",
-    "endless_batches",
-    "first_batch",
-    "num_batches",
-    "num_examples",
-    "rows_of_last_batch",
-]
+__all__ = ["endless_batches", "first_batch", "num_batches", "num_examples", "rows_of_smallest_batch"]
 
 
 def first_batch(data: Any) -> tuple[Any, ...]:
     """The model arguments of the first batch.
 
     Args:
-        data: A tuple of arguments, one tensor, or an iterable of batches that can be iterated anew.
+        data: A tuple of arguments, a tensor or dictionary that is the only one, or an iterable of batches
+            that can be iterated anew.
 
     Raises:
         ValueError: If there is no batch.
         TypeError: If ``data`` is none of these.
     """
-    if isinstance(data, Tensor):
-        return (data,)
-    if isinstance(data, tuple):
-        return data
+    if isinstance(data, Tensor | tuple | Mapping):
+        return as_arguments(data)
     bare = isinstance(data, list) and any(isinstance(item, Tensor) for item in data)
-    if bare or isinstance(data, dict | str) or not isinstance(data, Iterable):
+    if bare or isinstance(data, str) or not isinstance(data, Iterable):
         raise TypeError(
             "data must be a tuple of the model's arguments, a tensor, or a DataLoader of tuples; "
             f"got {'a list of tensors' if bare else type(data).__name__}"
@@ -93,15 +87,6 @@ def num_batches(data: Any) -> int | None:
         return None
 
 
-def as_arguments(batch: Any) -> tuple[Any, ...]:
-    """One batch of a loader as the model's positional arguments.
-
-    Args:
-        batch: The batch.
-    """
-    return tuple(batch) if isinstance(batch, tuple | list) else (batch,)
-
-
 def num_examples(data: Any) -> int | None:
     """Number of examples that the batches are made of; ``None`` where it is not known.
 
@@ -110,7 +95,9 @@ def num_examples(data: Any) -> int | None:
     """
     if isinstance(data, Minibatches):
         return data.num_data
-    if not isinstance(data, DataLoader):
+    if _is_in_memory(data):
+        return sum(map(num_rows, data)) or None
+    if not isinstance(data, DataLoader) or data.batch_sampler is None:  # its elements are batches of any size
         return None
     sources: list[Any] = [getattr(data.batch_sampler, "sampler", data.dataset), data.dataset]
     for source in sources:
@@ -121,13 +108,36 @@ def num_examples(data: Any) -> int | None:
     return None
 
 
-def rows_of_last_batch(data: Any) -> int | None:
-    """Number of examples of the last, smaller batch of an epoch; ``None`` where there is none, or unknown.
+def rows_of_smallest_batch(data: Any) -> int | None:
+    """Number of examples of the smallest batch of an epoch; ``None`` where it is unknown.
 
     Args:
         data: A tuple of arguments or an iterable of batches.
     """
-    count = num_examples(data)
-    if count is None or not isinstance(data, DataLoader) or data.batch_size is None or data.drop_last:
+    if isinstance(data, Tensor | tuple | Mapping):
+        return num_rows(data)
+    if isinstance(data, Minibatches):
+        return data.batch_size
+    if _is_in_memory(data):
+        return min(map(num_rows, data), default=None)
+    if not isinstance(data, DataLoader) or data.batch_size is None:
         return None
-    return count % data.batch_size or None
+    count = num_examples(data)
+    if count is None or data.drop_last:
+        return data.batch_size
+    return count % data.batch_size or data.batch_size
+
+
+@runtime_checkable
+class _Indexed(Protocol):
+    """Batches that are at hand by their number, so that going through them costs nothing to speak of."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+def _is_in_memory(data: Any) -> bool:
+    if isinstance(data, Tensor | tuple | Mapping | str | DataLoader | Dataset):
+        return False
+    return isinstance(data, _Indexed)

@@ -9,15 +9,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.training_run import TrainingRun
-from l0bayes.infer.loop.batch_stream import num_examples
 from l0bayes.infer.loop.batches import Minibatches
+from l0bayes.infer.loop.num_data import examples_stood_for
 from l0bayes.infer.model_abilities import DeployedModel, ModelAbilities
+from l0bayes.infer.model_arguments import as_arguments
 from l0bayes.infer.objectives.gate_parts import gate_part_of
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.infer.row_parts import num_rows, parts_of_rows
 from l0bayes.infer.targets.costs import activities
 from l0bayes.user_warnings import warn_user
 
@@ -74,7 +75,7 @@ class DeploymentCheck(Callback):
         if found is None:
             return
         deployed, entries, rows = found
-        rows = num_examples(self.data) or rows
+        rows = examples_stood_for(fit.model, self.data, rows)
         trained, best = float(sums[-1]) / rows, float(sums.max()) / rows
         if (trained - deployed) / entries <= _GAP:
             if self.targeted and (best - deployed) / entries > _GAP:
@@ -104,26 +105,15 @@ class DeploymentCheck(Callback):
         for batch in _each(self.data):
             if seen >= _EXAMPLES:
                 return
-            tensors = [x for x in pytree.tree_leaves(batch) if isinstance(x, Tensor) and x.dim()]
-            seen += len(tensors[0]) if tensors else 1
+            seen += num_rows(batch) or 1
             yield batch
 
 
 def _each(data: Any) -> Iterator[tuple[Any, ...]]:
-    if isinstance(data, Tensor):
-        data = (data,)
     if isinstance(data, Minibatches):
         yield from data.epoch(0)
-    elif isinstance(data, tuple):
-        tensors = [x for x in pytree.tree_leaves(data) if isinstance(x, Tensor) and x.dim()]
-        rows = len(tensors[0]) if tensors else 0
-        for begin in range(0, max(rows, 1), _ROWS):
-
-            def part(x: Any, begin: int = begin) -> Any:
-                whole = isinstance(x, Tensor) and x.dim() and len(x) == rows
-                return x[begin : begin + _ROWS] if whole else x
-
-            yield pytree.tree_map(part, data)
+    elif isinstance(data, Tensor | tuple):
+        yield from parts_of_rows(data, _ROWS)
     else:
         for batch in itertools.islice(data, _EXAMPLES):
-            yield tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+            yield as_arguments(batch)

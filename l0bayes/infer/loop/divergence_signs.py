@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from l0bayes.infer.callbacks.training_run import TrainingRun
-from l0bayes.infer.loop.batch_stream import as_arguments, num_batches
+from l0bayes.infer.loop.batch_stream import num_batches
 from l0bayes.infer.loop.batches import Minibatches
 from l0bayes.infer.loop.preflight import check_data
-from l0bayes.infer.model_arguments import ModelArguments
+from l0bayes.infer.model_arguments import ModelArguments, as_arguments
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.objectives.pair_traces import run_pair
 from l0bayes.infer.objectives.site_densities import log_density

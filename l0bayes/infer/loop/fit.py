@@ -13,20 +13,21 @@ import torch
 
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.guide_abilities import GuideAbilities
-from l0bayes.infer.loop.batch_stream import first_batch, num_examples, rows_of_last_batch
+from l0bayes.infer.loop.batch_stream import first_batch, rows_of_smallest_batch
 from l0bayes.infer.loop.checkpoint import Checkpoint
 from l0bayes.infer.loop.divergence import DivergenceError
 from l0bayes.infer.loop.fit_keywords import FitKeywords
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.gate_readings import read_gates
+from l0bayes.infer.loop.num_data import tell_num_data
 from l0bayes.infer.loop.optimizers import make_optimizer
 from l0bayes.infer.loop.preflight import check_data, preflight
 from l0bayes.infer.loop.restarts import Restarts
-from l0bayes.infer.loop.single_row import check_single_row
+from l0bayes.infer.loop.single_row import check_single_row, explained_single_row
 from l0bayes.infer.loop.standard_callbacks import standard_callbacks
 from l0bayes.infer.model_abilities import ModelAbilities
-from l0bayes.infer.model_arguments import ModelArguments
+from l0bayes.infer.model_arguments import ModelArguments, as_arguments
 from l0bayes.infer.objectives.compiled import CompileMode, GradientStep
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.objectives.objective import describe_traces
@@ -68,8 +69,8 @@ def fit(
         model: A Pyro model, a function or a module (whose parameters are trained along).
         guide: A guide that is a module, such as :class:`~l0bayes.guides.AutoHardConcrete` or any Pyro
             autoguide.
-        data: The model's positional arguments as a tuple, or a ``DataLoader`` (any iterable that can
-            be iterated anew) of such tuples.
+        data: The model's positional arguments as a tuple, or a tensor or dictionary that is the only one; or
+            a ``DataLoader`` (any iterable that can be iterated anew) of these.
         kwargs: The model's keyword arguments, the same at every step; a captured graph fixes them.
         settings: All settings in one object; by default those of ``FitSettings()``.
         **keywords: Single settings, by the names and defaults of :class:`~l0bayes.infer.FitSettings`, where
@@ -103,11 +104,12 @@ def fit(
     """
     started = time.perf_counter()
     settings = _settings(settings, keywords)
+    if isinstance(data, Mapping):
+        data = as_arguments(data)
     with private_randomness():  # a loader that shuffles draws
         batch = first_batch(data)
     keywords_of_model = ModelArguments.of(batch, kwargs).kwargs
-    if (use := ModelAbilities(model).use_num_data) is not None and (count := num_examples(data)) is not None:
-        use(count)
+    tell_num_data(model, data)
     settings, complaints = _check(settings, model, guide, data, ModelArguments(batch, keywords_of_model))
     elbo = elbo_of(guide, settings.num_particles, settings.per_example_gates)
     if settings.target is not None and not elbo.independent_gates:
@@ -213,8 +215,9 @@ def _check(
         raise ValueError(f"restarts={settings.restarts} needs a guide with perturb(), which {kind} lacks")
     complaints = check_data(model, first, may_be_masked=True)
     if able.check_data is not None:  # a model that knows which data it can observe, all of them
-        able.check_data(*(data if isinstance(data, tuple) else getattr(data, "tensors", first.args)))
-    if rows_of_last_batch(data) == 1:
+        with explained_single_row():
+            able.check_data(*(data if isinstance(data, tuple) else getattr(data, "tensors", first.args)))
+    if rows_of_smallest_batch(data) == 1:
         check_single_row(model, guide, first)
     steps = settings.steps_on(data)
     if settings.temperature is not None and not guide_able.temperatures:

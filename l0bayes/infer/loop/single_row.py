@@ -2,22 +2,23 @@ r"""Whether a model can be trained on a batch of one example."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyro
 import torch
-from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.infer.row_parts import parts_of_rows
 
-__all__ = ["check_single_row"]
+__all__ = ["check_single_row", "explained_single_row"]
 
 
 @torch.no_grad()
 def check_single_row(model: Any, guide: Any, first: ModelArguments) -> None:
-    """Refuse a loader whose last batch has one example, where the model cannot be trained on that.
+    """Refuse data with a batch of one example, where the model cannot be trained on that.
 
     Args:
         model: A Pyro model, in the mode in which it is trained.
@@ -29,24 +30,32 @@ def check_single_row(model: Any, guide: Any, first: ModelArguments) -> None:
     """
     if not isinstance(model, torch.nn.Module):
         return
-    tensors = [x for x in pytree.tree_leaves(first.args) if isinstance(x, Tensor) and x.dim()]
-    rows = len(tensors[0]) if tensors else 0
-
-    def one(x: Any) -> Any:
-        return x[:1] if isinstance(x, Tensor) and x.dim() and len(x) == rows else x
-
-    args = pytree.tree_map(one, first.args)
+    args = next(parts_of_rows(first.args, 1))
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
-        with private_randomness(0), pyro.poutine.block():
+        with explained_single_row(), private_randomness(0), pyro.poutine.block():
             drawn = pyro.poutine.trace(guide).get_trace(*args, **first.kwargs)
             pyro.poutine.replay(model, trace=drawn)(*args, **first.kwargs)
-    except ValueError as error:
-        if "more than 1 value per channel" in str(error):
-            raise ValueError(
-                "the last batch of an epoch has one example, of which batch normalisation has no statistics "
-                f"({error}); give the DataLoader drop_last=True, or another batch_size"
-            ) from error
     finally:
         for buffer, value in buffers:
             buffer.copy_(value)
+
+
+@contextmanager
+def explained_single_row() -> Iterator[None]:
+    """Say what to do where a batch of one example stops batch normalisation.
+
+    Raises:
+        ValueError: If it does.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            "a batch, such as the last one of an epoch, has one example, of which batch normalisation has no "
+            f"statistics ({reason}); give the DataLoader drop_last=True, or another "
+            "batch_size; of a list leave such a batch out"
+        ) from error

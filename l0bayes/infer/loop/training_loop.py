@@ -13,6 +13,7 @@ from l0bayes.infer.callbacks.training_run import Record, TrainingRun
 from l0bayes.infer.loop.batch_stream import endless_batches
 from l0bayes.infer.loop.checkpoint import Checkpoint
 from l0bayes.infer.loop.divergence import DivergenceError
+from l0bayes.infer.loop.single_row import explained_single_row
 
 __all__ = ["train"]
 
@@ -55,7 +56,8 @@ def _steps(run: TrainingRun, data: Any, callbacks: CallbackList, record_every: i
     for batch in endless_batches(data, run.done):
         callbacks.before_step(run)
         run.batch = batch
-        with pyro.validation_enabled(False):  # it has passed once; from here on NaN ends the run
+        # Validation has passed once; from here on NaN ends the run.
+        with explained_single_row(), pyro.validation_enabled(False):
             _, likelihood, kl = run.gradient_step(batch)
         run.optimizer.step()
         run.done += 1

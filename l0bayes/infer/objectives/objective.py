@@ -22,6 +22,7 @@ from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.objectives.point_latents import has_point_latents
 from l0bayes.infer.objectives.reading_mode import reading_mode
 from l0bayes.infer.objectives.score_elbo import elbo_of
+from l0bayes.infer.randomness import private_randomness
 from l0bayes.sites import inner_law, refuse_hidden
 
 __all__ = ["Objective", "describe_objective", "describe_traces"]
@@ -101,7 +102,7 @@ def describe_objective(
         ValueError: If the guide does not cover the model, or that hides a gate or a slab.
     """
     arguments = ModelArguments.of(data, kwargs)
-    with torch.no_grad(), reading_mode(model, guide, whole=False):
+    with private_randomness(), torch.no_grad(), reading_mode(model, guide, whole=False):
         traces = elbo_of(guide).traces(model, guide, *arguments.args, **arguments.kwargs)
         refuse_hidden(traces.model.nodes)
         return describe_traces(traces)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
 from pyro import poutine
 
+from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.flow_caches import forget_flow_caches
 from l0bayes.infer.trained_parameters import TrainedParameters
 from l0bayes.infer.whole_plates import whole_plates
@@ -24,8 +25,9 @@ def reading_mode(
 ) -> Iterator[None]:
     """Run models and guides to read them; inside another such run it changes nothing.
 
-    Values of ``pyro.param`` are the trained ones, plates that draw a part of their rows hold all, handlers
-    around see nothing, and Pyro's parameter store is afterwards as it was.
+    Modules run in evaluation mode, so that no statistics are updated and nothing is dropped; each one's mode
+    comes back. Values of ``pyro.param`` are the trained ones, plates that draw a part of their rows hold all,
+    handlers around see nothing, and Pyro's parameter store is afterwards as it was.
 
     Args:
         *modules: The model and the guide, which keep the parameters that they hold themselves.
@@ -42,7 +44,12 @@ def reading_mode(
     forget_flow_caches(*modules)
     token = _READING.set(True)
     try:
-        with poutine.block(), known.in_use_for(*modules), whole_plates() if whole else nullcontext():
+        with ExitStack() as stack:
+            for module in modules:
+                stack.enter_context(evaluating(module))
+            stack.enter_context(poutine.block())
+            stack.enter_context(known.in_use_for(*modules))
+            stack.enter_context(whole_plates() if whole else nullcontext())
             yield
     finally:
         _READING.reset(token)

@@ -32,8 +32,13 @@ class AttentionKind(LayerKind):
     def reason_coupled(self, module: Any) -> str | None:
         if type(module) is HeadAttention:
             return None
-        if not module._qkv_same_embed_dim or module.bias_k is not None or module.add_zero_attn:
-            return "it has kdim, vdim, add_bias_kv or add_zero_attn"
+        options = {
+            "kdim or vdim of their own": not module._qkv_same_embed_dim,
+            "add_bias_kv": module.bias_k is not None,
+            "add_zero_attn": module.add_zero_attn,
+        }
+        if given := [option for option, is_given in options.items() if is_given]:
+            return f"it has {' and '.join(given)}"
         last = module.out_proj
         if (
             type(last) is not nn.modules.linear.NonDynamicallyQuantizableLinear

@@ -86,6 +86,13 @@ class LayerKind(Recognition, HeadGates, WrittenForm):
         """
         return False
 
+    def keeps_rows(self, module: Any) -> bool:
+        """Whether it mixes what stands along its own dimension alone, each row with the same parameters.
+
+        Then it is applied to the features of each head, where it stands between heads and their products.
+        """
+        return False
+
     def resizable(self, module: Any) -> bool:
         """Whether units can be taken out of it."""
         return not self.mixes(module)

@@ -27,6 +27,9 @@ class LayerNormKind(LayerKind):
     def mixes(self, module: Any) -> bool:
         return True
 
+    def keeps_rows(self, module: Any) -> bool:
+        return len(module.normalized_shape) == 1
+
     def axes(self, module: Any) -> dict[str, UnitAxes]:
         return dict.fromkeys(("weight", "bias"), UnitAxes(out=-1))
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from l0bayes.files.tensor_files import write_tensors
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.network.batch_inputs import inputs_of
 from l0bayes.network.saved.architecture_records import needs_code, record_network
 from l0bayes.network.saved.certificates import certify
 from l0bayes.network.saved.deployment_origin import origin_of
@@ -72,7 +73,7 @@ def save_deployed(
             network can be saved too.
         folder: The folder; a saved network in it is replaced.
         example: Inputs of the network, for programs, counts and times: a tensor, a tuple of arguments or
-            :class:`~l0bayes.network.Named` ones. ``None`` for those that it was deployed with.
+            a dictionary of them by name. ``None`` for those that it was deployed with.
         dense: The dense network to compare with. ``None`` for the one that it was deployed from.
         program: Whether to write ``program.pt2``: ``True`` raises where it cannot be, ``None`` warns.
         onnx: Whether to write ``network.onnx``, likewise; ``None`` also leaves it out where the packages of
@@ -128,7 +129,7 @@ def save_deployed(
 def _inputs(net: nn.Module, example: Any) -> tuple[Any, ...] | None:
     if example is None:
         return None
-    inputs = example if isinstance(example, tuple) else (example,)
+    inputs = inputs_of(net, example)
     like = next((x for x in (*net.parameters(), *net.buffers()) if x.is_floating_point()), None)
 
     def change(x: Tensor) -> Tensor:
