@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from l0bayes.infer.randomness import private_randomness
 from l0bayes.models.network_deployment import cost_summary, cost_table
 from l0bayes.models.sleeping_units import SleepingUnits
 from l0bayes.network import (
@@ -210,7 +211,8 @@ class GatedNetwork(nn.Module):
             be deployed at full size, since its ``forward`` does not fit smaller layers, counts so, with a
             warning.
         """
-        return cost_table(self.cost, guide.gates(), partial(self.misfit, guide))
+        with private_randomness():  # one of the rules draws
+            return cost_table(self.cost, guide.gates(), partial(self.misfit, guide))
 
     def misfit(self, guide: Any, gates: Mapping[str, Tensor] | None = None) -> str:
         """Why the network would be deployed at full size; empty where it would not be.

@@ -256,7 +256,7 @@ class SparseNetwork(ShrinkingNetwork):
         if round_to is not None or target is not None:
             gates = rounded_gates(self, guide, gates, round_to, target)
         slabs = self._slabs(guide)
-        small = self._shrink(slabs, gates)
+        small = deployed_network(self.net, self.plan, slabs, gates, self.example)
         before = {} if recalibrate is None else running_statistics(small)
         if recalibrate is not None:
             recalibrate_norms(small, self.split(recalibrate)[0])
@@ -267,15 +267,11 @@ class SparseNetwork(ShrinkingNetwork):
     def misfit(self, guide: Any, gates: Mapping[str, Tensor] | None = None) -> str:
         if gates is None:
             gates = {name: deployed_gates(law, "median") for name, law in guide.gates().items()}
-        own = {name: gates[name] for name in self.plan.specs}
-        return both_sizes(self.net, self.plan, self._slabs(guide), own, self.example)[2]
+        return both_sizes(self.net, self.plan, self._slabs(guide), gates, self.example)[2]
 
     def _slabs(self, guide: Any) -> dict[str, Tensor]:
         middle = guide.median()
         return {name: middle[f"{name}.slab"] for name in self.links}
-
-    def _shrink(self, slabs: Mapping[str, Tensor], gates: Mapping[str, Tensor]) -> nn.Module:
-        return deployed_network(self.net, self.plan, slabs, gates, self.example)
 
     @torch.no_grad()
     def layer_table(self, guide: Any, data: Any, rule: DeploymentRule = "median") -> pd.DataFrame:
@@ -300,4 +296,5 @@ class SparseNetwork(ShrinkingNetwork):
         with evaluating(self), private_randomness():
             kl = MeanFieldELBO()(self, guide).kl_by_site(*as_arguments(data))
         whole = bool(self.misfit(guide, gates))
-        return layer_table(self, laws, gates, self._shrink(self._slabs(guide), gates), kl, whole)
+        small = deployed_network(self.net, self.plan, self._slabs(guide), gates, self.example)
+        return layer_table(self, laws, gates, small, kl, whole)

@@ -153,8 +153,8 @@ class _Planner:
         if heads is None:
             what = "no heads of attention, made by its layers, were found in the run of the example"
             inside = [one for name, one in self.trace.layers.items() if name.startswith(f"{place.name}.")]
-            units = dict.fromkeys(unit for layer in inside for unit in layer.outputs.tolist())
-            if by := [*dict.fromkeys(self.trace.mixed[unit] for unit in units if unit in self.trace.mixed)]:
+            made = dict.fromkeys(unit for layer in inside for unit in layer.outputs.tolist())
+            if by := [*dict.fromkeys(self.trace.mixed[unit] for unit in made if unit in self.trace.mixed)]:
                 what += f"; what they make goes through {', '.join(by)}, which mixes the parts of all heads"
             self.pass_over(place, f"gates: {place.name!r} cannot be gated on 'heads': {what}")
             return

@@ -9,6 +9,7 @@ from l0bayes.distributions import L0Penalty, L2Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Minibatches
 from l0bayes.models import LeNet5Caffe, LeNet300100, SparseNetwork, WideResNet
+from l0bayes.models.network_deployment import deployed_network
 from l0bayes.network import count_macs, round_widths
 
 
@@ -32,7 +33,7 @@ def sizes(model, opened):
     """Units that the layers of the network make and read, once it is cut."""
     gates = {site: value.double() for site, value in opened.items()}
     slabs = {name: parameter.detach() for name, parameter in model.net.named_parameters()}
-    small = model._shrink(slabs, gates)
+    small = deployed_network(model.net, model.plan, slabs, gates, model.example)
     layers = [one for one in small.modules() if isinstance(one, nn.Linear | nn.Conv2d)]
     return [tuple(one.weight.shape[:2]) for one in layers], small
 

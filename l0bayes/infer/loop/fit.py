@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Unpack
 
 import torch
+from torch.utils.data import DataLoader
 
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.guide_abilities import GuideAbilities
@@ -218,7 +219,8 @@ def _check(
         with explained_single_row():
             able.check_data(*(data if isinstance(data, tuple) else getattr(data, "tensors", first.args)))
     if rows_of_smallest_batch(data) == 1:
-        check_single_row(model, guide, first)
+        last = isinstance(data, DataLoader) and data.batch_size != 1
+        check_single_row(model, guide, first, "the last batch of an epoch" if last else "a batch of the data")
     steps = settings.steps_on(data)
     if settings.temperature is not None and not guide_able.temperatures:
         raise ValueError(f"temperature is given, but {kind} has no temperature")

@@ -17,13 +17,14 @@ __all__ = ["check_single_row", "explained_single_row"]
 
 
 @torch.no_grad()
-def check_single_row(model: Any, guide: Any, first: ModelArguments) -> None:
+def check_single_row(model: Any, guide: Any, first: ModelArguments, which: str) -> None:
     """Refuse data with a batch of one example, where the model cannot be trained on that.
 
     Args:
         model: A Pyro model, in the mode in which it is trained.
         guide: Its guide.
         first: The arguments of the first batch.
+        which: Which batch has one example.
 
     Raises:
         ValueError: If batch normalisation has no statistics of a single example, with what to do.
@@ -33,7 +34,7 @@ def check_single_row(model: Any, guide: Any, first: ModelArguments) -> None:
     args = next(parts_of_rows(first.args, 1))
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
-        with explained_single_row(), private_randomness(0), pyro.poutine.block():
+        with explained_single_row(which), private_randomness(0), pyro.poutine.block():
             drawn = pyro.poutine.trace(guide).get_trace(*args, **first.kwargs)
             pyro.poutine.replay(model, trace=drawn)(*args, **first.kwargs)
     finally:
@@ -42,8 +43,11 @@ def check_single_row(model: Any, guide: Any, first: ModelArguments) -> None:
 
 
 @contextmanager
-def explained_single_row() -> Iterator[None]:
+def explained_single_row(which: str = "a batch of the data") -> Iterator[None]:
     """Say what to do where a batch of one example stops batch normalisation.
+
+    Args:
+        which: Which batch that is.
 
     Raises:
         ValueError: If it does.
@@ -55,7 +59,6 @@ def explained_single_row() -> Iterator[None]:
             raise
         reason = str(error).partition("\n")[0]
         raise ValueError(
-            "a batch, such as the last one of an epoch, has one example, of which batch normalisation has no "
-            f"statistics ({reason}); give the DataLoader drop_last=True, or another "
-            "batch_size; of a list leave such a batch out"
+            f"{which} has one example, of which batch normalisation has no statistics ({reason}); give the "
+            "DataLoader drop_last=True, or another batch_size; of a list leave such a batch out"
         ) from error
