@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         SpikeSlabGLM,
         SpikeSlabPoissonRegressor,
         SpikeSlabRegressor,
+        select_from_moments,
     )
     from l0bayes.gradients import gradient_report
     from l0bayes.network.saved import load_deployed, save_deployed
@@ -82,6 +83,7 @@ __all__ = [
     "refine",
     "runs",
     "save_deployed",
+    "select_from_moments",
     "selection",
     "slab",
     "spike_and_slab",
@@ -112,6 +114,7 @@ _LAZY_NAMES = {
     "load_deployed": "l0bayes.network.saved",
     "refine": "l0bayes.selection.refine",
     "save_deployed": "l0bayes.network.saved",
+    "select_from_moments": "l0bayes.estimators",
     "to_arviz": "l0bayes.posterior",
     "trust": "l0bayes.selection.trust.fit_trust",
 }

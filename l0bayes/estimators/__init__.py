@@ -3,6 +3,7 @@
 from l0bayes.estimators.classifier import SpikeSlabClassifier
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.glm import SpikeSlabGLM
+from l0bayes.estimators.moment_data import MomentRegressor, select_from_moments
 from l0bayes.estimators.original_scale import OriginalScalePosterior
 from l0bayes.estimators.poisson import SpikeSlabPoissonRegressor
 from l0bayes.estimators.regressor import SpikeSlabRegressor
@@ -11,6 +12,7 @@ from l0bayes.selection.trust.likelihood_fit import LikelihoodWarning
 
 __all__ = [
     "LikelihoodWarning",
+    "MomentRegressor",
     "OriginalScalePosterior",
     "SeparationWarning",
     "SpikeSlabClassifier",
@@ -18,4 +20,5 @@ __all__ = [
     "SpikeSlabGLM",
     "SpikeSlabPoissonRegressor",
     "SpikeSlabRegressor",
+    "select_from_moments",
 ]

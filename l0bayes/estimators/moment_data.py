@@ -1,0 +1,139 @@
+r"""Selection from moments alone: sums of squares and products of columns and response."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from l0bayes.estimators.input_tables import Array
+from l0bayes.estimators.regressor import SpikeSlabRegressor
+
+__all__ = ["MomentRegressor", "select_from_moments"]
+
+# Eigenvalues of the correlations may be so far below 0 by rounding.
+_ROUNDING = 1e-9
+
+
+class MomentRegressor(SpikeSlabRegressor):  # type: ignore[misc]
+    """The estimator that :func:`select_from_moments` gives.
+
+    Its rows were made to have the moments: nothing is said of residuals, of which moments know no more than
+    their size.
+    """
+
+    def _likelihood_checks(self, *given: Any) -> list[Any]:
+        return []
+
+
+def select_from_moments(
+    xtx: Any,
+    xty: Any,
+    yty: float,
+    n: float,
+    means: Any = None,
+    *,
+    names: Sequence[str] | None = None,
+    **arguments: Any,
+) -> MomentRegressor:
+    r"""What :class:`~l0bayes.estimators.SpikeSlabRegressor` finds in data with these moments.
+
+    Moments are sufficient for a Normal response: a database, several sites or a published table need not give
+    any row. Rows are made that have the moments, :math:`p + 2` of weight :math:`n/(p + 2)`, and fitted:
+    probabilities, coefficients and evidence are those of the data to rounding, under every prior.
+
+    Args:
+        xtx: :math:`X'X`, sums of products of the columns as they stand, shape ``(p, p)``.
+        xty: :math:`X'y`, shape ``(p,)``.
+        yty: :math:`y'y`.
+        n: Number of rows.
+        means: Means of columns and response, the response's last, shape ``(p + 1,)``, or a pair of the
+            columns' and the response's; zeros for moments that were centred. With them there is an intercept.
+            Without them there is none, and columns are standardised as if their means were 0.
+        names: Names of the columns; by default ``x0``, ``x1``, ...
+        **arguments: Of the estimator.
+
+    Returns:
+        The fitted estimator.
+
+    Raises:
+        ValueError: If shapes do not fit, numbers are not finite, or no data have such moments, by name.
+    """
+    x, response, square = _array("xtx", xtx, 2), _array("xty", xty, 1), _number("yty", yty)
+    rows, p = _number("n", n), len(response)
+    if x.shape != (p, p):
+        raise ValueError(f"xtx must have the shape ({p}, {p}), as xty has {p} entries; got {x.shape}")
+    if not rows >= 1.0:
+        raise ValueError(f"n must be the number of rows, at least 1; got {n!r}")
+    if names is not None and len(names) != p:
+        raise ValueError(f"names must name each of {p} columns, got {len(names)}")
+    intercept = arguments.setdefault("fit_intercept", means is not None)
+    if intercept and means is None:
+        raise ValueError("fit_intercept needs means: zeros where the moments were centred")
+    if np.abs(x - x.T).max() > 1e-8 * np.abs(x).max():
+        raise ValueError("xtx must be symmetric, and is not")
+    middle = np.zeros(p + 1) if means is None else _means(means, p)
+    moments = np.block([[x, response[:, None]], [response[None], np.array([[square]])]])
+    made = _rows(moments - rows * np.outer(middle, middle), rows) + middle
+    table: Any = made[:, :p]
+    if names is not None:
+        import pandas as pd
+
+        table = pd.DataFrame(table, columns=list(names))
+    estimator = MomentRegressor(**arguments)
+    estimator.fit(table, made[:, p], sample_weight=np.full(len(made), rows / len(made)))
+    return estimator
+
+
+def _rows(moments: Array, n: float) -> Array:
+    """Rows of equal weight with these sums of products, and sums of zero."""
+    scale = np.sqrt(np.clip(np.diag(moments), 0.0, None))
+    if (np.diag(moments) < 0.0).any():
+        place = int((np.diag(moments) < 0.0).argmax())
+        what = "yty" if place == len(moments) - 1 else f"xtx, in column {place},"
+        raise ValueError(f"{what} is smaller than its mean allows: the moments must be positive definite")
+    unit = np.where(scale > 0.0, scale, 1.0)
+    values, vectors = np.linalg.eigh(moments / unit[:, None] / unit)
+    if values.min() < -_ROUNDING * len(values):
+        raise ValueError(
+            "xtx, xty and yty must be positive definite together, as those of any data are; their "
+            f"correlations have the eigenvalue {values.min():.3g}"
+        )
+    root = vectors * np.sqrt(np.clip(values, 0.0, None)) @ vectors.T
+    count = len(moments) + 1
+    # Orthonormal, and orthogonal to a column of ones.
+    basis = np.linalg.svd(np.eye(count) - 1.0 / count)[0][:, : count - 1]
+    made: Array = basis @ root * unit * math.sqrt(count / n)
+    return made
+
+
+def _means(means: Any, p: int) -> Array:
+    if isinstance(means, tuple) and len(means) == 2 and np.ndim(means[0]) == 1:
+        means = np.append(np.asarray(means[0], dtype=np.float64), _number("means", means[1]))
+    found = _array("means", means, 1)
+    if found.shape != (p + 1,):
+        raise ValueError(
+            f"means must have {p + 1} entries, those of {p} columns and the response's; got {len(found)}"
+        )
+    return found
+
+
+def _array(name: str, values: Any, dimensions: int) -> Array:
+    try:
+        found = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers, got {values!r}") from error
+    if found.ndim != dimensions or not found.size:
+        raise ValueError(f"{name} must have {dimensions} dimension(s), got the shape {found.shape}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name} must be finite, got {found[~np.isfinite(found)][0]}")
+    return found
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(float(value)):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return float(value)
