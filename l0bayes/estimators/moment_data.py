@@ -18,7 +18,7 @@ __all__ = ["MomentRegressor", "select_from_moments"]
 _ROUNDING = 1e-9
 
 
-class MomentRegressor(SpikeSlabRegressor):  # type: ignore[misc]
+class MomentRegressor(SpikeSlabRegressor):
     """The estimator that :func:`select_from_moments` gives.
 
     Its rows were made to have the moments: nothing is said of residuals, of which moments know no more than
