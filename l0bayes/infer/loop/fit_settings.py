@@ -54,7 +54,7 @@ class FitSettings:
         compile: ``"inductor"``, ``"graph"``, ``"eager"`` (see :class:`~l0bayes.infer.GradientStep`), or
             ``"auto"``: Inductor for long runs, where its compile time is won back, else the captured
             graph.
-        log_every: Steps between records of the history; by default about 200 records a run, or 50 with
+        log_every: Steps between records of the history; by default about 200 records a run, or 25 with
             ``shrink``.
         target: Cost of the deployed network, as a share of the dense network: ``"units:0.2"`` for the number
             of open gates, ``"macs:0.1"`` for a model with multiply-accumulates among its costs,
@@ -219,7 +219,7 @@ class FitSettings:
     @property
     def record_every(self) -> int:
         """Steps between records."""
-        return self.log_every or max(1, self.total_steps // (50 if self.shrink else 200))
+        return self.log_every or max(1, self.total_steps // (25 if self.shrink else 200))
 
     def steps_on(self, data: Any) -> int:
         """Number of steps on given data.

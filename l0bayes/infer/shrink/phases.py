@@ -9,7 +9,7 @@ _SHARE, _SHARE_OF_SHORT = 0.25, 0.4
 _STEPS = 150
 # Logits that gates have to be able to travel within the search, and the rate at which they no longer find out
 # what they do.
-_TRAVEL, _FASTEST = 15.0, 0.12
+_TRAVEL, _FASTEST = 20.0, 0.12
 
 
 def search_steps(steps: int) -> int:
