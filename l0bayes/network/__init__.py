@@ -21,6 +21,7 @@ from l0bayes.network.kinds import (
     register_kind,
     registered_kinds,
 )
+from l0bayes.network.latency.few_rows import DirectConv2d, for_few_rows
 from l0bayes.network.latency.latency_cost import LatencyCost
 from l0bayes.network.latency.stopwatch import network_times, run_times
 from l0bayes.network.live import LiveLayer, live_layers
@@ -57,6 +58,7 @@ __all__ = [
     "BlockStandIn",
     "CostKind",
     "DeploymentOrigin",
+    "DirectConv2d",
     "ExportWarning",
     "Factor",
     "GateGroup",
@@ -95,6 +97,7 @@ __all__ = [
     "count_macs",
     "count_nonzero",
     "difference",
+    "for_few_rows",
     "fresh_network",
     "gated",
     "inputs_of",
