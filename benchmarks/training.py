@@ -39,7 +39,7 @@ from l0bayes.distributions import L0Penalty, L2Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Linear, Minibatches
 from l0bayes.models import LeNet5Caffe, LeNet300100, SparseNetwork
-from l0bayes.network import count_macs
+from l0bayes.network import count_macs, count_nonzero, network_times
 
 LR = 2e-3
 BATCH = 128
@@ -170,18 +170,35 @@ def _one_seed(row: Row, data: Split, seed: int) -> dict[str, Any]:
     torch.manual_seed(seed)
     small, measured = train_ours(row, data, batches, seed)
     ours = _measured(small, data, measured.pop("seconds")) | measured
-    return {
-        "seed": seed,
+    found = {
         "dense": dense,
         "ours": ours,
         "found": plain(lambda: from_scratch(small)),
         "thin": plain(lambda: thin_network(row.net, ours["macs"], example)),
     }
+    _time_runs(found, data)
+    return {"seed": seed, **found}
 
 
 def _measured(net: nn.Module, data: Split, seconds: float) -> dict[str, Any]:
     macs = count_macs(net, (data.train_x[:1],))
-    return {"error": error_of(net, data), "seconds": seconds, "macs": macs, "widths": widths_of(net)}
+    return {
+        "error": error_of(net, data),
+        "seconds": seconds,
+        "macs": macs,
+        "parameters": count_nonzero(net),
+        "widths": widths_of(net),
+        "net": net,
+    }
+
+
+def _time_runs(found: dict[str, dict[str, Any]], data: Split) -> None:
+    """Time a run of each network at batch sizes 1 and 100, in turns; the networks are then left out."""
+    nets = [one.pop("net") for one in found.values()]
+    for rows in (1, 100):
+        times = network_times(nets, (data.train_x[:rows],))
+        for one, taken in zip(found.values(), times, strict=True):
+            one.setdefault("latency_ms", {})[str(rows)] = None if taken is None else 1e3 * taken
 
 
 def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -194,6 +211,11 @@ def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
             "time": round(median(one["seconds"] / dense["seconds"] for one, dense in pairs), 3),
             "macs": round(median(one["macs"] / dense["macs"] for one, dense in pairs), 4),
         }
+        if all("latency_ms" in run[kind] for run in runs):  # older results have none
+            summary[kind]["parameters"] = round(median(one["parameters"] for one, _ in pairs))
+            for rows in ("1", "100"):
+                ratios = [one["latency_ms"][rows] / dense["latency_ms"][rows] for one, dense in pairs]
+                summary[kind][f"latency_{rows}"] = round(median(ratios), 3)
     fits = (run["ours"]["fit_seconds"] / run["dense"]["seconds"] for run in runs)
     summary["ours"]["fit_time"] = round(median(fits), 3)
     return summary

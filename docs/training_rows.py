@@ -23,5 +23,21 @@ def training_rows(results: Path) -> dict[str, str]:
             one = row["summary"][kind]
             cells.append(f"{one['error']} % at {one['time']:.2f}")
         lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", *_sizes(found["rows"])]
     about = f"`{found['command']}` ({found['machine']['processor']}, torch {found['versions']['torch']})"
     return {"table": "\n".join(lines), "about": about}
+
+
+def _sizes(rows: list[dict[str, Any]]) -> list[str]:
+    """Sizes, and times of a run as shares of the dense network's."""
+    if not all("latency_1" in one for row in rows for one in row["summary"].values()):
+        return ["Sizes and times of a run were not measured with these."]
+    head = "network | images × epochs | trained | MACs | parameters | run of 1 row | run of 100 rows"
+    lines = [f"| {head} |", "|" + "---|" * 7]
+    for row in rows:
+        for kind, words in _KINDS.items():
+            one = row["summary"][kind]
+            cells = [row["net"], f"{row['images']:,} × {row['epochs']}", words, f"{one['macs']:.4f}"]
+            cells += [f"{one['parameters']:,}", f"{one['latency_1']:.2f}", f"{one['latency_100']:.2f}"]
+            lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, "", "MACs and times of a run are shares of the dense network's."]

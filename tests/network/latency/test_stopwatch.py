@@ -26,22 +26,29 @@ class Clock:
 
 def test_runs_take_turns_and_the_median_counts():
     clock = Clock()
-    slow = iter([9.0, 1.0, 1.0, 7.0, 1.0])
+    slow = iter([9.0, 9.0, 1.0, 1.0, 7.0, 1.0])
 
     def uneven():
         clock.order.append("b")
         clock.now += next(slow)
 
     assert run_times([clock.run("a", 2.0), uneven], clock=clock, seconds=0.0) == [2.0, 1.0]
-    assert clock.order == ["a", "b"] * 4  # once to begin with, three times measured
+    # Once to begin with, once before the first turn, three times measured.
+    assert clock.order == ["a", "b", "a", "a", "b", "b", "a", "b", "a", "b"]
 
 
 def test_time_and_number_of_runs_are_limited():
     clock = Clock()
     run_times([clock.run("a", 1.0)], clock=clock, seconds=10.0, rounds=1000)
-    assert len(clock.order) == 11
+    assert len(clock.order) == 12
     run_times([clock.run("b", 1.0)], clock=clock, seconds=1e6, rounds=20)
-    assert clock.order.count("b") == 21
+    assert clock.order.count("b") == 22
+
+
+def test_short_runs_follow_one_of_their_own():
+    clock = Clock()
+    run_times([clock.run("a", 1e-3), clock.run("b", 1e-3)], clock=clock, seconds=1e-6)
+    assert clock.order == ["a", "b", *"aabb" * 3]
 
 
 def test_networks_are_run_as_for_predictions_and_left_as_they_were():
