@@ -19,11 +19,13 @@ def latency_rows(results: Path) -> dict[str, str]:
     found: dict[str, Any] = json.loads(file.read_text("utf-8"))
     lines = [f"| {_HEAD} |", "|" + "---|" * 6]
     for row in found["rows"]:
+        measured = f"{row['measured']:.3f} ({min(row['ratios']):.2f} to {max(row['ratios']):.2f})"
         target = f"`latency:{row['target']}@{row['rows']}`"
         lines.append(
-            f"| {row['net']} | {target} | {'yes' if row['shrink'] else 'no'} | {row['measured']:.3f} "
+            f"| {row['net']} | {target} | {'yes' if row['shrink'] else 'no'} | {measured} "
             f"| {row['macs']:.3f} | {row['error']:.1f} |"
         )
     where = f"{found['machine']['processor']}, torch {found['versions']['torch']}"
-    lines += ["", f"Shares of the dense network's, measured after training: `{found['command']}` ({where})."]
+    told = "Shares of the dense network's: medians of five measurements after training, and their range."
+    lines += ["", f"{told} The machine was shared with other work. `{found['command']}` ({where})."]
     return {"rows_table": "\n".join(lines)}
