@@ -6,6 +6,7 @@ from typing import Any
 
 import pyro
 import pyro.distributions as dist
+import pytest
 import torch
 from pyro import poutine
 from pyro.infer import Predictive
@@ -13,7 +14,7 @@ from pyro.infer.autoguide import AutoGuideList, AutoNormal
 
 from l0bayes.distributions import BernoulliGate, deployed_gates
 from l0bayes.infer import MeanFieldELBO
-from l0bayes.sites import spike_and_slab
+from l0bayes.sites import HiddenSiteWarning, spike_and_slab
 from l0bayes.testing.gate_guide_case import DATA, GATE, SLAB, GateGuideCase, parameters_of
 from l0bayes.testing.guide_models import X, Y, regression, same_state, state_of, train, two_layers
 
@@ -99,7 +100,8 @@ class GateGuideLawSuite(GateGuideCase):
             w = spike_and_slab("w", 0.3, dist.Normal(0.0, 2.0))
             pyro.sample("y", dist.Normal(w, 1.0), obs=torch.tensor(2.0))
 
-        guide = self.guide(poutine.block(model, hide=["w.gate"]), ())
+        with pytest.warns(HiddenSiteWarning, match=r"'w\.gate'"):
+            guide = self.guide(poutine.block(model, hide=["w.gate"]), ())
         assert torch.equal(guide.laws()["w.slab"].activity, torch.tensor(1.0))
 
     # ---- tied gates ------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from l0bayes.guides import AutoBernoulliGates, AutoHardConcrete, AutoJointGates
 from l0bayes.infer import MeanFieldELBO
 from l0bayes.infer.objectives.pair_traces import run_pair
 from l0bayes.posterior import importance_weighted
+from l0bayes.sites import HiddenSiteWarning
 
 GENERATOR = torch.Generator().manual_seed(4)
 X = torch.randn(12, 3, generator=GENERATOR)
@@ -240,7 +241,8 @@ def test_gates_that_the_guide_does_not_draw_are_summed_over_too():
 
     y = torch.tensor(1.5)
     enumerated = config_enumerate(model)
-    guide = AutoHardConcrete(poutine.block(model, hide=["w.gate"]), (y,))
+    with pytest.warns(HiddenSiteWarning, match=r"'w\.gate'"):
+        guide = AutoHardConcrete(poutine.block(model, hide=["w.gate"]), (y,))
     traces = run_pair(enumerated, guide, (y,), {})
     slab = traces.drawn["w.slab"].detach()
     expected = torch.logaddexp(

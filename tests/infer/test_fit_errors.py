@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 import l0bayes
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import DivergenceError, Linear, Minibatches
-from l0bayes.sites import spike_and_slab
+from l0bayes.sites import HiddenSiteWarning, spike_and_slab
 from tests.infer.fitting import X, Y, dense, guide_of, loader, regression, same_state, short, state_of
 
 
@@ -62,7 +62,11 @@ def test_a_list_of_tensors(options):
     refused(TypeError, "data must be a tuple .* got a list of tensors", data=[X, Y], **options)
 
 
-@pytest.mark.parametrize(("data", "kind"), [({"x": X}, "dict"), ("x", "str"), (3, "int"), (None, "NoneType")])
+def test_the_models_arguments_in_a_dictionary():
+    refused(TypeError, r"dictionary of 'x', 'y'.* as a tuple, \(x, y\)", data={"x": X, "y": Y})
+
+
+@pytest.mark.parametrize(("data", "kind"), [("x", "str"), (3, "int"), (None, "NoneType")])
 def test_data_of_another_type(data, kind):
     refused(TypeError, f"data must be a tuple .* got {kind}", data=data)
 
@@ -158,7 +162,8 @@ def test_restarts_of_a_guide_that_cannot_be_perturbed():
 
 
 def test_a_gate_that_the_guide_leaves_out():
-    guide = AutoHardConcrete(poutine.block(regression, hide=["beta.gate"]), (X, Y))
+    with pytest.warns(HiddenSiteWarning, match=r"'beta\.gate'"):
+        guide = AutoHardConcrete(poutine.block(regression, hide=["beta.gate"]), (X, Y))
     refused(ValueError, "gate site 'beta.gate' of the model is not covered by the guide", guide=guide)
 
 

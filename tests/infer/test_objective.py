@@ -20,7 +20,7 @@ from l0bayes.distributions import (
 )
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import describe_objective
-from l0bayes.sites import spike_and_slab
+from l0bayes.sites import HiddenSiteWarning, spike_and_slab
 from tests.infer.fitting import X, Y, dense, regression
 
 
@@ -195,7 +195,8 @@ def test_the_parameter_store_is_left_alone():
 
 
 def test_a_guide_that_does_not_cover_the_model():
-    guide = AutoHardConcrete(poutine.block(regression, hide=["beta.gate"]), (X, Y))
+    with pytest.warns(HiddenSiteWarning, match=r"'beta\.gate'"):
+        guide = AutoHardConcrete(poutine.block(regression, hide=["beta.gate"]), (X, Y))
     with pytest.raises(ValueError, match=r"gate site 'beta.gate' of the model is not covered"):
         describe_objective(regression, guide, (X, Y))
 

@@ -28,7 +28,7 @@ from l0bayes.infer.loop.restarts import Restarts
 from l0bayes.infer.loop.single_row import check_single_row, explained_single_row
 from l0bayes.infer.loop.standard_callbacks import standard_callbacks
 from l0bayes.infer.model_abilities import ModelAbilities
-from l0bayes.infer.model_arguments import ModelArguments, as_arguments
+from l0bayes.infer.model_arguments import ModelArguments, as_arguments, explained_names
 from l0bayes.infer.objectives.compiled import CompileMode, GradientStep
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.objectives.objective import describe_traces
@@ -121,7 +121,8 @@ def fit(
     steering: Callback | None = None
     shrinking: Callback | None = None
     with private_randomness(settings.seed):
-        traces = preflight(objective, batch, complaints)
+        with explained_names(model, batch):
+            traces = preflight(objective, batch, complaints)
         described = describe_traces(traces)
         target = None if settings.target is None else as_target(settings.target, model, guide)
         settings = replace(settings, target=target)

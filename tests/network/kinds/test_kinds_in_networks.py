@@ -114,7 +114,7 @@ def test_parts_of_attention_are_not_named():
     laid = lay_out(net, {"head": "input", "*.linear2": "input"}, SETS)
     assert list(laid.plan.trace.others) == ["layer.self_attn"]
     assert "add_zero_attn" in laid.plan.trace.others["layer.self_attn"].reason
-    with pytest.raises(TypeError, match=r"that takes a MultiheadAttention \('layer.self_attn': it has kdim"):
+    with pytest.raises(TypeError, match=r"on 'heads' of 'layer.self_attn': it has add_zero_attn$"):
         lay_out(net, HEADS, SETS)
 
 

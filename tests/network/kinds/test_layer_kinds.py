@@ -177,8 +177,9 @@ class TestAttention(LayerKindSuite):
         return {"out_proj.weight": layer.out_proj.weight * gates.repeat_interleave(layer.head_dim)}
 
     def coupled(self):
-        for options in ({"add_bias_kv": True}, {"add_zero_attn": True}):
-            yield nn.MultiheadAttention(8, 4, batch_first=True, **options).double().eval(), "add_bias_kv"
+        for option in ("add_bias_kv", "add_zero_attn"):
+            layer = nn.MultiheadAttention(8, 4, batch_first=True, **{option: True})
+            yield layer.double().eval(), f"it has {option}"
         yield self.widths(), "kdim"
         layer = self.layer()
         nn.utils.parametrizations.weight_norm(layer.out_proj)
