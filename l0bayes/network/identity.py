@@ -2,6 +2,9 @@ r"""Modules and parameters by what they are: one thing may have several names.""
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import nn
 
 __all__ = ["first_names", "names_of", "names_of_parameters", "put_module"]
@@ -31,13 +34,22 @@ def first_names(net: nn.Module) -> dict[str, str]:
 def names_of_parameters(net: nn.Module) -> dict[str, tuple[str, ...]]:
     """All names of every parameter, by the first of them.
 
+    Two parameters that are one place in memory, as after ``a.weight.data = b.weight.data``, are one.
+
     Args:
         net: Any module.
     """
-    names: dict[int, list[str]] = {}
+    names: dict[Any, list[str]] = {}
     for name, parameter in net.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
+        names.setdefault(_identity(parameter), []).append(name)
     return {several[0]: tuple(several) for several in names.values()}
+
+
+def _identity(parameter: nn.Parameter) -> Any:
+    """The same for parameters that a step changes together."""
+    if parameter.layout != torch.strided or not parameter.numel() or not parameter.data_ptr():
+        return id(parameter)
+    return parameter.device, parameter.data_ptr(), parameter.shape, parameter.stride(), parameter.dtype
 
 
 def put_module(net: nn.Module, name: str, module: nn.Module) -> None:

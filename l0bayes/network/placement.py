@@ -60,6 +60,11 @@ class Place:
     placement: GatePlacement
     pattern: str
 
+    @property
+    def is_of_a_glob(self) -> bool:
+        """Whether it means what can have such gates: asked for by a glob, or by one word for all."""
+        return any(mark in self.pattern for mark in "*?[")
+
 
 def chosen_places(net: nn.Module, gates: Gates) -> tuple[list[Place], dict[str, GateGroup]]:
     """Resolve globs over module names.

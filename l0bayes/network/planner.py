@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.network.identity import names_of_parameters
+from l0bayes.network.optional_blocks import optional_blocks
 from l0bayes.network.placement import GateGroup, Place
 from l0bayes.network.plan import Factor, GatePlan, GateSpec
 from l0bayes.network.units import TracedHeads, TracedLayer, UnitTrace
@@ -60,6 +61,8 @@ class _Planner:
         self.last = next((name for name in reversed(trace.layers) if not trace.layers[name].hands_on), "")
         self.ends = trace.ends
         several = [place.name for place in places]
+        of_globs = [one.name for one in places if one.placement == "block" and one.is_of_a_glob]
+        self.blocks_of_globs = optional_blocks(net, trace.blocks, of_globs)
         for place in places:
             site = (
                 f"{place.name}.gate"
@@ -109,7 +112,7 @@ class _Planner:
 
     def pass_over(self, place: Place, reason: str) -> None:
         """Refuse gates that were asked for by name; a glob, or a word for all, means what can have them."""
-        if not any(mark in place.pattern for mark in "*?["):
+        if not place.is_of_a_glob:
             raise ValueError(reason)
         self.plan.passed_over[place.name] = reason
 
@@ -120,7 +123,7 @@ class _Planner:
         units = layer.outputs.tolist()
         at_end = [unit for unit in units if unit in self.ends]
         last = layer.name == self.last and not any(unit in self.readers for unit in units)
-        if (at_end or last) and any(mark in place.pattern for mark in "*?["):
+        if (at_end or last) and place.is_of_a_glob:
             return  # what the network predicts is not hidden
         if at_end and (self.trace.output_layer is None or self.trace.outputs is None):
             raise ValueError(
@@ -196,6 +199,9 @@ class _Planner:
         self.plan.local[place.name] = site
 
     def block(self, place: Place, site: str) -> None:
+        if place.is_of_a_glob and place.name not in self.blocks_of_globs:
+            self.pass_over(place, f"{place.name!r} is no block that the network could do without")
+            return
         block = self.trace.blocks[place.name]
         if not (block.is_added or block.keeps_shape):
             raise ValueError(

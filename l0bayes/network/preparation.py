@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.row_parts import parts_of_rows
 from l0bayes.network.batch_inputs import inputs_of
-from l0bayes.network.identity import put_module
+from l0bayes.network.identity import names_of_parameters, put_module
 from l0bayes.network.kinds import Selective, layers_of
 from l0bayes.network.structure import arguments_of
 
@@ -23,7 +23,9 @@ def copy_network(net: nn.Module) -> nn.Module:
     """A copy that shares nothing.
 
     Older ways to compute a weight before each run (``weight_norm``, ``prune``) leave the last one as an
-    attribute with a graph behind it, which ``copy.deepcopy`` refuses. The copy holds its value.
+    attribute with a graph behind it, which ``copy.deepcopy`` refuses. The copy holds its value. Parameters
+    that are one place in memory (``a.weight.data = b.weight.data``) would be copied apart: they become one
+    parameter of the copy.
 
     Args:
         net: Any module.
@@ -33,6 +35,10 @@ def copy_network(net: nn.Module) -> nn.Module:
         for value in vars(module).values():
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
+    named = dict(net.named_parameters(remove_duplicate=False))
+    for several in names_of_parameters(net).values():
+        one = copy.deepcopy(named[several[0]], memo)
+        memo.update({id(named[name]): one for name in several})
     return copy.deepcopy(net, memo)
 
 
@@ -52,6 +58,10 @@ def prepare(net: nn.Module) -> nn.Module:
                 "deployed before. Gate the network that it was deployed from"
             )
     new = copy_network(net)
+    for module in new.modules():
+        if isinstance(module, nn.TransformerEncoder):
+            # Nested tensors are for torch's fused path alone, which knows no gates.
+            module.use_nested_tensor = False
     for name, kind in layers_of(new).items():
         module = new.get_submodule(name)
         ready = kind.gateable(module)

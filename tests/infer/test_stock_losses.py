@@ -15,6 +15,7 @@ from pyro.infer import (
     TraceEnum_ELBO,
     TraceGraph_ELBO,
     TraceMeanField_ELBO,
+    TraceTMC_ELBO,
 )
 from pyro.infer.autoguide import AutoGuideList, AutoNormal
 from pyro.infer.importance import vectorized_importance_weights
@@ -54,7 +55,8 @@ def silent(run, *args, **kwargs):
 
 
 @pytest.mark.filterwarnings("ignore:TraceEnum_ELBO found no sample sites")
-@pytest.mark.parametrize("loss", [Trace_ELBO, TraceGraph_ELBO, TraceEnum_ELBO, RenyiELBO])
+@pytest.mark.filterwarnings("ignore:Found no sample sites configured for enumeration")
+@pytest.mark.parametrize("loss", [Trace_ELBO, TraceGraph_ELBO, TraceEnum_ELBO, TraceTMC_ELBO, RenyiELBO])
 @pytest.mark.parametrize("kind", [AutoHardConcrete, AutoConcrete])
 def test_losses_that_score_draws_are_named_with_a_remedy(loss, kind):
     with pytest.warns(

@@ -19,6 +19,7 @@ from pyro.infer import (
     TraceEnum_ELBO,
     TraceGraph_ELBO,
     TraceMeanField_ELBO,
+    TraceTMC_ELBO,
 )
 from pyro.infer.importance import vectorized_importance_weights
 
@@ -32,6 +33,7 @@ _LOSSES: dict[CodeType, str] = {
     Trace_ELBO._get_trace.__code__: "Trace_ELBO",
     TraceGraph_ELBO._get_trace.__code__: "TraceGraph_ELBO",
     TraceEnum_ELBO._get_trace.__code__: "TraceEnum_ELBO",
+    TraceTMC_ELBO._get_trace.__code__: "TraceTMC_ELBO",
     RenyiELBO._get_trace.__code__: "RenyiELBO",
     ReweightedWakeSleep._get_trace.__code__: "ReweightedWakeSleep",
     Importance._traces.__code__: "Importance",
