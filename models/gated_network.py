@@ -13,6 +13,7 @@ from l0bayes.infer.randomness import private_randomness
 from l0bayes.models.network_deployment import cost_summary, cost_table
 from l0bayes.models.sleeping_units import SleepingUnits
 from l0bayes.network import (
+    GatePlan,
     Gates,
     chosen_places,
     inputs_of,
@@ -92,6 +93,10 @@ class GatedNetwork(nn.Module):
         for name, parameter in self.net.named_parameters():
             parameter.requires_grad_(name not in self.links and name not in self.plan.frozen)
         self.awake = SleepingUnits(self.plan, self.cost)
+
+    def planned_network(self) -> tuple[nn.Module, GatePlan, tuple[Any, ...]]:
+        """The network, its gates, and arguments to run it with: what a cost of one's own starts from."""
+        return self.net, self.plan, self.example
 
     def _warn_uncounted(self) -> None:
         unknown = [other for other in self.plan.trace.others.values() if other.uncounted]

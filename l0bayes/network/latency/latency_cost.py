@@ -19,7 +19,7 @@ from l0bayes.network.plan import GatePlan
 from l0bayes.network.rivals.thin_network import thin_gates
 from l0bayes.network.saved.fresh_rows import fresh_rows
 
-__all__ = ["LaidOutNetwork", "LatencyCost", "LatencyState"]
+__all__ = ["LatencyCost", "LatencyState", "PlannedNetwork"]
 
 # Shares of all widths at which the whole network is measured.
 _SHARES = (1.0, 1 / 2, 1 / 4, 1 / 8)
@@ -31,18 +31,13 @@ _CLOSE = 0.03
 
 
 @runtime_checkable
-class LaidOutNetwork(Protocol):
-    """A model that holds a network laid out for gates, such as :class:`~l0bayes.models.SparseNetwork`.
+class PlannedNetwork(Protocol):
+    """A model that holds a network laid out for gates, such as :class:`~l0bayes.models.SparseNetwork`."""
 
-    Attributes:
-        net: The network.
-        plan: Its gates.
-        example: Its arguments.
-    """
-
-    net: nn.Module
-    plan: GatePlan
-    example: tuple[Any, ...]
+    # A method: parts of a module are no attributes that a check of a protocol finds from Python 3.12 on.
+    def planned_network(self) -> tuple[nn.Module, GatePlan, tuple[Any, ...]]:
+        """The network, its gates, and arguments to run it with."""
+        ...
 
 
 class LatencyState(nn.Module):
@@ -249,12 +244,12 @@ def _like(active: Mapping[str, Tensor]) -> Tensor:
 
 
 def _reason_not(model: Any) -> str | None:
-    if isinstance(model, LaidOutNetwork):
+    if isinstance(model, PlannedNetwork):
         return None
     return f"needs a network laid out for gates, such as SparseNetwork; got {type(model).__name__}"
 
 
-def _latency(model: Any, guide: Any, kind: str, option: str) -> LatencyCost:
+def _latency(model: PlannedNetwork, guide: Any, kind: str, option: str) -> LatencyCost:
     """The cost of ``target="latency:0.3@100"``: batch size, and perhaps threads behind a slash."""
     rows, _, threads = (option or "1").partition("/")
     numbers = [one.strip() for one in (rows, threads or "1")]
@@ -263,7 +258,8 @@ def _latency(model: Any, guide: Any, kind: str, option: str) -> LatencyCost:
             f"target 'latency:share@batch' takes a batch size of 1 or more, and a number of threads behind a "
             f"slash, such as 'latency:0.3@100' or 'latency:0.3@100/2'; got {option!r}"
         )
-    return LatencyCost(kind, model.net, model.plan, model.example, int(numbers[0]), int(numbers[1]))
+    net, plan, example = model.planned_network()
+    return LatencyCost(kind, net, plan, example, int(numbers[0]), int(numbers[1]))
 
 
 register_cost("latency", _latency, _reason_not)
