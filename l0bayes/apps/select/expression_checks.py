@@ -8,6 +8,10 @@ from collections.abc import Callable
 __all__ = ["check_expression", "function_of", "squares"]
 
 _TRUTHS = (ast.Compare, ast.BoolOp, ast.Call)
+_LIBRARIES = {"np", "numpy"}
+_SIZES = {"abs", "absolute", "fabs"}
+_POWERS = {"square", "power", "float_power", "pow"}
+_PRODUCTS = {"multiply", "mul"}
 _SIGNS: dict[type[ast.operator], str] = {ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^"}
 
 
@@ -66,16 +70,49 @@ def squares(expression: str) -> list[str]:
     Args:
         expression: The expression.
     """
-    found = []
+    found: list[str] = []
     for node in ast.walk(_tree(expression)):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
-            found += [node.left.id] if isinstance(node.left, ast.Name) else []
+            found += _as_they_stand(node.left)
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-            both = [side.id for side in (node.left, node.right) if isinstance(side, ast.Name)]
-            found += both if len(both) == 2 else []
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "poly" and _is_raw(node):
-            found += [given.id for given in node.args[:1] if isinstance(given, ast.Name)]
+            both = [_as_they_stand(side) for side in (node.left, node.right)]
+            found += both[0] + both[1] if all(both) else []
+        elif isinstance(node, ast.Call):
+            found += _in_call(node)
     return list(dict.fromkeys(found))
+
+
+def _as_they_stand(node: ast.expr) -> list[str]:
+    """Columns of a sum of columns; nothing where numbers or functions may have moved their zero."""
+    if isinstance(node, ast.Name):
+        return [node.id]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+        both = [_as_they_stand(side) for side in (node.left, node.right)]
+        return both[0] + both[1] if all(both) else []
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.UAdd | ast.USub):
+        return _as_they_stand(node.operand)
+    if isinstance(node, ast.Call) and _last_name(node) in _SIZES and len(node.args) == 1:
+        return _as_they_stand(node.args[0])
+    return []
+
+
+def _in_call(call: ast.Call) -> list[str]:
+    """Columns of a power or a product that is written as a function, ``np.square(t)``, or a method."""
+    name = _last_name(call)
+    if name == "poly" and _is_raw(call):
+        return [given.id for given in call.args[:1] if isinstance(given, ast.Name)]
+    owner = call.func.value if isinstance(call.func, ast.Attribute) else None
+    of_method = _as_they_stand(owner) if owner is not None and ast.unparse(owner) not in _LIBRARIES else []
+    given = [of_method, *map(_as_they_stand, call.args)] if of_method else [*map(_as_they_stand, call.args)]
+    if name in _POWERS and given:
+        return given[0]
+    if name in _PRODUCTS and len(given) > 1 and all(given[:2]):
+        return given[0] + given[1]
+    return []
+
+
+def _last_name(call: ast.Call) -> str:
+    return ast.unparse(call.func).rpartition(".")[2]
 
 
 def _is_raw(call: ast.Call) -> bool:

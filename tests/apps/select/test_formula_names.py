@@ -201,12 +201,21 @@ def test_functions_of_other_packages_that_work():
     assert len(applied(data, "y ~ bs(e, df=4, include_intercept=FALSE)").groups) == 4
 
 
-@pytest.mark.parametrize("formula", ["y ~ I(e**2)", "y ~ {e*pi}", "y ~ poly(e, 2, raw=True)"])
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ I(e**2)", "y ~ {e*pi}", "y ~ poly(e, 2, raw=True)", "y ~ np.multiply(e, pi)", "y ~ np.square(e)",
+        "y ~ np.power(e, 2)", "y ~ I(e.pow(2))", "y ~ I((e + pi)**2)", "y ~ I(np.abs(e)*e)",
+    ],
+)  # fmt: skip
 def test_a_product_of_columns_as_they_stand_is_told(formula):
     assert "its PIP depends on where e" in applied(table()[["y", "e", "pi"]], formula).notes[0]
 
 
-@pytest.mark.parametrize("formula", ["y ~ e:pi", "y ~ poly(e, 2)", "y ~ I(center(e)**2)", "y ~ I(2*e)"])
+@pytest.mark.parametrize(
+    "formula",
+    ["y ~ e:pi", "y ~ poly(e, 2)", "y ~ I(center(e)**2)", "y ~ I(2*e)", "y ~ np.square(e - e.mean())"],
+)
 def test_a_product_that_depends_on_no_zero_is_not(formula):
     assert applied(table()[["y", "e", "pi"]], formula).notes == []
 
