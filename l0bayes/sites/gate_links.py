@@ -138,7 +138,7 @@ def hidden_sites(nodes: dict[str, Any]) -> list[str]:
 
 
 def refuse_hidden(nodes: dict[str, Any]) -> None:
-    """Refuse a model that is trained or read and hides gates or slabs.
+    """Refuse a model that is trained or read and hides gates or slabs, or whose weights are given values.
 
     Args:
         nodes: Nodes of a trace of the model.
@@ -146,11 +146,31 @@ def refuse_hidden(nodes: dict[str, Any]) -> None:
     Raises:
         ValueError: If it does.
     """
+    for name, site in nodes.items():
+        record = weight_record(site) if site_kind(site) == "deterministic" else None
+        if record is not None and _is_replaced(site):
+            raise ValueError(
+                f"weight {name!r} was given a value (pyro.condition), so that nothing links it to its gates "
+                "and its slab any more, and both would keep their priors. Give the slab "
+                f"{record.slab.weight}.slab or the gate a value instead, or write the weight into the model"
+            )
     for words in hidden_sites(nodes):
         raise ValueError(
             f"{words}, so that each run draws it anew from its prior and no guide covers it. Train and read "
             "the model with all its sites in sight, or fix it by pyro.condition"
         )
+
+
+def _is_replaced(site: dict[str, Any]) -> bool:
+    """Whether a deterministic site has another value than the model computed."""
+    law = site["fn"]
+    while hasattr(law, "base_dist"):
+        law = law.base_dist
+    computed, value = getattr(law, "v", None), site["value"]
+    if computed is None or computed is value:
+        return False
+    # A plate may lay it out anew.
+    return not torch.allclose(computed.broadcast_to(value.shape), value, rtol=0.0, atol=0.0, equal_nan=True)
 
 
 def check_links(model: dict[str, Any], guide: dict[str, Any]) -> None:

@@ -109,3 +109,22 @@ def test_transforms_that_may_mix_weights_are_not_said_to_mix_them():
     )
     with pytest.raises(ValueError, match=r"its transforms may mix them .* write the law itself"):
         l0bayes.spike_and_slab("b", 0.3, shifted)
+
+
+def test_a_weight_that_is_given_a_value_has_lost_its_gates():
+    def model(x, y):
+        w = l0bayes.spike_and_slab("w", 0.3, dist.Normal(0.0, 1.0).expand([2]).to_event(1))
+        pyro.sample("y", dist.Normal(x @ w, 1.0).to_event(1), obs=y)
+
+    x, y = torch.ones(3, 2), torch.zeros(3)
+    given = pyro.condition(model, {"w": torch.tensor([1.0, 0.0])})
+    guide = AutoHardConcrete(given, (x, y))
+    for read in (
+        lambda: l0bayes.fit(given, guide, (x, y), steps=2, progress=False),
+        lambda: l0bayes.hardened_elbo(given, guide, (x, y)),
+        lambda: l0bayes.to_arviz(l0bayes.Fit.of(given, guide, (x, y))),
+    ):
+        with pytest.raises(ValueError, match=r"weight 'w' was given a value .* slab w\.slab"):
+            read()
+    slab = pyro.condition(model, {"w.slab": torch.tensor([1.0, 0.5])})
+    l0bayes.fit(slab, AutoHardConcrete(slab, (x, y)), (x, y), steps=2, progress=False, compile="eager")
