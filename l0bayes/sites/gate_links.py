@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from l0bayes.sites.site_kinds import site_kind
+from l0bayes.sites.site_kinds import inner_law, site_kind
 from l0bayes.sites.site_records import GateLink, SlabSite, gate_record, slab_record, weight_record
 
 __all__ = [
@@ -163,10 +163,7 @@ def refuse_hidden(nodes: dict[str, Any]) -> None:
 
 def _is_replaced(site: dict[str, Any]) -> bool:
     """Whether a deterministic site has another value than the model computed."""
-    law = site["fn"]
-    while hasattr(law, "base_dist"):
-        law = law.base_dist
-    computed, value = getattr(law, "v", None), site["value"]
+    computed, value = getattr(inner_law(site["fn"]), "v", None), site["value"]
     if computed is None or computed is value:
         return False
     # A plate may lay it out anew.

@@ -2,7 +2,6 @@ r"""Checkpoints: all that a run needs to go on as if it had not been interrupted
 
 from __future__ import annotations
 
-import copy
 import os
 import re
 import time
@@ -17,7 +16,8 @@ from l0bayes.files.state_files import StateFileError, as_plain_state
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.training_run import Record, TrainingRun
 from l0bayes.infer.guide_combinations import copied_guide
-from l0bayes.infer.loop.kept_runs import KeptRunError, run_of
+from l0bayes.infer.kept_model import kept_model
+from l0bayes.infer.loop.kept_runs import KeptRunError, difference_of_shapes, run_of, shapes_of
 from l0bayes.infer.loop.restart_result import Restart
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.user_warnings import warn_user
@@ -72,7 +72,7 @@ class Checkpoint(Callback):
         self._state = {
             "format": _FORMAT,
             "settings": dict(run.settings),
-            "shapes": _shapes(run.objective),
+            "shapes": shapes_of(run.objective.state_dict()),
             "objective": as_plain_state(dict(run.objective.state_dict()), "the objective"),
             "optimizer": as_plain_state(run.optimizer.state_dict(), "the optimiser's state"),
             "callbacks": states,
@@ -80,7 +80,7 @@ class Checkpoint(Callback):
             "random": torch.get_rng_state(),
             "random_gpus": gpus,
             "index": run.index,
-            "start": as_plain_state(self.start, "the start"),
+            "start": self.start,
             "ended": list(self.ended),
         }
         if time.monotonic() - self._written >= self.every:
@@ -118,14 +118,8 @@ class Checkpoint(Callback):
         self._read_state = None  # not kept: it is as large as the run
         self._check_settings(state["settings"], run.settings, _FIRST)
         run.callbacks.shape_like(run, state["callbacks"])
-        theirs, ours = state["shapes"], _shapes(run.objective)
-        different = sorted(name for name in theirs.keys() | ours.keys() if theirs.get(name) != ours.get(name))
-        if different:
-            name = different[0]
-            raise CheckpointError(
-                f"checkpoint {self.path} is of another model or guide: {len(different)} entries differ, the "
-                f"first is {name!r}, of shape {theirs.get(name)} in the file and {ours.get(name)} here"
-            )
+        if wrong := difference_of_shapes(state["shapes"], shapes_of(run.objective.state_dict())):
+            raise CheckpointError(f"checkpoint {self.path} is of another model or guide: {wrong}")
         self._check_settings(state["settings"], run.settings, run.settings.keys() - _FREE)
         run.objective.load_state_dict(state["objective"])
         run.optimizer.load_state_dict(state["optimizer"])
@@ -155,12 +149,11 @@ class Checkpoint(Callback):
         if not start:
             return [], 0, start
         self._check_settings(state["settings"], settings, settings.keys() - _FREE)
-        model, runs = objective.model, []
+        runs = []
         self.ended = list(state["ended"])
         for kept in self.ended:
-            own = copy.deepcopy(model) if isinstance(model, torch.nn.Module) else model
             try:
-                runs.append(run_of(kept, own, copied_guide(objective.guide)))
+                runs.append(run_of(kept, kept_model(objective.model), copied_guide(objective.guide)))
             except KeptRunError as error:
                 raise CheckpointError(f"checkpoint {self.path} can't be gone on from: {error}") from error
         return runs, state["index"], state["start"]
@@ -205,7 +198,3 @@ class Checkpoint(Callback):
         self._kept_step = state["done"]
         self._read_state = state
         return state
-
-
-def _shapes(objective: BoundELBO) -> dict[str, list[int]]:
-    return {name: list(value.shape) for name, value in objective.state_dict().items()}

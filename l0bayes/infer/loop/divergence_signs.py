@@ -88,10 +88,11 @@ def _of_sites(nodes: Any, of: str) -> Iterator[str]:
         value = site["value"]
         if isinstance(value, Tensor) and not bool(torch.isfinite(value).all()) and not site["is_observed"]:
             yield f"site {name!r} of the {of} is not finite"
-        elif of == "model" and not bool(torch.isfinite(log_density(site)).all()):
-            bad = log_density(site)
-            first = bad[~torch.isfinite(bad)].flatten()[0].item()
-            yield f"the log density of site {name!r} is {first}"
+        elif of == "model":
+            density = log_density(site)
+            bad = density[~torch.isfinite(density)]
+            if bad.numel():
+                yield f"the log density of site {name!r} is {bad[0].item()}"
 
 
 def signs_in_parameters(objective: BoundELBO) -> list[str]:

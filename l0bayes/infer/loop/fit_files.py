@@ -2,19 +2,17 @@ r"""Fits in folders: one file, safetensors with a checksum."""
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from l0bayes.files.state_files import StateFileError, as_plain_state, read_state, write_state
 from l0bayes.files.whole_files import settle, write_whole
 from l0bayes.infer.guide_combinations import copied_guide
+from l0bayes.infer.kept_model import kept_model
 from l0bayes.infer.loop.kept_runs import KeptRunError, kept_run, run_of
-from l0bayes.infer.loop.restart_result import Restart, best_run
+from l0bayes.infer.loop.restart_result import Restart, take_best
 
 __all__ = ["SavedFitError", "read_fit", "write_fit"]
 
@@ -90,10 +88,6 @@ def read_fit(folder: str | os.PathLike[str], model: Any, guide: Any) -> tuple[li
 def _runs(kept: list[dict[str, Any]], model: Any, guide: Any) -> list[Restart]:
     if len(kept) == 1:
         return [run_of(kept[0], model, guide)]
-    is_module = isinstance(model, torch.nn.Module)
-    runs = [run_of(one, copy.deepcopy(model) if is_module else model, copied_guide(guide)) for one in kept]
-    best = best_run(runs)
-    guide.load_state_dict(best.guide.state_dict())
-    if is_module:
-        model.load_state_dict(best.model.state_dict())
+    runs = [run_of(one, kept_model(model), copied_guide(guide)) for one in kept]
+    take_best(runs, model, guide)
     return runs

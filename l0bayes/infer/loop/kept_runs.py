@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from l0bayes.files.state_files import as_plain_state
 from l0bayes.infer.callbacks.decision import Decision
@@ -15,7 +16,7 @@ from l0bayes.infer.loop.constraint_words import constraint_of, plain_constraint
 from l0bayes.infer.loop.restart_result import Restart
 from l0bayes.infer.trained_parameters import TrainedParameters
 
-__all__ = ["KeptRunError", "kept_run", "run_of"]
+__all__ = ["KeptRunError", "difference_of_shapes", "kept_run", "run_of", "shapes_of"]
 
 
 class KeptRunError(ValueError):
@@ -92,16 +93,37 @@ def run_of(kept: Mapping[str, Any], model: Any, guide: Any) -> Restart:
     )
 
 
+def shapes_of(values: Mapping[str, Tensor]) -> dict[str, list[int]]:
+    """Shapes by name.
+
+    Args:
+        values: Tensors by name, as those of ``state_dict()``.
+    """
+    return {name: list(value.shape) for name, value in values.items()}
+
+
+def difference_of_shapes(theirs: Mapping[str, list[int]], ours: Mapping[str, list[int]]) -> str:
+    """In which names and shapes two states differ, in words; nothing where they do not.
+
+    Args:
+        theirs: Shapes by name in a file.
+        ours: Shapes by name here.
+    """
+    different = sorted(name for name in theirs.keys() | ours.keys() if theirs.get(name) != ours.get(name))
+    if not different:
+        return ""
+    name = different[0]
+    return (
+        f"{len(different)} entries differ, the first is {name!r}, of shape {theirs.get(name)} in the file "
+        f"and {ours.get(name)} here"
+    )
+
+
 def _load(what: str, module: torch.nn.Module, values: Mapping[str, Any]) -> None:
-    own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    theirs = {name: tuple(value.shape) for name, value in values.items()}
-    wrong = sorted(name for name in own.keys() | theirs.keys() if own.get(name) != theirs.get(name))
+    own = shapes_of(module.state_dict())
+    wrong = difference_of_shapes(shapes_of(values), own)
+    if wrong and not own:
+        raise KeptRunError(f"the {what} has no parameters yet; run it once on the data, and then load")
     if wrong:
-        name = wrong[0]
-        if not own:
-            raise KeptRunError(f"the {what} has no parameters yet; run it once on the data, and then load")
-        raise KeptRunError(
-            f"it is of another {what}: {len(wrong)} entries differ, the first is {name!r}, of shape "
-            f"{theirs.get(name)} in the file and {own.get(name)} here"
-        )
+        raise KeptRunError(f"it is of another {what}: {wrong}")
     module.load_state_dict(dict(values))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from l0bayes.infer.callbacks.decision import Decision
 from l0bayes.infer.callbacks.history import History
 from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.trained_parameters import TrainedParameters
 
-__all__ = ["Restart", "best_run"]
+__all__ = ["Restart", "best_run", "take_best"]
 
 
 @dataclass(repr=False)
@@ -66,3 +68,17 @@ def best_run(runs: list[Restart]) -> Restart:
     """
     recorded = [run for run in runs if run.history.elbo]
     return max(recorded or runs, key=lambda run: run.elbo)
+
+
+def take_best(runs: list[Restart], model: Any, guide: Any) -> None:
+    """Give modules the values of the run with the highest ELBO.
+
+    Args:
+        runs: The runs, in modules of their own.
+        model: The model, which takes the values where it is a module.
+        guide: The guide.
+    """
+    best = best_run(runs)
+    guide.load_state_dict(best.guide.state_dict())
+    if isinstance(best.model, torch.nn.Module):
+        model.load_state_dict(best.model.state_dict())

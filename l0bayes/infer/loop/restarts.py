@@ -6,8 +6,7 @@ import copy
 import time
 from typing import Any
 
-import torch
-
+from l0bayes.files.state_files import as_plain_state
 from l0bayes.infer.callbacks.callback_list import CallbackList
 from l0bayes.infer.callbacks.training_run import TrainingRun
 from l0bayes.infer.guide_abilities import GuideAbilities
@@ -17,7 +16,7 @@ from l0bayes.infer.loop.checkpoint import Checkpoint
 from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.kept_runs import kept_run
 from l0bayes.infer.loop.optimizers import make_optimizer
-from l0bayes.infer.loop.restart_result import Restart, best_run
+from l0bayes.infer.loop.restart_result import Restart, take_best
 from l0bayes.infer.loop.training_loop import train
 from l0bayes.infer.objectives.compiled import GradientStep
 from l0bayes.infer.randomness import private_randomness
@@ -61,7 +60,7 @@ class Restarts:
         if self.checkpoint is not None:
             if self.resume:
                 self.done, first, start = self.checkpoint.take_up(self.objective, self.config, start)
-            self.checkpoint.start = start
+            self.checkpoint.start = as_plain_state(start, "the start")
         try:
             for index in range(first, self.settings.restarts):
                 seed = self.settings.seed + index
@@ -106,7 +105,4 @@ class Restarts:
             )
 
     def _keep_best(self) -> None:
-        best = best_run(self.done)
-        self.objective.guide.load_state_dict(best.guide.state_dict())
-        if isinstance(best.model, torch.nn.Module):
-            self.objective.model.load_state_dict(best.model.state_dict())
+        take_best(self.done, self.objective.model, self.objective.guide)
