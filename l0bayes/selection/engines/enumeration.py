@@ -18,8 +18,7 @@ class Enumeration:
     r"""Probabilities of all models, moments, and a sample.
 
     Attributes:
-        models: Every model as zeros and ones, shape ``(2**G, G)``.
-        probabilities: Of every model, shape ``(2**G,)``.
+        probabilities: Of every model, shape ``(2**G,)``; model m has gate g where bit g of m is set.
         log_evidence: Log evidence of all models together.
         mean: :math:`E[\beta]`, shape ``(p,)``.
         second_moment: :math:`E[\beta^2]`, shape ``(p,)``.
@@ -32,7 +31,6 @@ class Enumeration:
         problem: The problem with what all models together say of its prior, where they do.
     """
 
-    models: Tensor
     probabilities: Tensor
     log_evidence: float
     mean: Tensor

@@ -18,6 +18,7 @@ from l0bayes.selection.engines.gaussian_enumeration import enumerate_gaussian
 from l0bayes.selection.engines.laplace_enumeration import enumerate_generalised
 from l0bayes.selection.engines.zellner_enumeration import enumerate_zellner
 from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
+from l0bayes.selection.kernels.model_table import gate_sums, model_sizes
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.selection_posterior import Diagnostics, Evidence, SelectionPosterior
@@ -28,10 +29,10 @@ from l0bayes.selection.problem.zellner_problem import ZellnerProblem
 __all__ = ["ExactDiagnostics", "ExactEngine", "ExactOptions"]
 
 # Gates that are taken by default, and at most, for Gaussian and for generalised problems.
-_GAUSSIAN_GATES = (20, 24)
+_GAUSSIAN_GATES = (20, 25)
 _GENERALISED_GATES = (16, 20)
 # Cost of the largest number of gates, on one core.
-_GAUSSIAN_COST = "10 minutes and 12 GB"
+_GAUSSIAN_COST = "a minute and 3 GB"
 _GENERALISED_COST = "10 minutes"
 # Up to here "auto" takes all models, in seconds; the more columns a gate has, the longer it takes.
 _AUTO_GAUSSIAN, _AUTO_GENERALISED = 20, 12
@@ -43,8 +44,8 @@ class ExactOptions:
 
     Args:
         max_gates: Largest number of gates that is taken; time and memory double with each. By default 20,
-            which take 5 to 40 seconds and 1 GB, or 16 in generalised linear models, which take 20 seconds. At
-            most 24 (10 minutes and 12 GB), or 20 in generalised linear models (10 minutes).
+            which take a second or two, or 16 in generalised linear models, which take 20 seconds. At most 25
+            (a minute and 3 GB), or 20 in generalised linear models (10 minutes).
         num_draws: Size of the sample of models.
 
     Raises:
@@ -132,12 +133,10 @@ class ExactEngine(Engine[ExactOptions]):
     ) -> SelectionPosterior:
         with private_randomness(seed):
             found = _enumerate(problem, options.num_draws, progress)
-        gates, probabilities = found.models.double(), found.probabilities
-        sizes = torch.zeros(problem.num_groups + 1, dtype=torch.float64)
-        log_odds = found.log_odds
-        if log_odds is None:
-            log_odds = (probabilities @ gates).log() - (probabilities @ (1.0 - gates)).log()
-        pip = probabilities @ gates
+        sums = gate_sums(found.probabilities)
+        pip, count = sums.opened.clone(), problem.num_groups
+        log_odds = pip.log() - sums.shut.log() if found.log_odds is None else found.log_odds
+        sizes = torch.zeros(count + 1, dtype=torch.float64)
         if problem.prior.restriction is not None:  # to all its digits
             pip = torch.where(problem.prior.restriction.always, 1.0, pip)
         progress(1.0)
@@ -145,17 +144,17 @@ class ExactEngine(Engine[ExactOptions]):
             engine=self.name,
             problem=found.problem or problem,
             pip=pip,
-            pip_mcse=torch.zeros(problem.num_groups, dtype=torch.float64),
+            pip_mcse=torch.zeros(count, dtype=torch.float64),
             mean=found.mean,
             second_moment=found.second_moment,
             log_evidence=found.log_evidence,
-            size_probabilities=sizes.index_add_(0, found.models.sum(1), probabilities),
+            size_probabilities=sizes.index_add_(0, model_sizes(count), found.probabilities),
             draws=found.draws,
-            exact_joint=gates.T @ (gates * probabilities[:, None]),
+            exact_joint=sums.joint,
             unpenalised_mean=found.unpenalised_mean,
             exact_log_odds=log_odds,
             diagnostics=ExactDiagnostics(
-                models=len(gates),
+                models=len(found.probabilities),
                 noise_nodes=found.noise_nodes,
                 laplace=found.laplace,
                 refined=found.refined,

@@ -54,7 +54,6 @@ def enumerate_generalised(problem: GeneralisedProblem, num_draws: int, progress:
     mean = average_coefficients(problem, top, refined.mean, shares)
     second = average_coefficients(problem, top, refined.mean.square() + refined.variance, shares)
     return Enumeration(
-        models=models,
         probabilities=weights,
         log_evidence=float(total),
         mean=mean[k:],

@@ -2,13 +2,16 @@ r"""All models of a problem with Zellner's slabs, for problems with few gates.""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
+from torch import Tensor
 
 from l0bayes.selection.engines.engine import Progress
 from l0bayes.selection.engines.enumeration import Enumeration
 from l0bayes.selection.engines.gaussian_enumeration import log_odds_of
-from l0bayes.selection.kernels.elimination import all_models
-from l0bayes.selection.kernels.least_squares_tree import all_fits
+from l0bayes.selection.kernels.elimination import ModelTree
+from l0bayes.selection.kernels.model_table import gate_sums, gates_of, log_priors, open_sums
 from l0bayes.selection.kernels.resampling import independent_indices
 from l0bayes.selection.kernels.zellner_draws import draw_noise, hidden_variance
 from l0bayes.selection.problem.selection_posterior import ModelDraws
@@ -16,6 +19,9 @@ from l0bayes.selection.problem.zellner_problem import ZellnerProblem
 from l0bayes.selection.slab_priors.factor_table import FactorTable
 
 __all__ = ["enumerate_zellner"]
+
+# So many models are asked for their Bayes factors at a time.
+_CHUNK = 2**18
 
 
 def enumerate_zellner(problem: ZellnerProblem, num_draws: int, progress: Progress) -> Enumeration:
@@ -27,7 +33,7 @@ def enumerate_zellner(problem: ZellnerProblem, num_draws: int, progress: Progres
         E[\beta\beta'] = E[s^2]\,\hat\beta\hat\beta'
         + \frac{\tilde y'W\tilde y}{\nu - 2}\bigl(E[s] - R^2 E[s^2]\bigr)(\tilde X'W\tilde X)^{-1},
 
-    which for all models together are derivatives of the tree of fits.
+    which for all models together come from the way back through the tree of eliminations.
 
     Args:
         problem: The problem.
@@ -35,52 +41,45 @@ def enumerate_zellner(problem: ZellnerProblem, num_draws: int, progress: Progres
         progress: Called with the share of the work that is done.
     """
     system, setting = problem.system, problem.setting
-    models = all_models(problem.num_groups)
-    gates = models.double()
-    log_prior = problem.prior.log_prob(gates)
-    matrix, vector = system.matrix.clone().requires_grad_(), system.vector.clone().requires_grad_()
-    with torch.enable_grad():
-        fits = all_fits(matrix, vector, system.least, problem.group_columns)
-    progress(0.3)
-    rank = fits.rank.long()
+    log_prior = log_priors(problem.prior, problem.num_groups)
+    quadratic, rank = log_prior.new_empty(len(log_prior)), torch.empty(len(log_prior), dtype=torch.int32)
+    shape = ModelTree.shape(problem.num_groups)
+    for chunk in _tree(problem).chunks():
+        assert chunk.rank is not None
+        quadratic.view(shape)[:, chunk.place], rank.view(shape)[:, chunk.place] = chunk.quadratic, chunk.rank
+    progress(0.2)
     if bool(system.hidden.any()):
-        rank = rank - models @ system.hidden
-    r2 = (2.0 / system.total * fits.quadratic.detach()).clamp(0.0, system.largest_r2)
+        rank = rank - open_sums(system.hidden.int())
+    r2 = (2.0 / system.total * quadratic).clamp_(0.0, system.largest_r2)
     slab = problem.slab.settled(setting, rank, r2, log_prior)
     factors = FactorTable(slab, setting, system.largest_r2)
-    log_weight = factors.exact_factors(rank, r2) + log_prior
+    log_weight, first, second = (torch.cat(parts) for parts in zip(*_factors(factors, rank, r2), strict=True))
+    log_weight += log_prior
     total = torch.logsumexp(log_weight, 0)
     probability = (log_weight - total).exp()
-    first, second = factors.shrinkages(rank, r2)
-    noise = system.total / (setting.degrees - 2.0) * (first - r2 * second)
     progress(0.6)
-    with torch.enable_grad():
-        (mean,) = torch.autograd.grad(
-            fits.quadratic, vector, grad_outputs=probability * first, retain_graph=True
-        )
-        (by_matrix,) = torch.autograd.grad(
-            (fits.quadratic, fits.determinant),
-            matrix,
-            grad_outputs=(probability * second, probability * noise),
-        )
+    spread = probability * (system.total / (setting.degrees - 2.0)) * (first - r2 * second)
+    tree = _tree(problem)
+    outer, inverse, weight = (one.view(shape) for one in (probability * second, spread, probability * first))
+    for chunk in tree.chunks():
+        chunk.weigh(outer[:, chunk.place], inverse=inverse[:, chunk.place], mean=weight[:, chunk.place])
+    mean, second_moment, _ = tree.moments()
     settled = problem.replace(slab=slab)
-    hidden = (gates.T @ (probability * noise))[problem.groups] * hidden_variance(problem)
+    hidden = gate_sums(spread).opened[problem.groups] * hidden_variance(problem)
     chosen = independent_indices(probability, num_draws)
     log_odds = log_odds_of(
-        models,
         log_prior,
         probability,
         lambda side: float(torch.logsumexp(log_weight[side], 0)),
         float(total),
     )
     return Enumeration(
-        models=models,
         probabilities=probability,
         log_evidence=float(total) + problem.log_null,
         mean=mean,
-        second_moment=-2.0 * by_matrix.diagonal() - hidden,
+        second_moment=second_moment - hidden,
         draws=ModelDraws(
-            gates[chosen],
+            gates_of(chosen, problem.num_groups).double(),
             draw_noise(settled, rank[chosen], r2[chosen]),
             torch.full((num_draws,), 1.0 / num_draws, dtype=torch.float64),
             torch.zeros(num_draws, dtype=torch.long),
@@ -88,3 +87,14 @@ def enumerate_zellner(problem: ZellnerProblem, num_draws: int, progress: Progres
         log_odds=log_odds,
         problem=settled,
     )
+
+
+def _tree(problem: ZellnerProblem) -> ModelTree:
+    system = problem.system
+    return ModelTree(system.matrix, system.vector, problem.group_columns, least=system.least, repeats=True)
+
+
+def _factors(factors: FactorTable, rank: Tensor, r2: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Log Bayes factors and the two mean shrinkages, so many models at a time."""
+    for ranks, shares in zip(rank.split(_CHUNK), r2.split(_CHUNK), strict=True):
+        yield factors.exact_factors(ranks, shares), *factors.shrinkages(ranks, shares)

@@ -123,7 +123,7 @@ def test_more_gates_are_enumerated_where_asked_for(tmp_path, quick):
         ({"likelihood": "negative_binomial"}, "--likelihood-option dispersion=0.5"),
         ({"likelihood": "logistic"}, r"With --likelihood-option: negative_binomial \(dispersion=0.5\)"),
         ({"max_gates": 3}, "max-gates is of --engine exact"),
-        ({"max_gates": 99, "engine": "exact"}, "max_gates must be at most 24"),
+        ({"max_gates": 99, "engine": "exact"}, "max_gates must be at most 25"),
         ({"inclusion": 1.0}, "strictly between 0 and 1, got 1: at 0 or 1 nothing is selected. Give"),
     ],
 )

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from l0bayes.selection import ExactOptions, InclusionPrior, InverseGamma, infer_gates
+from l0bayes.selection.kernels import elimination
 from l0bayes.selection.kernels.elimination import all_evidences, all_models
+from l0bayes.selection.problem.gate_restriction import GateRestriction
 from tests.selection.problems import DOUBLE, brute_force, everything, problem
 
 BETA = InclusionPrior(beta=(1.5, 4.0))
@@ -80,6 +82,36 @@ def test_the_tree_of_eliminations_is_a_factorisation_of_each_model(members: list
             log_slab[columns].sum() - 0.5 * torch.logdet(inner) if columns else torch.zeros((), dtype=DOUBLE)
         )
         torch.testing.assert_close(determinant[index], wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["unknown noise", "scaled slab", "beta, unknown noise"])
+def test_models_in_many_chunks_are_as_exact(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elimination, "_CHUNK_GATES", 2)
+    monkeypatch.setattr(elimination, "_CHUNK_SYSTEMS", 4)
+    given = problem("blocks", 20, 6, **CASES[name], **everything(6, 20))
+    found, wanted = infer_gates(given, "exact"), brute_force(given)
+    assert found.log_evidence == pytest.approx(float(wanted["log_evidence"]), abs=1e-8)
+    for ours, theirs in ((found.pip, "pip"), (found.mean, "mean"), (found.second_moment, "second")):
+        torch.testing.assert_close(ours, wanted[theirs], rtol=1e-7, atol=1e-8)
+    error = 5.0 * (found.pip * (1 - found.pip) / 4000).sqrt() + 1e-3
+    assert ((found.draws.gates.mean(0) - found.pip).abs() < error).all()
+
+
+def test_chunks_are_no_part_of_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve gates, one of three columns and one that is always open: with and without a part at the top."""
+    always = torch.zeros(12, dtype=torch.bool)
+    always[3] = True
+    prior = InclusionPrior(beta=(1.0, 3.0), restriction=GateRestriction(always, parents=[()] * 11 + [(0, 1)]))
+    groups = torch.tensor([*range(12), 5, 5])
+    given = problem("blocks", 40, 14, groups=groups, prior=prior, noise=InverseGamma())
+    found = infer_gates(given, "exact")
+    monkeypatch.setattr(elimination, "_CHUNK_GATES", 12)
+    wanted = infer_gates(given, "exact")
+    assert found.log_evidence == pytest.approx(wanted.log_evidence, abs=1e-11)
+    for name in ("pip", "mean", "second_moment", "joint", "size_probabilities", "log_odds"):
+        torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-10)
+    assert float(found.pip[3]) == 1.0
+    assert float((found.draws.gates[:, 11] * (1 - found.draws.gates[:, :2].prod(1))).sum()) == 0.0
 
 
 def test_the_sample_of_models_is_from_the_posterior() -> None:

@@ -97,9 +97,9 @@ def test_auto_takes_options_of_the_engine_it_chooses() -> None:
     ("columns", "options", "message"),
     [
         (21, None, r"2\*\*21 models, and max_gates is 20. Use the engine 'gibbs', or options=ExactOptions\("),
-        (21, None, r"max_gates=21\): 24, the most, take 10 minutes and 12 GB"),
-        (25, None, r"Use the engine 'gibbs'; more than 24 gates"),
-        (25, ExactOptions(max_gates=24), r"max_gates is 24. Use the engine 'gibbs'; more than 24 gates"),
+        (21, None, r"max_gates=21\): 25, the most, take a minute and 3 GB"),
+        (26, None, r"Use the engine 'gibbs'; more than 25 gates"),
+        (26, ExactOptions(max_gates=25), r"max_gates is 25. Use the engine 'gibbs'; more than 25 gates"),
     ],
 )
 def test_too_many_gates_are_refused_with_what_to_do(columns: int, options: Any, message: str) -> None:
@@ -125,8 +125,8 @@ def test_more_gates_on_demand() -> None:
     ("make", "message"),
     [
         (
-            lambda: ExactOptions(max_gates=25),
-            r"max_gates must be at most 24 \(10 minutes and 12 GB\), got 25",
+            lambda: ExactOptions(max_gates=26),
+            r"max_gates must be at most 25 \(a minute and 3 GB\), got 26",
         ),
         (lambda: ExactOptions(max_gates=0), "max_gates must be at least 1, got 0"),
         (lambda: ExactOptions(num_draws=0), "num_draws must be at least 1, got 0"),
