@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import torch
-from pyro.distributions import Delta
+from pyro.distributions import Delta, Normal
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, constraints, kl_divergence, register_kl
@@ -163,7 +163,19 @@ def _kl_gated_slab(q: GatedSlab, p: Distribution) -> Tensor:
         if is_free(q.base, p):
             return q.activity.new_zeros(()).expand(q.batch_shape)
         return q.activity * -p.log_prob(q.base.v)
+    if type(q.base) is Normal and type(p) is Normal:
+        return q.activity * _kl_normal(q.base, p)
     return q.activity * kl_divergence(q.base, p)
+
+
+def _kl_normal(q: Normal, p: Normal) -> Tensor:
+    r""":math:`\log(\sigma_p/\sigma_q) + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2} - \frac12`.
+
+    Torch takes the logarithm of the ratio's square, whose gradient goes through eight passes over the weights
+    of a network where this one goes through five.
+    """
+    spread = (q.scale / p.scale).square() + ((q.loc - p.loc) / p.scale).square()
+    return 0.5 * (spread - 1.0) - (q.scale.log() - p.scale.log())
 
 
 def is_free(base: Distribution, p: Distribution) -> bool:

@@ -35,10 +35,15 @@ _FUNCTIONS: dict[Any, Any] = {
     aten.pow.Tensor_Scalar: torch.pow,
     aten.where.self: torch.where,
     aten.gt.Scalar: torch.gt,
+    aten.gt.Tensor: torch.gt,
     aten.ge.Scalar: torch.ge,
+    aten.ge.Tensor: torch.ge,
     aten.lt.Scalar: torch.lt,
+    aten.lt.Tensor: torch.lt,
     aten.le.Scalar: torch.le,
+    aten.le.Tensor: torch.le,
     aten.eq.Scalar: torch.eq,
+    aten.eq.Tensor: torch.eq,
     aten.logical_and.default: torch.logical_and,
     aten.sum.default: torch.sum,
     aten.sum.dim_IntList: torch.sum,
@@ -67,6 +72,7 @@ _METHODS: dict[Any, str] = {
     aten.normal_.default: "normal_",
     aten.logical_and_.default: "logical_and_",
 }
+_DRAWS: dict[Any, Any] = {aten.rand.default: torch.rand, aten.randn.default: torch.randn}
 _IN_PLACE: dict[Any, str] = {
     aten.mul.Tensor: "mul_",
     aten.add.Tensor: "add_",
@@ -161,7 +167,11 @@ def call_directly(module: GraphModule) -> None:
     for node in module.graph.nodes:
         if node.op != "call_function":
             continue
-        if node.target in _METHODS:
+        if node.target in _DRAWS:
+            # Said or not, memory of a draw is not pinned; saying so is most of the call's time.
+            node.target = _DRAWS[node.target]
+            node.kwargs = {name: value for name, value in node.kwargs.items() if value not in (None, False)}
+        elif node.target in _METHODS:
             node.op, node.target = "call_method", _METHODS[node.target]
         else:
             node.target = _FUNCTIONS.get(node.target, node.target)

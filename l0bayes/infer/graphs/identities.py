@@ -18,7 +18,7 @@ from l0bayes.infer.graphs.node_facts import (
     tensor_of,
 )
 
-__all__ = ["rewrite_identities"]
+__all__ = ["broadcast_late", "rewrite_identities"]
 
 Replacement = Node | tuple[Any, tuple[Any, ...]]
 
@@ -62,6 +62,16 @@ def rewrite_identities(module: GraphModule, written: set[Node]) -> bool:
         module.graph.erase_node(node)
         changed = True
     return changed
+
+
+def broadcast_late(module: GraphModule) -> None:
+    """Broadcast in an operation what it was given expanded.
+
+    Args:
+        module: The graph; it is changed.
+    """
+    for node in list(module.graph.nodes):
+        _narrow(module, node)
 
 
 def _is(node: Any, *targets: Any) -> TypeGuard[Node]:

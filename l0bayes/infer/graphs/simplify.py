@@ -21,13 +21,16 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+from l0bayes.infer.graphs.array_graphs import array_function
 from l0bayes.infer.graphs.constant_folding import fold_constants
 from l0bayes.infer.graphs.contractions import contract
 from l0bayes.infer.graphs.direct_calls import call_directly, keep_results_apart, reuse_memory
 from l0bayes.infer.graphs.duplicates import merge_duplicates
 from l0bayes.infer.graphs.fresh_memory import write_nothing_new
 from l0bayes.infer.graphs.fusion import fuse_sums
-from l0bayes.infer.graphs.identities import rewrite_identities
+from l0bayes.infer.graphs.identities import broadcast_late, rewrite_identities
+from l0bayes.infer.graphs.kept_memory import keep_memory
+from l0bayes.infer.graphs.kept_numbers import keep_numbers
 from l0bayes.infer.graphs.node_facts import tensor_of, written_nodes
 from l0bayes.infer.graphs.products import order_products, take_numbers_out_of_sums
 from l0bayes.infer.randomness import private_randomness
@@ -51,13 +54,15 @@ def simplified(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
     """
     if _is_slow_by_itself(captured):
         return captured
-    found = copy.deepcopy(captured)
-    try:
-        simplify(found)
-        agree = _agree(captured, found, inputs)
-    except Exception:  # a graph that no rule was written for is run as it was captured
-        agree = False
-    return found if agree else captured
+    for arrays in (True, False):
+        found = copy.deepcopy(captured)
+        try:
+            simplify(found, arrays)
+            if _agree(captured, found, inputs):
+                return found
+        except Exception:  # a graph that no rule was written for is run as it was captured
+            continue
+    return captured
 
 
 def _is_slow_by_itself(captured: GraphModule) -> bool:
@@ -69,11 +74,12 @@ def _is_slow_by_itself(captured: GraphModule) -> bool:
     return sum(sizes) > _LARGE * len(sizes)
 
 
-def simplify(module: GraphModule) -> None:
+def simplify(module: GraphModule, arrays: bool) -> None:
     """Rewrite a graph.
 
     Args:
         module: The graph; it is changed.
+        arrays: Whether it may be run by NumPy, where it is small.
     """
     write_nothing_new(module)
     written = written_nodes(module)
@@ -81,11 +87,17 @@ def simplify(module: GraphModule) -> None:
     if contract(module, written):
         _rewrite(module, written)
     fuse_sums(module, written)
+    broadcast_late(module)
     module.graph.eliminate_dead_code()
     keep_results_apart(module)
+    by_arrays = array_function(module, written) if arrays else None
     reuse_memory(module, written)
+    keep_memory(module, written)
+    keep_numbers(module)
     call_directly(module)
     module.recompile()
+    if by_arrays is not None:
+        module.forward = by_arrays
 
 
 def _rewrite(module: GraphModule, written: set[Node]) -> None:

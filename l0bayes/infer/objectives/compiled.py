@@ -21,6 +21,7 @@ from l0bayes import validate
 from l0bayes.infer.graphs import simplified
 from l0bayes.infer.objectives.elbo import BoundELBO, RecaptureError
 from l0bayes.infer.objectives.functional_state import call_with
+from l0bayes.infer.objectives.state_places import StatePlaces
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.user_warnings import warn_user
 
@@ -86,6 +87,7 @@ class GradientStep:
         self.objective = objective
         self.mode: CompileMode = mode
         self._module = _WithTerms(objective)
+        self._places = StatePlaces(self._module)
         self._graphs: dict[Any, Callable[..., Any]] = {}
         self._parameters: list[Tensor] | None = None
         if mode == "inductor" and not _has_cpp_compiler(objective):
@@ -106,17 +108,20 @@ class GradientStep:
         """
         if self.mode == "eager":
             return self._eager(data)
-        parameters = dict(self._module.named_parameters())
+        parameters, buffers = self._places.current()
         trained = [name for name, parameter in parameters.items() if parameter.requires_grad]
         state = {name: parameter.detach() for name, parameter in parameters.items()}
-        state.update(self._module.named_buffers())
-        leaves, structure = pytree.tree_flatten(tuple(data))
+        state.update(buffers)
+        # Most data are a tuple of tensors, which says its own structure.
+        plain = all(type(leaf) is Tensor for leaf in data)
+        leaves, structure = (list(data), len(data)) if plain else pytree.tree_flatten(tuple(data))
         inputs = [*state.values(), *(leaf for leaf in leaves if isinstance(leaf, Tensor))]
         # Parameters may be frozen, and modules converted, between two steps.
         key = (structure, *trained, *map(_signature, state.values()), *map(_signature, leaves))
         run = self._graphs.get(key)
         if run is None:
-            run = self._new_graph(_Layout(trained, [*state], leaves, structure), inputs)
+            nesting = pytree.tree_structure(tuple(data))
+            run = self._new_graph(_Layout(trained, [*state], leaves, nesting), inputs)
             if run is None:
                 return self._eager(data)
             self._graphs[key] = run
@@ -156,12 +161,13 @@ class GradientStep:
             self._downgrade("eager", f"capturing the model failed ({type(error).__name__}: {error})")
             return None
         if self.mode == "graph":
-            return simplified(graph, inputs)
+            return _plainly(simplified(graph, inputs))
         try:
             return _compile(graph, inputs)
         except Exception as error:
             self._downgrade("graph", f"compiling the graph failed ({type(error).__name__}: {error})")
-            return simplified(self._capture(layout, inputs), inputs)  # the compiler owns the one it was given
+            # The compiler owns the one it was given.
+            return _plainly(simplified(self._capture(layout, inputs), inputs))
 
     def _capture(self, layout: _Layout, inputs: list[Tensor]) -> torch.fx.GraphModule:
         def losses(values: dict[str, Tensor], fixed: dict[str, Tensor], data: Sequence[Tensor]) -> Any:
@@ -220,6 +226,12 @@ def _compile(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., An
         warnings.simplefilter("ignore", DeprecationWarning)
         compiled: Callable[..., Any] = torch._inductor.compile(graph, inputs, _INDUCTOR_OPTIONS)
     return compiled
+
+
+def _plainly(graph: torch.fx.GraphModule) -> Callable[..., Any]:
+    """What a graph computes, without the hooks of a module."""
+    run: Callable[..., Any] = graph.forward
+    return run
 
 
 def _one_fake_mode() -> AbstractContextManager[Any]:

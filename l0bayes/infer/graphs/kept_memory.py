@@ -1,0 +1,121 @@
+"""Large values are written into memory that the graph keeps from step to step.
+
+A step of a network makes and frees dozens of tensors as large as its weights. The allocator gives such memory
+back to the system and takes it again, page by page, which costs several times what a product of two of them
+takes. Here each large value that is needed inside of a step alone has a place, shared by values that are
+never needed at once. What a step gives to its caller is new memory in every step, as before.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+
+from l0bayes.infer.graphs.node_facts import aten, is_view, tensor_of
+
+__all__ = ["keep_memory"]
+
+# Bytes from which the GNU allocator may ask the system for memory.
+_LARGE = 64 * 1024
+_WRITERS: dict[Any, Any] = {
+    aten.mul.Tensor: torch.mul,
+    aten.add.Tensor: torch.add,
+    aten.sub.Tensor: torch.sub,
+    aten.div.Tensor: torch.div,
+    aten.neg.default: torch.neg,
+    aten.exp.default: torch.exp,
+    aten.log.default: torch.log,
+    aten.log1p.default: torch.log1p,
+    aten.sqrt.default: torch.sqrt,
+    aten.tanh.default: torch.tanh,
+    aten.sigmoid.default: torch.sigmoid,
+    aten.clamp.default: torch.clamp,
+    aten.clamp_min.default: torch.clamp_min,
+    aten.where.self: torch.where,
+    aten.addcmul.default: torch.addcmul,
+    aten.mm.default: torch.mm,
+    aten.addmm.default: torch.addmm,
+    aten.bmm.default: torch.bmm,
+}
+_DRAWS: dict[Any, str] = {aten.randn.default: "normal_", aten.rand.default: "uniform_"}
+
+
+def keep_memory(module: GraphModule, written: set[Node]) -> None:
+    """Give every large value of a step that does not leave it a place of its own.
+
+    Args:
+        module: The graph; it is changed.
+        written: Nodes that are left alone.
+    """
+    nodes = list(module.graph.nodes)
+    roots = _roots(nodes)
+    last_use: dict[Node, int] = {}
+    for index, node in enumerate(nodes):
+        for given in node.all_input_nodes:
+            last_use[roots[given]] = index
+    barred = {roots[node] for node in written if node in roots}
+    barred |= {roots[node] for node in nodes[-1].all_input_nodes}
+    free: dict[Any, list[str]] = defaultdict(list)
+    ends: dict[int, list[tuple[Any, str]]] = defaultdict(list)
+    for index, node in enumerate(nodes):
+        # Of memory whose last reader is this operation a result of it must stay clear: freed after it.
+        form = _form(node) if node not in barred and node in last_use else None
+        if form is not None:
+            name = free[form].pop() if free[form] else _new_place(module, form)
+            _write_into(module, node, name)
+            ends[last_use[node]].append((form, name))
+        for form, name in ends.pop(index, []):
+            free[form].append(name)
+
+
+def _roots(nodes: list[Node]) -> dict[Node, Node]:
+    """Of each value the operation that made its memory."""
+    roots: dict[Node, Node] = {}
+    for node in nodes:
+        first = node.args[0] if node.args and isinstance(node.args[0], Node) else None
+        roots[node] = roots[first] if first is not None and _shares(node) else node
+    return roots
+
+
+def _shares(node: Node) -> bool:
+    if node.op == "call_method":  # the ones that write in place
+        return True
+    # Some operations give a view and do not say so.
+    return node.op == "call_function" and (is_view(node) or "unsafe" in str(node.target))
+
+
+def _form(node: Node) -> Any:
+    """Shape and dtype of a value that can be written into memory that is there; otherwise ``None``."""
+    value = tensor_of(node)
+    if node.target not in _WRITERS and node.target not in _DRAWS:
+        return None
+    if value is None or value.device.type != "cpu" or not value.dtype.is_floating_point:
+        return None
+    if value.numel() * value.element_size() < _LARGE or not value.is_contiguous():
+        return None
+    return tuple(value.shape), value.dtype
+
+
+def _new_place(module: GraphModule, form: Any) -> str:
+    name = f"_place_{sum(key.startswith('_place_') for key in module.__dict__)}"
+    shape, dtype = form
+    # Not a buffer, which torch's modules look up at length.
+    module.__dict__[name] = torch.empty(shape, dtype=dtype)
+    return name
+
+
+def _write_into(module: GraphModule, node: Node, name: str) -> None:
+    graph = module.graph
+    with graph.inserting_before(node):
+        place = graph.create_node("get_attr", name)
+        place.meta["val"] = tensor_of(node)
+        if node.target in _DRAWS:
+            new = graph.call_method(_DRAWS[node.target], (place,))
+        else:
+            new = graph.call_function(_WRITERS[node.target], node.args, {**node.kwargs, "out": place})
+    new.meta.update(node.meta)
+    node.replace_all_uses_with(new)
+    graph.erase_node(node)
