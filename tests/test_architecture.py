@@ -49,15 +49,17 @@ FLOOR = {
 SUBROOM_FLOOR = {
     "selection": {
         "slab_priors": 0,
+        "column_sources": 0,
         "problem": 1,
         "kernels": 2,
         "recognise": 2,
-        "engines": 3,
-        "summaries": 3,
-        "trust": 4,
-        "pooled_scales": 4,
-        "refined_guide": 5,
-        "refine": 6,
+        "wide": 3,
+        "engines": 4,
+        "summaries": 4,
+        "trust": 5,
+        "pooled_scales": 5,
+        "refined_guide": 6,
+        "refine": 7,
     },
     "infer": {
         "randomness": 0,

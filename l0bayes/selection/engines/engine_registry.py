@@ -10,13 +10,14 @@ from l0bayes.selection.engines.engine import Engine
 from l0bayes.selection.engines.exact import ExactEngine
 from l0bayes.selection.engines.gibbs import GibbsEngine
 from l0bayes.selection.engines.svi import SVIEngine
+from l0bayes.selection.engines.wide_engine import WideEngine
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 
 __all__ = ["auto_engines", "choose_engine", "engine_by_name", "engine_names", "register_engine"]
 
 AUTO = "auto"
 _ENGINES: dict[str, Engine[Any]] = {
-    engine.name: engine for engine in (SVIEngine(), ExactEngine(), GibbsEngine())
+    engine.name: engine for engine in (SVIEngine(), ExactEngine(), GibbsEngine(), WideEngine())
 }
 
 

@@ -37,7 +37,7 @@ class GibbsEngine(Engine[GibbsOptions]):
     name = "gibbs"
     options = GibbsOptions
     takes_start = True
-    auto_order = 1
+    auto_order = 2
 
     def options_for(self, problem: SelectionProblem) -> GibbsOptions:
         """The fewer gates, the smaller the error that is asked for, steps being cheap.

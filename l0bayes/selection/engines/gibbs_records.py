@@ -8,14 +8,11 @@ from typing import ClassVar
 
 from l0bayes import validate
 from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
+from l0bayes.selection.problem.chain_trust import chain_trust
 from l0bayes.selection.problem.selection_posterior import Diagnostics, Evidence, SelectionPosterior
-from l0bayes.selection.problem.verdict import Trust, Verdict
+from l0bayes.selection.problem.verdict import Trust
 
 __all__ = ["GibbsDiagnostics", "GibbsOptions", "Reweighting"]
-
-# Monte Carlo standard errors of a PIP: the largest of a reliable one, and the largest of a doubtful one.
-_RELIABLE_ERROR, _DOUBTFUL_ERROR = 0.01, 0.03
-_FEWEST_EFFECTIVE = 200.0
 
 
 @dataclass(frozen=True)
@@ -117,19 +114,5 @@ class GibbsDiagnostics(Diagnostics):
         return "closed form" if self.laplace is None else "laplace"
 
     def verdict(self, posterior: SelectionPosterior, *, seed: int = 0) -> Trust:
-        trust = self._of_chains(float(posterior.pip_mcse.max()))
+        trust = chain_trust(float(posterior.pip_mcse.max()), self.ess)
         return trust if self.laplace is None else self.laplace.judge(trust)
-
-    def _of_chains(self, error: float) -> Trust:
-        if not math.isfinite(error):
-            reason = "The sampler has overflowed: some numbers are not finite."
-            return Trust("wrong", (reason,), mcse=error, ess=self.ess)
-        reasons = [f"The largest Monte Carlo standard error of a PIP is {error:.4f}."]
-        verdict: Verdict = "reliable"
-        if error > _RELIABLE_ERROR:
-            verdict = "doubtful" if error <= _DOUBTFUL_ERROR else "wrong"
-            reasons.append("Run longer: the chains have not agreed.")
-        if self.ess < _FEWEST_EFFECTIVE:
-            verdict = "doubtful" if verdict == "reliable" else verdict
-            reasons.append(f"The effective sample size is {self.ess:.0f}.")
-        return Trust(verdict, tuple(reasons), mcse=error, ess=self.ess)

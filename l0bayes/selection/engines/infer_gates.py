@@ -29,11 +29,12 @@ def infer_gates(
 
     Args:
         problem: The problem.
-        engine: ``"exact"``, ``"gibbs"``, ``"svi"``, the name of an engine that was registered, or ``"auto"``
-            for the first that suits the problem: ``"exact"`` where there are few gates, else ``"gibbs"``.
+        engine: ``"exact"``, ``"gibbs"``, ``"wide"``, ``"svi"``, the name of an engine that was registered, or
+            ``"auto"`` for the first that suits the problem: ``"exact"`` where there are few gates, ``"wide"``
+            for Normal responses where there are thousands, else ``"gibbs"``.
         options: The engine's options: :class:`~l0bayes.selection.ExactOptions`,
-            :class:`~l0bayes.selection.GibbsOptions`, :class:`~l0bayes.selection.SVIOptions`; by default those
-            that the engine takes for such a problem.
+            :class:`~l0bayes.selection.GibbsOptions`, :class:`~l0bayes.selection.WideOptions`,
+            :class:`~l0bayes.selection.SVIOptions`; by default those that the engine takes for such a problem.
         start: Inclusion probabilities to start from, such as those of a variational fit, shape ``(G,)``;
             for engines that take them. ``"auto"`` passes them on where its engine does.
         seed: Seed.

@@ -52,6 +52,11 @@ class Conditionals:
             self.mean, self.variance = torch.empty_like(self.open_), torch.empty_like(self.open_)
 
     @property
+    def weights(self) -> Tensor:
+        """Weights of the flips of all gates, shape ``(C, G)``."""
+        return self._odds
+
+    @property
     def phi(self) -> Tensor:
         """Sum of the weights, shape ``(C,)``."""
         return self.cumulative[:, -1]
@@ -72,8 +77,9 @@ class Conditionals:
         open_ = torch.logaddexp(torch.full_like(odds, math.log1p(self.floor)), floor + against)
         shut = torch.logaddexp(floor, against + math.log1p(self.floor))
         weights = torch.where(sets.gates, open_, shut)
-        if prior.restriction is not None:
-            weights = torch.where(prior.restriction.movable(sets.gates.double()), weights, -torch.inf)
+        movable = prior.movable(sets.gates)
+        if movable is not None:
+            weights = torch.where(movable, weights, -torch.inf)
         return torch.logsumexp(weights, 1) - math.log(2.0)
 
     def update(self, sets: ActiveSets, prior: InclusionPrior) -> None:
@@ -87,8 +93,9 @@ class Conditionals:
             self._of_columns(sets, prior)
         else:
             self._of_groups(sets, prior)
-        if prior.restriction is not None:  # what cannot flip is never chosen
-            self._odds.masked_fill_(~prior.restriction.movable(sets.gates.double()), 0.0)
+        movable = prior.movable(sets.gates)
+        if movable is not None:  # what cannot flip is never chosen
+            self._odds.masked_fill_(~movable, 0.0)
         torch.cumsum(self._odds, 1, out=self.cumulative)
 
     def choose(self) -> Tensor:

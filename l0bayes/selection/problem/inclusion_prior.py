@@ -135,6 +135,14 @@ class InclusionPrior:
         """Whether the odds of a gate depend on nothing but its own number and how many others are open."""
         return self.blocks is None and self.restriction is None
 
+    def movable(self, gates: Tensor) -> Tensor | None:
+        """Which gates of models can be flipped, shape ``(..., G)``; ``None`` where all can.
+
+        Args:
+            gates: Zeros and ones, shape ``(..., G)``.
+        """
+        return None if self.restriction is None else self.restriction.movable(gates.double())
+
     def log_odds_beside(self, others: Tensor, count: int) -> Tensor:
         """Prior log odds of every gate when so many of the others are open, by number alone.
 

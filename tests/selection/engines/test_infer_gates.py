@@ -66,7 +66,7 @@ def test_the_choice_is_recorded(word: Any, engine: str) -> None:
 
 
 def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(ValueError, match="engine must be one of auto, svi, exact, gibbs; got 'mcmc'"):
+    with pytest.raises(ValueError, match="engine must be one of auto, svi, exact, gibbs, wide; got 'mcmc'"):
         infer_gates(problem(), "mcmc")
 
 
@@ -85,7 +85,9 @@ def test_options_of_another_engine_are_refused_by_name() -> None:
         infer_gates(problem(), "svi", options=GibbsOptions())
     with pytest.raises(TypeError, match=r"'auto' chose 'exact' for this problem: give engine='gibbs'"):
         infer_gates(problem(), options=GibbsOptions())
-    with pytest.raises(TypeError, match=r"SVIOptions, ExactOptions, GibbsOptions; got \{'steps': 3\}"):
+    with pytest.raises(
+        TypeError, match=r"SVIOptions, ExactOptions, GibbsOptions, WideOptions; got \{'steps': 3\}"
+    ):
         infer_gates(problem(), "gibbs", options={"steps": 3})
 
 
@@ -217,7 +219,7 @@ X, Y = RNG.normal(size=(30, 4)), RNG.normal(size=30)
 
 @pytest.mark.usefixtures("_registered")
 def test_a_registered_engine_works_by_name() -> None:
-    assert engine_names() == ["auto", "svi", "exact", "gibbs", "guess"]
+    assert engine_names() == ["auto", "svi", "exact", "gibbs", "wide", "guess"]
     assert (infer_gates(problem(), "guess").pip == 0.25).all()
     assert (infer_gates(problem(), "guess", options=GuessOptions(0.5)).pip == 0.5).all()
     with pytest.raises(ValueError, match="engine 'guess' cannot take this problem: it counts to nine only"):
@@ -245,13 +247,13 @@ def test_a_registered_engine_fits_estimators() -> None:
 @pytest.mark.usefixtures("_registered")
 def test_a_registered_engine_is_known_to_the_command() -> None:
     assert SelectSettings(engine="guess").engine == "guess"
-    with pytest.raises(ValueError, match="engine must be one of auto, svi, exact, gibbs, guess; got 'no'"):
+    with pytest.raises(ValueError, match="one of auto, svi, exact, gibbs, wide, guess; got 'no'"):
         SelectSettings(engine="no")
 
 
 @pytest.mark.usefixtures("_registered")
 def test_auto_asks_engines_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [engine.name for engine in auto_engines()] == ["exact", "gibbs"]
+    assert [engine.name for engine in auto_engines()] == ["exact", "wide", "gibbs"]
     monkeypatch.setattr(Guess, "auto_order", -1, raising=False)
     assert choose_engine("auto", problem()).name == "guess"
     assert choose_engine("auto", problem(n=30, p=15)).name == "exact"  # which it does not support
