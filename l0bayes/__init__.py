@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         plots,
         posterior,
         runs,
+        saved_selections,
         selection,
         testing,
     )
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from l0bayes.network.saved import load_deployed, save_deployed
     from l0bayes.posterior import gate_table
     from l0bayes.posterior.to_arviz import to_arviz
+    from l0bayes.saved_selections import load_selection
     from l0bayes.selection.refine import refine
     from l0bayes.selection.trust.fit_trust import trust
 
@@ -75,6 +77,7 @@ __all__ = [
     "likelihoods",
     "load_deployed",
     "load_fit",
+    "load_selection",
     "models",
     "network",
     "plots",
@@ -83,6 +86,7 @@ __all__ = [
     "refine",
     "runs",
     "save_deployed",
+    "saved_selections",
     "select_from_moments",
     "selection",
     "slab",
@@ -101,6 +105,7 @@ _LAZY_MODULES = (
     "plots",
     "posterior",
     "runs",
+    "saved_selections",
     "selection",
     "testing",
 )
@@ -112,6 +117,7 @@ _LAZY_NAMES = {
     "gate_table": "l0bayes.posterior",
     "gradient_report": "l0bayes.gradients",
     "load_deployed": "l0bayes.network.saved",
+    "load_selection": "l0bayes.saved_selections",
     "refine": "l0bayes.selection.refine",
     "save_deployed": "l0bayes.network.saved",
     "select_from_moments": "l0bayes.estimators",

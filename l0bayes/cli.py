@@ -11,6 +11,7 @@ import typer
 from l0bayes.command_options import Load, Out, Seed, Threads
 from l0bayes.gate_families import DEFAULT_GATE_LAW
 from l0bayes.gate_families.help_texts import estimator_help, gate_law_help
+from l0bayes.predict_command import add_predict
 from l0bayes.select_command import add_select
 from l0bayes.terminal import (
     errors_in_a_line,
@@ -195,6 +196,7 @@ def train(
 
 
 add_select(app)
+add_predict(app)
 
 
 @app.command()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.generalised_estimator import GeneralisedEstimator, likelihood_for_selection
 from l0bayes.estimators.input_tables import Array
+from l0bayes.estimators.kept.saved_selection import class_labels, class_probabilities
 from l0bayes.estimators.separating_columns import warn_of_separation
 from l0bayes.likelihoods.likelihood import Likelihood
 
@@ -61,6 +61,9 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
         likelihood: Law of the response: ``"bernoulli"``, by log odds, or another registered likelihood of two
             classes; see :mod:`l0bayes.likelihoods`.
         options: All options of the engine, such as ``l0bayes.selection.ExactOptions(max_gates=18)``.
+        unseen: What ``predict`` does about text that no row of ``fit`` had in a factor: ``"refuse"`` it by
+            name, or predict the ``"mean"`` of the other levels, with a warning, so that folds of a
+            cross-validation by any ``scoring`` have finite scores. ``score`` always does the latter.
 
     Attributes:
         classes_: The two classes; coefficients are of the log odds of the second.
@@ -97,6 +100,7 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
         random_state: Any = None,
         likelihood: str | Likelihood = "bernoulli",
         options: Any = None,
+        unseen: str = "refuse",
     ) -> None:
         super().__init__(
             inclusion=inclusion,
@@ -110,6 +114,7 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
             restarts=restarts,
             random_state=random_state,
             options=options,
+            unseen=unseen,
         )
         self.likelihood = likelihood
 
@@ -143,31 +148,55 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
             raise ValueError(f"likelihood must be one of classes, got {likelihood.name!r}: use SpikeSlabGLM")
         return likelihood
 
-    def predict_proba(self, X: Any) -> Array:  # noqa: N803
+    def _class_names(self) -> Any:
+        return self.classes_
+
+    def predict_proba(
+        self,
+        X: Any,  # noqa: N803
+        estimator: str = "average",
+        interval: float | None = None,
+    ) -> Any:
         """Posterior predictive probabilities of the two classes, averaged over models and coefficients.
 
         Args:
             X: Columns, shape ``(n, p)``.
+            estimator: What is predicted from: the ``"average"`` of all models, weighted by how probable they
+                are; the ``"median"`` probability model, of the columns with a PIP above one half, or the
+                ``"best"``, most probable one, with its coefficients given that model.
+            interval: Probability of an interval of each probability, such as 0.9: between two quantiles of
+                its posterior.
 
         Returns:
-            Shape ``(n, 2)``, in the order of ``classes_``.
-        """
-        x = self._columns(X)
-        link = self._own_likelihood().inverse_link
-        one = torch.cat([link(part).mean(1) for part in self.original_scale_.predictor_draws(x)])
-        return torch.stack([1.0 - one, one], 1).numpy()
+            Shape ``(n, 2)``, in the order of ``classes_``; with an interval a
+            :class:`~l0bayes.estimators.kept.predictor.Prediction` of three such arrays.
 
-    def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
+        Raises:
+            ValueError: If a word or number is out of range.
+        """
+        return class_probabilities(self.predictor_, self._columns(X), estimator, interval)
+
+    def predict(
+        self,
+        X: Any,  # noqa: N803
+        return_std: bool = False,
+        estimator: str = "average",
+        interval: float | None = None,
+    ) -> Any:
         r"""The more probable class, and the standard deviation of its indicator.
 
         Args:
             X: Columns, shape ``(n, p)``.
             return_std: Whether to give :math:`\sqrt{P(1 - P)}` too, the posterior predictive standard
                 deviation of the indicator of a class.
+            estimator: As in :meth:`predict_proba`.
+            interval: ``None``: classes have no interval, their probabilities do.
 
         Returns:
             Classes of shape ``(n,)``, or the pair of classes and standard deviations.
+
+        Raises:
+            ValueError: If an interval is asked for.
         """
-        one = self.predict_proba(X)[:, 1]
-        labels = self.classes_[(one > 0.5).astype(int)]
-        return (labels, np.sqrt(one * (1.0 - one))) if return_std else labels
+        columns = self._columns(X)
+        return class_labels(self.predictor_, columns, self.classes_, return_std, estimator, interval)

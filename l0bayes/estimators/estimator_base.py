@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_X_y
 from torch import Tensor
 
+from l0bayes import validate
 from l0bayes.estimators.arguments import (
     check_switches,
     engine_options,
@@ -24,9 +25,10 @@ from l0bayes.estimators.arguments import (
 )
 from l0bayes.estimators.coded_table import CodedTable
 from l0bayes.estimators.correlation import warn_of_correlation
-from l0bayes.estimators.fitted_posterior import FittedPosterior
 from l0bayes.estimators.frame_coding import FrameCoding
 from l0bayes.estimators.input_tables import Array, constant_columns, refuse_not_finite
+from l0bayes.estimators.kept.kept_estimator import KeptEstimator
+from l0bayes.estimators.kept.table_coding import UNSEEN
 from l0bayes.estimators.original_scale import OriginalScalePosterior
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.estimators.training_table import training_table
@@ -44,12 +46,12 @@ from l0bayes.user_warnings import warn_user
 __all__ = ["SpikeSlabEstimator"]
 
 
-class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
+class SpikeSlabEstimator(KeptEstimator, BaseEstimator):  # type: ignore[misc]
     """Base of the estimators; not used by itself.
 
     Args:
         inclusion, slab_scale, intercept_scale, fit_intercept: As in each of them.
-        standardize, groups, gate_law, engine, restarts, random_state, options: As in each of them.
+        standardize, groups, gate_law, engine, restarts, random_state, options, unseen: As in each of them.
     """
 
     n_features_in_: int
@@ -67,6 +69,7 @@ class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
         restarts: int | None = None,
         random_state: Any = None,
         options: Any = None,
+        unseen: str = "refuse",
     ) -> None:
         self.inclusion = inclusion
         self.slab_scale = slab_scale
@@ -79,6 +82,7 @@ class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
         self.restarts = restarts
         self.options = options
         self.random_state = random_state
+        self.unseen = unseen
 
     # ---- fitting ---------------------------------------------------------------------------------
 
@@ -181,6 +185,7 @@ class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
     def _check_arguments(self) -> None:
         self._engine_options()
         check_switches(fit_intercept=self.fit_intercept, standardize=self.standardize)
+        validate.one_of(UNSEEN, unseen=self.unseen)
         self._check_own()
         positive("intercept_scale", self.intercept_scale, infinite=True)
 
@@ -251,6 +256,7 @@ class SpikeSlabEstimator(FittedPosterior, BaseEstimator):  # type: ignore[misc]
         self.log_evidence_ = posterior.log_evidence - change
         self._response_seen = y
         self._data: Any = None
+        self._kept = None
         diagnostics = posterior.diagnostics
         if diagnostics.independent_gates and warn_of_correlation(posterior, original.names):
             return

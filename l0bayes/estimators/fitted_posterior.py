@@ -39,6 +39,7 @@ class FittedPosterior:
     likelihood_checks_: list[LikelihoodCheck]
     posterior_: SelectionPosterior
     original_scale_: OriginalScalePosterior
+    unseen: str
     _coding: FrameCoding
     _response_seen: Tensor
     _data: Any
@@ -187,4 +188,5 @@ class FittedPosterior:
     def _columns(self, X: Any) -> Tensor:  # noqa: N803
         """Columns to predict from."""
         check_is_fitted(self)
-        return torch.tensor(prediction_table(self, X, self._coding))
+        coding = self._coding.with_new_levels() if self.unseen == "mean" else self._coding
+        return torch.tensor(prediction_table(self, X, coding))

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
@@ -47,20 +46,8 @@ class GeneralisedEstimator(SpikeSlabEstimator):
     ) -> list[LikelihoodCheck | None]:
         return [dispersion_check(self._own_likelihood(), y, eta, weights, degrees)]
 
-    def _predicted(self, X: Any, return_std: bool) -> Any:  # noqa: N803
-        r"""Posterior mean of :math:`m(\eta) = E[y \mid \eta]`, and the standard deviation of a new response.
-
-        .. math:: \operatorname{Var} y = \operatorname{Var} m(\eta) + E[\operatorname{Var}(y \mid \eta)]
-        """
-        x = self._columns(X)
-        likelihood, means, variances = self._own_likelihood(), [], []
-        for eta in self.original_scale_.predictor_draws(x):
-            mean = likelihood.mean(eta)
-            means.append(mean.mean(1))
-            if return_std:
-                variances.append(mean.var(1) + likelihood.variance(eta).mean(1))
-        predicted = torch.cat(means).numpy()
-        return (predicted, torch.cat(variances).sqrt().numpy()) if return_std else predicted
+    def _response_law(self) -> Likelihood:
+        return self._own_likelihood()
 
 
 def likelihood_for_selection(given: str | Likelihood) -> Likelihood:

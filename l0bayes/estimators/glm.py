@@ -59,6 +59,9 @@ class SpikeSlabGLM(FoldScores, RegressorMixin, GeneralisedEstimator):  # type: i
         restarts: Restarts of a variational fit, mixed by their ELBO, for ``engine="svi"``.
         random_state: Seed of the sampler and of draws.
         options: All options of the engine, such as ``l0bayes.selection.ExactOptions(max_gates=18)``.
+        unseen: What ``predict`` does about text that no row of ``fit`` had in a factor: ``"refuse"`` it by
+            name, or predict the ``"mean"`` of the other levels, with a warning, so that folds of a
+            cross-validation by any ``scoring`` have finite scores. ``score`` always does the latter.
 
     Attributes:
         columns_: Names of the p columns that have coefficients: those of X, of a factor one for each level.
@@ -91,6 +94,7 @@ class SpikeSlabGLM(FoldScores, RegressorMixin, GeneralisedEstimator):  # type: i
         restarts: int | None = None,
         random_state: Any = None,
         options: Any = None,
+        unseen: str = "refuse",
     ) -> None:
         super().__init__(
             inclusion=inclusion,
@@ -104,6 +108,7 @@ class SpikeSlabGLM(FoldScores, RegressorMixin, GeneralisedEstimator):  # type: i
             restarts=restarts,
             random_state=random_state,
             options=options,
+            unseen=unseen,
         )
         self.likelihood = likelihood
 
@@ -127,15 +132,32 @@ class SpikeSlabGLM(FoldScores, RegressorMixin, GeneralisedEstimator):  # type: i
         self._own_likelihood().check(torch.as_tensor(response))
         return response
 
-    def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
+    def predict(
+        self,
+        X: Any,  # noqa: N803
+        return_std: bool = False,
+        estimator: str = "average",
+        interval: float | None = None,
+    ) -> Any:
         """Posterior mean of the response's mean, and the standard deviation of a new response.
 
         Args:
             X: Columns, shape ``(n, p)``.
             return_std: Whether to give the standard deviation of the posterior predictive law too: of a new
                 response, its own variance included, averaged over all models.
+            estimator: What is predicted from: the ``"average"`` of all models, weighted by how probable they
+                are; the ``"median"`` probability model, of the columns with a PIP above one half, or the
+                ``"best"``, most probable one, with its coefficients given that model.
+            interval: Probability of an interval of a new response, such as 0.9: between two quantiles of the
+                posterior predictive law, a mixture over models and coefficients.
 
         Returns:
-            Means of shape ``(n,)``, or the pair of means and standard deviations.
+            Means of shape ``(n,)``; with ``return_std`` the pair of means and standard deviations; with an
+            interval a :class:`~l0bayes.estimators.kept.predictor.Prediction` of ``mean``, ``low``, ``high``.
+
+        Raises:
+            ValueError: If a word or number is out of range.
         """
-        return self._predicted(X, return_std)
+        return self.predictor_.response(
+            self._columns(X), estimator=estimator, return_std=return_std, interval=interval
+        )

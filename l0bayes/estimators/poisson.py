@@ -63,6 +63,9 @@ class SpikeSlabPoissonRegressor(FoldScores, RegressorMixin, GeneralisedEstimator
         restarts: Restarts of a variational fit, mixed by their ELBO, for ``engine="svi"``.
         random_state: Seed of the sampler and of draws.
         options: All options of the engine, such as ``l0bayes.selection.ExactOptions(max_gates=18)``.
+        unseen: What ``predict`` does about text that no row of ``fit`` had in a factor: ``"refuse"`` it by
+            name, or predict the ``"mean"`` of the other levels, with a warning, so that folds of a
+            cross-validation by any ``scoring`` have finite scores. ``score`` always does the latter.
 
     Attributes:
         columns_: Names of the p columns that have coefficients: those of X, of a factor one for each level.
@@ -110,18 +113,35 @@ class SpikeSlabPoissonRegressor(FoldScores, RegressorMixin, GeneralisedEstimator
     def _own_likelihood(self) -> Likelihood:
         return Poisson(whole=False)
 
-    def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
+    def predict(
+        self,
+        X: Any,  # noqa: N803
+        return_std: bool = False,
+        estimator: str = "average",
+        interval: float | None = None,
+    ) -> Any:
         """Posterior mean of the rate, and the standard deviation of a new count.
 
         Args:
             X: Columns, shape ``(n, p)``.
             return_std: Whether to give the standard deviation of the posterior predictive law too: of a new
                 count, its Poisson noise included, averaged over all models.
+            estimator: What is predicted from: the ``"average"`` of all models, weighted by how probable they
+                are; the ``"median"`` probability model, of the columns with a PIP above one half, or the
+                ``"best"``, most probable one, with its coefficients given that model.
+            interval: Probability of an interval of a new response, such as 0.9: between two quantiles of the
+                posterior predictive law, a mixture over models and coefficients.
 
         Returns:
-            Means of shape ``(n,)``, or the pair of means and standard deviations.
+            Means of shape ``(n,)``; with ``return_std`` the pair of means and standard deviations; with an
+            interval a :class:`~l0bayes.estimators.kept.predictor.Prediction` of ``mean``, ``low``, ``high``.
+
+        Raises:
+            ValueError: If a word or number is out of range.
         """
-        return self._predicted(X, return_std)
+        return self.predictor_.response(
+            self._columns(X), estimator=estimator, return_std=return_std, interval=interval
+        )
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
         """Share of the Poisson deviance that is explained, D², as in scikit-learn's Poisson regression.

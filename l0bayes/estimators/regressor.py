@@ -15,8 +15,11 @@ from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.gate_rules import always_gates, check_gate_rules, gate_restriction
 from l0bayes.estimators.input_tables import Array, ConstantColumnWarning
 from l0bayes.estimators.noise_argument import check_noise, noise_prior
+from l0bayes.estimators.original_scale import Draws
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.estimators.slab_arguments import checked_slab
+from l0bayes.likelihoods.gaussian_likelihood import Gaussian
+from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.selection.problem.gate_restriction import GateRestriction
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.level_block import LevelBlock
@@ -117,6 +120,9 @@ class SpikeSlabRegressor(FoldScores, RegressorMixin, SpikeSlabEstimator):  # typ
         heredity: Whether products and powers need the columns they are made of, told by names such as
             ``a:b`` and ``a^2``: ``"strong"`` all of them, ``"weak"`` one. Models without have no prior
             probability, and ``inclusion`` is the law of the others in proportion.
+        unseen: What ``predict`` does about text that no row of ``fit`` had in a factor: ``"refuse"`` it by
+            name, or predict the ``"mean"`` of the other levels, with a warning, so that folds of a
+            cross-validation by any ``scoring`` have finite scores. ``score`` always does the latter.
 
     Attributes:
         columns_: Names of the p columns that have coefficients: those of X, of a factor one for each level.
@@ -161,6 +167,7 @@ class SpikeSlabRegressor(FoldScores, RegressorMixin, SpikeSlabEstimator):  # typ
         rscale: float | None = None,
         always_in: Any = None,
         heredity: str | None = None,
+        unseen: str = "refuse",
     ) -> None:
         super().__init__(
             inclusion=inclusion,
@@ -174,6 +181,7 @@ class SpikeSlabRegressor(FoldScores, RegressorMixin, SpikeSlabEstimator):  # typ
             restarts=restarts,
             random_state=random_state,
             options=options,
+            unseen=unseen,
         )
         self.slab_scaled_by_noise = slab_scaled_by_noise
         self.noise_scale = noise_scale
@@ -253,23 +261,42 @@ class SpikeSlabRegressor(FoldScores, RegressorMixin, SpikeSlabEstimator):  # typ
             return [tails]
         return [noise_check(y - eta, float(self.noise_scale), weights, degrees), tails]
 
-    def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
+    def _response_law(self) -> Likelihood:
+        known = None if self.noise_scale is None else float(self.noise_scale)
+        return Gaussian(noise_scale=known)
+
+    def _latents(self, draws: Draws) -> dict[str, Tensor]:
+        return {"noise": draws.noise_scale}
+
+    def predict(
+        self,
+        X: Any,  # noqa: N803
+        return_std: bool = False,
+        estimator: str = "average",
+        interval: float | None = None,
+    ) -> Any:
         """Posterior predictive mean, and its standard deviation.
 
         Args:
             X: Columns, shape ``(n, p)``.
             return_std: Whether to give the standard deviation of the posterior predictive law too: of a new
                 observation, its noise included, averaged over all models.
+            estimator: What is predicted from: the ``"average"`` of all models, weighted by how probable they
+                are; the ``"median"`` probability model, of the columns with a PIP above one half, or the
+                ``"best"``, most probable one, with its coefficients given that model.
+            interval: Probability of an interval of a new response, such as 0.9: between two quantiles of the
+                posterior predictive law, a mixture over models and coefficients.
 
         Returns:
-            Means of shape ``(n,)``, or the pair of means and standard deviations.
+            Means of shape ``(n,)``; with ``return_std`` the pair of means and standard deviations; with an
+            interval a :class:`~l0bayes.estimators.kept.predictor.Prediction` of ``mean``, ``low``, ``high``.
+
+        Raises:
+            ValueError: If a word or number is out of range.
         """
-        x = self._columns(X)
-        mean = (x @ self.original_scale_.mean + self.intercept_).numpy()
-        if not return_std:
-            return mean
-        variance = self.original_scale_.predictor_variance(x) + self.original_scale_.noise_variance
-        return mean, variance.sqrt().numpy()
+        return self.predictor_.response(
+            self._columns(X), estimator=estimator, return_std=return_std, interval=interval
+        )
 
 
 def _is_constant(y: Array) -> bool:

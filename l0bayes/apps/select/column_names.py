@@ -3,7 +3,7 @@ r"""What stands for the columns of a table while a formula is read: one scheme f
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 __all__ = ["PYTHON_WORDS", "ColumnNames", "bare"]
 
@@ -40,9 +40,25 @@ class ColumnNames:
         mark = "column"
         while any(f"_{mark}" in text for text in (*names, formula)):
             mark += "_"
-        self._alias = {name: f"_{mark}{index}_" for index, name in enumerate(names)}
-        self._name = {alias: name for name, alias in self._alias.items()}
-        self._pattern = re.compile(rf"_{mark}\d+_")
+        self._set({name: f"_{mark}{index}_" for index, name in enumerate(names)})
+
+    @classmethod
+    def of_aliases(cls, aliases: Mapping[str, str]) -> ColumnNames:
+        """The same names with the stand-ins that they had.
+
+        Args:
+            aliases: From names to their stand-ins.
+        """
+        made = cls((), "")
+        made._set(dict(aliases))
+        return made
+
+    def _set(self, aliases: dict[str, str]) -> None:
+        self._alias = aliases
+        self._name = {alias: name for name, alias in aliases.items()}
+        self._pattern = re.compile(
+            "|".join(sorted(map(re.escape, self._name), key=len, reverse=True)) or "(?!)"
+        )
 
     def __contains__(self, name: object) -> bool:
         return name in self._alias

@@ -15,11 +15,13 @@ import numpy.typing as npt
 from l0bayes.apps.select.column_names import ColumnNames
 from l0bayes.apps.select.formula_functions import FACTOR, context
 from l0bayes.apps.select.table_checks import check_finite, data_row, rows_of
+from l0bayes.apps.select.term_recipes import FactorRecipe, plain_state
+from l0bayes.estimators.kept.table_coding import plain_levels
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FactorValues", "factor_values", "first_line", "response_values"]
+__all__ = ["FactorValues", "evaluate_term", "factor_values", "first_line", "response_values"]
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,14 @@ class FactorValues:
         names: Names of its columns: ``age``, ``bs(age, df=4)[1]``, ``region[north]``.
         values: The columns, shape ``(n, k)``.
         levels: Whether they are zeros and ones for levels, one of them 1 in each row.
+        recipe: How it is made of other rows.
         notes: What was not done as it reads.
     """
 
     names: list[str]
     values: npt.NDArray[np.float64]
     levels: bool
+    recipe: FactorRecipe
     notes: list[str] = field(default_factory=list)
 
 
@@ -53,7 +57,7 @@ def response_values(table: pd.DataFrame, term: Any, known: ColumnNames) -> pd.Se
     if [factor.eval_method.value for factor in term.factors] == ["lookup"]:
         column: pd.Series[Any] = table[term.factors[0].expr]
         return column
-    matrix = _evaluate(table, term, known)
+    matrix = evaluate_term(table, term, known)
     name = known.show_in(str(term))
     if matrix.shape[1] != 1:
         columns = [known.show_in(str(column)) for column in matrix.columns]
@@ -78,15 +82,31 @@ def factor_values(table: pd.DataFrame, factor: Any, known: ColumnNames) -> Facto
 
     expression, notes = _without_coding(factor.expr, known)
     plain = factor if expression == factor.expr else Factor(expression, eval_method="python")
-    matrix = _evaluate(table, Term([plain]), known)
+    matrix = evaluate_term(table, Term([plain]), known)
     kind, state = matrix.model_spec.encoder_state.get(expression, (None, {}))
     label, levels = known.show_in(factor.expr), state.get("categories")
     values = matrix.to_numpy(float)
+    lookup = factor.eval_method.value == "lookup"
     if kind is not Factor.Kind.CATEGORICAL or levels is None:
-        return FactorValues([known.show_in(str(name)) for name in matrix.columns], values, False, notes)
+        names = [known.show_in(str(name)) for name in matrix.columns]
+        kept = plain_state(matrix.model_spec.transform_state)
+        recipe = FactorRecipe(expression, lookup, names, None, kept, kind is Factor.Kind.CATEGORICAL)
+        return FactorValues(names, values, False, recipe, notes)
     held = values.any(0)
-    names = [f"{label}[{level}]" for level, one in zip(levels, held, strict=True) if one]
-    return FactorValues(names, values[:, held], True, notes)
+    had = [level for level, one in zip(levels, held, strict=True) if one]
+    names = [f"{label}[{level}]" for level in had]
+    recipe = FactorRecipe(_only_column(expression), lookup, names, plain_levels(had))
+    return FactorValues(names, values[:, held], True, recipe, notes)
+
+
+def _only_column(expression: str) -> str:
+    """``C(region, levels=[...])`` as ``C(region)``, for other rows, whose levels are told apart by hand."""
+    tree = ast.parse(expression.strip(), mode="eval") if "(" in expression else None
+    call = tree.body if tree is not None else None
+    if not isinstance(call, ast.Call) or ast.unparse(call.func) != FACTOR:
+        return expression
+    call.args, call.keywords = call.args[:1], []
+    return ast.unparse(call)
 
 
 def _without_coding(expression: str, known: ColumnNames) -> tuple[str, list[str]]:
@@ -111,7 +131,23 @@ def _without_coding(expression: str, known: ColumnNames) -> tuple[str, list[str]
     ]
 
 
-def _evaluate(table: pd.DataFrame, term: Any, known: ColumnNames) -> Any:
+def evaluate_term(
+    table: pd.DataFrame,
+    term: Any,
+    known: ColumnNames,
+    states: tuple[dict[str, Any], dict[str, Any]] | None = None,
+) -> Any:
+    """The columns of a term as ``formulaic`` makes them.
+
+    Args:
+        table: The table, with stand-ins for names.
+        term: The term.
+        known: The names.
+        states: What transforms and encoders learned from other rows, if they did.
+
+    Raises:
+        ValueError: If it cannot be evaluated.
+    """
     from formulaic import ModelSpec, SimpleFormula
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
@@ -119,7 +155,12 @@ def _evaluate(table: pd.DataFrame, term: Any, known: ColumnNames) -> Any:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("error", DataMismatchWarning)
             return ModelSpec(
-                SimpleFormula([term]), ensure_full_rank=False, output="pandas", na_action="ignore"
+                SimpleFormula([term]),
+                ensure_full_rank=False,
+                output="pandas",
+                na_action="ignore",
+                transform_state=(states or ({}, {}))[0],
+                encoder_state=(states or ({}, {}))[1],
             ).get_model_matrix(table, context=context())
     except DataMismatchWarning as warning:
         raise ValueError(_of_other_levels(table, term, known, warning)) from None

@@ -23,6 +23,8 @@ from l0bayes.apps.select.formula_checks import (
 )
 from l0bayes.apps.select.formula_functions import SEVERAL_COLUMNS
 from l0bayes.apps.select.formula_text import read_formula_text, sides
+from l0bayes.apps.select.prediction.formula_coding import FormulaCoding
+from l0bayes.apps.select.prediction.learned_coding import learned_coding
 from l0bayes.apps.select.table_checks import (
     check_predictors,
     check_response,
@@ -56,6 +58,7 @@ class FormulaData:
         intercept: Whether there is an intercept.
         rows_read: Rows of the table.
         rows_dropped: Rows left out because something was missing.
+        coding: How other rows are coded by it.
         blocks: Which columns stand for levels.
         centres: What was taken off columns before they were multiplied, by name.
         raw_products: Whether columns were multiplied as they stand.
@@ -72,6 +75,7 @@ class FormulaData:
     intercept: bool
     rows_read: int
     rows_dropped: int
+    coding: FormulaCoding
     blocks: list[LevelBlock] = field(default_factory=list)
     centres: dict[str, float] = field(default_factory=dict)
     raw_products: bool = False
@@ -182,6 +186,7 @@ def apply_formula(
         columns=[*response_variables, *used],
         monomials=term_monomials([term for term in terms if term.degree], known),
         notes=list(dict.fromkeys(notes)),
+        coding=learned_coding(response, table, used, known, made),
     )
 
 

@@ -8,6 +8,7 @@ import shlex
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from l0bayes.apps.select.select_settings import SelectSettings
 from l0bayes.apps.select.selection_result import TOP_MODELS, Selection
 from l0bayes.apps.select.table_files import TableFile, load_table
 from l0bayes.apps.writers import try_writers
+from l0bayes.estimators.kept.selection_files import SELECTION_FILE, write_selection
 from l0bayes.files.whole_files import folder_for, staged, write_whole
 from l0bayes.posterior.netcdf import write_netcdf
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FILES", "Selection", "select"]
 
-FILES = ("summary.csv", "posterior.nc", *PICTURES, "report.html")
+FILES = ("summary.csv", "posterior.nc", SELECTION_FILE, *PICTURES, "report.html")
 _FDR = 0.1
 
 
@@ -111,7 +113,7 @@ def select(
         summary = estimator.summary(settings.hdi)
         found = Selection(out, settings, data, estimator, summary, seconds, warned, list(file.notes))
         with staged(out, FILES) as folder:
-            names = _write(found, folder, path, command, announce)
+            names = _write(found, folder, path, na, command, announce)
         found.files += [out / name for name in names]
     return found
 
@@ -140,7 +142,12 @@ def _estimator(settings: SelectSettings, data: FormulaData) -> Any:
 
 
 def _write(
-    found: Selection, folder: Path, path: str | Path, command: str | None, announce: Callable[[str], None]
+    found: Selection,
+    folder: Path,
+    path: str | Path,
+    na: Sequence[str] | None,
+    command: str | None,
+    announce: Callable[[str], None],
 ) -> list[str]:
     """Names of the files that were written, in their order."""
     fit, names = found.estimator, []
@@ -152,6 +159,8 @@ def _write(
 
     keep("summary.csv", found.summary.to_csv)
     keep("posterior.nc", partial(write_netcdf, fit.inference_data_))
+    coding = replace(found.data.coding, na=None if na is None else list(na))
+    keep(SELECTION_FILE, partial(write_selection, fit.kept_state({"kind": coding.kind, **coding.state()})))
     images = []
     spread = found.data.x.std(ddof=0)
     for name, draw in pictures(found.summary, fit.posterior_, found.data.gates, spread):

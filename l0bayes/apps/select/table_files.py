@@ -23,7 +23,7 @@ from l0bayes.user_warnings import warn_user
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TableFile", "load_table", "read_table"]
+__all__ = ["TableFile", "load_table", "read_table", "text_of_columns"]
 
 _CSV = {".csv": ",", ".tsv": "\t"}
 _ARROW = {".parquet": "Parquet", ".pq": "Parquet", ".feather": "Feather", ".arrow": "Feather"}
@@ -114,6 +114,22 @@ def load_table(path: str | Path, na: Sequence[str] | None = None) -> TableFile:
             f"{str(path)!r} has {len(found.table)} rows and {found.table.shape[1]} columns: nothing to select"
         )
     return replace(found, table=found.table.reset_index(drop=True))
+
+
+def text_of_columns(path: str | Path, names: Sequence[str]) -> dict[str, pd.Series[Any]]:
+    """Columns of a text file as they are written there, cells that are empty as missing.
+
+    Args:
+        path: The file, which :func:`load_table` has read.
+        names: Names of the columns; there are none in a file of another kind.
+    """
+    path = Path(path)
+    kind = next((e.lower() for e in reversed(path.suffixes) if e.lower() in {**_CSV, **_ARROW}), "")
+    if kind not in _CSV or not names:
+        return {}
+    written = _parse_csv(path, recognise_dialect(path, _CSV[kind]), index_col=False, dtype=str)
+    written.columns = [unicodedata.normalize("NFC", str(name).strip()) for name in written.columns]
+    return {name: written[name].str.strip().replace("", None) for name in names if name in written}
 
 
 def _load_csv(path: Path, separator: str, na: Sequence[str] | None) -> TableFile:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from l0bayes.apps.select.column_names import ColumnNames
 from l0bayes.apps.select.factor_values import FactorValues, factor_values
 from l0bayes.apps.select.table_checks import check_finite
+from l0bayes.apps.select.term_products import Part, products
+from l0bayes.apps.select.term_recipes import FactorRecipe, TermRecipe
 from l0bayes.selection.problem.level_block import LevelBlock
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ class TermColumns:
         blocks: Which of them stand for levels, with one scale for all of a block.
         centres: What was taken off columns of numbers before they were multiplied, by name.
         notes: What a term says otherwise than it reads.
+        factors: How each factor is made of other rows, by its expression.
+        terms: How each term is made of its factors.
+        values: Columns of each factor, by its expression.
     """
 
     x: pd.DataFrame
@@ -37,16 +42,9 @@ class TermColumns:
     blocks: list[LevelBlock] = field(default_factory=list)
     centres: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass
-class _Part:
-    """One factor of a term: numbers, or levels, whose columns may sum to zero."""
-
-    names: list[str]
-    values: npt.NDArray[np.float64]
-    levels: bool
-    contrast: bool = False
+    factors: dict[str, FactorRecipe] = field(default_factory=dict)
+    terms: list[TermRecipe] = field(default_factory=list)
+    values: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
 def term_columns(table: pd.DataFrame, terms: list[Any], known: ColumnNames, *, centred: bool) -> TermColumns:
@@ -91,38 +89,42 @@ def term_columns(table: pd.DataFrame, terms: list[Any], known: ColumnNames, *, c
                 if rest
                 else intercept
             )
-            parts.append(_Part(values.names, values.values, values.levels, values.levels and margin))
+            parts.append(Part(values.names, values.values, values.levels, values.levels and margin))
         if term.degree > 1:
             _check_crossed(parts, label)
             parts = [_for_product(part, centred, found) for part in parts]
         _add(label, parts, columns, found, table.index)
+        found.terms.append(
+            TermRecipe(
+                [factor.expr for factor in term.factors],
+                [part.means for part in parts],
+                [name for name, of in zip(columns, found.groups, strict=True) if of == label],
+            )
+        )
+    found.factors = {expr: factor.recipe for expr, factor in evaluated.items()}
+    found.values = {expr: factor.values for expr, factor in evaluated.items()}
     found.x = pd.DataFrame(columns, index=table.index)
     return found
 
 
-def _for_product(part: _Part, centred: bool, found: TermColumns) -> _Part:
+def _for_product(part: Part, centred: bool, found: TermColumns) -> Part:
     """A factor as it is multiplied: levels with an effect of their own as they are."""
     if not centred:
-        return _Part(part.names, part.values, part.levels)
+        return Part(part.names, part.values, part.levels)
     if part.levels and not part.contrast:
         return part
     means = part.values.mean(0)
     if not part.levels:
         found.centres |= {name: float(mean) for name, mean in zip(part.names, means, strict=True)}
-    return _Part(part.names, part.values - means, part.levels, part.contrast)
+    return Part(part.names, part.values - means, part.levels, part.contrast, means.tolist())
 
 
-def _add(label: str, parts: list[_Part], columns: dict[str, Any], found: TermColumns, index: Any) -> None:
+def _add(label: str, parts: list[Part], columns: dict[str, Any], found: TermColumns, index: Any) -> None:
     """Add the columns of a term, and the blocks of those that stand for levels."""
-    numbers = [range(len(part.names)) if not part.levels else [None] for part in parts]
-    for chosen in itertools.product(*numbers):
-        level_parts = [part for part in parts if part.levels]
+    level_parts = [part for part in parts if part.levels]
+    for block in products(parts):
         start = len(columns)
-        for levels in itertools.product(*(range(len(part.names)) for part in level_parts)):
-            which = iter(levels)
-            picked = [number if number is not None else next(which) for number in chosen]
-            values = np.prod([part.values[:, one] for part, one in zip(parts, picked, strict=True)], axis=0)
-            name = ":".join(part.names[one] for part, one in zip(parts, picked, strict=True))
+        for name, values in block:
             check_finite(name, values, index)
             if level_parts and not any(part.contrast for part in level_parts) and not values.any():
                 continue  # a combination of levels that no row has
@@ -137,7 +139,7 @@ def _add(label: str, parts: list[_Part], columns: dict[str, Any], found: TermCol
             found.blocks.append(_block(range(start, len(columns)), level_parts))
 
 
-def _block(places: range, parts: list[_Part]) -> LevelBlock:
+def _block(places: range, parts: list[Part]) -> LevelBlock:
     sizes, contrasts = tuple(len(part.names) for part in parts), tuple(part.contrast for part in parts)
     if not any(contrasts):
         sizes, contrasts = (len(places),), (False,)
@@ -157,7 +159,7 @@ def _check_varies(label: str, names: list[str], values: list[npt.NDArray[np.floa
     )
 
 
-def _check_crossed(parts: list[_Part], label: str) -> None:
+def _check_crossed(parts: list[Part], label: str) -> None:
     """Refuse products of nested factors, which have no combinations of their own."""
     for inner, outer in itertools.permutations([part for part in parts if part.levels], 2):
         if inner.contrast and bool((((inner.values.T @ outer.values) > 0).sum(1) == 1).all()):

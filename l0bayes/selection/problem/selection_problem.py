@@ -184,6 +184,18 @@ class SelectionProblem(ABC):
             changed.__dict__["_kept_of_data"] = self.__dict__["_kept_of_data"]
         return changed
 
+    def of_columns(self, columns: Tensor, prior: InclusionPrior) -> Self:
+        """The same problem with some of the columns, which share one gate.
+
+        Args:
+            columns: Their places, at least one, shape ``(k,)``; whole groups.
+            prior: Prior of that gate.
+        """
+        groups = torch.zeros(len(columns), dtype=torch.long)
+        return self.replace(
+            x=self.x[:, columns], slab_scale=self.slab_scale[columns], groups=groups, prior=prior
+        )
+
     def __getstate__(self) -> dict[str, Any]:
         return {part.name: getattr(self, part.name) for part in fields(self)}
 

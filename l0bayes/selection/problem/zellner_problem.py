@@ -3,12 +3,13 @@ r"""Linear regression whose slabs have Zellner's prior given g."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.slab_priors.slab_prior import SlabPrior, SlabSetting
@@ -147,6 +148,28 @@ class ZellnerProblem(SelectionProblem):
         """Numbers of rows and columns."""
         rows = self.num_observations
         return SlabSetting(rows, rows - self.num_unpenalised, self.system.rank)
+
+    def of_columns(self, columns: Tensor, prior: InclusionPrior) -> Self:
+        """The same problem with some of the columns, and the g of all of them.
+
+        Args:
+            columns: Their places, at least one, shape ``(k,)``; whole groups.
+            prior: Prior of the one gate that they share.
+        """
+        place = {column: number for number, column in enumerate(columns.tolist())}
+        blocks = tuple(
+            replace(block, columns=tuple(place[column] for column in block.columns))
+            for block in self.blocks
+            if block.columns[0] in place
+        )
+        return self.replace(
+            x=self.x[:, columns],
+            slab_scale=self.slab_scale[columns],
+            groups=torch.zeros(len(columns), dtype=torch.long),
+            prior=prior,
+            blocks=blocks,
+            slab=self.slab.at(self.setting),
+        )
 
     @property
     def log_null(self) -> float:

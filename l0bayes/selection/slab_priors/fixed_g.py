@@ -50,6 +50,9 @@ class FixedG(SlabPrior):
             return float(setting.rows if self.g == "unit" else max(setting.rows, setting.columns**2))
         return float(self.g)
 
+    def at(self, setting: SlabSetting) -> FixedG:
+        return FixedG(self.value(setting))
+
     def rule(self, setting: SlabSetting, rank: Tensor, r2: Tensor) -> GRule:
         return GRule(r2.new_full((1,), math.log(self.value(setting))), r2.new_zeros(1))
 

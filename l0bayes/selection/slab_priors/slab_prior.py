@@ -96,6 +96,14 @@ class SlabPrior(ABC):
             setting: Numbers of rows and columns.
         """
 
+    def at(self, setting: SlabSetting) -> SlabPrior:
+        """The prior for a part of the columns, its g as with all of them; itself where it does not ask.
+
+        Args:
+            setting: Numbers of rows and columns, of all of them.
+        """
+        return self
+
     def settled(self, setting: SlabSetting, rank: Tensor, r2: Tensor, log_prior: Tensor) -> SlabPrior:
         """The prior where its g is known from all models together; itself where nothing is learned so.
 

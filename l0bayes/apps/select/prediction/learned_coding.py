@@ -1,0 +1,57 @@
+r"""What a formula learned from a table, to be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from l0bayes.apps.select.column_names import ColumnNames
+from l0bayes.apps.select.prediction.column_kinds import ColumnKind
+from l0bayes.apps.select.prediction.formula_coding import FormulaCoding
+from l0bayes.apps.select.term_columns import TermColumns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["learned_coding"]
+
+
+def learned_coding(
+    response: str, table: pd.DataFrame, used: Sequence[str], known: ColumnNames, made: TermColumns
+) -> FormulaCoding:
+    """The coding of a formula, for other rows.
+
+    Some rows are coded by it and compared with what they were in the whole table: an expression that differs
+    depends on other rows, as ``I(x - x.mean())`` does.
+
+    Args:
+        response: Name of the response.
+        table: The table, as the formula was evaluated over it.
+        used: Its columns on the right of the formula.
+        known: The names.
+        made: What the formula made of it.
+    """
+    coding = FormulaCoding(
+        response=response,
+        aliases={name: known.hide(name) for name in used},
+        columns=[ColumnKind.of(name, table[name]) for name in used],
+        factors=made.factors,
+        terms=made.terms,
+        of_all_rows=[],
+        na=None,
+    )
+    places = sorted({0, len(table) // 3, len(table) // 2, len(table) - 1})
+    some = table[list(used)].iloc[places].rename(columns=known.hide)
+    for expression, recipe in made.factors.items():
+        if recipe.lookup:
+            continue
+        try:
+            alone = coding.factor_columns(recipe, some, {}, known, "refuse")
+        except ValueError:
+            alone = np.full_like(made.values[expression][places], np.nan)
+        whole = made.values[expression][places]
+        if not np.allclose(alone, whole, rtol=1e-9, atol=1e-12 * max(1.0, float(np.abs(whole).max()))):
+            coding.of_all_rows.append(known.type_in(expression))
+    return coding

@@ -1,0 +1,128 @@
+r"""How a fitted estimator predicts, and how it is kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from l0bayes.estimators.fitted_posterior import FittedPosterior
+from l0bayes.estimators.kept.coefficient_law import CoefficientLaw
+from l0bayes.estimators.kept.model_posterior import gates_of, within_model
+from l0bayes.estimators.kept.predictor import Predictor
+from l0bayes.estimators.kept.saved_selection import state_of
+from l0bayes.estimators.kept.selection_files import write_to_folder
+from l0bayes.estimators.kept.table_coding import FrameTableCoding
+from l0bayes.estimators.original_scale import Draws
+from l0bayes.likelihoods.likelihood import Likelihood
+
+__all__ = ["KeptEstimator"]
+
+
+class KeptEstimator(FittedPosterior):
+    """Predictions of an estimator, and its file; base of all estimators.
+
+    What is kept is the same for all of them: draws of the coefficients under the three estimators, and the
+    law of the response by its name and options. An estimator declares :meth:`_response_law`, and
+    :meth:`_latents` where that law needs more than the predictor.
+    """
+
+    get_params: Callable[..., dict[str, Any]]
+    _kept: Predictor | None
+
+    def _class_names(self) -> Any:
+        """The two classes, where the response is one."""
+        return None
+
+    def _response_law(self) -> Likelihood:
+        """The law of a response given the linear predictor.
+
+        Raises:
+            NotImplementedError: If there is none, so that nothing is predicted or kept.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say which law its response has")
+
+    def _latents(self, draws: Draws) -> dict[str, Tensor]:
+        """What the law needs for each draw beside the predictor, by the names that it has for it.
+
+        Args:
+            draws: Draws of the posterior; what is given has shape ``(S,)``, in their order.
+        """
+        return {}
+
+    @property
+    def predictor_(self) -> Predictor:
+        """What predicts, under one of the estimators ``"average"``, ``"median"`` and ``"best"``."""
+        check_is_fitted(self)
+        if self._kept is None:
+            self._kept = Predictor(self._law_of, self._response_law())
+        return self._kept
+
+    def _law_of(self, estimator: str) -> CoefficientLaw:
+        found, columns = self.original_scale_, torch.arange(len(self.original_scale_.names))
+        if estimator != "average":
+            found, columns = within_model(found, gates_of(found, estimator))
+        has_intercept = bool(found.posterior.problem.num_unpenalised)
+        return CoefficientLaw.of(found, self._latents(found.draws), columns, has_intercept)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Keep the fitted selection in a folder, for :func:`l0bayes.load_selection`.
+
+        The folder holds one file, safetensors with a checksum: draws of the coefficients, the coding of the
+        columns, and how it was self. Nothing in it can run. The data are not in it.
+
+        Args:
+            folder: The folder, which is made where there is none; one that holds a selection has it replaced.
+
+        Returns:
+            The file.
+
+        Raises:
+            FileExistsError: If the folder holds other files, and no selection.
+            TypeError: If a factor has levels that are neither text nor numbers, by its place.
+        """
+        coding = FrameTableCoding(self._coding, tuple(self._column_means()))
+        return write_to_folder(self.kept_state({"kind": coding.kind, **coding.state()}), folder)
+
+    def kept_state(self, coding: dict[str, Any]) -> dict[str, Any]:
+        """What is kept, as plain values and tensors.
+
+        Args:
+            coding: State of the coding of tables.
+        """
+        found = self.original_scale_
+        about = {
+            "created_by": f"l0bayes {version('l0bayes')}",
+            "estimator": type(self).__name__,
+            "arguments": {name: repr(value) for name, value in self.get_params().items()},
+            "engine": self.engine_,
+            "trust": self.trust_.verdict,
+            "trust_reasons": list(self.trust_.reasons),
+            "log_evidence": self.log_evidence_,
+            "rows": found.posterior.problem.num_rows,
+        }
+        return state_of(
+            self.predictor_,
+            coding,
+            found.names,
+            found.gate_names,
+            self.pip_,
+            self.coef_,
+            self.intercept_,
+            self._class_names(),
+            about,
+        )
+
+    def _column_means(self) -> Any:
+        """Weighted mean of every column in the fit."""
+        problem, scaling = self.original_scale_.posterior.problem, self.original_scale_.scaling
+        means = problem.weights @ problem.x / problem.weights.sum()
+        means = torch.where(torch.isinf(scaling.scale), 0.0, means * scaling.scale) + scaling.center
+        return np.asarray(means).tolist()
