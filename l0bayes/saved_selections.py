@@ -18,8 +18,8 @@ def load_selection(folder: str | os.PathLike[str]) -> SavedSelection:
     """Read a selection that was kept, in another process or on another machine too.
 
     Nothing in the folder is unpickled; what is not as it was written is refused. It predicts what the
-    estimator predicted. A selection of ``l0bayes select`` takes frames with the columns of the table, and codes them by
-    its formula.
+    estimator predicted. A selection of ``l0bayes select`` takes frames with the columns of the table, and
+    codes them by its formula.
 
     Args:
         folder: The folder of ``estimator.save(folder)`` or ``l0bayes select --out folder``.

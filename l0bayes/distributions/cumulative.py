@@ -5,16 +5,15 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import Any
 
-import pyro.distributions as dist
 import torch
+import torch.distributions as laws
 from torch import Tensor
-from torch.distributions import Distribution
 
 __all__ = ["cumulative"]
 
 
 @singledispatch
-def cumulative(law: Distribution, values: Tensor) -> Tensor:
+def cumulative(law: laws.Distribution, values: Tensor) -> Tensor:
     r""":math:`P(y \le v)`, of the shape that law and values broadcast to.
 
     Args:
@@ -28,14 +27,14 @@ def cumulative(law: Distribution, values: Tensor) -> Tensor:
     return found
 
 
-@cumulative.register(dist.Poisson)
+@cumulative.register(laws.Poisson)
 def _(law: Any, values: Tensor) -> Tensor:
     whole = values.floor()
     found = torch.special.gammaincc(whole.clamp(min=0.0) + 1.0, law.rate)
     return torch.where(whole < 0, 0.0, found)
 
 
-@cumulative.register(dist.NegativeBinomial)
+@cumulative.register(laws.NegativeBinomial)
 def _(law: Any, values: Tensor) -> Tensor:
     whole = values.floor()
     # P(y <= k) = I_{1-q}(r, k + 1), with q the probability of what is counted.
@@ -43,7 +42,7 @@ def _(law: Any, values: Tensor) -> Tensor:
     return torch.where(whole < 0, 0.0, found)
 
 
-@cumulative.register(dist.Binomial)
+@cumulative.register(laws.Binomial)
 def _(law: Any, values: Tensor) -> Tensor:
     whole, count = values.floor(), law.total_count
     inside = torch.minimum(whole.clamp(min=0.0), (count - 1.0).clamp(min=0.0))
@@ -51,13 +50,13 @@ def _(law: Any, values: Tensor) -> Tensor:
     return torch.where(whole < 0, 0.0, torch.where(whole >= count, 1.0, found))
 
 
-@cumulative.register(dist.Bernoulli)
+@cumulative.register(laws.Bernoulli)
 def _(law: Any, values: Tensor) -> Tensor:
     shut = torch.sigmoid(-law.logits)
     return torch.where(values < 0.0, 0.0, torch.where(values >= 1.0, 1.0, shut))
 
 
-@cumulative.register(dist.StudentT)
+@cumulative.register(laws.StudentT)
 def _(law: Any, values: Tensor) -> Tensor:
     from scipy.special import stdtr
 

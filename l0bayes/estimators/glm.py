@@ -11,12 +11,13 @@ from sklearn.base import RegressorMixin
 from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.generalised_estimator import GeneralisedEstimator, likelihood_for_selection
 from l0bayes.estimators.input_tables import Array
+from l0bayes.estimators.kept.response_predictions import ResponsePredictions
 from l0bayes.likelihoods.likelihood import Likelihood
 
 __all__ = ["SpikeSlabGLM"]
 
 
-class SpikeSlabGLM(FoldScores, RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
+class SpikeSlabGLM(FoldScores, ResponsePredictions, RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
     r"""Generalised linear regression in which every column is in or out, with the probability of that.
 
     With ``standardize=False`` and ``fit_intercept=False`` the model is exactly
@@ -131,33 +132,3 @@ class SpikeSlabGLM(FoldScores, RegressorMixin, GeneralisedEstimator):  # type: i
         response = np.asarray(y, dtype=np.float64)
         self._own_likelihood().check(torch.as_tensor(response))
         return response
-
-    def predict(
-        self,
-        X: Any,  # noqa: N803
-        return_std: bool = False,
-        estimator: str = "average",
-        interval: float | None = None,
-    ) -> Any:
-        """Posterior mean of the response's mean, and the standard deviation of a new response.
-
-        Args:
-            X: Columns, shape ``(n, p)``.
-            return_std: Whether to give the standard deviation of the posterior predictive law too: of a new
-                response, its own variance included, averaged over all models.
-            estimator: What is predicted from: the ``"average"`` of all models, weighted by how probable they
-                are; the ``"median"`` probability model, of the columns with a PIP above one half, or the
-                ``"best"``, most probable one, with its coefficients given that model.
-            interval: Probability of an interval of a new response, such as 0.9: between two quantiles of the
-                posterior predictive law, a mixture over models and coefficients.
-
-        Returns:
-            Means of shape ``(n,)``; with ``return_std`` the pair of means and standard deviations; with an
-            interval a :class:`~l0bayes.estimators.kept.predictor.Prediction` of ``mean``, ``low``, ``high``.
-
-        Raises:
-            ValueError: If a word or number is out of range.
-        """
-        return self.predictor_.response(
-            self._columns(X), estimator=estimator, return_std=return_std, interval=interval
-        )

@@ -12,6 +12,7 @@ from sklearn.metrics import d2_tweedie_score, mean_poisson_deviance
 from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.generalised_estimator import GeneralisedEstimator
 from l0bayes.estimators.input_tables import Array, row_weights
+from l0bayes.estimators.kept.response_predictions import ResponsePredictions
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.poisson_likelihood import Poisson
 from l0bayes.selection.trust.likelihood_fit import LikelihoodWarning
@@ -20,7 +21,7 @@ from l0bayes.user_warnings import warn_user
 __all__ = ["SpikeSlabPoissonRegressor"]
 
 
-class SpikeSlabPoissonRegressor(FoldScores, RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
+class SpikeSlabPoissonRegressor(FoldScores, ResponsePredictions, RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
     r"""Regression of counts in which every column is in or out, with the probability of that.
 
     With ``standardize=False`` and ``fit_intercept=False`` the model is exactly
@@ -112,36 +113,6 @@ class SpikeSlabPoissonRegressor(FoldScores, RegressorMixin, GeneralisedEstimator
 
     def _own_likelihood(self) -> Likelihood:
         return Poisson(whole=False)
-
-    def predict(
-        self,
-        X: Any,  # noqa: N803
-        return_std: bool = False,
-        estimator: str = "average",
-        interval: float | None = None,
-    ) -> Any:
-        """Posterior mean of the rate, and the standard deviation of a new count.
-
-        Args:
-            X: Columns, shape ``(n, p)``.
-            return_std: Whether to give the standard deviation of the posterior predictive law too: of a new
-                count, its Poisson noise included, averaged over all models.
-            estimator: What is predicted from: the ``"average"`` of all models, weighted by how probable they
-                are; the ``"median"`` probability model, of the columns with a PIP above one half, or the
-                ``"best"``, most probable one, with its coefficients given that model.
-            interval: Probability of an interval of a new response, such as 0.9: between two quantiles of the
-                posterior predictive law, a mixture over models and coefficients.
-
-        Returns:
-            Means of shape ``(n,)``; with ``return_std`` the pair of means and standard deviations; with an
-            interval a :class:`~l0bayes.estimators.kept.predictor.Prediction` of ``mean``, ``low``, ``high``.
-
-        Raises:
-            ValueError: If a word or number is out of range.
-        """
-        return self.predictor_.response(
-            self._columns(X), estimator=estimator, return_std=return_std, interval=interval
-        )
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
         """Share of the Poisson deviance that is explained, D², as in scikit-learn's Poisson regression.

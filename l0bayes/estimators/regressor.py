@@ -14,6 +14,7 @@ from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.gate_rules import always_gates, check_gate_rules, gate_restriction
 from l0bayes.estimators.input_tables import Array, ConstantColumnWarning
+from l0bayes.estimators.kept.response_predictions import ResponsePredictions
 from l0bayes.estimators.noise_argument import check_noise, noise_prior
 from l0bayes.estimators.original_scale import Draws
 from l0bayes.estimators.scaling import Scaling
@@ -36,7 +37,7 @@ _ROUNDING = 1e-13
 _OF_NORMAL_SLABS = ("slab_scale", "unpenalised_scale")
 
 
-class SpikeSlabRegressor(FoldScores, RegressorMixin, SpikeSlabEstimator):  # type: ignore[misc]
+class SpikeSlabRegressor(FoldScores, ResponsePredictions, RegressorMixin, SpikeSlabEstimator):  # type: ignore[misc]
     r"""Linear regression in which every column is in or out, with the probability of that.
 
     With ``standardize=False`` and ``fit_intercept=False`` the model is exactly
@@ -267,36 +268,6 @@ class SpikeSlabRegressor(FoldScores, RegressorMixin, SpikeSlabEstimator):  # typ
 
     def _latents(self, draws: Draws) -> dict[str, Tensor]:
         return {"noise": draws.noise_scale}
-
-    def predict(
-        self,
-        X: Any,  # noqa: N803
-        return_std: bool = False,
-        estimator: str = "average",
-        interval: float | None = None,
-    ) -> Any:
-        """Posterior predictive mean, and its standard deviation.
-
-        Args:
-            X: Columns, shape ``(n, p)``.
-            return_std: Whether to give the standard deviation of the posterior predictive law too: of a new
-                observation, its noise included, averaged over all models.
-            estimator: What is predicted from: the ``"average"`` of all models, weighted by how probable they
-                are; the ``"median"`` probability model, of the columns with a PIP above one half, or the
-                ``"best"``, most probable one, with its coefficients given that model.
-            interval: Probability of an interval of a new response, such as 0.9: between two quantiles of the
-                posterior predictive law, a mixture over models and coefficients.
-
-        Returns:
-            Means of shape ``(n,)``; with ``return_std`` the pair of means and standard deviations; with an
-            interval a :class:`~l0bayes.estimators.kept.predictor.Prediction` of ``mean``, ``low``, ``high``.
-
-        Raises:
-            ValueError: If a word or number is out of range.
-        """
-        return self.predictor_.response(
-            self._columns(X), estimator=estimator, return_std=return_std, interval=interval
-        )
 
 
 def _is_constant(y: Array) -> bool:

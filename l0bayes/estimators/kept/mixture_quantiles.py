@@ -58,7 +58,7 @@ def _drawn(law: Any, shares: tuple[float, ...], seed: int) -> list[Tensor]:
 
 def _whole(share_below: Callable[[Tensor], Tensor], law: Any, share: float) -> Tensor:
     """The smallest whole number with at least this share at or below it, by halving."""
-    high: Tensor = law.mean.median(1).values.ceil().clamp(1.0, _LARGEST)
+    high: Tensor = law.mean.median(1).values.double().ceil().clamp(1.0, _LARGEST)
     low = -torch.ones_like(high)
     while bool((short := (share_below(high) < share) & (high < _LARGEST)).any()):
         low = torch.where(short, high, low)

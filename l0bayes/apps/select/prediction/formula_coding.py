@@ -204,7 +204,7 @@ class FormulaCoding(TableCoding):
             if level in place:
                 values[rows, place[level]] = 1.0
             elif rows.any():
-                told = f"level {level!r} of {known.type_in(recipe.expression)}"
+                told = f"level {_as_written(level)} of {known.type_in(recipe.expression)}"
                 seen = ", ".join(map(repr, recipe.levels[:_SHOWN]))
                 seen += ", ..." if len(recipe.levels) > _SHOWN else ""
                 self._of_new_levels(told, rows, hidden, unseen, f"; the fit saw {seen}")
@@ -245,6 +245,11 @@ class FormulaCoding(TableCoding):
             state["of_all_rows"],
             state["na"],
         )
+
+
+def _as_written(level: Any) -> str:
+    """A level in a message: whole numbers without a point."""
+    return repr(int(level)) if isinstance(level, float) and level.is_integer() else repr(level)
 
 
 def _listed(names: list[str]) -> str:
