@@ -107,6 +107,10 @@ def _select(
             "columns of numbers only. Empty cells always do."
         ),
     ] = None,
+    sensitivity: Annotated[
+        bool,
+        typer.Option("--sensitivity", help="Also say what changes under other priors: a table and a map."),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is in the folder.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")
@@ -149,6 +153,7 @@ def _select(
                 drop_missing=drop_missing,
                 na=selecting.words_of(na),
                 centred=centre,
+                sensitivity=sensitivity,
                 command=command_line(),
                 on_step=on_step,
             )

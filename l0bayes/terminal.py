@@ -177,6 +177,7 @@ def show_selection(found: Any) -> None:
         interval = f"{100.0 * found.settings.hdi:g} % interval {spread.low:.3g} to {spread.high:.3g}"
         told.append(f"{words} {spread.mean:.3g}, {interval}")
     print_lines(console, [*told, f"Trust: {fit.trust_}"])
+    print_lines(console, found.sensitivity_words)
     print_lines(console, [f"Warning: {words}" for words in found.warnings])
     print_files(console, found.files)
 

@@ -62,6 +62,13 @@ SUBROOM_FLOOR = {
         "pooled_scales": 5,
         "refined_guide": 6,
         "refine": 7,
+        "engines": 3,
+        "summaries": 3,
+        "trust": 4,
+        "sensitivity": 4,
+        "pooled_scales": 4,
+        "refined_guide": 5,
+        "refine": 6,
     },
     "infer": {
         "randomness": 0,

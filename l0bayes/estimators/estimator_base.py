@@ -31,6 +31,7 @@ from l0bayes.estimators.kept.kept_estimator import KeptEstimator
 from l0bayes.estimators.kept.table_coding import UNSEEN
 from l0bayes.estimators.original_scale import OriginalScalePosterior
 from l0bayes.estimators.scaling import Scaling
+from l0bayes.estimators.sensitivity.prior_sensitivity import PriorSensitivity
 from l0bayes.estimators.training_table import training_table
 from l0bayes.selection.engines.infer_gates import infer_gates
 from l0bayes.selection.problem.gate_restriction import GateRestriction
@@ -46,7 +47,7 @@ from l0bayes.user_warnings import warn_user
 __all__ = ["SpikeSlabEstimator"]
 
 
-class SpikeSlabEstimator(KeptEstimator, BaseEstimator):  # type: ignore[misc]
+class SpikeSlabEstimator(PriorSensitivity, KeptEstimator, BaseEstimator):  # type: ignore[misc]
     """Base of the estimators; not used by itself.
 
     Args:

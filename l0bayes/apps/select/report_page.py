@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from l0bayes.apps.select.report_pictures import PICTURES
+from l0bayes.apps.select.report_pictures import PICTURES, SENSITIVITY_FILES
 from l0bayes.files.whole_files import missing_package
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def render_page(summary: pd.DataFrame, models: pd.DataFrame, images: Sequence[Pa
         images: PNG files to embed, of those in :data:`PICTURES`.
         **facts: What else the template asks for.
     """
-    template = page_template()
+    template, captions = page_template(), {**PICTURES, **SENSITIVITY_FILES}
     rows = [{"name": str(name), **row} for name, row in summary.head(_MOST_ROWS).to_dict("index").items()]
     return template.render(
         rows=rows,
@@ -39,7 +39,7 @@ def render_page(summary: pd.DataFrame, models: pd.DataFrame, images: Sequence[Pa
         grouped=bool(summary["group"].duplicated().any()),
         models=models.to_dict("records"),
         images=[
-            {"source": _data_uri(image), "caption": PICTURES[image.name], "name": image.stem}
+            {"source": _data_uri(image), "caption": captions[image.name], "name": image.stem}
             for image in images
         ],
         **facts,

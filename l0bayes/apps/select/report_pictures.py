@@ -18,7 +18,7 @@ from l0bayes.selection import SelectionPosterior
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PICTURES", "pictures"]
+__all__ = ["PICTURES", "SENSITIVITY_FILES", "pictures"]
 
 # File, and what a reader should see in it.
 PICTURES = {
@@ -32,6 +32,15 @@ PICTURES = {
     "models.png": "The most probable models: a column is a model, as wide as it is probable.",
     "pairs.png": "How probable it is that two variables are in the model together.",
 }
+
+SENSITIVITY_FILES = {
+    "sensitivity.png": (
+        "PIPs under other priors: variables in red cross one half; red lines are where; the triangle is the "
+        "prior of the fit."
+    ),
+    "sensitivity.csv": "The same as a table.",
+}
+"""Files that are written where sensitivity is asked for, and what to see in them."""
 
 
 def pictures(

@@ -17,7 +17,7 @@ import torch
 
 from l0bayes.apps.select.formulas import FormulaData, apply_formula
 from l0bayes.apps.select.report_page import page_template, render_page
-from l0bayes.apps.select.report_pictures import PICTURES, pictures
+from l0bayes.apps.select.report_pictures import PICTURES, SENSITIVITY_FILES, pictures
 from l0bayes.apps.select.report_words import advice_on, describe_model, describe_sets
 from l0bayes.apps.select.response_words import doubts_about_response
 from l0bayes.apps.select.select_settings import SelectSettings
@@ -26,6 +26,7 @@ from l0bayes.apps.select.table_files import TableFile, load_table
 from l0bayes.apps.writers import try_writers
 from l0bayes.estimators.kept.selection_files import SELECTION_FILE, write_selection
 from l0bayes.files.whole_files import folder_for, staged, write_whole
+from l0bayes.plots import plot_sensitivity
 from l0bayes.posterior.netcdf import write_netcdf
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FILES", "Selection", "select"]
 
-FILES = ("summary.csv", "posterior.nc", SELECTION_FILE, *PICTURES, "report.html")
+FILES = ("summary.csv", "posterior.nc", SELECTION_FILE, *PICTURES, *SENSITIVITY_FILES, "report.html")
 _FDR = 0.1
 
 
@@ -47,6 +48,7 @@ def select(
     drop_missing: bool = False,
     na: Sequence[str] | None = None,
     centred: bool = True,
+    sensitivity: bool = False,
     command: str | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> Selection:
@@ -64,6 +66,7 @@ def select(
         drop_missing: Leave out rows in which something is missing.
         na: Words that mean missing; see :func:`~l0bayes.apps.select.table_files.load_table`.
         centred: Whether products are of centred columns.
+        sensitivity: Whether to say what changes under other priors, with a table and a map.
         command: The command line, for the report.
         on_step: Called with what is being done.
 
@@ -112,6 +115,9 @@ def select(
         warned = list(dict.fromkeys([*doubts, *data.notes, *caught_words]))
         summary = estimator.summary(settings.hdi)
         found = Selection(out, settings, data, estimator, summary, seconds, warned, list(file.notes))
+        if sensitivity:
+            announce("Looking at other priors")
+            found.sensitivity = estimator.sensitivity()
         with staged(out, FILES) as folder:
             names = _write(found, folder, path, na, command, announce)
         found.files += [out / name for name in names]
@@ -165,6 +171,10 @@ def _write(
     spread = found.data.x.std(ddof=0)
     for name, draw in pictures(found.summary, fit.posterior_, found.data.gates, spread):
         images.append(keep(name, partial(_save, draw)))
+    if found.sensitivity is not None:
+        keep("sensitivity.csv", partial(found.sensitivity.to_csv, index=False))
+        draw = partial(plot_sensitivity, found.sensitivity)
+        images.append(keep("sensitivity.png", partial(_save, draw)))
     page = _page(found, images, path, command)
     keep("report.html", lambda file: file.write_text(page, "utf-8"))
     return names
@@ -212,6 +222,7 @@ def _page(found: Selection, images: list[Path], path: str | Path, command: str |
         reasons=list(trust.reasons),
         advice=advice_on(trust, posterior),
         warnings=found.warnings,
+        sensitivity=found.sensitivity_words,
         sets=describe_sets(posterior, data.gates),
         hdi=f"{100.0 * settings.hdi:g} %",
         model_kind=described["kind"],

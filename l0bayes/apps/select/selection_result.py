@@ -34,6 +34,7 @@ class Selection:
         warnings: What was warned of.
         reading: How the cells of the table were read.
         files: Files written.
+        sensitivity: Inclusion probabilities under other priors, where they were asked for.
     """
 
     folder: Path
@@ -45,6 +46,12 @@ class Selection:
     warnings: list[str]
     reading: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    sensitivity: pd.DataFrame | None = None
+
+    @property
+    def sensitivity_words(self) -> list[str]:
+        """What changes with the prior, in sentences; none where it was not asked for."""
+        return [] if self.sensitivity is None else list(self.sensitivity.attrs["words"])
 
     @property
     def spreads(self) -> dict[str, Spread]:
@@ -100,12 +107,23 @@ class Selection:
                 {"probability": row["probability"], "variables": list(row["variables"])}
                 for row in fit.top_models(TOP_MODELS).to_dict("records")
             ],
+            **self._sensitivity_values(),
             "warnings": self.warnings,
             "reading": self.reading,
             "files": [str(path) for path in self.files],
         }
         plain: dict[str, Any] = _plain(values, "", found)
         return {**plain, "not_finite": found}
+
+    def _sensitivity_values(self) -> dict[str, Any]:
+        if self.sensitivity is None:
+            return {}
+        return {
+            "sensitivity": {
+                "words": self.sensitivity_words,
+                "table": self.sensitivity.to_dict("records"),
+            }
+        }
 
 
 def _plain(value: Any, place: str, found: dict[str, str]) -> Any:

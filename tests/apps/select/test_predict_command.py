@@ -208,3 +208,24 @@ def test_other_folders_and_options_are_refused(report, tmp_path):
     assert run("predict", folder / "out", folder / "none.csv").exit_code == 2
     for option in (["--estimator", "mode"], ["--interval", "1.5"], ["--fill", "zero"]):
         assert run("predict", folder / "out", folder / "data.csv", *option).exit_code == 2
+
+
+def test_sensitivity_is_told_where_it_is_asked_for(report):
+    import json
+
+    folder, _ = report
+    out = folder / "sensitive"
+    asked = ["y ~ age + temp + dose", "--out", out]
+    done = run("select", folder / "data.csv", *asked, "--sensitivity", "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)["sensitivity"]
+    table = pd.read_csv(out / "sensitivity.csv")
+    assert len(table) == len(told["table"]) == 3 * 45
+    assert (out / "sensitivity.png").stat().st_size > 1000
+    page = (out / "report.html").read_text("utf-8")
+    assert "Does it depend on the prior?" in page
+    assert all(words in page for words in told["words"])
+    done = run("select", folder / "data.csv", *asked, "--force")
+    assert done.exit_code == 0, done.stderr
+    assert not (out / "sensitivity.csv").exists()  # of the run before
+    assert "Does it depend on the prior?" not in (out / "report.html").read_text("utf-8")
