@@ -41,8 +41,8 @@ class PriorSensitivity:
     ) -> pd.DataFrame:
         r"""Inclusion probabilities under every combination of other priors, that of the fit among them.
 
-        Where all models can be listed (to 15 gates, 12 of a generalised linear model, 18 under Zellner's
-        slabs), their evidences are, and nothing is fitted again:
+        Where all models can be listed (to 18 gates, 12 of a generalised linear model), their evidences
+        are, and nothing is fitted again:
 
         .. math:: P(\gamma \mid D) \propto p(\gamma)\,p(D \mid \gamma),
 

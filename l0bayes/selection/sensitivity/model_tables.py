@@ -8,11 +8,11 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
-from l0bayes.selection.kernels.elimination import all_evidences, all_models
+from l0bayes.selection.kernels.elimination import ModelTree, all_evidences, all_models
 from l0bayes.selection.kernels.gated_system import gated_system
 from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
 from l0bayes.selection.kernels.laplace import find_modes, refine_modes
-from l0bayes.selection.kernels.least_squares_tree import all_fits
+from l0bayes.selection.kernels.model_table import log_priors, open_sums
 from l0bayes.selection.kernels.noise_grid import noise_rule
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
@@ -39,7 +39,7 @@ def gates_at_most(problem: SelectionProblem) -> int:
 
 @gates_at_most.register
 def _(problem: GaussianProblem) -> int:
-    return 15 if problem.conjugate_noise is None else 18
+    return 18
 
 
 @gates_at_most.register
@@ -66,23 +66,22 @@ def model_tables(problem: SelectionProblem, priors: Sequence[InclusionPrior]) ->
         A tensor of shape ``(2**G,)`` for each prior, in the order of
         :func:`~l0bayes.selection.kernels.elimination.all_models`.
     """
-    gates = all_models(problem.num_groups).double()
-    return _tables(problem, [prior.log_prob(gates) for prior in priors])
+    return _tables(problem, [log_priors(prior, problem.num_groups) for prior in priors])
 
 
 @singledispatch
-def _tables(problem: SelectionProblem, log_priors: list[Tensor]) -> list[Tensor]:
+def _tables(problem: SelectionProblem, of_gates: list[Tensor]) -> list[Tensor]:
     raise TypeError(f"there is no table of all models of a {type(problem).__name__}")
 
 
 @_tables.register
-def _(problem: GaussianProblem, log_priors: list[Tensor]) -> list[Tensor]:
+def _(problem: GaussianProblem, of_gates: list[Tensor]) -> list[Tensor]:
     if problem.conjugate_noise is not None:
         evidences = _conjugate(problem)
-        return [evidences + log_prior for log_prior in log_priors]
+        return [evidences + log_prior for log_prior in of_gates]
     members, known = problem.group_columns, dict[float, Tensor]()
     # Nodes that no prior could do without.
-    together = torch.logsumexp(torch.stack(log_priors), 0)
+    together = torch.logsumexp(torch.stack(of_gates), 0)
 
     def at(variance: Tensor) -> Tensor:
         if float(variance) not in known:
@@ -95,7 +94,7 @@ def _(problem: GaussianProblem, log_priors: list[Tensor]) -> list[Tensor]:
     evidences = torch.full_like(together, -torch.inf)
     for variance, weight in zip(rule.variances, rule.log_weights, strict=True):
         evidences = torch.logaddexp(evidences, at(variance) + weight)
-    return [evidences + log_prior for log_prior in log_priors]
+    return [evidences + log_prior for log_prior in of_gates]
 
 
 def _conjugate(problem: GaussianProblem) -> Tensor:
@@ -113,10 +112,10 @@ def _conjugate(problem: GaussianProblem) -> Tensor:
 
 
 @_tables.register
-def _(problem: GeneralisedProblem, log_priors: list[Tensor]) -> list[Tensor]:
+def _(problem: GeneralisedProblem, of_gates: list[Tensor]) -> list[Tensor]:
     modes = find_modes(problem, all_models(problem.num_groups), ridge_problem(problem), shared=True)
     kept = []
-    for log_prior in log_priors:
+    for log_prior in of_gates:
         score = modes.log_evidence + log_prior
         order = torch.argsort(score, descending=True)
         mass = torch.softmax(score[order], 0)
@@ -125,7 +124,7 @@ def _(problem: GeneralisedProblem, log_priors: list[Tensor]) -> list[Tensor]:
     correction = torch.full_like(modes.log_evidence, torch.nan)
     correction[some] = refine_modes(problem, modes[some].packed()).correction
     tables = []
-    for log_prior, own in zip(log_priors, kept, strict=True):
+    for log_prior, own in zip(of_gates, kept, strict=True):
         score = modes.log_evidence + log_prior
         typical = (correction[own] * torch.softmax(score[own], 0)).sum()
         tables.append((score + typical).index_copy(0, own, score[own] + correction[own]))
@@ -133,11 +132,11 @@ def _(problem: GeneralisedProblem, log_priors: list[Tensor]) -> list[Tensor]:
 
 
 @_tables.register
-def _(problem: ZellnerProblem, log_priors: list[Tensor]) -> list[Tensor]:
+def _(problem: ZellnerProblem, of_gates: list[Tensor]) -> list[Tensor]:
     system, setting = problem.system, problem.setting
     rank, r2 = problem.kept(_fits, of_data=True)
     tables = []
-    for log_prior in log_priors:
+    for log_prior in of_gates:
         slab = problem.slab.settled(setting, rank, r2, log_prior)
         factors = FactorTable(slab, setting, system.largest_r2)
         tables.append(factors.exact_factors(rank, r2) + log_prior + problem.log_null)
@@ -147,8 +146,14 @@ def _(problem: ZellnerProblem, log_priors: list[Tensor]) -> list[Tensor]:
 def _fits(problem: ZellnerProblem) -> tuple[Tensor, Tensor]:
     """Rank and R² of every model, which no prior changes."""
     system = problem.system
-    fits = all_fits(system.matrix, system.vector, system.least, problem.group_columns)
-    rank = fits.rank.long()
+    members = problem.group_columns
+    tree = ModelTree(system.matrix, system.vector, members, least=system.least, repeats=True)
+    shape = ModelTree.shape(problem.num_groups)
+    quadratic, rank = system.vector.new_empty(shape), torch.empty(shape, dtype=torch.int32)
+    for chunk in tree.chunks():
+        assert chunk.rank is not None
+        quadratic[:, chunk.place], rank[:, chunk.place] = chunk.quadratic, chunk.rank
+    ranks = rank.flatten()
     if bool(system.hidden.any()):
-        rank = rank - all_models(problem.num_groups) @ system.hidden
-    return rank, (2.0 / system.total * fits.quadratic).clamp(0.0, system.largest_r2)
+        ranks = ranks - open_sums(system.hidden.int())
+    return ranks, (2.0 / system.total * quadratic.flatten()).clamp(0.0, system.largest_r2)

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from l0bayes.selection.kernels.elimination import all_models
+from l0bayes.selection.kernels.model_table import gate_sums
 from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
@@ -66,8 +66,9 @@ class PriorChanges:
             priors: Priors of the gates.
         """
         if problem.num_groups <= gates_at_most(problem):
-            gates = all_models(problem.num_groups).double()
-            return [_of_table(table, gates) for table in model_tables(problem, priors)]
+            always = problem.prior.restriction
+            fixed = None if always is None else always.always
+            return [_of_table(table, fixed) for table in model_tables(problem, priors)]
         after = None if self._before is None else log_evidences(problem, self.posterior.draws)
         return [self._of_draws(problem.replace(prior=prior), after) for prior in priors]
 
@@ -92,7 +93,8 @@ class PriorChanges:
         return UnderPrior(found.pip.clamp(0.0, 1.0), found.log_evidence, effective, "refitted")
 
 
-def _of_table(table: Tensor, gates: Tensor) -> UnderPrior:
+def _of_table(table: Tensor, always: Tensor | None) -> UnderPrior:
     total = torch.logsumexp(table, 0)
-    pip = ((table - total).exp() @ gates).clamp(max=1.0)
+    pip = gate_sums((table - total).exp()).opened.clamp(max=1.0)
+    pip = pip if always is None else torch.where(always, 1.0, pip)
     return UnderPrior(pip, float(total), math.nan, "all models")
