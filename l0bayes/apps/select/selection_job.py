@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FILES", "Selection", "select"]
 
-FILES = ("summary.csv", "posterior.nc", SELECTION_FILE, *PICTURES, *SENSITIVITY_FILES, "report.html")
+FILES = ("summary.csv", "posterior.nc", SELECTION_FILE, *PICTURES, "report.html")
 _FDR = 0.1
 
 
@@ -118,7 +118,7 @@ def select(
         if sensitivity:
             announce("Looking at other priors")
             found.sensitivity = estimator.sensitivity()
-        with staged(out, FILES) as folder:
+        with staged(out, (*FILES, *SENSITIVITY_FILES)) as folder:
             names = _write(found, folder, path, na, command, announce)
         found.files += [out / name for name in names]
     return found
