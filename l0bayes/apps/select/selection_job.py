@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FILES", "Selection", "select"]
 
-FILES = ("summary.csv", "posterior.nc", SELECTION_FILE, *PICTURES, "report.html")
+FILES = ("summary.csv", "posterior.nc", *PICTURES, SELECTION_FILE, "report.html")
 _FDR = 0.1
 
 
@@ -165,8 +165,6 @@ def _write(
 
     keep("summary.csv", found.summary.to_csv)
     keep("posterior.nc", partial(write_netcdf, fit.inference_data_))
-    coding = replace(found.data.coding, na=None if na is None else list(na))
-    keep(SELECTION_FILE, partial(write_selection, fit.kept_state({"kind": coding.kind, **coding.state()})))
     images = []
     spread = found.data.x.std(ddof=0)
     for name, draw in pictures(found.summary, fit.posterior_, found.data.gates, spread):
@@ -175,6 +173,8 @@ def _write(
         keep("sensitivity.csv", partial(found.sensitivity.to_csv, index=False))
         draw = partial(plot_sensitivity, found.sensitivity)
         images.append(keep("sensitivity.png", partial(_save, draw)))
+    coding = replace(found.data.coding, na=None if na is None else list(na))
+    keep(SELECTION_FILE, partial(write_selection, fit.kept_state({"kind": coding.kind, **coding.state()})))
     page = _page(found, images, path, command)
     keep("report.html", lambda file: file.write_text(page, "utf-8"))
     return names

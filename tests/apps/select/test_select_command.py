@@ -187,7 +187,7 @@ def test_json_is_all_that_is_printed(data, tmp_path, quick):
     assert [set(row) for row in found["summary"]] == [{"feature", *COLUMNS}] * 3
     assert [row["prior"] for row in found["summary"]] == pytest.approx([1 / 3] * 3)
     assert found["top_models"][0]["variables"] == ["bmi", "s5"]
-    assert found["files"] == [str(out / name) for name in (*FILES[:3], FILES[-1])]
+    assert found["files"] == [str(out / name) for name in (*FILES[:3], *FILES[-2:])]
     assert "logistic regression" in page(out)[0].text
     assert "P(y i = yes)" in " ".join(page(out)[0].text.split())
     assert "50 % interval" in page(out)[0].text
