@@ -78,8 +78,8 @@ def fit(
             each is described: ``steps``, ``epochs``, ``lr``, ``gate_lr``, ``lr_schedule``, ``temperature``,
             ``kl_weight``, ``num_particles``, ``optimizer``, ``early_stopping``, ``restarts``, ``seed``,
             ``compile``, ``log_every``, ``target``, ``guard_collapse``, ``per_example_gates``, ``sleep``,
-            ``shrink``, ``round_to``, ``checkpoint``, ``checkpoint_every``, ``resume``, ``progress``,
-            ``callback``, ``callbacks``. They go before ``settings``.
+            ``shrink``, ``search_share``, ``round_to``, ``checkpoint``, ``checkpoint_every``, ``resume``,
+            ``progress``, ``callback``, ``callbacks``. They go before ``settings``.
 
     Returns:
         The fit; see :class:`~l0bayes.infer.Fit`.
@@ -138,6 +138,7 @@ def fit(
                 keywords_of_model,
                 target=target,
                 round_to=settings.round_to,
+                search=settings.search_steps,
                 steps=settings.total_steps,
                 optimizer_of=partial(make_optimizer, settings=settings),
             )

@@ -39,6 +39,7 @@ class FitKeywords(TypedDict, total=False):
     per_example_gates: bool
     sleep: bool
     shrink: bool
+    search_share: float | None
     round_to: int | None
     checkpoint: str | os.PathLike[str] | None
     checkpoint_every: float

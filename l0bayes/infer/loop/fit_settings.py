@@ -19,7 +19,7 @@ from l0bayes.infer.loop.batch_stream import num_batches
 from l0bayes.infer.loop.early_stopping import EarlyStopping
 from l0bayes.infer.objectives.compiled import CompileMode
 from l0bayes.infer.schedules import Linear, Schedule, as_schedule
-from l0bayes.infer.shrink.phases import search_gate_rate
+from l0bayes.infer.shrink.phases import search_gate_rate, search_steps
 from l0bayes.infer.targets.target import Target
 
 __all__ = ["FitSettings", "OptimizerFactory"]
@@ -78,6 +78,10 @@ class FitSettings:
             whose gates have closed for good are taken out now and then, and the other gates are trained to
             the end. For a model that can be cut, such as :class:`~l0bayes.models.SparseNetwork`.
             ``fit.decision`` says what was decided, and when.
+        search_share: With ``shrink`` and ``target``: part of the run after which the network is cut, in
+            (0, 1). By default a quarter of the first 1000 steps and a tenth of those that come after, but 150
+            steps, or 0.4 of the run where that is less, at least. The shorter the search, the less time the
+            run takes; the longer, the better the small network is chosen.
         round_to: With ``shrink`` and ``target``: what numbers of units that are left are to be multiples of,
             such as 8; rounded up where the target allows it, else down, never to 0. Otherwise give it
             to :meth:`~l0bayes.models.SparseNetwork.deploy`.
@@ -123,6 +127,7 @@ class FitSettings:
     per_example_gates: bool = False
     sleep: bool = False
     shrink: bool = False
+    search_share: float | None = None
     round_to: int | None = None
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: float = 60.0
@@ -139,6 +144,9 @@ class FitSettings:
             raise ValueError("give shrink or sleep, not both: shrink takes units out for good")
         if self.shrink and self.restarts > 1:
             raise ValueError(f"shrink=True goes with one run; got restarts={self.restarts}")
+        validate.inside("(0, 1)", **validate.given(search_share=self.search_share))
+        if self.search_share is not None and (not self.shrink or self.target is None):
+            raise ValueError("search_share goes with shrink=True and a target, which a search is for")
         validate.at_least(1, **validate.given(round_to=self.round_to))
         if self.round_to is not None and (not self.shrink or self.target is None):
             raise ValueError(
@@ -199,7 +207,12 @@ class FitSettings:
             return self.gate_lr
         if self.target is None and not self.shrink:
             return 10.0 * self.lr
-        return max(10.0 * self.lr, search_gate_rate(self.total_steps))
+        return max(10.0 * self.lr, search_gate_rate(self.total_steps, self.search_share))
+
+    @property
+    def search_steps(self) -> int:
+        """With ``shrink`` and ``target``: number of steps before the network is cut."""
+        return search_steps(self.total_steps, self.search_share)
 
     @property
     def rate_schedule(self) -> Schedule:
@@ -262,6 +275,7 @@ class FitSettings:
             "per_example_gates": self.per_example_gates,
             "sleep": self.sleep,
             "shrink": self.shrink,
+            "search_share": self.search_share,
             "round_to": self.round_to,
             "callbacks": [callback.name for callback in self.callbacks],
             "torch": str(torch.__version__),

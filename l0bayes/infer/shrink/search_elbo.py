@@ -19,18 +19,28 @@ from l0bayes.infer.targets.target import Target
 __all__ = ["SearchELBO"]
 
 # By how much the price of a search rises, all in all, for a cost that is e times too large throughout.
-_GAIN = 8.0
+_GAIN = 12.0
+# Gates answer late, since they have to travel: the price answers to the cost that there will be if it goes on
+# as it is falling for this part of the search, in which gates can travel about two logits. Without that all
+# of them have long been on their way when the price stops to rise, and the network falls far below what is
+# asked for, dear gates first.
+_LOOK, _SMOOTHING = 0.1, 0.3
+# How many times faster the price falls where the cost is small enough than it rises where it is too large.
+_RELEASE = 4.0
 
 
 class SearchELBO(DirectELBO):
     r"""An ELBO with a price on the logarithm of the expected cost, which rises until the network is small.
 
     .. math:: \text{loss} = -\mathrm{ELBO} + N \mu_t \log E[c(z)], \qquad
-        \mu_{t+1} = \max\Bigl(0,\; \mu_t + \tfrac{8}{S}\,\bigl(\log E[c(z)] - \log c_t\bigr)\Bigr)
+        \mu_{t+1} = \max\Bigl(0,\; \mu_t + \tfrac{12}{S}\, r_t e_t\Bigr), \qquad
+        e_t = \log E[c(z)] + \tfrac{S}{10} v_t - \log c_t
 
     with c the cost as a share of the dense network's, :math:`c_t` the share that is asked for at step t of
     the S steps of the search, and N the number of observations. In logarithms every halving of the cost is
-    worth the same, so that the pull on a gate does not fade as the network becomes small.
+    worth the same, so that the pull on a gate does not fade as the network becomes small. The price looks
+    ahead: :math:`v_t` is the change of :math:`\log E[c(z)]` a step, smoothed over a few steps. It is let go
+    faster than it rises, :math:`r_t = 4` where :math:`e_t < 0` and 1 elsewhere.
 
     The gradient of the expected cost takes longer than that of a small network: its logarithm is taken to be
     linear in the probabilities for a few steps, until :meth:`renew` is called. The multiplier is a buffer and
@@ -51,6 +61,8 @@ class SearchELBO(DirectELBO):
     multiplier: Tensor
     start: Tensor
     level: Tensor
+    last: Tensor
+    speed: Tensor
 
     def __init__(
         self,
@@ -71,7 +83,14 @@ class SearchELBO(DirectELBO):
         self._cost_share, self._deployed_share = costs.cost_share, deployed_share_of(costs)
         self.cost_state = ModelAbilities(costs).cost_state  # in checkpoints, and seen by captured graphs
         like = next(iter(activities(guide).values()))
-        for name in ("asked", "multiplier", "start", "level"):  # all but the multiplier are logarithms
+        for name in (
+            "asked",
+            "multiplier",
+            "start",
+            "level",
+            "last",
+            "speed",
+        ):  # logarithms, but for the price
             self.register_buffer(name, like.new_zeros(()))
         self._slopes = {site: f"slope {site.replace('.', '/')}" for site in guide.gates()}
         for site, law in guide.gates().items():
@@ -82,7 +101,9 @@ class SearchELBO(DirectELBO):
     def begin(self) -> None:
         """Put the price to its start, for the gates as they are now."""
         self.start.fill_(math.log(self.shares()[0]))
+        self.last.copy_(self.start)
         self.multiplier.zero_()
+        self.speed.zero_()
         self.renew()
         self.ask(0.0)
 
@@ -126,7 +147,13 @@ class SearchELBO(DirectELBO):
             share = share + (self._slope(site) * law.prob_active).sum()
         price = self.observations * self.multiplier.clone()
         if self.training:
-            with torch.no_grad():
-                excess = share.detach() - self.asked
-                self.multiplier.add_(excess, alpha=_GAIN / self.steps).clamp_(min=0.0)
+            self._control(share.detach())
         return loss + price * share, likelihood, kl
+
+    @torch.no_grad()
+    def _control(self, share: Tensor) -> None:
+        self.speed.lerp_(share - self.last, _SMOOTHING)
+        self.last.copy_(share)
+        excess = share + _LOOK * self.steps * self.speed - self.asked
+        change = torch.where(excess > 0.0, excess, _RELEASE * excess)
+        self.multiplier.add_(change, alpha=_GAIN / self.steps).clamp_(min=0.0)

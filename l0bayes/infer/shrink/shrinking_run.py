@@ -14,7 +14,6 @@ from l0bayes.infer.model_abilities import ModelAbilities, ShrinkableModel
 from l0bayes.infer.objectives.elbo import BoundELBO, MeanFieldELBO
 from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.shrink.direct_elbo import DirectELBO
-from l0bayes.infer.shrink.phases import search_steps
 from l0bayes.infer.shrink.search_elbo import SearchELBO
 from l0bayes.infer.shrink.search_steering import SearchSteering
 from l0bayes.infer.shrink.shrinking import Shrinking
@@ -39,6 +38,7 @@ def shrinking_run(
     *,
     target: Target | None,
     round_to: int | None,
+    search: int,
     steps: int,
     optimizer_of: Callable[[BoundELBO], Optimizer],
 ) -> tuple[BoundELBO, Callback | None, Callback]:
@@ -53,6 +53,7 @@ def shrinking_run(
         keywords: Keyword arguments of model and guide.
         target: The target; ``None`` where gate priors alone shut gates.
         round_to: What numbers of units are to be multiples of.
+        search: Number of steps before a network with a target is cut.
         steps: Number of steps of the run.
         optimizer_of: Makes the optimiser of an objective.
 
@@ -71,19 +72,18 @@ def shrinking_run(
         if site["type"] == "sample" and not site["is_observed"]
     ]
     _check_sites(guide, sites)
-    at = search_steps(steps)
     if target is None:
         objective: DirectELBO = DirectELBO(able, given, elbo, sites, keywords)
         several = [round(part * steps) for part in _WITHOUT_TARGET if 0 < round(part * steps) < steps]
         cuts = Shrinking(several, lambda _, trained: gates_left(trained), False, optimizer_of, batch)
         return objective, None, cuts
-    search = SearchELBO(
+    objective = SearchELBO(
         able,
         given,
         elbo,
         sites,
         target=target,
-        steps=at,
+        steps=search,
         observations=num_observations(traces),
         keywords=keywords,
     )
@@ -91,7 +91,8 @@ def shrinking_run(
     def choose(model: Any, guide: Any) -> dict[str, Tensor]:
         return kept_gates(model, guide, target, round_to)
 
-    return search, SearchSteering(search), Shrinking([at], choose, True, optimizer_of, batch)
+    steering = SearchSteering(objective, ModelAbilities(model).live)
+    return objective, steering, Shrinking([search], choose, True, optimizer_of, batch)
 
 
 def _checked(elbo: MeanFieldELBO, model: Any, guide: Any) -> tuple[ShrinkableModel, DirectGuide]:
