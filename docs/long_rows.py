@@ -87,11 +87,12 @@ def _recipe(recipe: dict[str, Any]) -> str:
     parts = [f"target `{recipe['target']}`"]
     if recipe["gates"] == "weight":
         parts.append(f"search of {recipe['epochs']} epochs")
-    elif recipe["stop_at_cut"]:
-        parts.append(f"search of {recipe['epochs'] / 4:g} epochs, a quarter of {recipe['epochs']}")
     else:
-        parts.append(f"`fit` of {recipe['epochs']} epochs")
-    parts.append(f"{recipe['more_epochs']} epochs more")
+        share = recipe.get("search_share") or 0.25  # what older runs took
+        search = f"search of {share * recipe['epochs']:g} epochs"
+        parts.append(search if recipe["stop_at_cut"] else f"`fit` of {recipe['epochs']} epochs, {search}")
+    if recipe["more_epochs"]:
+        parts.append(f"{recipe['more_epochs']} epochs more")
     rates = f"rates {recipe['lr']:g}"
     parts.append(f"{rates} and {recipe['gate_lr']:g} (gates)" if recipe["gate_lr"] else rates)
     if recipe["weight_decay"]:

@@ -18,7 +18,7 @@ from benchmarks.training import error_of, from_scratch, network, thin_network, w
 from l0bayes.apps.train import RunConfig
 from l0bayes.apps.train.training_job import assemble, run_data, training_batches
 from l0bayes.datasets import Split
-from l0bayes.infer import Constant, Linear, Minibatches
+from l0bayes.infer import Constant, Linear, Minibatches, Target
 from l0bayes.network import count_macs, count_nonzero
 
 __all__ = ["run_rival", "run_seed", "scores_of", "training_data"]
@@ -73,8 +73,9 @@ def run_seed(recipe: Recipe, data: Split, seed: int, keep: Path) -> dict[str, An
         lr=recipe.lr,
         gate_lr=recipe.gate_lr,
         lr_schedule=Linear(1.0, 0.01, begin=0.5) if recipe.decay else Constant(1.0),
-        target=recipe.target,
+        target=_target(recipe),
         shrink=recipe.shrink,
+        search_share=recipe.search_share,
         per_example_gates=recipe.shrink,
         seed=seed,
         progress=False,
@@ -82,7 +83,8 @@ def run_seed(recipe: Recipe, data: Split, seed: int, keep: Path) -> dict[str, An
     )
     small = model.deploy(guide)
     begun = error_of(small, data)
-    train_on(small, recipe, batches, meter)
+    if recipe.more_epochs:
+        train_on(small, recipe, batches, meter)
     l0bayes.save_deployed(small, keep, example=data.train_x[:1], program=False, onnx=False)
     macs, params = count_macs(small, (data.train_x[:1],)), count_nonzero(small)
     return {
@@ -160,6 +162,11 @@ def train_on(net: nn.Module, recipe: Recipe, batches: Minibatches, meter: Meter)
             done += 1
             meter.stepped(done)
         meter.epoch_done(expected=share, deployed=share, run=share)
+
+
+def _target(recipe: Recipe) -> Target:
+    target = Target.parse(recipe.target)
+    return target if recipe.target_ramp is None else replace(target, ramp=recipe.target_ramp)
 
 
 def _config(recipe: Recipe, seed: int, images: int | None) -> RunConfig:

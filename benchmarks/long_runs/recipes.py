@@ -22,9 +22,11 @@ class Recipe:
         net: The dense network.
         target: Cost of the deployed network as a share of the dense one's.
         epochs: Epochs of ``fit``.
+        search_share: Part of ``epochs`` that the search for units takes; by default what ``fit`` takes.
+        target_ramp: With gates on single weights: part of ``epochs`` within which the target is asked for.
         more_epochs: Epochs of the plain network that was deployed.
-        stop_at_cut: Whether ``fit`` is stopped once the network is cut, a quarter of its epochs, so that the
-            search may be long and what comes after it is told apart.
+        stop_at_cut: Whether ``fit`` is stopped once the network is cut, so that what comes after is trained
+            as a plain network.
         gates: ``"weight"`` for gates on single weights; by default on units.
         lr: Learning rate of weights in ``fit``.
         gate_lr: That of gates; by default what ``fit`` takes.
@@ -41,6 +43,8 @@ class Recipe:
     net: str
     target: str
     epochs: int
+    search_share: float | None = None
+    target_ramp: float | None = None
     more_epochs: int = 0
     stop_at_cut: bool = False
     gates: str | None = None
@@ -65,25 +69,24 @@ RECIPES: dict[str, Recipe] = {
     "lenet-5-20": Recipe(
         net="lenet-5-caffe",
         target="macs:0.05",
-        epochs=8,
-        more_epochs=17,
-        stop_at_cut=True,
-        gate_lr=0.03,
+        epochs=20,
+        search_share=0.1,
+        decay=True,
         weight_decay=2.0,
     ),
     "lenet-5-30": Recipe(
         net="lenet-5-caffe",
         target="macs:0.0333",
-        epochs=16,
-        more_epochs=30,
-        stop_at_cut=True,
-        gate_lr=0.02,
+        epochs=30,
+        search_share=0.13,
+        decay=True,
         weight_decay=2.0,
     ),
     "lenet-300-100-20": Recipe(
         net="lenet-300-100",
         target="macs:0.05",
         epochs=40,
+        search_share=0.25,
         more_epochs=25,
         stop_at_cut=True,
         gate_lr=0.01,
@@ -93,13 +96,13 @@ RECIPES: dict[str, Recipe] = {
     "lenet-300-100-weights": Recipe(
         net="lenet-300-100",
         target="params:0.0099",
-        epochs=30,
-        more_epochs=40,
+        epochs=60,
+        target_ramp=0.65,
         gates="weight",
         lr=1e-3,
         decay=True,
-        more_lr=1e-3,
         init_active=0.9,
+        batch_size=100,
         shifts=1,
     ),
 }

@@ -71,9 +71,7 @@ def test_rivals_stand_in_rows_of_their_own(tmp_path):
 
 def test_a_recipe_is_told_in_words(tmp_path):
     found = tables(tmp_path, [run(1.2)])
-    assert (
-        "search of 2 epochs, a quarter of 8, 17 epochs more, rates 0.002 and 0.03 (gates)" in found["recipes"]
-    )
+    assert "search of 2 epochs, 17 epochs more, rates 0.002 and 0.03 (gates)" in found["recipes"]
     assert "images as they are" in found["recipes"]
     assert "lenet-5-30" not in found["recipes"]
 

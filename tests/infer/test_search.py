@@ -122,7 +122,8 @@ def test_the_price_looks_ahead_and_is_let_go_faster_than_it_rises():
         last = now
         excess = now + 0.1 * 50 * speed - float(objective.asked)
         loss, likelihood, kl = objective.with_terms(*batch)
-        assert float(loss.detach()) == pytest.approx(float((kl - likelihood).detach()) + 24.0 * price * now, rel=1e-5)
+        wanted = float((kl - likelihood).detach()) + 24.0 * price * now
+        assert float(loss.detach()) == pytest.approx(wanted, rel=1e-5)
         price = max(0.0, price + 12.0 / 50 * (excess if excess > 0.0 else 4.0 * excess))
         assert float(objective.multiplier) == pytest.approx(price, rel=1e-4, abs=1e-6)
     objective.eval()
