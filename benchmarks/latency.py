@@ -21,7 +21,8 @@ import torch
 
 import l0bayes
 from benchmarks.environment import describe
-from benchmarks.training import BATCH, LR, error_of, network, widths_of
+from benchmarks.training import BATCH, LR, error_of
+from benchmarks.training_networks import network, widths_of
 from l0bayes.apps.train import RunConfig
 from l0bayes.apps.train.training_job import run_data
 from l0bayes.distributions import L0Penalty, L2Penalty

@@ -6,7 +6,9 @@ Four networks are trained on the same images, epochs and seeds, by Adam at 2e-3,
 second half, on one thread:
 
 * ``dense``: the whole network;
-* ``ours``: gates on every unit, ``l0bayes.fit(..., target=..., shrink=True)``, and what is deployed of it;
+* ``ours``: gates on every unit, or on what else a row says, ``l0bayes.fit(..., target=..., shrink=True)``,
+  and what is deployed of it; gates on single weights are trained without ``shrink``, as nothing can be
+  taken out;
 * ``found``: the architecture that was deployed, the pixels and units that it selects included, from scratch;
 * ``thin``: the network with all its hidden layers narrowed alike to the same multiply-accumulates, from
   scratch.
@@ -19,7 +21,6 @@ the processor; ``ours`` is from the dense network to the deployed one, and ``fit
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import time
 from collections.abc import Callable
@@ -32,21 +33,22 @@ from torch import nn
 
 import l0bayes
 from benchmarks.environment import describe
+from benchmarks.training_networks import network, thin_network, widths_of
 from l0bayes.apps.train import RunConfig
 from l0bayes.apps.train.training_job import run_data
 from l0bayes.datasets import Split
 from l0bayes.distributions import L0Penalty, L2Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Linear, Minibatches
-from l0bayes.models import LeNet5Caffe, LeNet300100, SparseNetwork
-from l0bayes.network import count_macs, count_nonzero, network_times
+from l0bayes.models import SparseNetwork
+from l0bayes.network import count_macs, count_nonzero, fresh_network, network_times
 
 LR = 2e-3
 BATCH = 128
 
 
 class Row(NamedTuple):
-    """One comparison: a network, a budget, a target, and how gates start and are drawn."""
+    """One comparison: a network, a budget, a target, where gates are, and how they start and are drawn."""
 
     net: str
     images: int
@@ -54,6 +56,8 @@ class Row(NamedTuple):
     target: float
     per_example_gates: bool
     init_active: float = 0.95
+    gates: Any = None  # the network's own placement
+    cost: str = "macs"
 
 
 ROWS = [
@@ -63,35 +67,12 @@ ROWS = [
     Row("lenet-5-caffe", 10_000, 8, 0.0525, True),
     Row("lenet-5-caffe", 5_000, 3, 0.0525, True),
     Row("lenet-5-caffe", 5_000, 8, 0.0525, True),
+    Row("residual", 5_000, 4, 0.3, True),
+    Row("residual", 5_000, 4, 0.3, False, gates={"group*.*": "block"}),
+    Row("residual", 5_000, 4, 0.1, False, gates="weight", cost="params"),
+    Row("transformer", 5_000, 8, 0.3, False),
+    Row("transformer", 5_000, 8, 0.7, False, gates={"*.self_attn": "heads"}),
 ]
-
-
-def network(name: str, share: float = 1.0) -> nn.Module:
-    """A LeNet, its hidden layers narrowed to a share of their widths."""
-    if name == "lenet-300-100":
-        return LeNet300100(widths=tuple(max(1, round(share * width)) for width in (300, 100)))
-    first, second, hidden = (max(1, round(share * width)) for width in (20, 50, 500))
-    return LeNet5Caffe(widths=(first, second, hidden))
-
-
-def thin_network(name: str, macs: float, example: torch.Tensor) -> nn.Module:
-    """The widest narrowed network with at most so many multiply-accumulates."""
-    low, high = 0.0, 1.0
-    for _ in range(30):
-        middle = (low + high) / 2
-        low, high = (middle, high) if count_macs(network(name, middle), (example,)) <= macs else (low, middle)
-    return network(name, low)
-
-
-def from_scratch(net: nn.Module) -> nn.Module:
-    """A copy of a network with weights as at the start of training (He et al. 2015)."""
-    new = copy.deepcopy(net)
-    for module in new.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
-    return new.requires_grad_(True).train()
 
 
 def train_plain(net: nn.Module, batches: Minibatches, epochs: int) -> float:
@@ -114,7 +95,12 @@ def train_ours(row: Row, data: Split, batches: Minibatches, seed: int) -> tuple[
     started = time.process_time()
     x, y = data.train_x, data.train_y
     model = SparseNetwork(
-        network(row.net), inclusion=L0Penalty(0.0), slab=L2Penalty(0.0), num_data=len(x), example=x[:2]
+        network(row.net),
+        gates=row.gates,
+        inclusion=L0Penalty(0.0),
+        slab=L2Penalty(0.0),
+        num_data=len(x),
+        example=x[:2],
     )
     guide = AutoHardConcrete(model, (x[:2], y[:2]), slab="delta", init_active=row.init_active)
     begun = time.process_time()
@@ -124,8 +110,8 @@ def train_ours(row: Row, data: Split, batches: Minibatches, seed: int) -> tuple[
         batches,
         epochs=row.epochs,
         lr=LR,
-        target=f"macs:{row.target}",
-        shrink=True,
+        target=f"{row.cost}:{row.target}",
+        shrink=row.gates != "weight",
         per_example_gates=row.per_example_gates,
         seed=seed,
         progress=False,
@@ -133,8 +119,8 @@ def train_ours(row: Row, data: Split, batches: Minibatches, seed: int) -> tuple[
     fitted = time.process_time()
     small = model.deploy(guide)
     seconds = time.process_time() - started
-    assert fit.decision is not None
-    return small, {"seconds": seconds, "fit_seconds": fitted - begun, "decided_at": fit.decision.step}
+    decided = None if fit.decision is None else fit.decision.step
+    return small, {"seconds": seconds, "fit_seconds": fitted - begun, "decided_at": decided}
 
 
 def error_of(net: nn.Module, data: Split) -> float:
@@ -142,12 +128,6 @@ def error_of(net: nn.Module, data: Split) -> float:
     with torch.no_grad():
         net.eval()
         return 100.0 * float((net(data.valid_x).argmax(1) != data.valid_y).float().mean())
-
-
-def widths_of(net: nn.Module) -> str:
-    """Inputs of the first dense layer or maps of the convolutions, and so on, down to the last layer."""
-    sizes = [p.shape[0] if p.dim() == 4 else p.shape[1] for p in net.parameters() if p.dim() > 1]
-    return "-".join(map(str, sizes))
 
 
 def compare(row: Row, seeds: int) -> dict[str, Any]:
@@ -173,7 +153,7 @@ def _one_seed(row: Row, data: Split, seed: int) -> dict[str, Any]:
     found = {
         "dense": dense,
         "ours": ours,
-        "found": plain(lambda: from_scratch(small)),
+        "found": plain(lambda: fresh_network(small, seed, like=network(row.net))),
         "thin": plain(lambda: thin_network(row.net, ours["macs"], example)),
     }
     _time_runs(found, data)

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 import l0bayes
 from benchmarks.long_runs.meter import Meter, plain_gradient
 from benchmarks.long_runs.recipes import Recipe
-from benchmarks.training import error_of, from_scratch, network, thin_network, widths_of
+from benchmarks.training import error_of
+from benchmarks.training_networks import network, thin_network, widths_of
 from l0bayes.apps.train import RunConfig
 from l0bayes.apps.train.training_job import assemble, run_data, training_batches
 from l0bayes.datasets import Split
 from l0bayes.infer import Constant, Linear, Minibatches, Target
-from l0bayes.network import count_macs, count_nonzero
+from l0bayes.network import count_macs, count_nonzero, fresh_network
 
 __all__ = ["run_rival", "run_seed", "scores_of", "training_data"]
 
@@ -117,7 +118,7 @@ def run_rival(recipe: Recipe, data: Split, seed: int, epochs: int, rival: str, k
     torch.manual_seed(seed)
     net = {
         "dense": lambda: network(recipe.net),
-        "found": lambda: from_scratch(small),
+        "found": lambda: fresh_network(small, seed),
         "thin": lambda: thin_network(recipe.net, count_macs(small, (example,)), example),
     }[rival]()
     meter = Meter(network(recipe.net), next(batches.epoch(0)), len(batches))
