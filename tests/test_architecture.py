@@ -78,6 +78,7 @@ SUBROOM_FLOOR = {
         "whole_plates": 0,
         "guide_abilities": 2,
         "graphs": 2,
+        "ranks": 2,
         "objectives": 3,
         "callbacks": 4,
         "targets": 5,

@@ -28,6 +28,7 @@ from l0bayes.infer.objectives.objective import Objective, describe_objective
 from l0bayes.infer.objectives.score_elbo import HELD, ScoreELBO, elbo_of
 from l0bayes.infer.objectives.site_terms import MONTE_CARLO, ELBOTerms
 from l0bayes.infer.objectives.stock_losses import StockLossWarning
+from l0bayes.infer.ranks.ranks import RanksDisagreeError
 from l0bayes.infer.schedules import Constant, Geometric, Linear, Schedule
 from l0bayes.infer.targets.cost_registry import register_cost, registered_costs
 from l0bayes.infer.targets.forecast import PruningForecast, PruningWarning, pruning_forecast
@@ -73,6 +74,7 @@ __all__ = [
     "Objective",
     "PruningForecast",
     "PruningWarning",
+    "RanksDisagreeError",
     "Record",
     "Restart",
     "RestartWarning",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from l0bayes.infer.loop.batches import Minibatches
 from l0bayes.infer.model_arguments import as_arguments
@@ -62,17 +62,26 @@ def endless_batches(data: Any, done: int = 0) -> Iterator[tuple[Any, ...]]:
         yield from data.epoch(first, start)
         for epoch in itertools.count(first + 1):
             yield from data.epoch(epoch)
+    length = num_batches(data)
     if done:
-        length = num_batches(data)
         if length is None:
             raise ValueError(
                 f"resume needs data with a length, to find the place in the epoch, which this "
                 f"{type(data).__name__} lacks; use l0bayes.infer.Minibatches"
             )
+        _begin_epoch(data, done // length)
         yield from (as_arguments(batch) for batch in itertools.islice(data, done % length, None))
-    while True:
+    for epoch in itertools.count(done // length + 1 if done and length else 0):
+        _begin_epoch(data, epoch)
         for batch in data:
             yield as_arguments(batch)
+
+
+def _begin_epoch(data: Any, epoch: int) -> None:
+    """Tell a sampler that gives every rank its share which epoch it is, without which all have one order."""
+    sampler = data.sampler if isinstance(data, DataLoader) else None
+    if isinstance(sampler, DistributedSampler):
+        sampler.set_epoch(epoch)
 
 
 def num_batches(data: Any) -> int | None:
@@ -99,7 +108,11 @@ def num_examples(data: Any) -> int | None:
         return sum(map(num_rows, data)) or None
     if not isinstance(data, DataLoader) or data.batch_sampler is None:  # its elements are batches of any size
         return None
-    sources: list[Any] = [getattr(data.batch_sampler, "sampler", data.dataset), data.dataset]
+    sampler: Any = getattr(data.batch_sampler, "sampler", data.dataset)
+    # A sampler that gives a rank its share leaves the number of examples as it is.
+    sources: list[Any] = (
+        [data.dataset] if isinstance(sampler, DistributedSampler) else [sampler, data.dataset]
+    )
     for source in sources:
         try:
             return len(source)
@@ -117,7 +130,7 @@ def rows_of_smallest_batch(data: Any) -> int | None:
     if isinstance(data, Tensor | tuple | Mapping):
         return num_rows(data)
     if isinstance(data, Minibatches):
-        return data.batch_size
+        return data.rows
     if _is_in_memory(data):
         return min(map(num_rows, data), default=None)
     if not isinstance(data, DataLoader) or data.batch_size is None:

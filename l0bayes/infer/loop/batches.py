@@ -2,6 +2,7 @@ r"""Minibatches of tensors that are in memory: shuffled anew each epoch, and at 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -28,7 +29,7 @@ class Minibatches:
         batch_size: Number of examples a batch.
         seed: Seed of the order.
         transform: From the first tensor's rows and a generator to the rows that replace them, such as
-            :class:`~l0bayes.datasets.Shifts`. The generator is a function of seed, epoch and batch.
+            :class:`~l0bayes.datasets.Shifts`. The generator is a function of seed, epoch, batch, share.
 
     Raises:
         TypeError: If an argument is no tensor.
@@ -68,11 +69,36 @@ class Minibatches:
         self.seed = seed
         self.transform = transform
         self._epoch = 0
+        self._share = (0, 1)
 
     @property
     def num_data(self) -> int:
         """Number of examples."""
         return len(self.tensors[0])
+
+    @property
+    def rows(self) -> int:
+        """Number of examples of a batch as it is given: its share of ``batch_size``."""
+        return self.batch_size // self._share[1]
+
+    def share(self, index: int, count: int) -> Minibatches:
+        """The same batches, of which each is one share of several: the rows that stand together.
+
+        Args:
+            index: Number of the share, from 0.
+            count: Number of shares.
+
+        Raises:
+            ValueError: If the batch size is no multiple of the number of shares.
+        """
+        if self.batch_size % count:
+            raise ValueError(
+                f"batch_size={self.batch_size} is the whole batch, and no multiple of the {count} ranks that "
+                "share it"
+            )
+        shared = copy.copy(self)
+        shared._share = (index, count)
+        return shared
 
     def __len__(self) -> int:
         return self.num_data // self.batch_size
@@ -80,6 +106,10 @@ class Minibatches:
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         self._epoch += 1
         return self.epoch(self._epoch - 1)
+
+    @property
+    def _stream(self) -> tuple[int, ...]:
+        return self._share[:1] if self._share[1] > 1 else ()
 
     def epoch(self, index: int, start: int = 0) -> Iterator[tuple[Tensor, ...]]:
         """The batches of one epoch.
@@ -91,10 +121,11 @@ class Minibatches:
         generator = _generator(self.seed, index)
         order = torch.randperm(self.num_data, generator=generator).to(self.tensors[0].device)
         for batch in range(start, len(self)):
-            rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            begin = batch * self.batch_size + self._share[0] * self.rows
+            rows = order[begin : begin + self.rows]
             first, *others = (tensor.index_select(0, rows) for tensor in self.tensors)
             if self.transform is not None:
-                first = self.transform(first, _generator(self.seed, index, batch))
+                first = self.transform(first, _generator(self.seed, index, batch, *self._stream))
             yield (first, *others)
 
     def __repr__(self) -> str:

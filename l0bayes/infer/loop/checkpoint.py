@@ -51,11 +51,13 @@ class Checkpoint(Callback):
     Args:
         path: The file.
         every: Seconds between two writes; the end of a run, whatever ends it, is always written.
+        writes: Whether this process writes the file; the others only read it.
     """
 
-    def __init__(self, path: str | os.PathLike[str], every: float) -> None:
+    def __init__(self, path: str | os.PathLike[str], every: float, writes: bool = True) -> None:
         self.path = Path(path)
         self.every = every
+        self.writes = writes
         self.generations = Generations(self.path)
         self.start: dict[str, Any] = {}
         self.ended: list[dict[str, Any]] = []
@@ -92,7 +94,7 @@ class Checkpoint(Callback):
     def _write(self) -> None:
         """Write the state of the last record; nothing where there is none that was not written."""
         state, self._state = self._state, None
-        if state is None:
+        if state is None or not self.writes:
             return
         try:
             self.generations.write(state)
@@ -120,7 +122,7 @@ class Checkpoint(Callback):
         run.callbacks.shape_like(run, state["callbacks"])
         if wrong := difference_of_shapes(state["shapes"], shapes_of(run.objective.state_dict())):
             raise CheckpointError(f"checkpoint {self.path} is of another model or guide: {wrong}")
-        self._check_settings(state["settings"], run.settings, run.settings.keys() - _FREE)
+        self._check_settings(state["settings"], run.settings, {*run.settings, *state["settings"]} - _FREE)
         run.objective.load_state_dict(state["objective"])
         run.optimizer.load_state_dict(state["optimizer"])
         run.done = state["done"]
@@ -148,7 +150,7 @@ class Checkpoint(Callback):
         state = self.read()
         if not start:
             return [], 0, start
-        self._check_settings(state["settings"], settings, settings.keys() - _FREE)
+        self._check_settings(state["settings"], settings, {*settings, *state["settings"]} - _FREE)
         runs = []
         self.ended = list(state["ended"])
         for kept in self.ended:
@@ -161,8 +163,8 @@ class Checkpoint(Callback):
     def _check_settings(
         self, theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Collection[str]
     ) -> None:
-        for name, value in ours.items():
-            before = theirs.get(name)
+        for name in sorted({*ours, *theirs}):
+            before, value = theirs.get(name), ours.get(name)
             # A function's text holds its place in memory, which differs from process to process.
             if name not in names or any(_ADDRESS.search(str(one)) for one in (before, value)):
                 continue

@@ -25,6 +25,7 @@ from l0bayes.infer.loop.num_data import tell_num_data
 from l0bayes.infer.loop.optimizers import make_optimizer
 from l0bayes.infer.loop.preflight import check_data, preflight
 from l0bayes.infer.loop.restarts import Restarts
+from l0bayes.infer.loop.shared_data import refuse_measured, share_of
 from l0bayes.infer.loop.single_row import check_single_row, explained_single_row
 from l0bayes.infer.loop.standard_callbacks import standard_callbacks
 from l0bayes.infer.model_abilities import ModelAbilities
@@ -35,6 +36,7 @@ from l0bayes.infer.objectives.objective import describe_traces
 from l0bayes.infer.objectives.per_example import check_per_example
 from l0bayes.infer.objectives.score_elbo import elbo_of
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.infer.ranks.launch import ranks_of, refuse_wrapped
 from l0bayes.infer.shrink.shrinking_run import shrinking_run
 from l0bayes.infer.targets.observations import num_observations
 from l0bayes.infer.targets.rounding_check import check_rounding
@@ -78,7 +80,11 @@ def fit(
             each is described: ``steps``, ``epochs``, ``lr``, ``gate_lr``, ``lr_schedule``, ``temperature``,
             ``kl_weight``, ``num_particles``, ``optimizer``, ``early_stopping``, ``restarts``, ``seed``,
             ``compile``, ``log_every``, ``target``, ``guard_collapse``, ``per_example_gates``, ``sleep``,
+<<<<<<< HEAD
             ``shrink``, ``search_share``, ``round_to``, ``checkpoint``, ``checkpoint_every``, ``resume``,
+=======
+            ``shrink``, ``round_to``, ``checkpoint``, ``checkpoint_every``, ``resume``, ``distributed``,
+>>>>>>> 7b95f05 (One guide by the processes of torchrun: averaged gradients, one KL, one writer; wrapped modules and unshared data refused)
             ``progress``, ``callback``, ``callbacks``. They go before ``settings``.
 
     Returns:
@@ -105,12 +111,17 @@ def fit(
     """
     started = time.perf_counter()
     settings = _settings(settings, keywords)
+    refuse_wrapped(model, guide)
+    ranks = ranks_of(settings.distributed, guide)
+    data = share_of(data, ranks)
+    if ranks.count > 1 and settings.target is not None:
+        refuse_measured(settings.target)
     if isinstance(data, Mapping):
         data = as_arguments(data)
     with private_randomness():  # a loader that shuffles draws
         batch = first_batch(data)
     keywords_of_model = ModelArguments.of(batch, kwargs).kwargs
-    tell_num_data(model, data)
+    tell_num_data(model, data, ranks)
     settings, complaints = _check(settings, model, guide, data, ModelArguments(batch, keywords_of_model))
     elbo = elbo_of(guide, settings.num_particles, settings.per_example_gates)
     if settings.target is not None and not elbo.independent_gates:
@@ -157,11 +168,12 @@ def fit(
     step = GradientStep(objective, _mode(settings, objective))
     checkpoint = None
     if settings.checkpoint is not None:
-        checkpoint = Checkpoint(settings.checkpoint, settings.checkpoint_every)
+        checkpoint = Checkpoint(settings.checkpoint, settings.checkpoint_every, ranks.writes)
+    settings = replace(settings, progress=settings.progress and ranks.writes)
     callbacks = standard_callbacks(settings, objective, traces, steering, shrinking, checkpoint, data)
     del traces  # a network's activations are in it
     resume = checkpoint is not None and settings.resume and checkpoint.generations.exist
-    runs = Restarts(step, data, settings, callbacks, checkpoint, resume)
+    runs = Restarts(step, data, settings, callbacks, checkpoint, resume, ranks)
 
     def result() -> Fit:
         seconds, gates = time.perf_counter() - started, read_gates(guide).total

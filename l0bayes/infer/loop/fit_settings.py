@@ -94,6 +94,10 @@ class FitSettings:
             from the state before it, with a warning, where the last one is damaged.
             The result is that of a run without interruption, bit for bit on the same machine, for a tuple of
             tensors and for :class:`~l0bayes.infer.Minibatches`; a loader that shuffles has another order.
+        distributed: Whether the guide is trained by all processes of a launcher such as ``torchrun``: each
+            takes its share of every batch, gradients are averaged, and rank 0 writes the checkpoint and shows
+            the progress; the result is the same on all. ``False`` trains another guide in each process.
+            Where there are several, one of the two must be said.
         progress: Whether to show a progress bar.
         callback: Called with the history after each record.
         callbacks: Further work around the steps; see :class:`~l0bayes.infer.Callback`.
@@ -132,6 +136,7 @@ class FitSettings:
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: float = 60.0
     resume: bool = False
+    distributed: bool | None = None
     progress: bool = True
     callback: Callable[[History], None] | None = None
     callbacks: Sequence[Callback] = ()

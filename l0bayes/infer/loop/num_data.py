@@ -8,20 +8,23 @@ from typing import Any
 from torch import Tensor
 
 from l0bayes.infer.loop.batch_stream import first_batch, num_examples
+from l0bayes.infer.loop.shared_data import counts_all
 from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.infer.ranks.ranks import Ranks
 from l0bayes.infer.row_parts import num_rows
 from l0bayes.user_warnings import warn_user
 
 __all__ = ["examples_stood_for", "tell_num_data"]
 
 
-def tell_num_data(model: Any, data: Any) -> None:
+def tell_num_data(model: Any, data: Any, ranks: Ranks) -> None:
     """Tell a model that wants to know the number of examples, where they come in batches.
 
     Args:
         model: Any Pyro model.
         data: A tuple of arguments or an iterable of batches.
+        ranks: The processes that share the data.
 
     Warns:
         UserWarning: If they cannot be counted before training.
@@ -29,7 +32,7 @@ def tell_num_data(model: Any, data: Any) -> None:
     able = ModelAbilities(model)
     if able.use_num_data is None or isinstance(data, Tensor | tuple | Mapping):
         return
-    count = num_examples(data)
+    count = num_examples(data) if counts_all(data) else ranks.total(num_examples(data))
     if count is not None:
         able.use_num_data(count)
     elif able.num_data is None:

@@ -3,6 +3,7 @@ r"""The independent runs of a fit, one after the other in the same modules."""
 from __future__ import annotations
 
 import copy
+import re
 import time
 from typing import Any
 
@@ -20,6 +21,7 @@ from l0bayes.infer.loop.restart_result import Restart, take_best
 from l0bayes.infer.loop.training_loop import train
 from l0bayes.infer.objectives.compiled import GradientStep
 from l0bayes.infer.randomness import private_randomness
+from l0bayes.infer.ranks.ranks import Ranks
 
 __all__ = ["Restarts"]
 
@@ -34,6 +36,7 @@ class Restarts:
         callbacks: The callbacks.
         checkpoint: The checkpoint, where there is one.
         resume: Whether to go on from it.
+        ranks: The processes that train it.
     """
 
     def __init__(
@@ -44,11 +47,15 @@ class Restarts:
         callbacks: CallbackList,
         checkpoint: Checkpoint | None,
         resume: bool,
+        ranks: Ranks,
     ) -> None:
         self.objective, self.step, self.data = step.objective, step, data
         self.settings, self.callbacks = settings, callbacks
         self.checkpoint, self.resume = checkpoint, resume
-        self.config = settings.record()
+        self.ranks = ranks
+        # Each rank draws for itself, so that their number bears on the result.
+        several = {"ranks": ranks.count} if ranks.count > 1 else {}
+        self.config = {**settings.record(), **several}
         self.done: list[Restart] = []
 
     def run(self) -> None:
@@ -92,7 +99,12 @@ class Restarts:
         )
         try:
             kept = self.checkpoint if resume else None
-            train(run, self.data, self.callbacks, self.settings.record_every, kept)
+            self.ranks.begin(self.objective, self._facts())
+            train(run, self.data, self.callbacks, self.settings.record_every, kept, self.ranks)
+            # What was computed at the end, of each rank's own share.
+            self.ranks.agree(run.objective, run.done)
+            if run.whole is not None:
+                self.ranks.agree(run.whole, run.done)
         finally:
             # The next run starts in the same modules, and the next fit of the model may do.
             model, guide = kept_model(self.objective.model), self.objective.guide
@@ -104,5 +116,16 @@ class Restarts:
                 Restart(guide, model, run.history, seed, seconds, stopped, run.collapsed, run.decision)
             )
 
+    def _facts(self) -> dict[str, Any]:
+        """What all ranks must have in common."""
+        settings = {name: _without_addresses(value) for name, value in self.config.items()}
+        shapes = {name: tuple(value.shape) for name, value in self.objective.named_parameters()}
+        return {**settings, "shapes of parameters": shapes}
+
     def _keep_best(self) -> None:
         take_best(self.done, self.objective.model, self.objective.guide)
+
+
+def _without_addresses(value: Any) -> str:
+    """A setting as text that is the same in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
