@@ -80,12 +80,8 @@ def fit(
             each is described: ``steps``, ``epochs``, ``lr``, ``gate_lr``, ``lr_schedule``, ``temperature``,
             ``kl_weight``, ``num_particles``, ``optimizer``, ``early_stopping``, ``restarts``, ``seed``,
             ``compile``, ``log_every``, ``target``, ``guard_collapse``, ``per_example_gates``, ``sleep``,
-<<<<<<< HEAD
             ``shrink``, ``search_share``, ``round_to``, ``checkpoint``, ``checkpoint_every``, ``resume``,
-=======
-            ``shrink``, ``round_to``, ``checkpoint``, ``checkpoint_every``, ``resume``, ``distributed``,
->>>>>>> 7b95f05 (One guide by the processes of torchrun: averaged gradients, one KL, one writer; wrapped modules and unshared data refused)
-            ``progress``, ``callback``, ``callbacks``. They go before ``settings``.
+            ``distributed``, ``progress``, ``callback``, ``callbacks``. They go before ``settings``.
 
     Returns:
         The fit; see :class:`~l0bayes.infer.Fit`.

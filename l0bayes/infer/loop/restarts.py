@@ -18,6 +18,7 @@ from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.kept_runs import kept_run
 from l0bayes.infer.loop.optimizers import make_optimizer
 from l0bayes.infer.loop.restart_result import Restart, take_best
+from l0bayes.infer.loop.shared_data import facts_of
 from l0bayes.infer.loop.training_loop import train
 from l0bayes.infer.objectives.compiled import GradientStep
 from l0bayes.infer.randomness import private_randomness
@@ -99,7 +100,8 @@ class Restarts:
         )
         try:
             kept = self.checkpoint if resume else None
-            self.ranks.begin(self.objective, self._facts())
+            if self.ranks.count > 1:
+                self.ranks.begin(self.objective, self._facts())
             train(run, self.data, self.callbacks, self.settings.record_every, kept, self.ranks)
             # What was computed at the end, of each rank's own share.
             self.ranks.agree(run.objective, run.done)
@@ -120,7 +122,7 @@ class Restarts:
         """What all ranks must have in common."""
         settings = {name: _without_addresses(value) for name, value in self.config.items()}
         shapes = {name: tuple(value.shape) for name, value in self.objective.named_parameters()}
-        return {**settings, "shapes of parameters": shapes}
+        return {**settings, "shapes of parameters": shapes, **facts_of(self.data)}
 
     def _keep_best(self) -> None:
         take_best(self.done, self.objective.model, self.objective.guide)

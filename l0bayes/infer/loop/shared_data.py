@@ -12,7 +12,7 @@ from l0bayes.infer.loop.batches import Minibatches
 from l0bayes.infer.ranks.ranks import Ranks
 from l0bayes.infer.targets.target import Target
 
-__all__ = ["counts_all", "refuse_measured", "share_of"]
+__all__ = ["counts_all", "facts_of", "refuse_measured", "share_of"]
 
 
 def share_of(data: Any, ranks: Ranks) -> Any:
@@ -59,6 +59,18 @@ def counts_all(data: Any) -> bool:
     """
     shared = isinstance(data, DataLoader) and isinstance(_sampler_of(data), DistributedSampler)
     return shared or isinstance(data, Minibatches)
+
+
+def facts_of(data: Any) -> dict[str, Any]:
+    """What must be the same on all ranks, where each has all of the data.
+
+    Args:
+        data: A rank's share.
+    """
+    if not isinstance(data, Minibatches):
+        return {}
+    sums = [float(tensor.double().nan_to_num().sum()) for tensor in data.tensors]
+    return {"Minibatches": {"batch_size": data.batch_size, "seed": data.seed, "sums of tensors": sums}}
 
 
 def refuse_measured(target: str | Target) -> None:

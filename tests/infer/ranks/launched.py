@@ -137,6 +137,7 @@ def refusals(index):
     cases = [
         lambda: fit(*pair()),
         lambda: fit(*pair(), distributed=True, lr=0.01 * (index + 1)),
+        lambda: fit(*pair(), Minibatches(data()[0] + index, data()[1], batch_size=8), distributed=True),
         lambda: fit(*pair(), data(), distributed=True),
         lambda: fit(*pair(), Minibatches(*data(), batch_size=15), distributed=True),
         lambda: fit(*pair(), DataLoader(TensorDataset(*data()), batch_size=8), distributed=True),

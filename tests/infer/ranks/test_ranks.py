@@ -87,7 +87,8 @@ class TestTwoProcesses:
         wanted = [
             "one of 2 processes.*distributed=True",
             "same lr: rank 0: '0.01'; rank 1: '0.02'",
-            "Minibatches",
+            "same Minibatches: rank 0.*rank 1",
+            "given as a whole.*Minibatches",
             "no multiple of the 2 ranks",
             "DistributedSampler",
             "latency.*macs",
