@@ -60,6 +60,7 @@ SUBROOM_FLOOR = {
         "summaries": 4,
         "trust": 5,
         "sensitivity": 5,
+        "calibrate": 5,
         "pooled_scales": 5,
         "refined_guide": 6,
         "refine": 7,

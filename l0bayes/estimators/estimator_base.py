@@ -30,9 +30,10 @@ from l0bayes.estimators.input_tables import Array, constant_columns, refuse_not_
 from l0bayes.estimators.kept.kept_estimator import KeptEstimator
 from l0bayes.estimators.kept.table_coding import UNSEEN
 from l0bayes.estimators.original_scale import OriginalScalePosterior
+from l0bayes.estimators.prior_calibration import CalibratedBeforeData
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.estimators.sensitivity.prior_sensitivity import PriorSensitivity
-from l0bayes.estimators.training_table import training_table
+from l0bayes.estimators.training_table import TrainingTable, training_table
 from l0bayes.selection.engines.infer_gates import infer_gates
 from l0bayes.selection.problem.gate_restriction import GateRestriction
 from l0bayes.selection.problem.level_block import LevelBlock
@@ -47,7 +48,7 @@ from l0bayes.user_warnings import warn_user
 __all__ = ["SpikeSlabEstimator"]
 
 
-class SpikeSlabEstimator(PriorSensitivity, KeptEstimator, BaseEstimator):  # type: ignore[misc]
+class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, BaseEstimator):  # type: ignore[misc]
     """Base of the estimators; not used by itself.
 
     Args:
@@ -138,6 +139,12 @@ class SpikeSlabEstimator(PriorSensitivity, KeptEstimator, BaseEstimator):  # typ
         """
         self._check_arguments()
         given = training_table(self, X, y, sample_weight, numeric=self._numeric_response)
+        table, slab, restriction = self._coded(given)
+        self._coding = given.coding
+        return self._fit(table, given.y, given.weights, slab, restriction)
+
+    def _coded(self, given: TrainingTable) -> tuple[CodedTable, Tensor, GateRestriction | None]:
+        """The columns as engines take them, their slab scales, and which models have no probability."""
         gates, gate_names = gate_groups(self.groups, given.coding.names)
         sources = torch.tensor(given.coding.sources)
         table = CodedTable(
@@ -149,9 +156,7 @@ class SpikeSlabEstimator(PriorSensitivity, KeptEstimator, BaseEstimator):  # typ
             given.row_name,
         )
         slab = slab_scales(self.slab_scale, len(given.coding.names))[sources]
-        self._coding = given.coding
-        restriction = self._restriction(given.coding.names, gates, gate_names, None)
-        return self._fit(table, given.y, given.weights, slab, restriction)
+        return table, slab, self._restriction(given.coding.names, gates, gate_names, None)
 
     def fit_coded(self, table: CodedTable, y: Any) -> Self:
         """Find the posterior of columns whose factors are coded already.
@@ -199,7 +204,20 @@ class SpikeSlabEstimator(PriorSensitivity, KeptEstimator, BaseEstimator):  # typ
         restriction: GateRestriction | None = None,
     ) -> Self:
         # A copy: columns of frames may be read-only, which torch warns of.
-        response, names = self._response(np.array(y)), table.names
+        response = self._response(np.array(y))
+        problem, scaling = self._posed(table, response, counts, slab, restriction)
+        return self._found(problem, scaling, table, response)
+
+    def _posed(
+        self,
+        table: CodedTable,
+        response: Array,
+        counts: Array,
+        slab: Tensor,
+        restriction: GateRestriction | None,
+    ) -> tuple[SelectionProblem, Scaling]:
+        """The problem, and the units that it is in."""
+        names = table.names
         plain = not (self.standardize or self.fit_intercept)
         constant = constant_columns(table.values, names, table.blocks, constants_allowed=plain)
         prior = replace(inclusion_prior(self.inclusion, table.groups), restriction=restriction)
@@ -224,7 +242,12 @@ class SpikeSlabEstimator(PriorSensitivity, KeptEstimator, BaseEstimator):  # typ
         if self.fit_intercept:
             common["unpenalised"] = torch.ones(len(x), 1, dtype=torch.float64)
             common["unpenalised_scale"] = torch.tensor([float(self.intercept_scale)], dtype=torch.float64)
-        problem = self._problem(common, scaling, table.blocks)
+        return self._problem(common, scaling, table.blocks), scaling
+
+    def _found(self, problem: SelectionProblem, scaling: Scaling, table: CodedTable, response: Array) -> Self:
+        """The posterior of the problem, kept and judged."""
+        names, weights = table.names, problem.weights
+        x, target = (torch.tensor(values, dtype=torch.float64) for values in (table.values, response))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         posterior = infer_gates(problem, self.engine, options=self._engine_options(), seed=seed)
         trust = trust_of(posterior, seed=seed)

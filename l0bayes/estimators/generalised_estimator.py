@@ -9,7 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
+from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.scaling import Scaling
+from l0bayes.infer.randomness import private_randomness
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import likelihood_by_name, names, supports
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
@@ -32,6 +34,13 @@ class GeneralisedEstimator(SpikeSlabEstimator):
 
     def _check_own(self) -> None:
         self._own_likelihood()
+
+    def _stand_in(self, count: int) -> Array:
+        likelihood = self._own_likelihood()
+        with private_randomness(0):
+            latents = likelihood.latents(torch.ones((), dtype=torch.float64))
+            drawn = likelihood.law(torch.zeros(count, dtype=torch.float64), latents).sample()
+        return drawn.double().numpy()
 
     def _scaling(self, x: Tensor, y: Tensor, weights: Tensor, blocks: Sequence[LevelBlock]) -> Scaling:
         return Scaling.of(x, weights, centered=self.fit_intercept, blocks=blocks)

@@ -3,7 +3,7 @@ r"""A posterior on the user's scale."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.infer.randomness import private_randomness
-from l0bayes.selection.kernels.resampling import systematic_indices
+from l0bayes.selection.kernels.resampling import equally_weighted
 from l0bayes.selection.problem.level_block import LevelBlock, hidden_shares, level_effects
-from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
+from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.summaries.coefficient_draws import Coefficients
 from l0bayes.selection.summaries.coefficients import coefficients_of
 from l0bayes.selection.summaries.credible_sets import CredibleSet, credible_sets
@@ -71,7 +71,7 @@ class OriginalScalePosterior:
         seed: int,
         blocks: Sequence[LevelBlock] = (),
     ) -> None:
-        self.posterior = _equally_weighted(posterior, seed)
+        self.posterior = equally_weighted(posterior, seed)
         self.scaling = scaling
         self.names = names
         self.gate_names = gate_names
@@ -245,16 +245,3 @@ class OriginalScalePosterior:
         """Posterior mean of the noise variance."""
         draws = self.posterior.draws
         return float(draws.variances @ draws.weights) * self.scaling.response_scale**2
-
-
-def _equally_weighted(posterior: SelectionPosterior, seed: int) -> SelectionPosterior:
-    """The same with a sample of models of equal weight, so that it can be handed on as draws."""
-    draws = posterior.draws
-    count = len(draws.weights)
-    if bool((draws.weights - 1.0 / count).abs().max() <= 1e-9 / count):
-        return posterior
-    with private_randomness(seed):
-        index = systematic_indices(draws.weights, count)
-    equal = torch.full((count,), 1.0 / count, dtype=torch.float64)
-    drawn = ModelDraws(draws.gates[index], draws.variances[index], equal, draws.chains[index])
-    return replace(posterior, draws=drawn)

@@ -7,34 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from l0bayes.estimators.original_scale import OriginalScalePosterior
 from l0bayes.selection.summaries.coefficient_draws import narrowest_interval
 from l0bayes.selection.summaries.credible_sets import credible_sets
+from l0bayes.selection.summaries.false_discoveries import fdr_q_values
 from l0bayes.selection.summaries.top_models import top_models
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["fdr_q_values", "joint_table", "models_table", "size_table", "summary_table"]
-
-
-def fdr_q_values(pip: Tensor) -> Tensor:
-    r"""Bayesian false discovery rate of the smallest selection that holds each gate.
-
-    .. math:: q_g = \frac{\sum_h (1 - \mathrm{PIP}_h)\,1[\mathrm{PIP}_h \ge \mathrm{PIP}_g]}
-        {\sum_h 1[\mathrm{PIP}_h \ge \mathrm{PIP}_g]}
-
-    Args:
-        pip: Posterior inclusion probability of every gate, shape ``(G,)``.
-    """
-    order = torch.argsort(pip, descending=True)
-    ordered = pip[order]
-    # Gates of one probability are taken or left together: up to the last of them.
-    last = torch.searchsorted(-ordered.contiguous(), -ordered, right=True)
-    rates = (1.0 - ordered).cumsum(0)[last - 1] / last
-    return torch.empty_like(rates).index_copy_(0, order, rates)
+__all__ = ["joint_table", "models_table", "size_table", "summary_table"]
 
 
 def summary_table(

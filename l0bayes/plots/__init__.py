@@ -6,9 +6,11 @@ from l0bayes.plots.gradient_errors import plot_gradients
 from l0bayes.plots.inclusion import plot_conditional_effects, plot_fdr, plot_inclusion
 from l0bayes.plots.model_space import plot_joint_inclusion, plot_model_size, plot_top_models
 from l0bayes.plots.sensitivity_map import plot_sensitivity
+from l0bayes.plots.simulated_calibration import plot_calibration
 from l0bayes.plots.training_runs import plot_costs, plot_units
 
 __all__ = [
+    "plot_calibration",
     "plot_conditional_effects",
     "plot_costs",
     "plot_effects",

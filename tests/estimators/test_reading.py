@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from l0bayes import SpikeSlabRegressor
-from l0bayes.estimators.summary_tables import fdr_q_values
 from l0bayes.selection import TrustWarning
+from l0bayes.selection.summaries.false_discoveries import fdr_q_values
 
 COLUMNS = [
     "pip", "pip_mcse", "prior", "log10_bf", "mean", "sd", "cond_mean", "cond_sd", "cond_hdi_low",

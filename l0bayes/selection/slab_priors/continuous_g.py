@@ -53,3 +53,8 @@ class ContinuousG(SlabPrior):
         step = min(_LARGEST_STEP, 0.7 * math.sqrt(2.0 / max(ranks)))
         log_g = low + step * torch.arange(math.ceil((high - low) / step) + 1, dtype=torch.float64)
         return GRule(log_g, self.log_density(log_g, setting) + log_g + math.log(step), step)
+
+    def prior_rule(self, setting: SlabSetting) -> GRule:
+        step = 0.25 * _LARGEST_STEP
+        log_g = torch.arange(_LOWEST, _HIGHEST, step, dtype=torch.float64)
+        return GRule(log_g, torch.log_softmax(self.log_density(log_g, setting) + log_g, 0), step)

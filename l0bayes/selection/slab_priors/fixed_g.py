@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from l0bayes import validate
@@ -55,6 +56,10 @@ class FixedG(SlabPrior):
 
     def rule(self, setting: SlabSetting, rank: Tensor, r2: Tensor) -> GRule:
         return GRule(r2.new_full((1,), math.log(self.value(setting))), r2.new_zeros(1))
+
+    def prior_rule(self, setting: SlabSetting) -> GRule:
+        nothing = torch.zeros(1, dtype=torch.float64)
+        return self.rule(setting, nothing, nothing)
 
     def words(self, setting: SlabSetting) -> str:
         return f"g = {self.value(setting):.6g}"

@@ -104,6 +104,20 @@ class SlabPrior(ABC):
         """
         return self
 
+    def prior_rule(self, setting: SlabSetting) -> GRule:
+        """The law of g before any data, whose masses add up to 1.
+
+        Args:
+            setting: Numbers of rows and columns.
+
+        Raises:
+            ValueError: If there is none, since g is chosen by the data.
+        """
+        raise ValueError(
+            f"the slab prior {self.name!r} has no law of g before the data: it is chosen by them. Take slab="
+            "'g' with a number, 'hyper-g', 'hyper-g/n' or 'jzs'"
+        )
+
     def settled(self, setting: SlabSetting, rank: Tensor, r2: Tensor, log_prior: Tensor) -> SlabPrior:
         """The prior where its g is known from all models together; itself where nothing is learned so.
 
