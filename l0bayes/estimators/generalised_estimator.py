@@ -40,7 +40,8 @@ class GeneralisedEstimator(SpikeSlabEstimator):
         with private_randomness(0):
             latents = likelihood.latents(torch.ones((), dtype=torch.float64))
             drawn = likelihood.law(torch.zeros(count, dtype=torch.float64), latents).sample()
-        return drawn.double().numpy()
+        response: Array = drawn.double().numpy()
+        return response
 
     def _scaling(self, x: Tensor, y: Tensor, weights: Tensor, blocks: Sequence[LevelBlock]) -> Scaling:
         return Scaling.of(x, weights, centered=self.fit_intercept, blocks=blocks)

@@ -2,9 +2,14 @@ r"""What a calibration found, in sentences."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from l0bayes.selection.calibrate.comparisons import Comparisons
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["comparison_words"]
 
@@ -60,10 +65,10 @@ def _direction(found: Comparisons) -> str:
 
 
 def _decisions(found: Comparisons) -> list[str]:
-    table, said = found.decisions, []
+    rows, said = _rows(found.decisions), []
     for rule in found.fits.rules:
-        false = table.loc[("rule", f"{rule.name}: false share")]
-        power = table.loc[("rule", f"{rule.name}: effects found")]
+        false = rows["rule", f"{rule.name}: false share"]
+        power = rows["rule", f"{rule.name}: effects found"]
         if not false["count"]:
             said.append(f"{rule.name} selected nothing.")
             continue
@@ -75,11 +80,17 @@ def _decisions(found: Comparisons) -> list[str]:
 
 
 def _coverage(found: Comparisons) -> str:
-    row = found.intervals.loc[("interval", "95 % interval")]
+    row = _rows(found.intervals)["interval", "95 % interval"]
     if not row["count"]:
         return "No gate was open, so that there are no conditional intervals to look at."
     count = int(row["count"])
     return f"Conditional 95 % intervals hold {row['realised']:.1%} of the {count:,} true coefficients."
+
+
+def _rows(table: pd.DataFrame) -> dict[Any, dict[str, Any]]:
+    return {
+        name: {str(key): value for key, value in row.items()} for name, row in table.to_dict("index").items()
+    }
 
 
 def _about(found: Comparisons) -> list[str]:

@@ -107,10 +107,10 @@ class Deviations:
             expected: What the truth's should be, shape ``(m,)``; by default the mean of the draws.
         """
         middle, spread = sums[1:].mean(0), sums[1:].std(0)
+        unvaried = spread <= 1e-12 * np.maximum(1.0, np.abs(middle))
         gaps = sums - middle
         if expected is not None:
-            gaps[0] = sums[0] - expected
-        unvaried = spread <= 1e-12 * np.maximum(1.0, np.abs(middle))
+            gaps[0] = np.where(unvaried, gaps[0], sums[0] - expected)
         # What never differs between draws must not differ in the truth.
         beyond = np.where(np.abs(gaps) > 1e-9 * np.maximum(1.0, np.abs(middle)), np.inf, 0.0)
         scaled = np.abs(gaps) / np.where(unvaried, 1.0, spread)
