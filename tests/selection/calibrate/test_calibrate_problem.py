@@ -92,7 +92,7 @@ def wrong_pips(change: Any) -> Any:
     ("change", "words"),
     [
         (lambda odds: 3.0 * odds, "the inclusion probabilities are too sure"),
-        (lambda odds: 0.3 * odds, "the inclusion probabilities are too cautious"),
+        (lambda odds: 0.1 * odds, "the inclusion probabilities are too cautious"),
         (lambda odds: odds + 1.5, "fewer gates were open than the inclusion probabilities say"),
     ],
     ids=["tempered", "flattened", "shifted"],
