@@ -13,6 +13,9 @@
   the inclusion probabilities promise, and what comes true.
 * **huge**: up to 100,000 columns by minibatch SVI: memory, time per epoch, and what is found.
 
+* **genome**: 100,000 genotypes as float32 and a million as a mapped int8 file, each in a process of its own:
+  inclusion probabilities against long chains, time, memory, and ``millipede`` beside.
+
 Results go to ``selection-PART.json`` in ``--out`` and are printed last. Modules say what a part costs.
 """
 
@@ -30,6 +33,7 @@ import torch
 from benchmarks.environment import describe
 from benchmarks.selection.calibration import calibration
 from benchmarks.selection.few import small, twenty
+from benchmarks.selection.genome import genome
 from benchmarks.selection.glm import glm
 from benchmarks.selection.huge import huge
 from benchmarks.selection.wide import wide
@@ -41,6 +45,7 @@ PARTS: dict[str, Callable[[int, int], dict[str, Any]]] = {
     "glm": lambda seeds, count: glm(seeds),
     "calibration": lambda seeds, count: calibration(count),
     "huge": lambda seeds, count: huge(),
+    "genome": lambda seeds, count: genome(),
 }
 """Name of a part to what runs it, from the number of seeds and of data sets."""
 

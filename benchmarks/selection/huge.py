@@ -23,7 +23,7 @@ from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Minibatches
 from l0bayes.models import SparseRegression
 
-__all__ = ["huge", "measure"]
+__all__ = ["huge", "measure", "memory"]
 
 _SIZES = (25_000, 50_000, 100_000)
 _EFFECTS = (2.0, -2.0, 1.5, 1.0, -1.0)
@@ -53,7 +53,7 @@ def measure(columns: int, epochs: int = _EPOCHS) -> Row:
     """
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    baseline = _memory("VmRSS")
+    baseline = memory("VmRSS")
     x = torch.randn(_ROWS, columns)
     y = x[:, : len(_EFFECTS)] @ torch.tensor(_EFFECTS) + torch.randn(_ROWS)
     model = SparseRegression(columns, expected_active=10.0, noise_scale=1.0, num_data=_ROWS)
@@ -62,7 +62,7 @@ def measure(columns: int, epochs: int = _EPOCHS) -> Row:
     _, cost = timed(
         lambda: l0bayes.fit(model, guide, batches, epochs=epochs, compile="graph", progress=False)
     )
-    peak = _memory("VmHWM")
+    peak = memory("VmHWM")
     pips = guide.gates()["beta.gate"].activity_logits.detach().double().sigmoid()
     return {
         "p": columns,
@@ -93,8 +93,11 @@ def _recovery(pips: torch.Tensor) -> Row:
     }
 
 
-def _memory(name: str) -> int:
+def memory(name: str) -> int:
     """Bytes that this process has, or had at most, in memory.
+
+    Args:
+        name: ``"VmRSS"`` or ``"VmHWM"``.
 
     Linux's own counters start anew with a program; ``ru_maxrss`` takes over the parent's.
     """

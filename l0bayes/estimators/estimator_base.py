@@ -118,6 +118,14 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, 
     ) -> list[LikelihoodCheck | None]:
         """How the data look beside the likelihood, given the posterior mean of the predictor."""
 
+    def _goes_by_column(self, table: Any) -> bool:
+        """Whether a table is fitted as it is, read by column."""
+        return False
+
+    def _fit_by_column(self, table: Any, y: Any, sample_weight: Any) -> Self:
+        """Find the posterior of a table that is read by column."""
+        raise NotImplementedError
+
     def _warn(self, x: Array, y: Array, names: list[str]) -> None:
         """Warn of data that the model takes, but not as one might think."""
 
@@ -126,7 +134,8 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, 
 
         Args:
             X: Columns, shape ``(n, p)``: an array of numbers, or a data frame, in which columns of text and
-                categories are factors.
+                categories are factors. The linear regression also takes memory maps, SciPy sparse matrices,
+                Arrow tables and torch tensors as they are.
             y: Response, shape ``(n,)``.
             sample_weight: A weight for each row, shape ``(n,)``: a row of weight w counts as w rows like
                 it, and one of weight 0 not at all.
@@ -138,6 +147,8 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, 
             ValueError: If an argument, a column or the response is not what it must be, by name.
         """
         self._check_arguments()
+        if self._goes_by_column(X):
+            return self._fit_by_column(X, y, sample_weight)
         given = training_table(self, X, y, sample_weight, numeric=self._numeric_response)
         table, slab, restriction = self._coded(given)
         self._coding = given.coding

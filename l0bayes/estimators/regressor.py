@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin
 from torch import Tensor
 
 from l0bayes.estimators.arguments import positive
+from l0bayes.estimators.by_column import FitsByColumn
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.gate_rules import always_gates, check_gate_rules, gate_restriction
@@ -37,7 +38,9 @@ _ROUNDING = 1e-13
 _OF_NORMAL_SLABS = ("slab_scale", "unpenalised_scale")
 
 
-class SpikeSlabRegressor(FoldScores, ResponsePredictions, RegressorMixin, SpikeSlabEstimator):  # type: ignore[misc]
+class SpikeSlabRegressor(  # type: ignore[misc]
+    FitsByColumn, FoldScores, ResponsePredictions, RegressorMixin, SpikeSlabEstimator
+):
     r"""Linear regression in which every column is in or out, with the probability of that.
 
     With ``standardize=False`` and ``fit_intercept=False`` the model is exactly
@@ -91,9 +94,10 @@ class SpikeSlabRegressor(FoldScores, ResponsePredictions, RegressorMixin, SpikeS
             :data:`~l0bayes.gate_families.GATE_FAMILIES` that gives every gate a probability of its own.
             ``"bernoulli"`` relaxes nothing.
         engine: ``"exact"`` for all models, to 20 gates; ``"gibbs"`` for collapsed tempered Gibbs sampling;
+            ``"wide"`` for that in working sets of any number of columns, which are read as they are;
             ``"svi"`` for a variational fit; the name of an engine that was registered
-            (:func:`l0bayes.selection.register_engine`); ``"auto"`` for the first where there are few gates
-            and the second where there are many.
+            (:func:`l0bayes.selection.register_engine`); ``"auto"`` for the first where there are few gates,
+            the second where there are many, the third where there are thousands.
         restarts: Restarts of a variational fit, mixed by their ELBO, for ``engine="svi"``.
         random_state: Seed of the sampler and of draws.
         options: All options of the engine, such as ``l0bayes.selection.ExactOptions(max_gates=22)``.

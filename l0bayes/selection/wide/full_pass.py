@@ -38,6 +38,8 @@ def column_squares(problem: WideProblem) -> Tensor:
     Args:
         problem: The problem.
     """
+    if problem.squares is not None:
+        return problem.squares
     weights = problem.weights if problem.weights.numel() else torch.ones(len(problem.y), dtype=torch.float64)
     squares = torch.empty(problem.num_columns, dtype=torch.float64)
     for first, block in problem.source.blocks():

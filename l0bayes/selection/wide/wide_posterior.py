@@ -19,6 +19,9 @@ from l0bayes.selection.wide.working_prior import working_prior
 
 __all__ = ["WidePosterior", "whole_posterior", "wide_diagnostics", "wide_posterior"]
 
+# So many columns are all kept.
+_FEW_COLUMNS = 2000
+
 
 @dataclass(frozen=True)
 class WidePosterior:
@@ -30,7 +33,8 @@ class WidePosterior:
         pip_mcse: Their Monte Carlo standard errors, shape ``(p,)``.
         mean: Posterior means of all coefficients, shape ``(p,)``.
         second_moment: Their second moments, shape ``(p,)``.
-        kept: Numbers of the anchors and of all columns in the sample of models, in order, shape ``(k,)``.
+        kept: Numbers of the anchors and of all columns in the sample of models, in order, shape ``(k,)``; all
+            where these are at most 2,000.
         few: The posterior of the kept columns; its sizes of models, and its models, are those of all columns.
     """
 
@@ -57,6 +61,8 @@ def wide_posterior(problem: WideProblem, found: WideFindings, num_draws: int, se
     models, noise, chains = _sample(found, num_draws, seed)
     seen = models[models >= 0].long()
     kept = torch.unique(torch.cat([found.working.anchors, seen]))
+    if problem.num_columns <= _FEW_COLUMNS:
+        kept = torch.arange(problem.num_columns)
     place = torch.full((problem.num_columns,), -1)
     place[kept] = torch.arange(len(kept))
     draws = _draws(found, models, place, len(kept), noise, chains, seed)

@@ -31,6 +31,7 @@ class WideProblem:
         y, prior, slab_scale, unpenalised, unpenalised_scale, offset, weights, noise: As there; every column
             has a gate of its own.
         slab_scaled_by_noise, weights_are_counts: As there.
+        squares: Weighted sums of squares of the columns of the model, shape ``(p,)``, where they are known.
 
     Raises:
         ValueError: If shapes do not fit, or a number is out of range or not finite.
@@ -49,6 +50,7 @@ class WideProblem:
     weights: Tensor = field(default_factory=lambda: torch.empty(0))
     slab_scaled_by_noise: bool = False
     weights_are_counts: bool = False
+    squares: Tensor | None = None
 
     def __post_init__(self) -> None:
         n, p = self.source.num_rows, self.source.num_columns
@@ -57,6 +59,13 @@ class WideProblem:
         for name in ("center", "divisor", "slab_scale"):
             if getattr(self, name).shape != (p,):
                 raise ValueError(f"{name} must have one entry for each of {p} columns")
+        improper = isinstance(self.noise, InverseGamma) and not self.noise.is_proper
+        if improper and not self.slab_scaled_by_noise and p >= n:
+            raise ValueError(
+                f"noise_prior 'jeffreys' needs data that no model fits perfectly, and {n} rows are fitted by "
+                f"{p} columns without a residual: the marginal likelihood would be infinite. Take "
+                "noise_prior='weak', or a pair (shape, rate)"
+            )
         self.on(
             torch.zeros(1, dtype=torch.long), working_prior(self.prior, torch.zeros(1, dtype=torch.long), p)
         )

@@ -47,7 +47,6 @@ def sample_wide(
     start: Tensor | None = None,
     seed: int = 0,
     progress: Callable[[float], None],
-    squares: Tensor | None = None,
 ) -> WideFindings:
     r"""Weighted tempered Gibbs sampling of the gates of any number of columns, coefficients integrated out.
 
@@ -73,10 +72,9 @@ def sample_wide(
         seed: Seed.
         progress: Called with the share of the work that is done. Where it, or anything, raises
             ``KeyboardInterrupt`` after burn-in, what was found so far is given.
-        squares: Weighted sums of squares of the columns of the model, where they are known.
     """
     with private_randomness(seed):
-        return _Sampler(problem, options, progress, squares).run(start)
+        return _Sampler(problem, options, progress).run(start)
 
 
 class _Sampler:
@@ -85,10 +83,9 @@ class _Sampler:
         problem: WideProblem,
         options: WideOptions,
         progress: Callable[[float], None],
-        squares: Tensor | None,
     ) -> None:
         self.problem, self.options, self.progress = problem, options, progress
-        self.squares = column_squares(problem) if squares is None else squares
+        self.squares = column_squares(problem)
         self.began = time.perf_counter()
         self.flips, self.done, self.turn = 0, 0.0, 0
         bursts = max(1, math.ceil(options.steps / options.burst))
