@@ -38,8 +38,12 @@ _ROUNDING = 1e-13
 _OF_NORMAL_SLABS = ("slab_scale", "unpenalised_scale")
 
 
-class SpikeSlabRegressor(  # type: ignore[misc]
-    FitsByColumn, FoldScores, ResponsePredictions, RegressorMixin, SpikeSlabEstimator
+class SpikeSlabRegressor(
+    FitsByColumn,
+    FoldScores,
+    ResponsePredictions,
+    RegressorMixin,  # type: ignore[misc]
+    SpikeSlabEstimator,
 ):
     r"""Linear regression in which every column is in or out, with the probability of that.
 
