@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from l0bayes.estimators.checks.row_checks import RowChecks
 from l0bayes.plots import (
     plot_conditional_effects,
     plot_fdr,
     plot_inclusion,
     plot_joint_inclusion,
     plot_model_size,
+    plot_predictive_check,
+    plot_residuals,
     plot_top_models,
 )
 from l0bayes.selection import SelectionPosterior
@@ -31,6 +34,14 @@ PICTURES = {
     "sizes.png": "How many variables the model has, before and after the data.",
     "models.png": "The most probable models: a column is a model, as wide as it is probable.",
     "pairs.png": "How probable it is that two variables are in the model together.",
+    "residuals.png": (
+        "Residuals of the rows, on the scale of a Normal law whatever the likelihood: one in twenty should "
+        "be beyond the dashed lines. Influential rows are numbered from 0."
+    ),
+    "predictive.png": (
+        "The responses beside responses drawn from the fitted model: where it holds, the line of the data "
+        "runs among the others; of classes, points lie on their bars."
+    ),
 }
 
 SENSITIVITY_FILES = {
@@ -44,7 +55,11 @@ SENSITIVITY_FILES = {
 
 
 def pictures(
-    summary: pd.DataFrame, posterior: SelectionPosterior, names: list[str], spread: pd.Series[float]
+    summary: pd.DataFrame,
+    posterior: SelectionPosterior,
+    names: list[str],
+    spread: pd.Series[float],
+    checks: RowChecks | None = None,
 ) -> Iterator[tuple[str, Callable[[], Any]]]:
     """File names, and what draws the axes of each.
 
@@ -53,6 +68,7 @@ def pictures(
         posterior: What the engine found.
         names: Names of the gates.
         spread: Standard deviation of every column, by name.
+        checks: How the rows look beside the model, where that is known.
     """
     draw: dict[str, Callable[[], Any]] = {
         "inclusion.png": lambda: plot_inclusion(summary),
@@ -62,5 +78,9 @@ def pictures(
         "models.png": lambda: plot_top_models(posterior, names),
         "pairs.png": lambda: plot_joint_inclusion(posterior, names),
     }
+    if checks is not None:
+        draw["residuals.png"] = lambda: plot_residuals(checks)
+        draw["predictive.png"] = lambda: plot_predictive_check(checks)
     for name in PICTURES:
-        yield name, draw[name]
+        if name in draw:
+            yield name, draw[name]

@@ -22,6 +22,7 @@ from l0bayes.apps.select.report_words import advice_on, describe_model, describe
 from l0bayes.apps.select.response_words import doubts_about_response
 from l0bayes.apps.select.select_settings import SelectSettings
 from l0bayes.apps.select.selection_result import TOP_MODELS, Selection
+from l0bayes.apps.select.table_checks import data_row
 from l0bayes.apps.select.table_files import TableFile, load_table
 from l0bayes.apps.writers import try_writers
 from l0bayes.estimators.kept.selection_files import SELECTION_FILE, write_selection
@@ -115,6 +116,8 @@ def select(
         warned = list(dict.fromkeys([*doubts, *data.notes, *caught_words]))
         summary = estimator.summary(settings.hdi)
         found = Selection(out, settings, data, estimator, summary, seconds, warned, list(file.notes))
+        if estimator.supports_row_checks() is None:
+            found.checks = estimator.row_checks(partial(data_row, data.x.index))
         if sensitivity:
             announce("Looking at other priors")
             found.sensitivity = estimator.sensitivity()
@@ -167,7 +170,7 @@ def _write(
     keep("posterior.nc", partial(write_netcdf, fit.inference_data_))
     images = []
     spread = found.data.x.std(ddof=0)
-    for name, draw in pictures(found.summary, fit.posterior_, found.data.gates, spread):
+    for name, draw in pictures(found.summary, fit.posterior_, found.data.gates, spread, found.checks):
         images.append(keep(name, partial(_save, draw)))
     if found.sensitivity is not None:
         keep("sensitivity.csv", partial(found.sensitivity.to_csv, index=False))
@@ -223,6 +226,7 @@ def _page(found: Selection, images: list[Path], path: str | Path, command: str |
         advice=advice_on(trust, posterior),
         warnings=found.warnings,
         sensitivity=found.sensitivity_words,
+        fit_words=[] if found.checks is None else found.checks.words,
         sets=describe_sets(posterior, data.gates),
         hdi=f"{100.0 * settings.hdi:g} %",
         model_kind=described["kind"],

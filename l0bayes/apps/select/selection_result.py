@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from l0bayes.apps.select.formulas import FormulaData
 from l0bayes.apps.select.select_settings import SelectSettings
+from l0bayes.estimators.checks.row_checks import RowChecks
 from l0bayes.estimators.noise_and_fit import Spread, noise_and_fit
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Selection:
         warnings: What was warned of.
         reading: How the cells of the table were read.
         files: Files written.
+        checks: How the rows look beside the model, where they can be looked at one by one.
         sensitivity: Inclusion probabilities under other priors, where they were asked for.
     """
 
@@ -46,6 +48,7 @@ class Selection:
     warnings: list[str]
     reading: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    checks: RowChecks | None = None
     sensitivity: pd.DataFrame | None = None
 
     @property
@@ -107,6 +110,7 @@ class Selection:
                 {"probability": row["probability"], "variables": list(row["variables"])}
                 for row in fit.top_models(TOP_MODELS).to_dict("records")
             ],
+            **self._row_values(),
             **self._sensitivity_values(),
             "warnings": self.warnings,
             "reading": self.reading,
@@ -114,6 +118,17 @@ class Selection:
         }
         plain: dict[str, Any] = _plain(values, "", found)
         return {**plain, "not_finite": found}
+
+    def _row_values(self) -> dict[str, Any]:
+        if self.checks is None:
+            return {}
+        rows = self.checks.rows
+        return {
+            "rows_checked": {
+                "words": self.checks.words,
+                "influential": rows.index[rows["influential"]].tolist(),
+            }
+        }
 
     def _sensitivity_values(self) -> dict[str, Any]:
         if self.sensitivity is None:

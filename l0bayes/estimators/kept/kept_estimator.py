@@ -13,6 +13,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from l0bayes.estimators.checks.row_checks import RowChecks, check_rows
 from l0bayes.estimators.fitted_posterior import FittedPosterior
 from l0bayes.estimators.kept.coefficient_law import CoefficientLaw
 from l0bayes.estimators.kept.model_posterior import gates_of, within_model
@@ -71,6 +72,52 @@ class KeptEstimator(FittedPosterior):
             found, columns = within_model(found, gates_of(found, estimator))
         has_intercept = bool(found.posterior.problem.num_unpenalised)
         return CoefficientLaw.of(found, self._latents(found.draws), columns, has_intercept)
+
+    def _trials_of_fit(self) -> Tensor | None:
+        """Numbers of trials of the rows of the fit, of a likelihood that has them."""
+        return None
+
+    def supports_row_checks(self) -> str | None:
+        """Why rows cannot be looked at one by one, if so."""
+        likelihood = self._response_law()
+        if not likelihood.by_row:
+            return "an observation is all rows together"
+        if likelihood.takes_trials and self._trials_of_fit() is None:
+            return "numbers of trials are not kept"
+        return likelihood.supports_draws()
+
+    def row_checks(self, row_name: Callable[[int], str] = "row {} of those that count".format) -> RowChecks:
+        r"""The rows of the fit beside what it expects of them: residuals, replicated responses, words.
+
+        ``rows`` has a residual for each row, standard Normal where the model holds whatever the likelihood,
+        and whether the posterior without the row would be another one. ``words`` say what is wrong:
+        overdispersion, heavy tails, a spread that changes with the mean, influential rows; see
+        :func:`~l0bayes.estimators.checks.row_checks.check_rows`. :func:`l0bayes.plots.plot_residuals` and
+        :func:`l0bayes.plots.plot_predictive_check` draw it.
+
+        Args:
+            row_name: What a row is called in words, by its place among those that count.
+
+        Raises:
+            ValueError: If the likelihood's rows cannot be looked at one by one.
+        """
+        check_is_fitted(self)
+        reason = self.supports_row_checks()
+        if reason is not None:
+            raise ValueError(f"there are no checks of rows: {reason}")
+        problem, scaling = self.original_scale_.posterior.problem, self.original_scale_.scaling
+        scale = torch.where(torch.isinf(scaling.scale), 0.0, scaling.scale)
+        return check_rows(
+            self.predictor_,
+            problem.x * scale + scaling.center,
+            self._response_seen,
+            problem.weights,
+            self.likelihood_checks_,
+            offset=problem.offset * scaling.response_scale,
+            trials=self._trials_of_fit(),
+            row_name=row_name,
+            seed=self.original_scale_.seed,
+        )
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Keep the fitted selection in a folder, for :func:`l0bayes.load_selection`.

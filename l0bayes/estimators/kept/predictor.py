@@ -147,6 +147,19 @@ class Predictor:
                 high[rows] = torch.quantile(drawn, 0.5 * (1.0 + interval), dim=1)
         return mean, low, high
 
+    def law_of_rows(
+        self, eta: Tensor, known: CoefficientLaw, trials: Tensor | None = None
+    ) -> tuple[Likelihood, Any]:
+        """The likelihood of some rows, and the Pyro law of their responses for each draw.
+
+        Args:
+            eta: Draws of their predictors, shape ``(m, S)``.
+            known: The law of the coefficients, from which these are.
+            trials: Numbers of trials, of a likelihood that has them, shape ``(m, 1)``.
+        """
+        likelihood = self._likelihood(trials)
+        return likelihood, likelihood.law(eta, self._latents(likelihood, known.latents))
+
     def _check_has_mean(self) -> None:
         try:
             self.likelihood.inverse_link(torch.zeros(1, dtype=torch.float64))
