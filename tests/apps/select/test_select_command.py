@@ -64,7 +64,7 @@ def done(data, tmp_path_factory):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """One picture instead of six."""
+    """One picture instead of eight."""
     monkeypatch.setattr(
         "l0bayes.apps.select.selection_job.pictures", lambda *args: [next(iter(pictures.pictures(*args)))]
     )
@@ -143,7 +143,7 @@ def page(out):
 
 def test_the_report_holds_everything_itself(done):
     parsed, text = page(done[1])
-    assert len(parsed.links) == 6
+    assert len(parsed.links) == 8
     assert all(link.startswith("data:image/png;base64,") for link in parsed.links)
     assert not {"script", "link", "iframe"} & set(parsed.tags)
     assert "http://" not in text
