@@ -17,6 +17,7 @@ from l0bayes.estimators.fit_by_column import (
     in_memory,
     small_for_memory,
 )
+from l0bayes.estimators.frame_coding import FrameCoding
 from l0bayes.estimators.noise_argument import noise_prior
 from l0bayes.selection.trust.likelihood_fit import judge_likelihood
 from l0bayes.selection.trust.noise_conflict import NoisePriorWarning, noise_conflict
@@ -95,6 +96,14 @@ class FitsByColumn:
             trust = replace(trust, reasons=(*trust.reasons, conflict))
         self.trust_ = judge_likelihood(trust, self.likelihood_checks_)
         return self
+
+    def _coding_of_kept(self: Any) -> FrameCoding:
+        """What is kept takes tables of the columns that were in a model, by their names."""
+        if self.by_column_ is not None:
+            return FrameCoding(list(self.original_scale_.names))
+        base: Any = super()
+        coding: FrameCoding = base._coding_of_kept()
+        return coding
 
     def _columns(self, table: Any) -> Tensor:
         """Columns to predict from: those that were in a model."""

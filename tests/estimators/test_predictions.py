@@ -266,3 +266,17 @@ def test_folds_without_a_level_have_finite_scores_by_any_scoring():
     for scoring in (None, "neg_mean_squared_error", "neg_mean_absolute_error"):
         scores = cross_val_score(SpikeSlabRegressor(unseen="mean"), frame, y, cv=3, scoring=scoring)
         assert np.isfinite(scores).all()
+
+
+def test_a_fit_by_column_is_kept_with_the_columns_that_were_in_a_model(tmp_path):
+    from scipy import sparse
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 40)) * (rng.random((100, 40)) < 0.5)
+    y = 2.0 * x[:, 3] - 2.0 * x[:, 17] + 0.3 * rng.normal(size=100)
+    fit = SpikeSlabRegressor(engine="wide", random_state=0).fit(sparse.csr_matrix(x), y)
+    fit.save(tmp_path)
+    kept = l0bayes.load_selection(tmp_path)
+    frame = pd.DataFrame(x, columns=[f"x{place}" for place in range(40)])
+    np.testing.assert_allclose(kept.predict(frame), fit.predict(sparse.csr_matrix(x)), rtol=1e-12)
+    assert {"x3", "x17"} <= set(kept.columns_)

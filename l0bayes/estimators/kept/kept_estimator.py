@@ -15,6 +15,7 @@ from torch import Tensor
 
 from l0bayes.estimators.checks.row_checks import RowChecks, check_rows
 from l0bayes.estimators.fitted_posterior import FittedPosterior
+from l0bayes.estimators.frame_coding import FrameCoding
 from l0bayes.estimators.kept.coefficient_law import CoefficientLaw
 from l0bayes.estimators.kept.model_posterior import gates_of, within_model
 from l0bayes.estimators.kept.predictor import Predictor
@@ -119,6 +120,10 @@ class KeptEstimator(FittedPosterior):
             seed=self.original_scale_.seed,
         )
 
+    def _coding_of_kept(self) -> FrameCoding:
+        """How the columns that predictions are made of came from a user's table."""
+        return self._coding
+
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Keep the fitted selection in a folder, for :func:`l0bayes.load_selection`.
 
@@ -135,7 +140,7 @@ class KeptEstimator(FittedPosterior):
             FileExistsError: If the folder holds other files, and no selection.
             TypeError: If a factor has levels that are neither text nor numbers, by its place.
         """
-        coding = FrameTableCoding(self._coding, tuple(self._column_means()))
+        coding = FrameTableCoding(self._coding_of_kept(), tuple(self._column_means()))
         return write_to_folder(self.kept_state({"kind": coding.kind, **coding.state()}), folder)
 
     def kept_state(self, coding: dict[str, Any]) -> dict[str, Any]:
@@ -160,8 +165,8 @@ class KeptEstimator(FittedPosterior):
             coding,
             found.names,
             found.gate_names,
-            self.pip_,
-            self.coef_,
+            found.pip[found.groups],
+            found.mean,
             self.intercept_,
             self._class_names(),
             about,
