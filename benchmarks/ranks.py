@@ -1,8 +1,8 @@
 """What a second process brings: steps a second of LeNet-5 at one total batch, by one process and by two.
 
-Every variant is a run of ``fit`` under ``torchrun`` on random images, with gates on all units; the first steps,
-in which the graph is captured, are not counted. Variants take turns, round
-after round; figures are medians over rounds of the steps a second of rank 0.
+Every variant is a run of ``fit`` under ``torchrun`` on random images, with gates on all units; the first
+steps, in which the graph is captured, are not counted. Variants take turns, round after round; figures are
+medians over rounds of the steps a second of rank 0.
 
 * ``one``: one process, one thread.
 * ``one_two_threads``: one process, a thread for each core.

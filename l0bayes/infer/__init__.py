@@ -3,6 +3,7 @@
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.decision import Decision
 from l0bayes.infer.callbacks.history import History
+from l0bayes.infer.callbacks.tensor_board import TensorBoard
 from l0bayes.infer.callbacks.training_run import Record, TrainingRun
 from l0bayes.infer.guide_abilities import GateGuide
 from l0bayes.infer.loop.batches import Minibatches
@@ -17,6 +18,7 @@ from l0bayes.infer.loop.fit_keywords import FitKeywords
 from l0bayes.infer.loop.fit_loading import load_fit
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.loop.fit_settings import FitSettings
+from l0bayes.infer.loop.history_file import HistoryFile
 from l0bayes.infer.loop.restart_agreement import RestartWarning
 from l0bayes.infer.loop.restart_result import Restart
 from l0bayes.infer.model_abilities import CostedModel, LiveModel
@@ -67,6 +69,7 @@ __all__ = [
     "GradientStep",
     "HardenedELBO",
     "History",
+    "HistoryFile",
     "Linear",
     "LiveModel",
     "MeanFieldELBO",
@@ -86,6 +89,7 @@ __all__ = [
     "Target",
     "TargetELBO",
     "TargetWarning",
+    "TensorBoard",
     "TrainingRun",
     "UntrainedParameterWarning",
     "describe_objective",

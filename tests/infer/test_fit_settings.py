@@ -105,7 +105,16 @@ def test_the_record_is_plain_and_stands_in_fit_history_and_frame():
 
 def test_every_setting_that_bears_on_the_result_is_recorded():
     """All but where and how a run is watched and kept."""
-    watching = {"epochs", "checkpoint", "checkpoint_every", "resume", "distributed", "progress", "callback"}
+    watching = {
+        "epochs",
+        "checkpoint",
+        "checkpoint_every",
+        "resume",
+        "history_file",
+        "distributed",
+        "progress",
+        "callback",
+    }
     assert set(FitSettings().record()) == {one.name for one in fields(FitSettings)} - watching | {
         "torch",
         "pyro",

@@ -97,7 +97,7 @@ def train_network(
     """Train, evaluate and save; everything is in the folder, also what an interruption leaves.
 
     The folder holds ``config.json``, ``history.csv``, ``layers.csv``, ``costs.csv``, ``scores.json``,
-    ``checkpoint.safetensors`` (to go on from), ``guide.safetensors`` (guide and model), ``deployed/`` (the
+    ``history.jsonl`` (written while it trains), ``checkpoint.safetensors`` (to go on from), ``guide.safetensors`` (guide and model), ``deployed/`` (the
     small network, for :func:`l0bayes.load_deployed`), ``posterior.nc`` (gates, for ArviZ) and pictures. Read
     it with :func:`~l0bayes.apps.train.load_run`.
 
@@ -157,6 +157,7 @@ def train_network(
         round_to=config.round_to,
         seed=config.seed,
         checkpoint=out / CHECKPOINT,
+        history_file=out / "history.jsonl",
         resume=resume,
         progress=progress,
         compile=compile,

@@ -71,11 +71,15 @@ class History:
         for name, value in columns.items():
             self.columns.setdefault(name, []).append(value)
 
+    def by_name(self) -> dict[str, list[Any]]:
+        """All columns by name, the further ones last."""
+        own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "columns"}
+        return {**own, **self.columns}
+
     def to_frame(self) -> pd.DataFrame:
         """The records as a pandas DataFrame, one row each, the further columns last."""
         import pandas as pd
 
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "columns"}
-        frame = pd.DataFrame({**fields, **self.columns})
+        frame = pd.DataFrame(self.by_name())
         frame.attrs["settings"] = dict(self.settings)
         return frame

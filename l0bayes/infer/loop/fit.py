@@ -81,7 +81,8 @@ def fit(
             ``kl_weight``, ``num_particles``, ``optimizer``, ``early_stopping``, ``restarts``, ``seed``,
             ``compile``, ``log_every``, ``target``, ``guard_collapse``, ``per_example_gates``, ``sleep``,
             ``shrink``, ``search_share``, ``round_to``, ``checkpoint``, ``checkpoint_every``, ``resume``,
-            ``distributed``, ``progress``, ``callback``, ``callbacks``. They go before ``settings``.
+            ``history_file``, ``distributed``, ``progress``, ``callback``, ``callbacks``. They go before
+            ``settings``.
 
     Returns:
         The fit; see :class:`~l0bayes.infer.Fit`.
@@ -166,7 +167,9 @@ def fit(
     if settings.checkpoint is not None:
         checkpoint = Checkpoint(settings.checkpoint, settings.checkpoint_every, ranks.writes)
     settings = replace(settings, progress=settings.progress and ranks.writes)
-    callbacks = standard_callbacks(settings, objective, traces, steering, shrinking, checkpoint, data)
+    callbacks = standard_callbacks(
+        settings, objective, traces, steering, shrinking, checkpoint, data, ranks.writes
+    )
     del traces  # a network's activations are in it
     resume = checkpoint is not None and settings.resume and checkpoint.generations.exist
     runs = Restarts(step, data, settings, callbacks, checkpoint, resume, ranks)

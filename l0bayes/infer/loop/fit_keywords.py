@@ -44,6 +44,7 @@ class FitKeywords(TypedDict, total=False):
     checkpoint: str | os.PathLike[str] | None
     checkpoint_every: float
     resume: bool
+    history_file: str | os.PathLike[str] | None
     distributed: bool | None
     progress: bool
     callback: Callable[[History], None] | None

@@ -17,6 +17,7 @@ from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.history import History
 from l0bayes.infer.loop.batch_stream import num_batches
 from l0bayes.infer.loop.early_stopping import EarlyStopping
+from l0bayes.infer.loop.setting_checks import check_places, check_schedule, target_text
 from l0bayes.infer.objectives.compiled import CompileMode
 from l0bayes.infer.schedules import Linear, Schedule, as_schedule
 from l0bayes.infer.shrink.phases import search_gate_rate, search_steps
@@ -94,6 +95,9 @@ class FitSettings:
             from the state before it, with a warning, where the last one is damaged.
             The result is that of a run without interruption, bit for bit on the same machine, for a tuple of
             tensors and for :class:`~l0bayes.infer.Minibatches`; a loader that shuffles has another order.
+        history_file: File that grows by a line of JSON at each record, and is there whatever ends the run; by
+            default ``{checkpoint}.jsonl`` where there is a checkpoint. See
+            :class:`~l0bayes.infer.HistoryFile`.
         distributed: Whether the guide is trained by all processes of a launcher such as ``torchrun``: each
             takes its share of every batch, gradients are averaged, and rank 0 writes the checkpoint and shows
             the progress; the result is the same on all. ``False`` trains another guide in each process.
@@ -136,6 +140,7 @@ class FitSettings:
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: float = 60.0
     resume: bool = False
+    history_file: str | os.PathLike[str] | None = None
     distributed: bool | None = None
     progress: bool = True
     callback: Callable[[History], None] | None = None
@@ -160,27 +165,23 @@ class FitSettings:
             )
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give steps or epochs, not both")
-        _check_schedule("lr_schedule", self.rate_schedule, validate.not_negative)
-        _check_schedule("kl_weight", self.kl_schedule, validate.not_negative)
+        check_schedule("lr_schedule", self.rate_schedule, validate.not_negative)
+        check_schedule("kl_weight", self.kl_schedule, validate.not_negative)
         if self.heat_schedule is not None:
-            _check_schedule("temperature", self.heat_schedule, validate.positive)
+            check_schedule("temperature", self.heat_schedule, validate.positive)
         modes = ("auto", *get_args(CompileMode))
         if self.compile not in modes:
             raise ValueError(f"compile must be {', '.join(modes)}; got {self.compile!r}")
         if isinstance(self.target, str):
             Target.parse(self.target)
-        self._check_checkpoint()
+        self._check_files()
         self._check_callbacks()
 
-    def _check_checkpoint(self) -> None:
+    def _check_files(self) -> None:
         validate.not_negative(checkpoint_every=self.checkpoint_every)
-        if self.checkpoint is None:
-            if self.resume:
-                raise ValueError("resume=True needs a file to go on from; give checkpoint")
-            return
-        folder = Path(self.checkpoint).absolute().parent
-        if not folder.is_dir():
-            raise ValueError(f"checkpoint must stand in a folder that exists; {folder} does not")
+        if self.checkpoint is None and self.resume:
+            raise ValueError("resume=True needs a file to go on from; give checkpoint")
+        check_places(checkpoint=self.checkpoint, history_file=self.history_file)
 
     def _check_callbacks(self) -> None:
         for name, value in (("callback", self.callback), ("optimizer", self.optimizer)):
@@ -235,6 +236,13 @@ class FitSettings:
         return None if self.temperature is None else as_schedule(self.temperature)
 
     @property
+    def history_path(self) -> Path | None:
+        """The file of the history; ``None`` where there is none."""
+        if self.history_file is not None:
+            return Path(self.history_file)
+        return None if self.checkpoint is None else Path(f"{os.fspath(self.checkpoint)}.jsonl")
+
+    @property
     def record_every(self) -> int:
         """Steps between records."""
         return self.log_every or max(1, self.total_steps // (25 if self.shrink else 200))
@@ -275,7 +283,7 @@ class FitSettings:
             "seed": int(self.seed),
             "compile": self.compile,
             "log_every": self.record_every,
-            "target": str(Target.parse(self.target)) if isinstance(self.target, str) else _text(self.target),
+            "target": target_text(self.target),
             "guard_collapse": self.guard_collapse,
             "per_example_gates": self.per_example_gates,
             "sleep": self.sleep,
@@ -290,11 +298,3 @@ class FitSettings:
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def _check_schedule(name: str, schedule: Schedule, check: Callable[..., None]) -> None:
-    for at in (0.0, 0.5, 1.0):
-        try:
-            check(**{name: schedule(at)})
-        except ValueError as error:
-            raise ValueError(f"{error} at progress {at}") from None

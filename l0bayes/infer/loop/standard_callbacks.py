@@ -12,8 +12,10 @@ from l0bayes.infer.loop.deployment_check import DeploymentCheck
 from l0bayes.infer.loop.divergence import FiniteGuard
 from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.function_callback import FunctionCallback
+from l0bayes.infer.loop.history_file import HistoryFile
 from l0bayes.infer.loop.progress import ProgressBar
 from l0bayes.infer.loop.records import CostColumns, HistoryRecords
+from l0bayes.infer.loop.run_log import RunLog
 from l0bayes.infer.loop.schedule_setter import ScheduleSetter
 from l0bayes.infer.loop.sleeping import Sleeping
 from l0bayes.infer.model_abilities import ModelAbilities
@@ -34,6 +36,7 @@ def standard_callbacks(
     shrinking: Callback | None,
     checkpoint: Checkpoint | None,
     data: Any,
+    writes: bool,
 ) -> CallbackList:
     """The callbacks of a fit; the order is that of :class:`~l0bayes.infer.Callback`.
 
@@ -45,6 +48,7 @@ def standard_callbacks(
         shrinking: The cut, where there is one.
         checkpoint: The checkpoint, where there is one.
         data: The data of the fit.
+        writes: Whether this process writes files.
     """
     able = ModelAbilities(objective.model)
     targeted, target = steering is not None, settings.target
@@ -67,6 +71,8 @@ def standard_callbacks(
         Sleeping(able.live) if settings.sleep and able.live is not None else None,
         shrinking,
         HistoryRecords(),
+        RunLog(),
+        None if settings.history_path is None or not writes else HistoryFile(settings.history_path),
         ProgressBar() if settings.progress else None,
         *settings.callbacks,
         # It takes the state of all callbacks above. The function below may change anything.

@@ -23,6 +23,7 @@ FILES = {
     "costs.png",
     "guide.safetensors",
     "history.csv",
+    "history.jsonl",
     "input_gates.png",
     "layers.csv",
     "posterior.nc",

@@ -1,0 +1,56 @@
+"""Checks of single settings, and their text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from l0bayes.infer.schedules import Schedule
+from l0bayes.infer.targets.target import Target
+
+__all__ = ["check_places", "check_schedule", "target_text"]
+
+
+def check_schedule(name: str, schedule: Schedule, check: Callable[..., None]) -> None:
+    """Check a schedule at its beginning, middle and end.
+
+    Args:
+        name: Name of the setting.
+        schedule: The schedule.
+        check: Checks a value that it is given by the name of the setting.
+
+    Raises:
+        ValueError: If it fails somewhere.
+    """
+    for at in (0.0, 0.5, 1.0):
+        try:
+            check(**{name: schedule(at)})
+        except ValueError as error:
+            raise ValueError(f"{error} at progress {at}") from None
+
+
+def check_places(**files: str | os.PathLike[str] | None) -> None:
+    """Check that files can stand where they are to be written.
+
+    Args:
+        **files: The files, by the names of their settings; ``None`` where there is none.
+
+    Raises:
+        ValueError: If a folder does not exist.
+    """
+    for name, file in files.items():
+        folder = None if file is None else Path(file).absolute().parent
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"{name} must stand in a folder that exists; {folder} does not")
+
+
+def target_text(target: str | Target | None) -> str | None:
+    """A target in the form in which all ways of writing it are one text.
+
+    Args:
+        target: The setting.
+    """
+    if isinstance(target, str):
+        target = Target.parse(target)
+    return None if target is None else str(target)
