@@ -97,8 +97,9 @@ def train_network(
     """Train, evaluate and save; everything is in the folder, also what an interruption leaves.
 
     The folder holds ``config.json``, ``history.csv``, ``layers.csv``, ``costs.csv``, ``scores.json``,
-    ``history.jsonl`` (written while it trains), ``checkpoint.safetensors`` (to go on from), ``guide.safetensors`` (guide and model), ``deployed/`` (the
-    small network, for :func:`l0bayes.load_deployed`), ``posterior.nc`` (gates, for ArviZ) and pictures. Read
+    ``history.jsonl`` (written while it trains), ``checkpoint.safetensors`` (to go on from),
+    ``guide.safetensors`` (guide and model), ``deployed/`` (the small network, for
+    :func:`l0bayes.load_deployed`), ``posterior.nc`` (gates, for ArviZ) and pictures. Read
     it with :func:`~l0bayes.apps.train.load_run`.
 
     Args:

@@ -19,8 +19,8 @@ class HistoryFile(Callback):
     """Adds a line of JSON to a file at each record, which is there whatever ends the run.
 
     A line holds ``run`` (the number of the restart, from 0), ``seed``, and the values of the record by the
-    names of :class:`~l0bayes.infer.History`; what is NaN or infinite is ``null``. A run that is resumed drops the
-    lines after its checkpoint first.
+    names of :class:`~l0bayes.infer.History`; what is NaN or infinite is ``null``. A run that is resumed
+    drops the lines after its checkpoint first.
 
     Args:
         path: The file.
