@@ -37,10 +37,14 @@ if TYPE_CHECKING:
         testing,
     )
     from l0bayes.estimators import (
+        SpikeSlabBinomial,
         SpikeSlabClassifier,
+        SpikeSlabCountRegressor,
+        SpikeSlabCox,
         SpikeSlabGLM,
         SpikeSlabPoissonRegressor,
         SpikeSlabRegressor,
+        SpikeSlabRobustRegressor,
         select_from_moments,
     )
     from l0bayes.gradients import gradient_report
@@ -57,10 +61,14 @@ __all__ = [
     "Fit",
     "MeanFieldELBO",
     "Minibatches",
+    "SpikeSlabBinomial",
     "SpikeSlabClassifier",
+    "SpikeSlabCountRegressor",
+    "SpikeSlabCox",
     "SpikeSlabGLM",
     "SpikeSlabPoissonRegressor",
     "SpikeSlabRegressor",
+    "SpikeSlabRobustRegressor",
     "Target",
     "datasets",
     "distributions",
@@ -110,10 +118,14 @@ _LAZY_MODULES = (
     "testing",
 )
 _LAZY_NAMES = {
+    "SpikeSlabBinomial": "l0bayes.estimators",
     "SpikeSlabClassifier": "l0bayes.estimators",
+    "SpikeSlabCountRegressor": "l0bayes.estimators",
+    "SpikeSlabCox": "l0bayes.estimators",
     "SpikeSlabGLM": "l0bayes.estimators",
     "SpikeSlabPoissonRegressor": "l0bayes.estimators",
     "SpikeSlabRegressor": "l0bayes.estimators",
+    "SpikeSlabRobustRegressor": "l0bayes.estimators",
     "gate_table": "l0bayes.posterior",
     "gradient_report": "l0bayes.gradients",
     "load_deployed": "l0bayes.network.saved",

@@ -31,16 +31,35 @@ def add_select(app: typer.Typer) -> None:
 
 def _select(
     data: Annotated[Path, typer.Argument(help="A .csv, .tsv, .parquet or .feather file.")],
-    formula: Annotated[str, typer.Argument(help='Such as "y ~ . - id + C(region)".')],
+    formula: Annotated[
+        str, typer.Argument(help='Such as "y ~ . - id + C(region)" or "Surv(time, event) ~ .".')
+    ],
     likelihood: Annotated[
         str | None,
         typer.Option(
-            help="gaussian, bernoulli, poisson, or a name that --load registers; gaussian if not given."
+            help="gaussian, student_t, bernoulli, binomial, poisson, negative_binomial, cox, or a name that "
+            "--load registers; gaussian if not given, cox for Surv(time, event)."
         ),
     ] = None,
     likelihood_option: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=NUMBER", help="An option of the likelihood; may be repeated."),
+    ] = None,
+    offset: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="What is added to the linear predictor of each row."),
+    ] = None,
+    exposure: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Of counts: what the mean of each row is in proportion to."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Weights: a row of weight w counts as w rows like it."),
+    ] = None,
+    trials: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Numbers of trials, of --likelihood binomial."),
     ] = None,
     load: Load = None,
     out: Out = Path("report"),
@@ -143,6 +162,7 @@ def _select(
                 max_gates=max_gates,
                 seed=seed,
                 hdi=hdi,
+                rows=selecting.RowColumns(offset, exposure, weights, trials),
             )
             found = selecting.select(
                 data,

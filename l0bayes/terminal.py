@@ -173,7 +173,9 @@ def show_selection(found: Any) -> None:
     expected = float(fit.original_scale_.pip.sum())
     told = [f"Expected model size {expected:.2f} of {len(found.data.gates)}"]
     for name, spread in found.spreads.items():
-        words = {"sigma": "Noise σ", "r2": "Explained variance R²"}[name]
+        words = {"sigma": "Noise σ", "r2": "Explained variance R²", "df": "Degrees of freedom"}.get(
+            name, name.capitalize()
+        )
         interval = f"{100.0 * found.settings.hdi:g} % interval {spread.low:.3g} to {spread.high:.3g}"
         told.append(f"{words} {spread.mean:.3g}, {interval}")
     print_lines(console, [*told, f"Trust: {fit.trust_}"])

@@ -11,6 +11,9 @@
   200 columns, against long chains that know no Laplace approximation.
 * **calibration**: data sets drawn from a prior with correlated columns: what a 10 % Bayesian FDR rule and
   the inclusion probabilities promise, and what comes true.
+* **likelihoods**: near-duplicates under every likelihood but the Normal one, against importance sampling of
+  coefficients and learned numbers together.
+* **calibration-likelihoods**: the same of data sets from the prior of each of these likelihoods.
 * **huge**: up to 100,000 columns by minibatch SVI: memory, time per epoch, and what is found.
 
 * **genome**: 100,000 genotypes as float32 and a million as a mapped int8 file, each in a process of its own:
@@ -36,6 +39,7 @@ from benchmarks.selection.few import small, twenty
 from benchmarks.selection.genome import genome
 from benchmarks.selection.glm import glm
 from benchmarks.selection.huge import huge
+from benchmarks.selection.likelihoods import calibrated_likelihoods, likelihoods
 from benchmarks.selection.wide import wide
 
 PARTS: dict[str, Callable[[int, int], dict[str, Any]]] = {
@@ -44,6 +48,8 @@ PARTS: dict[str, Callable[[int, int], dict[str, Any]]] = {
     "wide": lambda seeds, count: wide(seeds),
     "glm": lambda seeds, count: glm(seeds),
     "calibration": lambda seeds, count: calibration(count),
+    "likelihoods": lambda seeds, count: likelihoods(seeds),
+    "calibration-likelihoods": lambda seeds, count: calibrated_likelihoods(count),
     "huge": lambda seeds, count: huge(),
     "genome": lambda seeds, count: genome(),
 }

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.selection.records import Array, Row, timed
 from l0bayes.estimators import SpikeSlabRegressor
 
-__all__ = ["calibration"]
+__all__ = ["calibrated", "calibration"]
 
 _ROWS, _COLUMNS, _BINS, _LEVEL = 60, 24, 10, 0.1
 _SETTINGS: dict[str, float | tuple[float, float]] = {
@@ -41,6 +41,18 @@ def calibration(count: int) -> dict[str, Any]:
 def _setting(inclusion: float | tuple[float, float], count: int) -> Row:
     """All data sets of one prior."""
     single, cost = timed(lambda: [_data_set(inclusion, seed) for seed in range(count)])
+    return calibrated(single, cost)
+
+
+def calibrated(single: list[Row], cost: Row) -> Row:
+    """What was promised over data sets, and what came true.
+
+    Args:
+        single: Of every data set how many were selected and how many of these falsely, what was promised,
+            all probabilities and the gates.
+        cost: What the fits took.
+    """
+    count = len(single)
     shares = np.array([one["false"] / max(1, one["selected"]) for one in single])
     promised = np.array([one["promised"] for one in single])
     selected = sum(one["selected"] for one in single)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from l0bayes.estimators.fold_scores import FoldScores
@@ -64,6 +65,10 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
         unseen: What ``predict`` does about text that no row of ``fit`` had in a factor: ``"refuse"`` it by
             name, or predict the ``"mean"`` of the other levels, with a warning, so that folds of a
             cross-validation by any ``scoring`` have finite scores. ``score`` always does the latter.
+        always_in: Columns that are in every model, by names or positions; ``inclusion`` is of the others.
+        heredity: Whether products and powers need the columns they are made of, told by names such as
+            ``a:b`` and ``a^2``: ``"strong"`` all of them, ``"weak"`` one. Models without have no prior
+            probability, and ``inclusion`` is the law of the others in proportion.
 
     Attributes:
         classes_: The two classes; coefficients are of the log odds of the second.
@@ -100,6 +105,8 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
         random_state: Any = None,
         likelihood: str | Likelihood = "bernoulli",
         options: Any = None,
+        always_in: Any = None,
+        heredity: str | None = None,
         unseen: str = "refuse",
     ) -> None:
         super().__init__(
@@ -115,6 +122,8 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
             random_state=random_state,
             options=options,
             unseen=unseen,
+            always_in=always_in,
+            heredity=heredity,
         )
         self.likelihood = likelihood
 
@@ -156,6 +165,8 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
         X: Any,  # noqa: N803
         estimator: str = "average",
         interval: float | None = None,
+        *,
+        offset: Any = None,
     ) -> Any:
         """Posterior predictive probabilities of the two classes, averaged over models and coefficients.
 
@@ -166,6 +177,7 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
                 ``"best"``, most probable one, with its coefficients given that model.
             interval: Probability of an interval of each probability, such as 0.9: between two quantiles of
                 its posterior.
+            offset: What is added to the log odds of each row, shape ``(n,)``; 0 where not given.
 
         Returns:
             Shape ``(n, 2)``, in the order of ``classes_``; with an interval a
@@ -174,7 +186,9 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
         Raises:
             ValueError: If a word or number is out of range.
         """
-        return class_probabilities(self.predictor_, self._columns(X), estimator, interval)
+        columns = self._columns(X)
+        added = self._offset_of(len(columns), offset, None)
+        return class_probabilities(self.predictor_, columns, estimator, interval, added)
 
     def predict(
         self,
@@ -182,6 +196,8 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
         return_std: bool = False,
         estimator: str = "average",
         interval: float | None = None,
+        *,
+        offset: Any = None,
     ) -> Any:
         r"""The more probable class, and the standard deviation of its indicator.
 
@@ -191,6 +207,7 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
                 deviation of the indicator of a class.
             estimator: As in :meth:`predict_proba`.
             interval: ``None``: classes have no interval, their probabilities do.
+            offset: What is added to the log odds of each row, shape ``(n,)``; 0 where not given.
 
         Returns:
             Classes of shape ``(n,)``, or the pair of classes and standard deviations.
@@ -199,4 +216,28 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
             ValueError: If an interval is asked for.
         """
         columns = self._columns(X)
-        return class_labels(self.predictor_, columns, self.classes_, return_std, estimator, interval)
+        added = self._offset_of(len(columns), offset, None)
+        return class_labels(self.predictor_, columns, self.classes_, return_std, estimator, interval, added)
+
+    def score(
+        self,
+        X: Any,  # noqa: N803
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+    ) -> float:
+        """Share of rows whose class is predicted; a level of text that ``fit`` did not see is at the mean.
+
+        Args:
+            X: Columns, shape ``(n, p)``.
+            y: Classes, shape ``(n,)``.
+            sample_weight: Weights of the rows.
+            offset: What is added to the log odds of each row, as in ``fit``.
+
+        Raises:
+            ValueError: If ``fit`` had an offset, and there is none here.
+        """
+        self._demand_offset(offset, None)
+        predicted = self._for_scores().predict(X, offset=offset)
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))

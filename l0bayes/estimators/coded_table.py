@@ -3,7 +3,8 @@ r"""Columns as the engines take them, with what they are called and which of the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -35,3 +36,12 @@ class CodedTable:
     blocks: tuple[LevelBlock, ...] = ()
     row_name: Callable[[int], str] = "row {}".format
     monomials: tuple[Mapping[str, int], ...] | None = None
+
+    def of_rows(self, rows: Any) -> CodedTable:
+        """The same columns in some rows.
+
+        Args:
+            rows: Places of the rows.
+        """
+        name = self.row_name
+        return replace(self, values=self.values[rows], row_name=lambda place: name(int(rows[place])))

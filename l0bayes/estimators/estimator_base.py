@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_X_y
 from torch import Tensor
 
@@ -24,36 +23,30 @@ from l0bayes.estimators.arguments import (
     slab_scales,
 )
 from l0bayes.estimators.coded_table import CodedTable
-from l0bayes.estimators.correlation import warn_of_correlation
 from l0bayes.estimators.frame_coding import FrameCoding
-from l0bayes.estimators.input_tables import Array, constant_columns, refuse_not_finite
-from l0bayes.estimators.kept.kept_estimator import KeptEstimator
+from l0bayes.estimators.gate_rules import always_gates, check_gate_rules, gate_restriction
+from l0bayes.estimators.input_tables import Array, constant_columns, refuse_not_finite, row_weights
+from l0bayes.estimators.judged_posterior import JudgedPosterior
 from l0bayes.estimators.kept.table_coding import UNSEEN
-from l0bayes.estimators.original_scale import OriginalScalePosterior
 from l0bayes.estimators.prior_calibration import CalibratedBeforeData
+from l0bayes.estimators.row_terms import RowTerms
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.estimators.sensitivity.prior_sensitivity import PriorSensitivity
 from l0bayes.estimators.training_table import TrainingTable, training_table
-from l0bayes.selection.engines.infer_gates import infer_gates
 from l0bayes.selection.problem.gate_restriction import GateRestriction
 from l0bayes.selection.problem.level_block import LevelBlock
-from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
-from l0bayes.selection.problem.verdict import Trust
-from l0bayes.selection.trust.likelihood_fit import LikelihoodCheck, judge_likelihood
-from l0bayes.selection.trust.noise_conflict import NoisePriorWarning, noise_conflict
-from l0bayes.selection.trust.posterior_trust import trust_of
-from l0bayes.user_warnings import warn_user
 
 __all__ = ["SpikeSlabEstimator"]
 
 
-class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, BaseEstimator):  # type: ignore[misc]
+class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, JudgedPosterior, BaseEstimator):  # type: ignore[misc]
     """Base of the estimators; not used by itself.
 
     Args:
         inclusion, slab_scale, intercept_scale, fit_intercept: As in each of them.
         standardize, groups, gate_law, engine, restarts, random_state, options, unseen: As in each of them.
+        always_in, heredity: As in each of them.
     """
 
     n_features_in_: int
@@ -71,6 +64,8 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, 
         restarts: int | None = None,
         random_state: Any = None,
         options: Any = None,
+        always_in: Any = None,
+        heredity: str | None = None,
         unseen: str = "refuse",
     ) -> None:
         self.inclusion = inclusion
@@ -85,6 +80,8 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, 
         self.options = options
         self.random_state = random_state
         self.unseen = unseen
+        self.always_in = always_in
+        self.heredity = heredity
 
     # ---- fitting ---------------------------------------------------------------------------------
 
@@ -102,21 +99,16 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, 
 
     @abstractmethod
     def _problem(
-        self, common: dict[str, Any], scaling: Scaling, blocks: Sequence[LevelBlock]
+        self, common: dict[str, Any], scaling: Scaling, blocks: Sequence[LevelBlock], terms: RowTerms
     ) -> SelectionProblem:
-        """The problem, of the parts that all have in common."""
+        """The problem, of the parts that all have in common, and what is known of rows beside them."""
 
     def _restriction(
         self, names: Sequence[str], gates: Tensor, gate_names: Sequence[str], monomials: Any
     ) -> GateRestriction | None:
         """Models without prior probability, by the names of what a user gave as columns."""
-        return None
-
-    @abstractmethod
-    def _likelihood_checks(
-        self, y: Tensor, eta: Tensor, weights: Tensor, degrees: float, row_name: Callable[[int], str]
-    ) -> list[LikelihoodCheck | None]:
-        """How the data look beside the likelihood, given the posterior mean of the predictor."""
+        always = always_gates(self.always_in, names, gates.tolist(), gate_names)
+        return gate_restriction(always, self.heredity, gate_names, monomials)
 
     def _goes_by_column(self, table: Any) -> bool:
         """Whether a table is fitted as it is, read by column."""
@@ -128,6 +120,10 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, 
 
     def _warn(self, x: Array, y: Array, names: list[str]) -> None:
         """Warn of data that the model takes, but not as one might think."""
+
+    def _warn_of_rows(self, x: Array, y: Array, names: list[str], terms: RowTerms) -> None:
+        """The same, where more is known of the rows."""
+        self._warn(x, y, names)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Find the posterior.
@@ -146,13 +142,24 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, 
         Raises:
             ValueError: If an argument, a column or the response is not what it must be, by name.
         """
+        return self._fit_table(X, y, sample_weight)
+
+    def _fit_table(
+        self,
+        X: Any,  # noqa: N803
+        y: Any,
+        sample_weight: Any,
+        terms: Callable[[int], RowTerms] = lambda count: RowTerms(),
+    ) -> Self:
+        """Find the posterior of a table, with what is known of its rows, by their number."""
         self._check_arguments()
         if self._goes_by_column(X):
             return self._fit_by_column(X, y, sample_weight)
         given = training_table(self, X, y, sample_weight, numeric=self._numeric_response)
+        known = terms(len(y)).of_rows(given.rows)
         table, slab, restriction = self._coded(given)
         self._coding = given.coding
-        return self._fit(table, given.y, given.weights, slab, restriction)
+        return self._fit(table, given.y, given.weights, slab, restriction, known)
 
     def _coded(self, given: TrainingTable) -> tuple[CodedTable, Tensor, GateRestriction | None]:
         """The columns as engines take them, their slab scales, and which models have no probability."""
@@ -169,13 +176,17 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, 
         slab = slab_scales(self.slab_scale, len(given.coding.names))[sources]
         return table, slab, self._restriction(given.coding.names, gates, gate_names, None)
 
-    def fit_coded(self, table: CodedTable, y: Any) -> Self:
+    def fit_coded(
+        self, table: CodedTable, y: Any, sample_weight: Any = None, terms: RowTerms | None = None
+    ) -> Self:
         """Find the posterior of columns whose factors are coded already.
 
         Args:
             table: The columns, their gates, and which of them stand for levels; ``groups`` of the estimator
                 are not asked.
             y: Response, shape ``(n,)``.
+            sample_weight: A weight for each row, as in ``fit``.
+            terms: What else is known of the rows.
 
         Returns:
             The estimator, which takes tables of such columns for predictions.
@@ -193,7 +204,10 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, 
         self._coding = FrameCoding(list(table.names))
         slab = slab_scales(self.slab_scale, values.shape[1])
         restriction = self._restriction(table.names, table.groups, table.gate_names, table.monomials)
-        return self._fit(table, y, np.ones(len(values)), slab, restriction)
+        weights = row_weights(sample_weight, len(values))
+        used = np.flatnonzero(weights > 0)
+        known = (terms or RowTerms()).of_rows(used)
+        return self._fit(table.of_rows(used), y[used], weights[used], slab, restriction, known)
 
     def _engine_options(self) -> Any:
         """The engine's options, or ``None``; refused if they are not its own."""
@@ -203,6 +217,7 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, 
         self._engine_options()
         check_switches(fit_intercept=self.fit_intercept, standardize=self.standardize)
         validate.one_of(UNSEEN, unseen=self.unseen)
+        check_gate_rules(self.always_in, self.heredity)
         self._check_own()
         positive("intercept_scale", self.intercept_scale, infinite=True)
 
@@ -212,11 +227,12 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, 
         y: Any,
         counts: Array,
         slab: Tensor,
-        restriction: GateRestriction | None = None,
+        restriction: GateRestriction | None,
+        terms: RowTerms,
     ) -> Self:
         # A copy: columns of frames may be read-only, which torch warns of.
         response = self._response(np.array(y))
-        problem, scaling = self._posed(table, response, counts, slab, restriction)
+        problem, scaling = self._posed(table, response, counts, slab, restriction, terms)
         return self._found(problem, scaling, table, response)
 
     def _posed(
@@ -226,14 +242,15 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, 
         counts: Array,
         slab: Tensor,
         restriction: GateRestriction | None,
+        terms: RowTerms | None = None,
     ) -> tuple[SelectionProblem, Scaling]:
         """The problem, and the units that it is in."""
         names = table.names
         plain = not (self.standardize or self.fit_intercept)
         constant = constant_columns(table.values, names, table.blocks, constants_allowed=plain)
         prior = replace(inclusion_prior(self.inclusion, table.groups), restriction=restriction)
-        varied = np.flatnonzero(~constant)
-        self._warn(table.values[:, varied], response, [names[index] for index in varied])
+        varied, terms = np.flatnonzero(~constant), terms or RowTerms()
+        self._warn_of_rows(table.values[:, varied], response, [names[index] for index in varied], terms)
 
         x, target, weights = (
             torch.tensor(values, dtype=torch.float64) for values in (table.values, response, counts)
@@ -253,47 +270,8 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, KeptEstimator, 
         if self.fit_intercept:
             common["unpenalised"] = torch.ones(len(x), 1, dtype=torch.float64)
             common["unpenalised_scale"] = torch.tensor([float(self.intercept_scale)], dtype=torch.float64)
-        return self._problem(common, scaling, table.blocks), scaling
-
-    def _found(self, problem: SelectionProblem, scaling: Scaling, table: CodedTable, response: Array) -> Self:
-        """The posterior of the problem, kept and judged."""
-        names, weights = table.names, problem.weights
-        x, target = (torch.tensor(values, dtype=torch.float64) for values in (table.values, response))
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        posterior = infer_gates(problem, self.engine, options=self._engine_options(), seed=seed)
-        trust = trust_of(posterior, seed=seed)
-        original = OriginalScalePosterior(posterior, scaling, names, table.gate_names, seed, table.blocks)
-        self._keep(posterior, trust, original, target)
-        eta, degrees = original.predictor(x), original.degrees
-        checks = self._likelihood_checks(target, eta, weights, degrees, table.row_name)
-        self.likelihood_checks_ = [check for check in checks if check is not None]
-        conflict = noise_conflict(problem, posterior, scaling.response_scale)
-        if conflict is not None:
-            warn_user(conflict, NoisePriorWarning)
-            trust = replace(trust, reasons=(*trust.reasons, conflict))
-        self.trust_ = judge_likelihood(trust, self.likelihood_checks_)
-        return self
+        if terms.offset is not None:
+            common["offset"] = torch.from_numpy(terms.offset)
+        return self._problem(common, scaling, table.blocks, terms), scaling
 
     _numeric_response = True
-
-    def _keep(
-        self, posterior: SelectionPosterior, trust: Trust, original: OriginalScalePosterior, y: Tensor
-    ) -> None:
-        problem, scaling = posterior.problem, original.scaling
-        self.posterior_ = posterior
-        self.trust_ = trust
-        self.original_scale_ = original
-        self.engine_ = posterior.engine
-        self.pip_ = original.pip[original.groups].numpy()
-        self.coef_ = original.mean.numpy()
-        self.intercept_ = float(original.intercept) if self.fit_intercept else 0.0
-        change = float(problem.weights.sum()) * float(np.log(scaling.response_scale))
-        self.log_evidence_ = posterior.log_evidence - change
-        self._response_seen = y
-        self._data: Any = None
-        self._kept = None
-        diagnostics = posterior.diagnostics
-        if diagnostics.independent_gates and warn_of_correlation(posterior, original.names):
-            return
-        if diagnostics.remedy is not None:
-            trust.warn(diagnostics.remedy)

@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 
 from l0bayes.estimators.fold_scores import FoldScores
-from l0bayes.estimators.generalised_estimator import GeneralisedEstimator, likelihood_for_selection
+from l0bayes.estimators.generalised_estimator import likelihood_for_selection
 from l0bayes.estimators.input_tables import Array
-from l0bayes.estimators.kept.response_predictions import ResponsePredictions
+from l0bayes.estimators.offset_predictions import OffsetPredictions
 from l0bayes.likelihoods.likelihood import Likelihood
 
 __all__ = ["SpikeSlabGLM"]
 
 
-class SpikeSlabGLM(FoldScores, ResponsePredictions, RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
+class SpikeSlabGLM(FoldScores, RegressorMixin, OffsetPredictions):  # type: ignore[misc]
     r"""Generalised linear regression in which every column is in or out, with the probability of that.
 
     With ``standardize=False`` and ``fit_intercept=False`` the model is exactly
@@ -63,6 +64,10 @@ class SpikeSlabGLM(FoldScores, ResponsePredictions, RegressorMixin, GeneralisedE
         unseen: What ``predict`` does about text that no row of ``fit`` had in a factor: ``"refuse"`` it by
             name, or predict the ``"mean"`` of the other levels, with a warning, so that folds of a
             cross-validation by any ``scoring`` have finite scores. ``score`` always does the latter.
+        always_in: Columns that are in every model, by names or positions; ``inclusion`` is of the others.
+        heredity: Whether products and powers need the columns they are made of, told by names such as
+            ``a:b`` and ``a^2``: ``"strong"`` all of them, ``"weak"`` one. Models without have no prior
+            probability, and ``inclusion`` is the law of the others in proportion.
 
     Attributes:
         columns_: Names of the p columns that have coefficients: those of X, of a factor one for each level.
@@ -95,6 +100,8 @@ class SpikeSlabGLM(FoldScores, ResponsePredictions, RegressorMixin, GeneralisedE
         restarts: int | None = None,
         random_state: Any = None,
         options: Any = None,
+        always_in: Any = None,
+        heredity: str | None = None,
         unseen: str = "refuse",
     ) -> None:
         super().__init__(
@@ -110,6 +117,8 @@ class SpikeSlabGLM(FoldScores, ResponsePredictions, RegressorMixin, GeneralisedE
             random_state=random_state,
             options=options,
             unseen=unseen,
+            always_in=always_in,
+            heredity=heredity,
         )
         self.likelihood = likelihood
 
@@ -123,8 +132,13 @@ class SpikeSlabGLM(FoldScores, ResponsePredictions, RegressorMixin, GeneralisedE
         likelihood = likelihood_for_selection(self.likelihood)
         if likelihood.takes_trials:
             raise ValueError(
-                f"likelihood {likelihood.name!r} has numbers of trials, which tables of columns do not hold: "
-                "fit l0bayes.models.SparseRegression and refine it"
+                f"likelihood {likelihood.name!r} has numbers of trials: use SpikeSlabBinomial, whose fit "
+                "takes trials="
+            )
+        if likelihood.response_shape:
+            raise ValueError(
+                f"likelihood {likelihood.name!r} has responses of several numbers: use SpikeSlabCox for "
+                "times and events"
             )
         return likelihood
 
@@ -132,3 +146,28 @@ class SpikeSlabGLM(FoldScores, ResponsePredictions, RegressorMixin, GeneralisedE
         response = np.asarray(y, dtype=np.float64)
         self._own_likelihood().check(torch.as_tensor(response))
         return response
+
+    def score(
+        self,
+        X: Any,  # noqa: N803
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+    ) -> float:
+        """R², as in scikit-learn; a level of text that ``fit`` did not see is at the mean of the others.
+
+        Args:
+            X: Columns, shape ``(n, p)``.
+            y: Response, shape ``(n,)``.
+            sample_weight: Weights of the rows.
+            offset: What is added to the linear predictor of each row, as in ``fit``.
+            exposure: Of counts: positive, shape ``(n,)``, as in ``fit``.
+
+        Raises:
+            ValueError: If ``fit`` had an offset or exposure, and there is none here.
+        """
+        self._demand_offset(offset, exposure)
+        predicted = self._for_scores().predict(X, offset=offset, exposure=exposure)
+        return float(r2_score(y, predicted, sample_weight=sample_weight))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from l0bayes.estimators.noise_and_fit import learned_draws
 from l0bayes.estimators.original_scale import Draws, OriginalScalePosterior
 from l0bayes.posterior.arviz_data import wrap_groups
 
@@ -22,7 +23,8 @@ def inference_data(original: OriginalScalePosterior, y: Tensor, attributes: dict
     ====================  ==========================================================================
     group                 content
     ====================  ==========================================================================
-    ``posterior``         ``beta`` (with exact zeros), ``gate``, ``intercept``, ``noise_scale``
+    ``posterior``         ``beta`` (with exact zeros), ``gate``, ``intercept``, ``noise_scale``; what the
+                          likelihood learns, such as ``dispersion``
     ``observed_data``     ``y``
     ``constant_data``     ``pip`` and ``prior_inclusion`` of every gate, ``group`` of every feature
     ====================  ==========================================================================
@@ -62,6 +64,8 @@ def inference_data(original: OriginalScalePosterior, y: Tensor, attributes: dict
         variables["intercept"] = (("chain", "draw"), of(draws.intercept))
     if original.gaussian:
         variables["noise_scale"] = (("chain", "draw"), of(draws.noise_scale))
+    for name, values in learned_draws(original).items():
+        variables[name] = (("chain", "draw"), of(values))
     groups = {
         "posterior": xr.Dataset(variables, coords, attributes),
         "observed_data": xr.Dataset({"y": (("observation",), y.numpy())}, attrs=attributes),

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from l0bayes.estimators.original_scale import OriginalScalePosterior
+from l0bayes.infer.randomness import private_randomness
+from l0bayes.selection.problem.learned_problem import LearnedProblem
 from l0bayes.selection.summaries.coefficient_draws import narrowest_interval
 
-__all__ = ["Spread", "noise_and_fit"]
+__all__ = ["Spread", "learned_draws", "noise_and_fit"]
 
 _CHUNK = 4_000_000
 
@@ -35,23 +37,55 @@ def noise_and_fit(found: OriginalScalePosterior, hdi_prob: float) -> dict[str, S
     .. math:: R^2 = \frac{\operatorname{Var}_i(\eta_i)}{\operatorname{Var}_i(\eta_i) + \sigma^2}
 
     for every draw of coefficients and σ, with variances over the rows as they are weighted. Where the
-    response is not Normal there is neither.
+    response is not Normal there are the numbers that its likelihood learns, if any, such as ``"dispersion"``;
+    a noise variance as σ.
 
     Args:
         found: The posterior on the user's scale.
         hdi_prob: Share of the posterior that the intervals hold.
 
     Returns:
-        ``"sigma"`` and ``"r2"``, or nothing.
+        ``"sigma"`` and ``"r2"``, or what is learned by its name, or nothing.
     """
     if not found.gaussian:
-        return {}
+        names = {"noise_scale": "sigma"}
+        learned = learned_draws(found)
+        return {names.get(name, name): _spread(draws, hdi_prob) for name, draws in learned.items()}
     noise = found.coefficients.noise_scale
     explained = _explained(found)
     return {
         "sigma": _spread(noise * found.scaling.response_scale, hdi_prob),
         "r2": _spread(explained / (explained + noise.square()), hdi_prob),
     }
+
+
+def learned_draws(found: OriginalScalePosterior) -> dict[str, Tensor]:
+    """Draws of the numbers that a likelihood learns, by name, each of shape ``(S,)``.
+
+    The noise's is its scale, ``"noise_scale"``, in units of the response. Engines give the nodes of a
+    lattice; where it has one dimension, draws are spread over its cells, with the same mean and variance.
+
+    Args:
+        found: The posterior on the user's scale.
+    """
+    problem, scalars = found.posterior.problem, found.draws.scalars
+    if not isinstance(problem, LearnedProblem) or scalars is None:
+        return {}
+    logs = scalars.log()
+    if logs.shape[1] == 1:
+        nodes = torch.unique(logs)
+        width = float(nodes.diff().min()) if len(nodes) > 1 else 0.0
+        middle, spread = logs.mean(), float(logs.var())
+        shrink = max(0.0, 1.0 - width**2 / (12.0 * spread)) ** 0.5 if spread > 0.0 else 1.0
+        with private_randomness(found.seed):
+            logs = middle + shrink * (logs - middle) + width * (torch.rand_like(logs) - 0.5)
+    draws = {}
+    for index, one in enumerate(problem.scalars):
+        if one.name == "noise_variance":
+            draws["noise_scale"] = (0.5 * logs[:, index]).exp() * found.scaling.response_scale
+        else:
+            draws[one.name] = logs[:, index].exp()
+    return draws
 
 
 def _explained(found: OriginalScalePosterior) -> Tensor:

@@ -41,6 +41,7 @@ class Draws:
         intercept: Shape ``(S,)``.
         noise_scale: Shape ``(S,)``.
         chains: Chain of each, shape ``(S,)``.
+        scalars: Numbers of the likelihood that are learned, shape ``(S, q)``; ``None`` where there are none.
     """
 
     beta: Tensor
@@ -48,6 +49,7 @@ class Draws:
     intercept: Tensor
     noise_scale: Tensor
     chains: Tensor
+    scalars: Tensor | None = None
 
 
 class OriginalScalePosterior:
@@ -203,6 +205,7 @@ class OriginalScalePosterior:
             scaling.intercept(alpha, beta)[order],
             (known.noise_scale * scaling.response_scale)[order],
             chains[order],
+            None if self.posterior.draws.scalars is None else self.posterior.draws.scalars[order],
         )
 
     # ---- predictions -----------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_tweedie_score, mean_poisson_deviance
 
 from l0bayes.estimators.fold_scores import FoldScores
-from l0bayes.estimators.generalised_estimator import GeneralisedEstimator
 from l0bayes.estimators.input_tables import Array, row_weights
-from l0bayes.estimators.kept.response_predictions import ResponsePredictions
+from l0bayes.estimators.offset_predictions import OffsetPredictions
+from l0bayes.estimators.one_sided_columns import columns_without_counts, warn_of_one_side
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.poisson_likelihood import Poisson
 from l0bayes.selection.trust.likelihood_fit import LikelihoodWarning
@@ -21,7 +21,7 @@ from l0bayes.user_warnings import warn_user
 __all__ = ["SpikeSlabPoissonRegressor"]
 
 
-class SpikeSlabPoissonRegressor(FoldScores, ResponsePredictions, RegressorMixin, GeneralisedEstimator):  # type: ignore[misc]
+class SpikeSlabPoissonRegressor(FoldScores, RegressorMixin, OffsetPredictions):  # type: ignore[misc]
     r"""Regression of counts in which every column is in or out, with the probability of that.
 
     With ``standardize=False`` and ``fit_intercept=False`` the model is exactly
@@ -67,6 +67,10 @@ class SpikeSlabPoissonRegressor(FoldScores, ResponsePredictions, RegressorMixin,
         unseen: What ``predict`` does about text that no row of ``fit`` had in a factor: ``"refuse"`` it by
             name, or predict the ``"mean"`` of the other levels, with a warning, so that folds of a
             cross-validation by any ``scoring`` have finite scores. ``score`` always does the latter.
+        always_in: Columns that are in every model, by names or positions; ``inclusion`` is of the others.
+        heredity: Whether products and powers need the columns they are made of, told by names such as
+            ``a:b`` and ``a^2``: ``"strong"`` all of them, ``"weak"`` one. Models without have no prior
+            probability, and ``inclusion`` is the law of the others in proportion.
 
     Attributes:
         columns_: Names of the p columns that have coefficients: those of X, of a factor one for each level.
@@ -102,19 +106,33 @@ class SpikeSlabPoissonRegressor(FoldScores, ResponsePredictions, RegressorMixin,
         return counts
 
     def _warn(self, x: Array, y: Array, names: list[str]) -> None:
+        self._warn_of_zeros(x, y, names)
         broken = y[y % 1 != 0]
         if len(broken):
             warn_user(
                 f"y holds {broken[0]:g} and {len(broken) - 1} more numbers that are no counts: the Poisson "
                 "formula is taken for them as it stands, and PIPs depend on the unit of y. Rates of counts "
-                "need an offset (l0bayes.models.SparseRegression); other numbers another likelihood",
+                "need exposure=, with the counts themselves as y; other numbers another likelihood",
                 LikelihoodWarning,
             )
+
+    def _warn_of_zeros(self, x: Array, y: Array, names: list[str]) -> None:
+        if self.fit_intercept:
+            lonely = columns_without_counts(x, y)
+            warn_of_one_side(lonely, names, "differs from one number only in rows whose count is 0")
 
     def _own_likelihood(self) -> Likelihood:
         return Poisson(whole=False)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+    def score(
+        self,
+        X: Any,  # noqa: N803
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+    ) -> float:
         """Share of the Poisson deviance that is explained, D², as in scikit-learn's Poisson regression.
 
         Where all counts are the same there is no deviance to explain, and D² is 1 where the predictions
@@ -125,8 +143,14 @@ class SpikeSlabPoissonRegressor(FoldScores, ResponsePredictions, RegressorMixin,
             X: Columns, shape ``(n, p)``.
             y: Counts, shape ``(n,)``.
             sample_weight: Weights of the rows.
+            offset: What is added to the linear predictor of each row, as in ``fit``.
+            exposure: Positive, shape ``(n,)``, as in ``fit``.
+
+        Raises:
+            ValueError: If ``fit`` had an offset or exposure, and there is none here.
         """
-        mean = np.maximum(self._for_scores().predict(X), 1e-300)
+        self._demand_offset(offset, exposure)
+        mean = np.maximum(self._for_scores().predict(X, offset=offset, exposure=exposure), 1e-300)
         counts = np.asarray(y, dtype=np.float64)
         weights = row_weights(sample_weight, len(counts))
         used = counts[weights > 0]

@@ -13,16 +13,15 @@ from l0bayes.estimators.arguments import positive
 from l0bayes.estimators.by_column import FitsByColumn
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
 from l0bayes.estimators.fold_scores import FoldScores
-from l0bayes.estimators.gate_rules import always_gates, check_gate_rules, gate_restriction
 from l0bayes.estimators.input_tables import Array, ConstantColumnWarning
 from l0bayes.estimators.kept.response_predictions import ResponsePredictions
 from l0bayes.estimators.noise_argument import check_noise, noise_prior
 from l0bayes.estimators.original_scale import Draws
+from l0bayes.estimators.row_terms import RowTerms
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.estimators.slab_arguments import checked_slab
 from l0bayes.likelihoods.gaussian_likelihood import Gaussian
 from l0bayes.likelihoods.likelihood import Likelihood
-from l0bayes.selection.problem.gate_restriction import GateRestriction
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.selection_problem import SelectionProblem
@@ -191,6 +190,8 @@ class SpikeSlabRegressor(
             random_state=random_state,
             options=options,
             unseen=unseen,
+            always_in=always_in,
+            heredity=heredity,
         )
         self.slab_scaled_by_noise = slab_scaled_by_noise
         self.noise_scale = noise_scale
@@ -198,12 +199,9 @@ class SpikeSlabRegressor(
         self.slab = slab
         self.g = g
         self.rscale = rscale
-        self.always_in = always_in
-        self.heredity = heredity
 
     def _check_own(self) -> None:
         self._slab_prior()
-        check_gate_rules(self.always_in, self.heredity)
         if self.noise_scale is not None:
             positive("noise_scale", self.noise_scale)
         check_noise(self.noise_scale, self.noise_prior)
@@ -236,14 +234,8 @@ class SpikeSlabRegressor(
             noise_prior=self.noise_prior,
         )
 
-    def _restriction(
-        self, names: Sequence[str], gates: Tensor, gate_names: Sequence[str], monomials: Any
-    ) -> GateRestriction | None:
-        always = always_gates(self.always_in, names, gates.tolist(), gate_names)
-        return gate_restriction(always, self.heredity, gate_names, monomials)
-
     def _problem(
-        self, common: dict[str, Any], scaling: Scaling, blocks: Sequence[LevelBlock]
+        self, common: dict[str, Any], scaling: Scaling, blocks: Sequence[LevelBlock], terms: RowTerms
     ) -> SelectionProblem:
         slab = self._slab_prior()
         if slab is not None:

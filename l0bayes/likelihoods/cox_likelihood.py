@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from l0bayes import validate
+from l0bayes.likelihoods.cox_density import CoxDensity
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_words import Words
+from l0bayes.likelihoods.whole_density import WholeDensity
 
 __all__ = ["Cox", "CoxPartialLikelihood", "Ties"]
 
@@ -139,6 +141,15 @@ class Cox(Likelihood):
         validate.one_of(get_args(Ties), ties=ties)
         self.ties = ties
 
+    def supports_expansion(self) -> str | None:
+        return None
+
+    def whole_density(self, y: Tensor, weights: Tensor) -> WholeDensity:
+        return CoxDensity(y, weights, efron=self.ties == "efron")
+
+    def starting_predictor(self, y: Tensor) -> Tensor:
+        return torch.zeros_like(y[..., 0])
+
     def supports_draws(self) -> str | None:
         return "a partial likelihood has no baseline hazard, so that times cannot be drawn"
 
@@ -187,6 +198,11 @@ class Cox(Likelihood):
     def predictor_of(cls, law: Any) -> Tensor:
         value: Tensor = law.predictor
         return value
+
+    @classmethod
+    def weights_of(cls, law: Any) -> Tensor | None:
+        weights: Tensor | None = law.weights
+        return weights
 
     @classmethod
     def of_law(cls, law: Any, rows: Callable[[Tensor], Tensor]) -> Self:

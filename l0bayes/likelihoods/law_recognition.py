@@ -50,6 +50,15 @@ class RecognisedByLaw:
         return {}
 
     @classmethod
+    def weights_of(cls, law: Any) -> Tensor | None:
+        """Case weights that a law of all rows together holds; ``None`` for ones.
+
+        Args:
+            law: The law.
+        """
+        return None
+
+    @classmethod
     def noise_of(cls, law: Any) -> Tensor:
         """Scale of the noise, where there is one.
 

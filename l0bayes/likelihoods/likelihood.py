@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from l0bayes.likelihoods.for_selection import ForSelection
 from l0bayes.likelihoods.law_recognition import RecognisedByLaw
 from l0bayes.likelihoods.likelihood_options import Options
 from l0bayes.likelihoods.likelihood_words import WORDS_OF_ANY, Words
@@ -16,7 +17,7 @@ from l0bayes.likelihoods.likelihood_words import WORDS_OF_ANY, Words
 __all__ = ["Likelihood"]
 
 
-class Likelihood(Options, RecognisedByLaw, ABC):
+class Likelihood(Options, RecognisedByLaw, ForSelection, ABC):
     r"""The law of a response y given a predictor η: one class a law, in a file of its own.
 
     Options are arguments of the constructor, each with a default, kept in an attribute of the same name.
@@ -28,12 +29,12 @@ class Likelihood(Options, RecognisedByLaw, ABC):
         name: Name in the registry.
         words: Its description in tables and reports; by default one that would do for any.
         conjugate: Whether coefficients with Normal priors are integrated out in closed form.
-        log_concave: Whether its log density is concave in η.
         has_noise: Whether it has a noise with a scale: the option ``noise_scale``, ``None`` for an unknown
             one, and ``"noise"`` among :meth:`latents`.
         has_classes: Whether the response is a class, and :meth:`inverse_link` gives its probabilities.
         by_row: Whether each row is an observation; otherwise all rows together are one.
         takes_trials: Whether each row has a number of trials, see :meth:`with_trials`.
+        takes_exposure: Whether its mean is in proportion to an exposure, whose logarithm is then an offset.
         takes_intercept: Whether adding a constant to η changes anything.
         weights_multiply: Whether case weights multiply the log likelihood from outside; otherwise
             :meth:`law` takes them in.
@@ -44,11 +45,11 @@ class Likelihood(Options, RecognisedByLaw, ABC):
     name: ClassVar[str]
     words: ClassVar[Words] = WORDS_OF_ANY
     conjugate: ClassVar[bool] = False
-    log_concave: ClassVar[bool] = True
     has_noise: ClassVar[bool] = False
     has_classes: ClassVar[bool] = False
     by_row: ClassVar[bool] = True
     takes_trials: ClassVar[bool] = False
+    takes_exposure: ClassVar[bool] = False
     takes_intercept: ClassVar[bool] = True
     weights_multiply: ClassVar[bool] = True
     response_shape: ClassVar[tuple[int, ...]] = ()
@@ -95,15 +96,6 @@ class Likelihood(Options, RecognisedByLaw, ABC):
         if not self.by_row:
             return "an observation is all rows together, so that no row has a log density of its own"
         return self._unknown()
-
-    def supports_selection(self) -> str | None:
-        """Why the engines of variable selection cannot integrate out coefficients, if so."""
-        if not self.log_concave:
-            return (
-                "its log density is not concave in the linear predictor, so that coefficients may have "
-                "several modes"
-            )
-        return self.supports_derivatives()
 
     def supports_draws(self) -> str | None:
         """Why no responses can be drawn, if so."""

@@ -154,7 +154,7 @@ def laws_for_selection() -> list[str]:
     return [
         law.__name__
         for kind in _KINDS.values()
-        if kind.conjugate or (kind.log_concave and kind.by_row)
+        if kind.conjugate or kind.log_concave or kind.has_bound
         for law in kind.laws
     ]
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from l0bayes import validate
 from l0bayes.likelihoods.count_support import count_violations
+from l0bayes.likelihoods.learned_scalar import LearnedScalar, log_gamma_density
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_words import Words
 from l0bayes.likelihoods.logistic_terms import logistic_derivatives
@@ -46,6 +47,7 @@ class NegativeBinomial(Likelihood):
         summary="counts that vary more than Poisson's, by their log mean",
     )
     laws = (dist.NegativeBinomial,)
+    takes_exposure = True
 
     def __init__(self, dispersion: float | Literal["learned"] = "learned") -> None:
         validate.positive_or_learned(dispersion=dispersion)
@@ -59,6 +61,12 @@ class NegativeBinomial(Likelihood):
         if isinstance(self.dispersion, str):
             raise NotImplementedError(f"the {self.name} likelihood has no derivatives: {self._unknown()}")
         return self.dispersion
+
+    def learned_scalars(self) -> tuple[LearnedScalar, ...]:
+        if not self.unknowns:
+            return ()
+        # Exponential(1), the Gamma(1, 1) law.
+        return (LearnedScalar("dispersion", log_gamma_density(1.0, 1.0, 0.0), 0.3),)
 
     def latents(self, one: Tensor) -> dict[str, Tensor]:
         if isinstance(self.dispersion, str):
@@ -92,8 +100,10 @@ class NegativeBinomial(Likelihood):
         return torch.exp(eta)
 
     def variance(self, eta: Tensor) -> Tensor:
-        mean = torch.exp(eta)
-        return mean + self._known() * mean.square()
+        mean, dispersion = torch.exp(eta), self.dispersion
+        # Of many draws there is a tensor of them.
+        known = dispersion if isinstance(dispersion, Tensor) else self._known()
+        return mean + known * mean.square()
 
     @classmethod
     def predictor_of(cls, law: Any) -> Tensor:

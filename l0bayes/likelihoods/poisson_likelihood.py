@@ -60,6 +60,7 @@ class Poisson(Likelihood):
         summary="counts by their log rate",
     )
     laws = (dist.Poisson,)
+    takes_exposure = True
 
     def __init__(self, whole: bool = True) -> None:
         self.whole = whole

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
 import pyro
@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from l0bayes import validate
+from l0bayes.likelihoods.learned_scalar import LearnedScalar, log_gamma_density
 from l0bayes.likelihoods.likelihood_words import Words
 from l0bayes.likelihoods.location_scale import LocationScale
+from l0bayes.likelihoods.noise_priors import weak_noise_prior
 
 __all__ = ["StudentT"]
 
@@ -45,6 +47,7 @@ class StudentT(LocationScale):
     )
     laws = (dist.StudentT,)
     log_concave = False
+    has_bound = True
 
     def __init__(
         self,
@@ -59,6 +62,37 @@ class StudentT(LocationScale):
     @property
     def unknowns(self) -> tuple[str, ...]:
         return (*super().unknowns, *(("df",) if isinstance(self.df, str) else ()))
+
+    def learned_scalars(self) -> tuple[LearnedScalar, ...]:
+        found = []
+        if self.noise_scale is None:
+            found.append(LearnedScalar("noise_variance", self._log_prior_of_variance, 0.5))
+        if isinstance(self.df, str):
+            # Gamma(2, 0.1). Beyond e^7 degrees the law is Normal, and nothing changes but the prior.
+            prior = log_gamma_density(2.0, 0.1, 2.0 * math.log(0.1))
+            found.append(LearnedScalar("df", prior, 5.0, least=-2.5, most=7.0))
+        return tuple(found)
+
+    def _log_prior_of_variance(self, t: Tensor) -> Tensor:
+        a, b = weak_noise_prior() if isinstance(self.noise_prior, str) else self.noise_prior
+        return a * math.log(b) - math.lgamma(a) - a * t - b * torch.exp(-t)
+
+    def given(self, values: Mapping[str, Any]) -> Self:
+        known = dict(values)
+        if "noise_variance" in known:
+            known["noise_scale"] = known.pop("noise_variance") ** 0.5
+        return super().given(known)
+
+    def curvature_bound(self, y: Tensor, eta: Tensor) -> Tensor:
+        r"""Weight of a row where the law is a mixture of Normal ones: :math:`(\nu + 1)/(\nu\sigma^2 + r^2)`.
+
+        Args:
+            y: Response, shape ``(n,)``.
+            eta: η, shape ``(..., n)``.
+        """
+        if self.noise_scale is None or isinstance(self.df, str):
+            return super().curvature_bound(y, eta)
+        return (self.df + 1.0) / (self.df * self.noise_scale**2 + (y - eta).square())
 
     def latents(self, one: Tensor) -> dict[str, Tensor]:
         df = pyro.sample("df", dist.Gamma(2 * one, 0.1 * one)) if isinstance(self.df, str) else self.df * one
@@ -87,8 +121,9 @@ class StudentT(LocationScale):
     def variance(self, eta: Tensor) -> Tensor:
         if self.noise_scale is None or isinstance(self.df, str):
             return super().variance(eta)
-        share = self.df / (self.df - 2.0) if self.df > 2.0 else math.inf
-        return torch.full_like(eta, share * self.noise_scale**2)
+        df = torch.as_tensor(self.df, dtype=eta.dtype)  # of many draws there is a tensor of them
+        share = torch.where(df > 2.0, df / (df - 2.0).clamp(min=1e-300), math.inf)
+        return (share * self.noise_scale**2).expand_as(eta)
 
     @classmethod
     def parameters_of(cls, law: Any) -> dict[str, Tensor]:

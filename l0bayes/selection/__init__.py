@@ -13,6 +13,7 @@ from l0bayes.selection.problem.gate_restriction import GateRestriction
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.inclusion_prior import BetaBlocks, InclusionPrior
+from l0bayes.selection.problem.learned_problem import LearnedProblem
 from l0bayes.selection.problem.noise_prior import InverseGamma
 from l0bayes.selection.problem.selection_posterior import Diagnostics, ModelDraws, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
@@ -42,6 +43,7 @@ __all__ = [
     "GibbsOptions",
     "InclusionPrior",
     "InverseGamma",
+    "LearnedProblem",
     "ModelDraws",
     "Progress",
     "SVIDiagnostics",

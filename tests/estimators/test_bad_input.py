@@ -146,9 +146,13 @@ def test_a_column_of_zeros_is_refused_where_constants_are_not():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nope", r"one of bernoulli, poisson.*, or an object such as .*NegativeBinomial\(dispersion=0.5\)"),
+        (
+            "nope",
+            r"one of student_t, bernoulli, poisson.*, or an object .*NegativeBinomial\(dispersion=0.5\)",
+        ),
         ("gaussian", "'gaussian' by its name alone is not for this estimator: .*give a number"),
-        ("negative_binomial", "dispersion is a latent of its own; give a number"),
+        ("binomial", "numbers of trials are not given"),
+        ("cox", "use SpikeSlabCox for times and events"),
     ],
 )
 def test_a_likelihood_by_a_name_that_is_not_enough(name, message):

@@ -125,8 +125,8 @@ def test_a_row_without_trials_says_nothing() -> None:
 def test_problems_say_what_they_cannot() -> None:
     problem = make_problem("bernoulli", 20, 3)
     assert Poisson().supports_selection() is None
-    assert StudentT(0.5).supports_selection() is not None
-    for wrong in ("student_t", StudentT(0.5), NegativeBinomial()):
+    assert StudentT(0.5).supports_selection() is None
+    for wrong in ("student_t", StudentT(), NegativeBinomial()):
         with pytest.raises(TypeError, match="no refinement"):
             problem.replace(likelihood=wrong)
     with pytest.raises(ValueError, match="zeros and ones"):

@@ -141,7 +141,8 @@ def test_the_command_checks_the_response_by_it(tmp_path):
         str(tmp_path / "o"),
     ]
     unknown = CliRunner().invoke(app, ["select", *arguments])
-    assert "likelihood must be one of gaussian, bernoulli, poisson; got 'exponential'" in unknown.stderr
+    listed = "gaussian, student_t, bernoulli, poisson, negative_binomial, cox"
+    assert f"likelihood must be one of {listed}; got 'exponential'" in unknown.stderr
     done = CliRunner().invoke(app, ["select", *arguments, "--load", str(FILE)])
     assert done.exit_code == 2
     assert "response 'y' must be positive for --likelihood exponential: -2 in data row 2" in done.stderr

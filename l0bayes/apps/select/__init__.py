@@ -1,6 +1,7 @@
 """Variable selection from a file and a formula to a report that one can mail."""
 
 from l0bayes.apps.select.formulas import FormulaData, apply_formula
+from l0bayes.apps.select.row_columns import RowColumns
 from l0bayes.apps.select.select_settings import (
     SelectSettings,
     parse_g,
@@ -16,6 +17,7 @@ from l0bayes.apps.select.table_files import load_table, read_table
 __all__ = [
     "FILES",
     "FormulaData",
+    "RowColumns",
     "SelectSettings",
     "Selection",
     "apply_formula",

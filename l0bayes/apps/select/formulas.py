@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +25,20 @@ from l0bayes.apps.select.formula_functions import SEVERAL_COLUMNS
 from l0bayes.apps.select.formula_text import read_formula_text, sides
 from l0bayes.apps.select.prediction.formula_coding import FormulaCoding
 from l0bayes.apps.select.prediction.learned_coding import learned_coding
+from l0bayes.apps.select.response_checks import check_response
+from l0bayes.apps.select.row_columns import (
+    RowColumns,
+    RowNumbers,
+    check_survival,
+    row_numbers,
+    survival_response,
+)
 from l0bayes.apps.select.table_checks import (
     check_predictors,
-    check_response,
     data_row,
     leave_out_missing,
     plain_columns,
+    quoted,
 )
 from l0bayes.apps.select.term_columns import term_columns
 from l0bayes.apps.select.term_monomials import term_monomials
@@ -65,6 +73,8 @@ class FormulaData:
         columns: The columns of the table that it uses.
         monomials: Of every gate the variables that are multiplied in it, with their powers.
         notes: What could have been read in another way, and how it was read.
+        row_columns: Columns that say something of each row.
+        rows: What they hold.
     """
 
     formula: str
@@ -82,6 +92,8 @@ class FormulaData:
     columns: list[str] = field(default_factory=list)
     monomials: tuple[dict[str, int], ...] = ()
     notes: list[str] = field(default_factory=list)
+    row_columns: RowColumns = field(default_factory=RowColumns)
+    rows: RowNumbers = field(default_factory=RowNumbers)
 
     @property
     def coded(self) -> CodedTable:
@@ -111,6 +123,7 @@ def apply_formula(
     drop_missing: bool = False,
     centred: bool = True,
     refused: Mapping[str, str] | None = None,
+    row_columns: RowColumns | None = None,
 ) -> FormulaData:
     """Evaluate a formula over a table.
 
@@ -127,6 +140,7 @@ def apply_formula(
             :func:`~l0bayes.apps.select.term_columns.term_columns`.
         refused: Columns that may not be used, and why: those of
             :class:`~l0bayes.apps.select.table_files.TableFile`.
+        row_columns: Columns that say something of each row; the dot leaves them out.
 
     Raises:
         ValueError: If the formula cannot be read or names what the table does not have, or a column
@@ -140,11 +154,18 @@ def apply_formula(
     if len(set(names)) < len(names):
         raise ValueError(f"columns have the same name: {sorted({n for n in names if names.count(n) > 1})}")
     left, right = sides(formula)
+    of_rows = row_columns or RowColumns()
+    survival = survival_response(left)
+    check_survival(law, survival=survival is not None)
+    if survival is not None:
+        left, of_rows = quoted(survival[0]), replace(of_rows, event=survival[1])
+    beside = list(dict.fromkeys(name for _, name in of_rows))
+    of_rows.check_known(names)
     known = ColumnNames(names, formula)
     answer_read, terms_read = read_formula_text(left, known), read_formula_text(right, known)
     check_known(answer_read, terms_read, names)
     response_variables = list(dict.fromkeys(answer_read.columns))
-    free = [known.hide(name) for name in names if name not in response_variables]
+    free = [known.hide(name) for name in names if name not in [*response_variables, *beside]]
     answer, terms = _parse(formula, f"{answer_read.hidden} ~ {terms_read.hidden}", free, known)
     response = known.show_in(str(answer))
     if "." in _signs(terms_read.hidden):
@@ -152,23 +173,27 @@ def apply_formula(
     factors = [factor for term in terms for factor in term.factors]
     needs = [(_expression(factor, known), known.held_in(factor.expr)) for factor in factors]
     used = sorted({name for _, of_factor in needs for name in of_factor})
-    check_response_is_apart(response, set(response_variables), used)
-    for name in [*response_variables, *used]:
+    check_response_is_apart(response, {*response_variables, *(() if survival is None else survival)}, used)
+    for name in [*response_variables, *used, *beside]:
         if refused and name in refused:
             raise ValueError(refused[name])
     rows_read = len(table)
-    table = leave_out_missing(table, [*response_variables, *used], drop_missing)
-    table = plain_columns(table, [*response_variables, *used])
+    table = leave_out_missing(table, [*response_variables, *used, *beside], drop_missing)
+    table = plain_columns(table, [*response_variables, *used, *beside])
+    rows = row_numbers(table, of_rows)
     check_predictors(table, needs)
     hidden = table.rename(columns=known.hide)
     check_expressions([*answer.factors, *factors], hidden, known)
-    y = check_response(response_values(hidden, answer, known), response, law)
+    y = check_response(response_values(hidden, answer, known), response, law, rows.terms)
     if not any(term.degree for term in terms):
         raise ValueError(f"formula {formula!r} leaves no variable to select")
     made = term_columns(hidden, terms, known, centred=centred)
     intercept = any(term.degree == 0 for term in terms)
     gated = [known.type_in(_tick(term)) for term in terms if term.degree]
-    written = f"{known.type_in(_tick(answer))} ~ {' + '.join(gated if intercept else ['0', *gated])}"
+    answered = (
+        known.type_in(_tick(answer)) if survival is None else f"Surv({', '.join(map(quoted, survival))})"
+    )
+    written = f"{answered} ~ {' + '.join(gated if intercept else ['0', *gated])}"
     notes = [*answer_read.notes, *terms_read.notes, *notes_on_lookalikes(answer_read, terms_read)]
     notes += [*notes_on_squares(factors, known), *made.notes]
     return FormulaData(
@@ -183,7 +208,9 @@ def apply_formula(
         blocks=made.blocks,
         centres=made.centres,
         raw_products=not (centred and intercept) and any(term.degree > 1 for term in terms),
-        columns=[*response_variables, *used],
+        columns=[*response_variables, *used, *beside],
+        row_columns=of_rows,
+        rows=rows,
         monomials=term_monomials([term for term in terms if term.degree], known),
         notes=list(dict.fromkeys(notes)),
         coding=learned_coding(response, table, used, known, made),

@@ -15,6 +15,7 @@ from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.selection import (
     GateRestriction,
     GaussianProblem,
+    LearnedProblem,
     SelectionPosterior,
     SelectionProblem,
     Trust,
@@ -50,6 +51,7 @@ _ADVICE = {
         "gibbs; where that was the engine, take out variables that say nearly the same."
     ),
 }
+_NAMES = {"df": "number of degrees of freedom", "noise_variance": "scale σ"}
 _LAPLACE = "The evidence of each model is that of Laplace's method of second order, not a closed form. "
 
 
@@ -99,7 +101,8 @@ def describe_model(
     if prior.restriction is not None:
         expects = f"{float(prior.inclusion(count).sum()):.3g} of {count} variables are expected to matter"
     slabs = _slabs(posterior.problem)
-    alpha = "α + " if data.intercept else ""
+    intercept = data.intercept and likelihood.takes_intercept
+    alpha = "α + " if intercept else ""
     event = _classes(data)[1] if likelihood.has_classes else "1"
     formulas = [
         likelihood.words.html(str(escape(event))),
@@ -123,11 +126,13 @@ def describe_model(
         )
     sentences += describe_coding(data)
     sentences += _restricted(prior.restriction, data.gates)
-    if data.intercept:
+    if intercept:
         sentences.append("The intercept α has no gate: it is always in.")
     for option, value in likelihood.settings.items():
         if isinstance(value, float) and not likelihood.conjugate:
             sentences.append(f"The likelihood's {option} is {value:g}.")
+    sentences += [f"The likelihood's {one} is learned with the model." for one in _learned(posterior.problem)]
+    sentences += data.row_columns.words
     of_event = f" of {event}" if likelihood.has_classes else ""
     sentences.append(
         f"An effect is the change of {likelihood.words.effects}{of_event} per unit of a variable."
@@ -138,6 +143,17 @@ def describe_model(
         "formulas": [Markup(text) for text in formulas],
         "sentences": sentences,
     }
+
+
+@singledispatch
+def _learned(problem: SelectionProblem) -> list[str]:
+    """Numbers of the likelihood that are integrated out, as one reads them."""
+    return []
+
+
+@_learned.register
+def _(problem: LearnedProblem) -> list[str]:
+    return [_NAMES.get(one.name, one.name) for one in problem.scalars]
 
 
 def _restricted(restriction: GateRestriction | None, names: list[str]) -> list[str]:
@@ -195,7 +211,7 @@ def _standardised(likelihood: Likelihood, data: FormulaData, parameters: dict[st
     how = "centred and divided by" if data.intercept else "divided by"
     which = (
         "Columns (dummies too) and the response were"
-        if likelihood.conjugate
+        if likelihood.has_noise
         else "Columns (dummies too) were"
     )
     return (

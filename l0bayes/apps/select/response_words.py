@@ -20,7 +20,7 @@ def doubts_about_response(data: FormulaData, settings: SelectSettings) -> list[s
         data: What the formula made of the table.
         settings: What was asked for.
     """
-    if settings.likelihood is not None:
+    if settings.likelihood is not None or not settings.law.conjugate:
         return []
     y = data.y.to_numpy(float) + 0.0  # -0 is 0
     # Two rows have two values whatever they are.
@@ -31,7 +31,7 @@ def doubts_about_response(data: FormulaData, settings: SelectSettings) -> list[s
     fitting = [
         name
         for name in names("selection")
-        if not registered(name).conjugate
+        if not (registered(name).has_noise or registered(name).response_shape)
         and registered(name).has_classes == two
         and not bool(registered(name)().impossible(seen).any())
     ]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from l0bayes import validate
+from l0bayes.apps.select.formula_text import sides
+from l0bayes.apps.select.row_columns import RowColumns, law_with_columns, survival_response
 from l0bayes.likelihoods.likelihood import Likelihood
-from l0bayes.likelihoods.likelihood_registry import likelihood_by_name, names, registered, supports
 from l0bayes.selection import ExactOptions, engine_names
 
 __all__ = ["SelectSettings", "parse_g", "parse_inclusion", "parse_noise_prior", "parse_options"]
 
 # The largest that numpy takes.
 _LARGEST_SEED = 2**32 - 1
-_SOME_OPTION = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class SelectSettings:
         engine: ``"auto"``, ``"exact"``, ``"gibbs"``, ``"svi"``, or the name of an engine that was registered.
         seed: Seed of every random number.
         hdi: Share of the posterior that intervals hold.
+        rows: Columns that say something of each row.
 
     Attributes:
         law: The likelihood, with its options.
@@ -67,13 +68,11 @@ class SelectSettings:
     max_gates: int | None = None
     seed: int = 0
     hdi: float = 0.94
+    rows: RowColumns = field(default_factory=RowColumns)
     law: Likelihood = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        try:
-            law = likelihood_by_name(self.likelihood or "gaussian", "selection", **self.likelihood_options)
-        except ValueError as error:
-            raise ValueError(f"{error}{_hint_on_options(self.likelihood, self.likelihood_options)}") from None
+        law = law_with_columns(self.likelihood, self.likelihood_options, self.rows)
         object.__setattr__(self, "law", law)
         validate.one_of(engine_names(), engine=self.engine)
         if self.max_gates is not None:
@@ -99,7 +98,7 @@ class SelectSettings:
         if self.noise_prior is not None:
             from l0bayes.estimators.noise_argument import check_noise
 
-            if not law.conjugate:
+            if not law.has_noise:
                 raise ValueError(f"noise-prior is of the gaussian likelihood; {law.name!r} has no such noise")
             check_noise(law.settings["noise_scale"], self.noise_prior)
         self._check_slabs(law)
@@ -116,8 +115,7 @@ class SelectSettings:
 
         for name, value in self.of_gaussian.items():
             if not law.conjugate:
-                option = {"always_in": "always"}.get(name, name)
-                raise ValueError(f"{option} is of the gaussian likelihood; got {value!r} with {law.name!r}")
+                raise ValueError(f"{name} is of the gaussian likelihood; got {value!r} with {law.name!r}")
         check_gate_rules(self.always, self.heredity)
         checked_slab(
             self.slab or "normal",
@@ -129,13 +127,24 @@ class SelectSettings:
             noise_prior=self.noise_prior or "weak",
         )
 
+    def for_formula(self, formula: str) -> SelectSettings:
+        """The same for a formula, whose ``Surv(time, event)`` says the likelihood where none is named.
+
+        Args:
+            formula: The formula.
+        """
+        survival = survival_response(sides(formula)[0]) is not None
+        return replace(self, likelihood="cox") if survival and self.likelihood is None else self
+
     @property
     def of_gaussian(self) -> dict[str, Any]:
         """Arguments that only the estimator of a Normal response has, where they are given."""
-        always = list(self.always) or None
-        return validate.given(
-            slab=self.slab, g=self.g, rscale=self.rscale, always_in=always, heredity=self.heredity
-        )
+        return validate.given(slab=self.slab, g=self.g, rscale=self.rscale)
+
+    @property
+    def of_gates(self) -> dict[str, Any]:
+        """Arguments on terms that are always in, or need others, where they are given."""
+        return validate.given(always_in=list(self.always) or None, heredity=self.heredity)
 
     @property
     def options(self) -> ExactOptions | None:
@@ -159,26 +168,6 @@ class SelectSettings:
                 f"{self.expected_active:g}"
             )
         return {"inclusion": self.expected_active / count}
-
-
-def _hint_on_options(name: str | None, given: Mapping[str, float]) -> str:
-    """Likelihoods that need an option, which a name alone does not give."""
-    needing = {one: registered(one).options()[0] for one in names() if _needs_an_option(registered(one))}
-    if name in needing:
-        return "" if given else f", as in --likelihood-option {needing[name]}={_SOME_OPTION}"
-    if name in names() or not needing:
-        return ""
-    listed = ", ".join(f"{one} ({option}={_SOME_OPTION})" for one, option in needing.items())
-    return f". With --likelihood-option: {listed}"
-
-
-def _needs_an_option(kind: type[Likelihood]) -> bool:
-    if supports(kind(), "selection") is None or not kind.options():
-        return False
-    try:
-        return supports(kind(**{kind.options()[0]: _SOME_OPTION}), "selection") is None
-    except ValueError:  # a number of another kind
-        return False
 
 
 def parse_inclusion(text: str | None) -> float | tuple[float, float] | None:

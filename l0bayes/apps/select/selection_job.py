@@ -90,6 +90,7 @@ def select(
             f"out {str(out)!r} exists and is {'not empty; --force replaces' if out.is_dir() else 'no folder'}"
             f"{' what a selection left in it' if out.is_dir() else ''}"
         )
+    settings = settings.for_formula(formula)
     announce(f"Reading {path}")
     file = load_table(path, na)
     data = apply_formula(
@@ -99,6 +100,7 @@ def select(
         drop_missing=drop_missing,
         centred=centred,
         refused=file.refused,
+        row_columns=settings.rows,
     )
     estimator = _estimator(settings, data)
     page_template()
@@ -109,7 +111,7 @@ def select(
         started = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            estimator.fit_coded(data.coded, data.y.to_numpy())
+            estimator.fit_coded(data.coded, data.y.to_numpy(), data.rows.weights, data.rows.terms)
         seconds = time.perf_counter() - started
         caught_words = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
         doubts = [*_doubts_of(file, data), *doubts_about_response(data, settings)]
@@ -141,11 +143,12 @@ def _estimator(settings: SelectSettings, data: FormulaData) -> Any:
     return estimator_for(
         settings.law,
         noise_prior=settings.noise_prior,
+        intercept=data.intercept,
         engine=settings.engine,
         options=settings.options,
-        fit_intercept=data.intercept,
         random_state=settings.seed,
         **settings.of_gaussian,
+        **settings.of_gates,
         **chosen,
     )
 

@@ -8,13 +8,9 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from l0bayes.apps.select.column_names import bare
 from l0bayes.estimators.text_kinds import meant_as
-from l0bayes.likelihoods.likelihood import Likelihood
-from l0bayes.likelihoods.likelihood_registry import names as likelihood_names
-from l0bayes.likelihoods.likelihood_registry import registered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     "WRITE_AS",
     "check_finite",
+    "check_finite_column",
     "check_predictors",
-    "check_response",
     "data_row",
     "leave_out_missing",
     "plain_columns",
@@ -173,7 +169,7 @@ def check_predictors(table: pd.DataFrame, factors: Sequence[tuple[str | None, Se
         for name in names:
             values = table[name]
             if pd.api.types.is_numeric_dtype(values):
-                _check_finite(name, values)
+                check_finite_column(name, values)
             elif expression is None or not expression.startswith("C("):
                 _check_text(name, values, plain=expression is None)
 
@@ -197,7 +193,16 @@ def check_finite(name: str, values: Any, index: Any) -> None:
         )
 
 
-def _check_finite(name: str, values: Any) -> None:
+def check_finite_column(name: str, values: Any) -> None:
+    """Raise where a column of the table is infinite.
+
+    Args:
+        name: Its name.
+        values: The column.
+
+    Raises:
+        ValueError: If it is, by row.
+    """
     bad = np.nonzero(~np.isfinite(values.to_numpy(float)))[0]
     if len(bad):
         raise ValueError(
@@ -237,62 +242,3 @@ def _hint_on(values: pd.Series[Any]) -> str:
     """A hint for text that is nearly all dates, or numbers with something around or between the digits."""
     kind = meant_as(values, codes=False)
     return "" if kind is None else f"; its cells look like {kind}: {WRITE_AS[kind]}"
-
-
-def check_response(values: pd.Series[Any], name: str, likelihood: Likelihood) -> pd.Series[Any]:
-    """The response as an estimator takes it.
-
-    Args:
-        values: The response, without missing values.
-        name: Its name.
-        likelihood: Its law.
-
-    Raises:
-        ValueError: If such values cannot be observed under the law.
-    """
-    import pandas as pd
-
-    option = f"--likelihood {likelihood.name}"
-    if likelihood.has_classes:
-        classes = sorted(values.unique().tolist(), key=str)
-        if len(classes) == 1:
-            raise ValueError(
-                f"response {name!r} has one class only, {_short(classes[0])} in all {rows_of(len(values))}: "
-                "there is nothing to tell apart"
-            )
-        if len(classes) > 2:
-            raise ValueError(
-                f"response {name!r} must have two classes for {option}, got {len(classes)}: "
-                f"{', '.join(map(_short, classes[:4]))}, ..."
-            )
-        if pd.api.types.is_float_dtype(values) and any(value % 1 != 0 for value in classes):
-            raise ValueError(
-                f"response {name!r} holds {_short(classes[0])} and {_short(classes[1])}: classes for "
-                f"{option} must be whole numbers, such as 0 and 1, or words"
-            )
-        # Words and numbers in one column have no order.
-        return values.map(str) if len({type(value) for value in classes}) > 1 else values
-    if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
-        held = (
-            f"text, such as {values.iloc[0]!r}" if not pd.api.types.is_bool_dtype(values) else "truth values"
-        )
-        hint = ""
-        if values.nunique() == 2:
-            for_classes = [known for known in likelihood_names("selection") if registered(known).has_classes]
-            hint = f"; --likelihood {' or '.join(for_classes)} is for two classes"
-        raise ValueError(f"response {name!r} must hold numbers for {option}, it holds {held}{hint}")
-    _check_finite(name, values)
-    for condition, wrong in likelihood.violations(torch.tensor(values.to_numpy(float))):
-        if wrong.any():
-            first = values[wrong.numpy()]
-            raise ValueError(
-                f"response {name!r} must {condition} for {option}: {first.iloc[0]:g} in "
-                f"{data_row(first.index, 0)}, and so in {rows_of(len(first))}"
-            )
-    if values.nunique() == 1:
-        raise ValueError(f"response {name!r} is constant: {values.iloc[0]:g} in all {rows_of(len(values))}")
-    return values.astype(float)
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else repr(value)

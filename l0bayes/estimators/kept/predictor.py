@@ -123,7 +123,12 @@ class Predictor:
         return (mean.numpy(), std.numpy()) if return_std else mean.numpy()
 
     def probability(
-        self, x: Tensor, *, estimator: str = "average", interval: float | None = None
+        self,
+        x: Tensor,
+        *,
+        estimator: str = "average",
+        interval: float | None = None,
+        offset: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Probability of the second class, and an interval of it, each of shape ``(n,)``.
 
@@ -131,6 +136,7 @@ class Predictor:
             x: Columns, shape ``(n, p)``.
             estimator: One of :data:`ESTIMATORS`.
             interval: Probability of the interval of the class's probability; ``None`` for the mean alone.
+            offset: Added to the predictor, shape ``(n,)``.
 
         Raises:
             ValueError: If a word or number is out of range.
@@ -140,7 +146,7 @@ class Predictor:
         mean = torch.zeros(len(x), dtype=torch.float64)
         low, high = torch.full_like(mean, torch.nan), torch.full_like(mean, torch.nan)
         for rows, eta in self.law(estimator).draws(x):
-            drawn = self.likelihood.inverse_link(eta)
+            drawn = self.likelihood.inverse_link(eta if offset is None else eta + offset[rows, None])
             mean[rows] = drawn.mean(1)
             if interval is not None:
                 low[rows] = torch.quantile(drawn, 0.5 * (1.0 - interval), dim=1)

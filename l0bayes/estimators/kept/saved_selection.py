@@ -132,7 +132,13 @@ class SavedSelection:
 
 
 def class_labels(
-    predictor: Predictor, x: Tensor, classes: Any, return_std: bool, estimator: str, interval: float | None
+    predictor: Predictor,
+    x: Tensor,
+    classes: Any,
+    return_std: bool,
+    estimator: str,
+    interval: float | None,
+    offset: Tensor | None = None,
 ) -> Any:
     """The more probable classes, alone or with the standard deviation of a class's indicator.
 
@@ -143,6 +149,7 @@ def class_labels(
         return_std: Whether to give standard deviations.
         estimator: What coefficients are averaged over.
         interval: Must be ``None``: a class has no interval.
+        offset: Added to the predictor, shape ``(n,)``.
 
     Raises:
         ValueError: If an interval is asked for.
@@ -151,12 +158,14 @@ def class_labels(
         raise ValueError(
             "a class has no interval: predict_proba(X, interval=...) gives probabilities with theirs"
         )
-    one = predictor.probability(x, estimator=estimator)[0].numpy()
+    one = predictor.probability(x, estimator=estimator, offset=offset)[0].numpy()
     labels = classes[(one > 0.5).astype(int)]
     return (labels, np.sqrt(one * (1.0 - one))) if return_std else labels
 
 
-def class_probabilities(predictor: Predictor, x: Tensor, estimator: str, interval: float | None) -> Any:
+def class_probabilities(
+    predictor: Predictor, x: Tensor, estimator: str, interval: float | None, offset: Tensor | None = None
+) -> Any:
     """Probabilities of the two classes, shape ``(n, 2)``, alone or with intervals.
 
     Args:
@@ -164,8 +173,9 @@ def class_probabilities(predictor: Predictor, x: Tensor, estimator: str, interva
         x: Columns, shape ``(n, p)``.
         estimator: What coefficients are averaged over.
         interval: Probability of the intervals; ``None`` for none.
+        offset: Added to the predictor, shape ``(n,)``.
     """
-    one, low, high = predictor.probability(x, estimator=estimator, interval=interval)
+    one, low, high = predictor.probability(x, estimator=estimator, interval=interval, offset=offset)
     mean = torch.stack([1.0 - one, one], 1).numpy()
     if interval is None:
         return mean

@@ -27,6 +27,7 @@ class Enumeration:
         unpenalised_mean: Mean of the coefficients without a gate, shape ``(k,)``, where it is computed.
         laplace: Accuracy of evidences by Laplace's method; ``None`` where they are in closed form.
         refined: Number of models whose evidence has a second-order term of its own.
+        scalar_nodes: Number of nodes of the quadrature over numbers that are learned; 0 without any.
         log_odds: Posterior log odds of every gate, shape ``(G,)``, where they are computed apart.
         problem: The problem with what all models together say of its prior, where they do.
     """
@@ -40,5 +41,6 @@ class Enumeration:
     unpenalised_mean: Tensor | None = None
     laplace: LaplaceAccuracy | None = None
     refined: int = 0
+    scalar_nodes: int = 0
     log_odds: Tensor | None = None
     problem: SelectionProblem | None = None

@@ -16,11 +16,13 @@ from l0bayes.selection.engines.engine import Engine, Progress, silent
 from l0bayes.selection.engines.enumeration import Enumeration
 from l0bayes.selection.engines.gaussian_enumeration import enumerate_gaussian
 from l0bayes.selection.engines.laplace_enumeration import enumerate_generalised
+from l0bayes.selection.engines.learned_enumeration import enumerate_learned
 from l0bayes.selection.engines.zellner_enumeration import enumerate_zellner
 from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
 from l0bayes.selection.kernels.model_table import gate_sums, model_sizes
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+from l0bayes.selection.problem.learned_problem import LearnedProblem
 from l0bayes.selection.problem.selection_posterior import Diagnostics, Evidence, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.verdict import Trust
@@ -73,6 +75,7 @@ class ExactDiagnostics(Diagnostics):
         noise_nodes: Number of nodes of the quadrature over an unknown noise; 0 without one.
         laplace: Accuracy of evidences by Laplace's method; ``None`` where they are in closed form.
         refined: Number of models whose evidence has a second-order term of its own.
+        scalar_nodes: Number of nodes of the quadrature over numbers that are learned; 0 without any.
     """
 
     method: ClassVar[str] = "all models were enumerated"
@@ -81,6 +84,7 @@ class ExactDiagnostics(Diagnostics):
     noise_nodes: int = 0
     laplace: LaplaceAccuracy | None = None
     refined: int = 0
+    scalar_nodes: int = 0
 
     @property
     def evidence(self) -> Evidence:
@@ -158,6 +162,7 @@ class ExactEngine(Engine[ExactOptions]):
                 noise_nodes=found.noise_nodes,
                 laplace=found.laplace,
                 refined=found.refined,
+                scalar_nodes=found.scalar_nodes,
             ),
         )
 
@@ -175,6 +180,11 @@ def _(problem: GaussianProblem, num_draws: int, progress: Progress) -> Enumerati
 @_enumerate.register
 def _(problem: GeneralisedProblem, num_draws: int, progress: Progress) -> Enumeration:
     return enumerate_generalised(problem, num_draws, progress)
+
+
+@_enumerate.register
+def _(problem: LearnedProblem, num_draws: int, progress: Progress) -> Enumeration:
+    return enumerate_learned(problem, num_draws, progress)
 
 
 @_enumerate.register

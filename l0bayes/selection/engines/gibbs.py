@@ -15,6 +15,7 @@ from l0bayes.selection.engines.laplace_reweighting import sample_generalised
 from l0bayes.selection.engines.zellner_chains import sample_zellner
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+from l0bayes.selection.problem.learned_problem import LearnedProblem
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.zellner_problem import ZellnerProblem
@@ -86,6 +87,11 @@ def _(problem: GaussianProblem, options: GibbsOptions, **keywords: Any) -> Selec
 
 @_sample.register
 def _(problem: GeneralisedProblem, options: GibbsOptions, **keywords: Any) -> SelectionPosterior:
+    return sample_generalised(problem, options, **keywords)
+
+
+@_sample.register
+def _(problem: LearnedProblem, options: GibbsOptions, **keywords: Any) -> SelectionPosterior:
     return sample_generalised(problem, options, **keywords)
 
 

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.engines.engine import Progress, silent
-from l0bayes.selection.engines.gaussian_chains import sample_gaussian
 from l0bayes.selection.engines.gibbs_records import GibbsDiagnostics, GibbsOptions, Reweighting
+from l0bayes.selection.engines.tilted_proposal import TiltedProposal
+from l0bayes.selection.kernels.evidence_grid import EvidenceGrid, Evidences, RefinedEvidences
 from l0bayes.selection.kernels.gaussian_expansion import expand_at_ridge
-from l0bayes.selection.kernels.laplace import Modes, find_modes, quadratic_modes, refine_modes
+from l0bayes.selection.kernels.laplace import Modes, quadratic_modes
 from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
 from l0bayes.selection.kernels.model_averages import average_coefficients, average_expansion
 from l0bayes.selection.kernels.neighbours import missed_probability
-from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.kernels.nodes_of_rounds import NodesOfRounds
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem, working_problem
-from l0bayes.selection.problem.inclusion_prior import InclusionPrior
+from l0bayes.selection.problem.learned_problem import LearnedProblem
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 
-__all__ = ["TiltedPrior", "sample_generalised"]
+__all__ = ["sample_generalised"]
 
 _FEWEST_ROUNDS, _MOST_ROUNDS = 2, 6
 # Efficiency of the weights from which on a round is the last one.
@@ -38,53 +40,18 @@ _CHECKED, _MOST_CHECKED = 600, 2400
 
 
 @dataclass(frozen=True)
-class TiltedPrior(InclusionPrior):
-    r"""A prior of the gates times :math:`e^{t'\gamma}`, not normalised.
-
-    Args:
-        log_odds, beta, blocks, restriction: The prior's.
-        tilt: t, added to the log odds of every gate, shape ``(G,)``.
-    """
-
-    tilt: Tensor | None = None
-
-    def log_prob(self, gates: Tensor) -> Tensor:
-        return super().log_prob(gates) + gates @ self._tilt(gates)
-
-    def conditional_log_odds(self, gates: Tensor) -> Tensor:
-        found = super().conditional_log_odds(gates)  # of blocks: the others come by log_odds_beside
-        return found if self.blocks is None else found + self._tilt(gates)
-
-    def log_odds_beside(self, others: Tensor, count: int) -> Tensor:
-        return super().log_odds_beside(others, count) + self._tilt(others)
-
-    def _tilt(self, like: Tensor) -> Tensor:
-        assert self.tilt is not None
-        return self.tilt.to(like)
-
-
-@dataclass(frozen=True)
-class _Proposal:
-    """A Gaussian problem with a tilted prior: up to a constant, log q = quadratic + tilt."""
-
-    problem: GaussianProblem
-    tilt: Tensor
-
-    def sample(self, options: GibbsOptions, start: Tensor | None, **keywords: Any) -> SelectionPosterior:
-        given = self.problem.prior
-        prior = TiltedPrior(given.log_odds, given.beta, given.blocks, given.restriction, self.tilt)
-        return sample_gaussian(self.problem.replace(prior=prior), options, start=start, **keywords)
-
-
-@dataclass(frozen=True)
 class _Weighted:
     """Distinct models of a sample: ``share`` is the share of each in it, ``weight`` that in the posterior."""
 
     gates: Tensor
-    modes: Modes
-    log_evidence: Tensor
+    evidences: Evidences
     log_ratio: Tensor
     share: Tensor
+
+    @property
+    def modes(self) -> Modes:
+        """Modes, at the node in the middle."""
+        return self.evidences.at_centre
 
     @property
     def weight(self) -> Tensor:
@@ -98,7 +65,7 @@ class _Weighted:
 
 @torch.no_grad()
 def sample_generalised(
-    problem: GeneralisedProblem,
+    problem: GeneralisedProblem | LearnedProblem,
     options: GibbsOptions,
     *,
     start: Tensor | None = None,
@@ -131,14 +98,16 @@ def sample_generalised(
         The posterior, with a weighted sample of models.
     """
     slab = problem.slab_scale * problem.prior.inclusion(problem.num_groups)[problem.groups].sqrt()
-    proposal = _Proposal(expand_at_ridge(problem, slab), slab.new_zeros(problem.num_groups))
+    grids = NodesOfRounds(problem)
+    proposal = TiltedProposal(expand_at_ridge(grids.grid.centre, slab), slab.new_zeros(problem.num_groups))
     rounds = 0
     while True:
         sample = proposal.sample(_ROUND, start, seed=seed + 7919 * rounds)
-        models = _weigh(problem, proposal, sample.draws.gates)
+        grids.adapt(sample.draws.gates)
+        models = _weigh(grids.grid, proposal, sample.draws.gates)
         rounds += 1
         progress(_AFTER_ROUNDS * rounds / _MOST_ROUNDS)
-        proposal = _expand_again(problem, models)
+        proposal = _expand_again(grids.grid.centre, models)
         start = (0.5 * (models.weight + models.share) @ models.gates).clamp(1e-3 / problem.num_groups)
         if rounds >= _FEWEST_ROUNDS and (models.efficiency > _GOOD_ENOUGH or rounds == _MOST_ROUNDS):
             break
@@ -150,24 +119,24 @@ def sample_generalised(
         seed=seed,
         progress=lambda share: progress(_AFTER_ROUNDS + (_AFTER_LAST - _AFTER_ROUNDS) * share),
     )
-    posterior = _corrected(problem, proposal, sample, num_draws, rounds)
+    posterior = _corrected(problem, grids.grid, proposal, sample, num_draws, rounds, seed)
     progress(1.0)
     return posterior
 
 
-def _weigh(problem: GeneralisedProblem, proposal: _Proposal, draws: Tensor) -> _Weighted:
+def _weigh(grid: EvidenceGrid, proposal: TiltedProposal, draws: Tensor) -> _Weighted:
     gates, counts = torch.unique(draws, dim=0, return_counts=True)
-    modes = find_modes(problem, gates, proposal.problem)
+    evidences = grid.evaluate(gates, proposal.problem)
     quadratic, _ = quadratic_modes(proposal.problem, gates)
-    ratio = modes.log_evidence - quadratic.log_evidence - gates @ proposal.tilt
-    return _Weighted(gates, modes, modes.log_evidence, ratio, counts.double() / len(draws))
+    ratio = evidences.log_evidence - quadratic.log_evidence - gates @ proposal.tilt
+    return _Weighted(gates, evidences, ratio, counts.double() / len(draws))
 
 
-def _expand_again(problem: GeneralisedProblem, models: _Weighted) -> _Proposal:
+def _expand_again(problem: GeneralisedProblem, models: _Weighted) -> TiltedProposal:
     """The quadratic at the reweighted models, and the additive part of its error in their log evidence."""
     expansion = average_expansion(problem, models.modes, models.weight)
     working = working_problem(problem, *expansion)
-    ratio = models.log_evidence - quadratic_modes(working, models.gates)[0].log_evidence
+    ratio = models.evidences.log_evidence - quadratic_modes(working, models.gates)[0].log_evidence
     # Regression on the number of open gates and on every gate, all centred, as the ratio has an arbitrary
     # constant. A ridge worth one draw keeps the slopes of gates that hardly vary in the sample near 0.
     weight = 0.5 * (models.weight + models.share)
@@ -176,21 +145,23 @@ def _expand_again(problem: GeneralisedProblem, models: _Weighted) -> _Proposal:
     weighted = _ROUND_DRAWS * weight[:, None] * columns
     ridge = torch.eye(columns.shape[1], dtype=torch.float64)
     slopes = torch.linalg.solve(columns.T @ weighted + ridge, weighted.T @ (ratio - weight @ ratio))
-    return _Proposal(working, slopes[0] + slopes[1:])
+    return TiltedProposal(working, slopes[0] + slopes[1:])
 
 
 def _corrected(
-    problem: GeneralisedProblem,
-    proposal: _Proposal,
+    problem: GeneralisedProblem | LearnedProblem,
+    grid: EvidenceGrid,
+    proposal: TiltedProposal,
     sample: SelectionPosterior,
     num_draws: int,
     rounds: int,
+    seed: int,
 ) -> SelectionPosterior:
     checked = _CHECKED
     while True:
         gates = sample.draws.gates[:checked]
-        models = _weigh(problem, proposal, gates)
-        refined = refine_modes(problem, models.modes)
+        models = _weigh(grid, proposal, gates)
+        refined = models.evidences.refine()
         models = replace(models, log_ratio=models.log_ratio + refined.correction)
         excess = models.weight - models.share
         change = excess @ models.gates
@@ -202,16 +173,18 @@ def _corrected(
         checked *= 2
     quadratic, variance = quadratic_modes(proposal.problem, models.gates)
     k = problem.num_unpenalised
-    unpenalised_mean = average_coefficients(problem, models.modes, refined.mean, models.weight)[:k]
+    own = refined.moments(models.weight)
+    unpenalised_mean = own[0][:k]
     moments = []
-    for own, other in (
-        (refined.mean, quadratic.coefficients),
-        (refined.mean.square() + refined.variance, quadratic.coefficients.square() + variance),
+    for here, other in zip(
+        own, (quadratic.coefficients, quadratic.coefficients.square() + variance), strict=True
     ):
-        here = average_coefficients(problem, models.modes, own, models.weight)
-        moments.append((here - average_coefficients(problem, quadratic, other, models.share))[k:])
+        there = average_coefficients(grid.centre, quadratic, other, models.share)
+        moments.append((here - there)[k:])
     sizes = sample.size_probabilities.index_add(0, models.gates.sum(1).long(), excess).clamp(min=0.0)
     mcse = (sample.pip_mcse.square() + error.square()).sqrt()
+    # Of many nodes all models share a large part, which moves no probability.
+    shared = float(models.weight @ refined.correction) if grid.logs.shape[1] else 0.0
     centred = models.log_ratio - models.share @ models.log_ratio
     mean = sample.mean + moments[0]
     draws = sample.draws
@@ -229,15 +202,17 @@ def _corrected(
             draws.variances[:num_draws],
             _weights_of(draws.gates[:num_draws], models),
             draws.chains[:num_draws],
+            _scalars_of(draws.gates[:num_draws], models, refined, seed) if grid.logs.shape[1] else None,
         ),
         unpenalised_mean=unpenalised_mean,
         diagnostics=replace(
             cast(GibbsDiagnostics, sample.diagnostics),
             largest_mcse=float(mcse.max()),
             laplace=LaplaceAccuracy(
-                correction=float(refined.correction.abs().max()),
-                not_converged=int((~models.modes.converged).sum()),
-                missed=missed_probability(problem, proposal.problem, models.gates, models.modes),
+                correction=float((refined.correction - shared).abs().max()),
+                shared=shared,
+                not_converged=models.evidences.not_converged,
+                missed=missed_probability(grid.centre, proposal.problem, models.gates, models.modes),
             ),
             reweighting=Reweighting(
                 models=len(models.gates),
@@ -256,3 +231,13 @@ def _weights_of(draws: Tensor, models: _Weighted) -> Tensor:
     ratio[which[: len(models.gates)]] = models.weight / models.share
     weights = ratio[which[len(models.gates) :]]
     return weights / weights.sum()
+
+
+def _scalars_of(draws: Tensor, models: _Weighted, refined: RefinedEvidences, seed: int) -> Tensor:
+    """Numbers that are learned, drawn given the model of each draw; where it was not looked at, given all."""
+    rows, which = torch.unique(torch.cat([models.gates, draws]), dim=0, return_inverse=True)
+    law = (models.weight @ refined.shares).expand(len(rows), -1).clone()
+    law[which[: len(models.gates)]] = refined.shares
+    with private_randomness(seed):
+        nodes = torch.multinomial(law[which[len(models.gates) :]], 1)[:, 0]
+    return models.evidences.grid.logs[nodes].exp()

@@ -3,6 +3,7 @@ r"""The engine "svi": gates and slabs by stochastic variational inference, all r
 from __future__ import annotations
 
 import math
+from functools import singledispatch
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from l0bayes.selection.engines.svi_records import SVIDiagnostics, SVIOptions
 from l0bayes.selection.engines.svi_run import SVIRun
 from l0bayes.selection.kernels.mean_field import hardened_elbos
 from l0bayes.selection.kernels.mixture import mixture_of_modes
+from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+from l0bayes.selection.problem.learned_problem import LearnedProblem
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 
@@ -44,7 +47,7 @@ class SVIEngine(Engine[SVIOptions]):
     def supports(self, problem: SelectionProblem, options: SVIOptions) -> str | None:
         if problem.prior.restriction is not None:
             return "its gates are independent, and always_in and heredity tie them. Use 'exact' or 'gibbs'"
-        return problem.mixes_slabs
+        return problem.mixes_slabs or _not_by_row(problem)
 
     def accuracy(self, problem: SelectionProblem, options: SVIOptions) -> float:
         if GATE_FAMILIES[options.gate_law].is_relaxed:
@@ -94,3 +97,24 @@ class SVIEngine(Engine[SVIOptions]):
                 disagreement=mixture.disagreement,
             ),
         )
+
+
+@singledispatch
+def _not_by_row(problem: SelectionProblem) -> str | None:
+    """Why a response is none that the fit takes, if so."""
+    return None
+
+
+@_not_by_row.register
+def _(problem: GeneralisedProblem) -> str | None:
+    if not problem.likelihood.by_row:
+        return "its likelihood is of all rows together. Use 'exact' or 'gibbs'"
+    if not problem.likelihood.log_concave:
+        return "its likelihood is not concave in the linear predictor. Use 'exact' or 'gibbs'"
+    return None
+
+
+@_not_by_row.register
+def _(problem: LearnedProblem) -> str | None:
+    names = " and ".join(one.name for one in problem.scalars)
+    return f"its likelihood learns {names}, over which 'exact' and 'gibbs' integrate. Use one of these"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.selection.kernels.design import Design, Gathered, Shared, slots
+from l0bayes.selection.kernels.response_terms import terms_of
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 
@@ -48,6 +49,15 @@ class Modes:
             self.log_evidence[index],
             self.converged[index],
         )
+
+    def some(self, index: Tensor) -> Modes:
+        """Some of the models, with the slots that all have.
+
+        Args:
+            index: Which.
+        """
+        parts = (self.place, self.held, self.coefficients, self.log_evidence, self.converged)
+        return Modes(*(part[index] for part in parts))
 
     def packed(self) -> Modes:
         """The same modes with the slots in use first."""
@@ -112,6 +122,7 @@ def find_modes(
         shared: Whether every model is given slots for all columns, so that products of columns are
             formed once; right for few columns and many models.
     """
+    shared = shared and terms_of(problem).shares_columns
     place, held = slots(problem, gates, everything=shared)
     design_of = Shared.over(problem) if shared else Gathered.over(problem)
     rows = max(problem.num_rows * (1 if shared else place.shape[1]), place.shape[1] ** 2)
@@ -181,17 +192,14 @@ def _solve_quadratic(problem: GaussianProblem, place: Tensor, held: Tensor) -> t
 
 def _newton(problem: GeneralisedProblem, design: Design, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mode, log evidence, and Newton's decrement."""
-    tau, weights = design.precision, problem.weights
+    tau, terms = design.precision, terms_of(problem)
 
     def evaluate(beta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        value, first, second = problem.likelihood.derivatives(problem.y, design.predictor(beta), 2)
-        objective = value @ weights - 0.5 * (tau * beta.square()).sum(1)
-        gradient = design.back(first * weights) - tau * beta
-        factor, failed = torch.linalg.cholesky_ex(design.curvature(-second * weights))
-        return torch.where(failed == 0, objective, -torch.inf), gradient, factor, beta
+        value, slope, factor = terms.expand(design, beta)
+        return value - 0.5 * (tau * beta.square()).sum(1), slope - tau * beta, factor, beta
 
     # Where the start is worse than all coefficients at zero, start from zero.
-    at_zero = problem.likelihood.log_density(problem.y, problem.offset) @ weights
+    at_zero = terms.value(problem.offset[None])
     objective, gradient, factor, beta = evaluate(start)
     poor = ~(objective >= at_zero)
     if poor.any():
@@ -232,17 +240,7 @@ def _second_order(
     problem: GeneralisedProblem, design: Gathered, modes: Modes, width: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     beta = modes.coefficients
-    derivatives = problem.likelihood.derivatives(problem.y, design.predictor(beta), 4)
-    second, third, fourth = (value * problem.weights for value in derivatives[2:])
-    factor = torch.linalg.cholesky(design.curvature(-second))
-    white = torch.linalg.solve_triangular(factor, design.columns, upper=False)
-    q = white.square().sum(1)
-    inner = (white @ (third * q)[..., None])[..., 0]
-    a, b = torch.triu_indices(white.shape[1], white.shape[1])
-    tensor = (white[:, a] * white[:, b] * third[:, None]) @ white.mT
-    twice = torch.where(a == b, 1.0, 2.0).to(tensor)
-    cubes = (tensor.square().sum(2) * twice).sum(1)
-    correction = (fourth * q.square()).sum(1) / 8 + inner.square().sum(1) / 8 + cubes / 12
+    correction, inner, factor = terms_of(problem).second_order(design, beta)
     shift = torch.linalg.solve_triangular(factor.mT, inner[..., None], upper=True)[..., 0]
     variance = torch.where(modes.held, torch.cholesky_inverse(factor).diagonal(dim1=1, dim2=2), 0.0)
     pad = (0, width - beta.shape[1])

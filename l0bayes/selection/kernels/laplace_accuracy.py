@@ -23,11 +23,13 @@ class LaplaceAccuracy:
         not_converged: Number of models whose mode was not found.
         missed: Odds of the most probable neighbour of the best model that was not drawn, relative to the
             best model; 0 where all models were computed.
+        shared: Part of the terms that all models share, which moves no probability, where it is taken off.
     """
 
     correction: float
     not_converged: int
     missed: float = 0.0
+    shared: float = 0.0
 
     def judge(self, trust: Trust) -> Trust:
         """A verdict that also counts these signs.
@@ -37,7 +39,8 @@ class LaplaceAccuracy:
         """
         fact = (
             "Evidences are by Laplace's method of second order, its largest correction is "
-            f"{self.correction:.2g}."
+            f"{self.correction:.2g}"
+            + (f", beside {self.shared:.2g} that all models share." if self.shared else ".")
         )
         doubts = []
         if self.correction > _LARGE_CORRECTION:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from l0bayes.selection.kernels.design import Gathered
 from l0bayes.selection.kernels.laplace import Modes
+from l0bayes.selection.kernels.response_terms import terms_of
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 
 __all__ = ["average_coefficients", "average_expansion"]
@@ -50,15 +51,10 @@ def average_expansion(
         a quarter of the one at its mode.
     """
     design_of = Gathered.over(problem)
-    total = problem.y.new_zeros(3, problem.num_rows)
+    terms, total = terms_of(problem), problem.y.new_zeros(3, problem.num_rows)
     size = max(1, _BATCH // (problem.num_rows * modes.place.shape[1]))
     for index in torch.arange(len(modes.place)).split(size):
         design = design_of(modes.place[index], modes.held[index])
-        eta = design.predictor(modes.coefficients[index])
-        _, first, second, third, fourth = problem.likelihood.derivatives(problem.y, eta, 4)
-        factor = torch.linalg.cholesky(design.curvature(-second * problem.weights))
-        q = torch.linalg.solve_triangular(factor, design.columns, upper=False).square().sum(1)
-        curvature = torch.maximum(-second - 0.5 * q * fourth, -0.25 * second)
-        for row, value in enumerate((eta, first + 0.5 * q * third, curvature)):
+        for row, value in enumerate(terms.spread(design, modes.coefficients[index])):
             total[row] += shares[index] @ value
     return total[0], total[1], total[2]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.selection.kernels.laplace import Modes, find_modes
+from l0bayes.selection.kernels.response_terms import terms_of
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 
@@ -58,8 +59,8 @@ def _scores(problem: GeneralisedProblem, modes: Modes, model: int) -> Tensor:
     held = modes.held[model]
     columns = problem.columns[:, modes.place[model][held]]
     eta = problem.offset + columns @ modes.coefficients[model][held]
-    _, first, second = problem.likelihood.derivatives(problem.y, eta, 2)
-    slope = problem.x.T @ (problem.weights * first)
-    curvature = problem.x.square().T @ (-problem.weights * second) + problem.slab_scale**-2
+    slope_of_rows, curvature_of_rows = terms_of(problem).rows(eta)
+    slope = problem.x.T @ slope_of_rows
+    curvature = problem.x.square().T @ curvature_of_rows + problem.slab_scale**-2
     by_gate = slope.new_zeros(problem.num_groups)
     return by_gate.index_add_(0, problem.groups, slope.square() / curvature)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.infer.randomness import private_randomness
-from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
+from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 
 __all__ = ["equally_weighted", "independent_indices", "systematic_indices"]
 
@@ -51,5 +51,5 @@ def equally_weighted(posterior: SelectionPosterior, seed: int) -> SelectionPoste
     with private_randomness(seed):
         index = systematic_indices(draws.weights, count)
     equal = torch.full((count,), 1.0 / count, dtype=torch.float64)
-    drawn = ModelDraws(draws.gates[index], draws.variances[index], equal, draws.chains[index])
+    drawn = draws.some(index, equal)
     return replace(posterior, draws=drawn)

@@ -27,12 +27,24 @@ class ModelDraws:
         variances: Noise variance of each, shape ``(S,)``.
         weights: Weights that sum to 1, shape ``(S,)``.
         chains: Chain of each, shape ``(S,)``; all 0 where draws are independent.
+        scalars: Numbers of the likelihood that are learned, shape ``(S, q)``; ``None`` where there are none.
     """
 
     gates: Tensor
     variances: Tensor
     weights: Tensor
     chains: Tensor
+    scalars: Tensor | None = None
+
+    def some(self, index: Tensor, weights: Tensor) -> ModelDraws:
+        """Some of them, with other weights.
+
+        Args:
+            index: Which, any number of times.
+            weights: Weights that sum to 1.
+        """
+        scalars = None if self.scalars is None else self.scalars[index]
+        return ModelDraws(self.gates[index], self.variances[index], weights, self.chains[index], scalars)
 
 
 class Diagnostics(ABC):

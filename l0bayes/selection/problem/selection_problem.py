@@ -78,7 +78,7 @@ class SelectionProblem(ABC):
             object.__setattr__(self, name, getattr(self, name).to(torch.float64))
         k = self.unpenalised.shape[-1]
         wanted = {
-            "y": (n,), "slab_scale": (p,), "groups": (p,), "unpenalised": (n, k),
+            "y": (n, *self.response_shape), "slab_scale": (p,), "groups": (p,), "unpenalised": (n, k),
             "unpenalised_scale": (k,), "offset": (n,), "weights": (n,),
         }  # fmt: skip
         for name, shape in wanted.items():
@@ -103,6 +103,11 @@ class SelectionProblem(ABC):
     def num_rows(self) -> int:
         """Number of rows n."""
         return len(self.y)
+
+    @property
+    def response_shape(self) -> tuple[int, ...]:
+        """Shape of one row's response."""
+        return ()
 
     @property
     def num_columns(self) -> int:

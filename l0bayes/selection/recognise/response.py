@@ -51,11 +51,17 @@ class Response:
                     "all data at once: give it data=(...)"
                 )
         law = runs.base.law(self.name)
-        self._shape = site["value"].shape
+        kind = likelihood_of_law(law)
+        self._whole = kind is not None and not kind.by_row
+        self._shape = kind.predictor_of(law).shape if kind and self._whole else site["value"].shape
+        if self._whole and (len(self._shape) != 1 or not bool(counted_entries(site).all())):
+            raise NotLinearError(
+                f"the rows of site {self.name!r} are one observation, which can have no mask and no batches"
+            )
         self.rows = self.kept(runs.base).nonzero()[:, 0]
         if not len(self.rows):
             raise NotLinearError(f"all rows of site {self.name!r} are masked, so that nothing is observed")
-        self.y = self.per_row(site["value"]).double()
+        self.y = (site["value"] if self._whole else self.per_row(site["value"])).double()
         self.kind, self.likelihood = self._recognised(law)
         precision = self.kind.precision_of(law)
         self.precision: PredictorPrecision = replace(
@@ -72,6 +78,8 @@ class Response:
         except ValueError as error:
             raise NotLinearError(f"{refused}: {error}") from None
         reason = likelihood.supports_selection()
+        if reason is None and likelihood.unknowns and not likelihood.conjugate:
+            reason = "the noise differs between rows; give weights by poutine.scale"
         if reason is not None:
             raise NotLinearError(f"{refused}: {reason}")
         return kind, likelihood
@@ -120,6 +128,8 @@ class Response:
         Args:
             run: Where.
         """
+        if self._whole:
+            return torch.ones(self._shape, dtype=torch.bool)
         return counted_entries(run.nodes[self.name]).flatten()
 
     def weights(self, run: Run) -> Tensor:
@@ -129,6 +139,11 @@ class Response:
             run: Where.
         """
         site = run.nodes[self.name]
+        if self._whole:
+            known = self.kind.weights_of(run.law(self.name))
+            ones = torch.ones(self._shape, dtype=torch.float64)
+            own = ones if known is None else known.double().expand(self._shape)
+            return own * torch.as_tensor(site["scale"]).double()
         return self.per_row(self._beside(site["scale"], len(site["fn"].event_shape)).to(self.y))
 
     def _beside(self, value: Any, event_dim: int) -> Tensor:

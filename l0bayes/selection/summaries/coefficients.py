@@ -7,13 +7,17 @@ from functools import singledispatch
 
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+from l0bayes.selection.problem.learned_problem import LearnedProblem
 from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.zellner_problem import ZellnerProblem
 from l0bayes.selection.summaries.coefficient_draws import Coefficients
 from l0bayes.selection.summaries.gaussian_coefficients import gaussian_coefficients
-from l0bayes.selection.summaries.generalised_coefficients import generalised_coefficients
+from l0bayes.selection.summaries.generalised_coefficients import (
+    generalised_coefficients,
+    learned_coefficients,
+)
 from l0bayes.selection.summaries.zellner_coefficients import zellner_coefficients
 
 __all__ = ["coefficients_of"]
@@ -52,6 +56,11 @@ def _(
     problem: GeneralisedProblem, draws: ModelDraws, seed: int, blocks: Sequence[LevelBlock]
 ) -> Coefficients:
     return generalised_coefficients(problem, draws, seed=seed, blocks=blocks)
+
+
+@_draw.register
+def _(problem: LearnedProblem, draws: ModelDraws, seed: int, blocks: Sequence[LevelBlock]) -> Coefficients:
+    return learned_coefficients(problem, draws, seed=seed, blocks=blocks)
 
 
 @_draw.register

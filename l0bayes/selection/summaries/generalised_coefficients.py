@@ -12,13 +12,15 @@ from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.kernels.design import Gathered
 from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
 from l0bayes.selection.kernels.laplace import find_modes, refine_modes
+from l0bayes.selection.kernels.response_terms import terms_of
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem, working_problem
+from l0bayes.selection.problem.learned_problem import LearnedProblem
 from l0bayes.selection.problem.level_block import LevelBlock, level_effects
 from l0bayes.selection.problem.selection_posterior import ModelDraws
 from l0bayes.selection.summaries.coefficient_draws import Coefficients
 from l0bayes.selection.summaries.gaussian_coefficients import gaussian_coefficients
 
-__all__ = ["generalised_coefficients"]
+__all__ = ["generalised_coefficients", "learned_coefficients"]
 
 # With at least so many draws in which its gate is open a coefficient is summarised by these draws; with fewer
 # by a Gaussian approximation.
@@ -44,30 +46,65 @@ def generalised_coefficients(
         seed: Seed of the draws.
         blocks: Columns that stand for levels; of these the effects of levels are drawn and described.
     """
-    models, which = torch.unique(draws.gates, dim=0, return_inverse=True)
+    with private_randomness(seed):
+        drawn = _drawn(problem, draws.gates)
+    return _summarised(problem, drawn, draws, seed, blocks)
+
+
+@torch.no_grad()
+def learned_coefficients(
+    problem: LearnedProblem, draws: ModelDraws, *, seed: int = 0, blocks: Sequence[LevelBlock] = ()
+) -> Coefficients:
+    """The same of a problem with numbers that are learned, given those of every draw.
+
+    Args:
+        problem: The problem.
+        draws: Models and numbers as an engine gives them, equally weighted.
+        seed: Seed of the draws.
+        blocks: Columns that stand for levels; of these the effects of levels are drawn and described.
+    """
+    assert draws.scalars is not None
+    nodes, which = torch.unique(draws.scalars.log(), dim=0, return_inverse=True)
+    drawn = torch.zeros(len(which), problem.num_unpenalised + problem.num_columns, dtype=torch.float64)
+    with private_randomness(seed):
+        for number, logs in enumerate(nodes):
+            rows = (which == number).nonzero()[:, 0]
+            drawn[rows] = _drawn(problem.at(logs), draws.gates[rows])
+    middle = problem.at(draws.scalars.log().mean(0))
+    return _summarised(middle, drawn, draws, seed, blocks)
+
+
+def _drawn(problem: GeneralisedProblem, gates: Tensor) -> Tensor:
+    """Coefficients given models, shape ``(S, k + p)``."""
+    models, which = torch.unique(gates, dim=0, return_inverse=True)
     k, start = problem.num_unpenalised, ridge_problem(problem)
     drawn = torch.zeros(len(which), k + problem.num_columns, dtype=torch.float64)
     sizes = models[:, problem.groups].sum(1) + k
     order = torch.argsort(sizes)
     widest = max(1, int(sizes.max()))
-    with private_randomness(seed):
-        for index in order.split(max(1, _CHUNK_ELEMENTS // (problem.num_rows * widest))):
-            modes = find_modes(problem, models[index], start)
-            mean = refine_modes(problem, modes).mean
-            design = Gathered.over(problem)(modes.place, modes.held)
-            second = problem.likelihood.derivatives(problem.y, design.predictor(modes.coefficients), 2)[2]
-            factor = torch.linalg.cholesky(design.curvature(-second * problem.weights))
-            place = torch.full((len(models),), -1).index_copy(0, index, torch.arange(len(index)))[which]
-            rows = (place >= 0).nonzero()[:, 0]
-            own = place[rows]
-            noise = torch.randn(len(rows), mean.shape[1], 1, dtype=torch.float64)
-            away = torch.linalg.solve_triangular(factor.mT[own], noise, upper=True)[..., 0]
-            values = torch.where(modes.held[own], mean[own, : away.shape[1]] + away, 0.0)
-            row, slot = modes.held[own].nonzero(as_tuple=True)
-            drawn[rows[row], modes.place[own][row, slot]] = values[row, slot]
+    for index in order.split(max(1, _CHUNK_ELEMENTS // (problem.num_rows * widest))):
+        modes = find_modes(problem, models[index], start)
+        mean = refine_modes(problem, modes).mean
+        design = Gathered.over(problem)(modes.place, modes.held)
+        factor = terms_of(problem).factor(design, modes.coefficients)
+        place = torch.full((len(models),), -1).index_copy(0, index, torch.arange(len(index)))[which]
+        rows = (place >= 0).nonzero()[:, 0]
+        own = place[rows]
+        noise = torch.randn(len(rows), mean.shape[1], 1, dtype=torch.float64)
+        away = torch.linalg.solve_triangular(factor.mT[own], noise, upper=True)[..., 0]
+        values = torch.where(modes.held[own], mean[own, : away.shape[1]] + away, 0.0)
+        row, slot = modes.held[own].nonzero(as_tuple=True)
+        drawn[rows[row], modes.place[own][row, slot]] = values[row, slot]
+    return drawn
+
+
+def _summarised(
+    problem: GeneralisedProblem, drawn: Tensor, draws: ModelDraws, seed: int, blocks: Sequence[LevelBlock]
+) -> Coefficients:
+    k = problem.num_unpenalised
     unpenalised, beta = drawn[:, :k], drawn[:, k:]
     eta = problem.offset + problem.unpenalised @ unpenalised.mean(0) + problem.x @ beta.mean(0)
-    ones = torch.ones(len(which), dtype=torch.float64)
+    ones = torch.ones(len(drawn), dtype=torch.float64)
     working = working_problem(problem, eta)
     near = gaussian_coefficients(working, replace(draws, variances=ones), seed=seed, blocks=blocks)
     return _with_own(near, unpenalised, level_effects(beta, blocks), draws.gates[:, problem.groups] > 0, ones)

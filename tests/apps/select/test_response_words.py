@@ -120,8 +120,8 @@ def test_more_gates_are_enumerated_where_asked_for(tmp_path, quick):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"likelihood": "negative_binomial"}, "--likelihood-option dispersion=0.5"),
-        ({"likelihood": "logistic"}, r"With --likelihood-option: negative_binomial \(dispersion=0.5\)"),
+        ({"likelihood": "binomial"}, "needs --trials COLUMN"),
+        ({"likelihood": "logistic"}, r"likelihood must be one of gaussian, .*; got 'logistic'"),
         ({"max_gates": 3}, "max-gates is of --engine exact"),
         ({"max_gates": 99, "engine": "exact"}, "max_gates must be at most 25"),
         ({"inclusion": 1.0}, "strictly between 0 and 1, got 1: at 0 or 1 nothing is selected. Give"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from l0bayes.selection import GibbsOptions, infer_gates
-from l0bayes.selection.engines.laplace_reweighting import TiltedPrior
+from l0bayes.selection.engines.tilted_proposal import TiltedPrior
 from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 from tests.selection.glm_problems import make_problem
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from l0bayes.selection import InclusionPrior, InverseGamma
-from l0bayes.selection.engines.laplace_reweighting import TiltedPrior
+from l0bayes.selection.engines.tilted_proposal import TiltedPrior
 from l0bayes.selection.kernels.active_groups import active_sets
 from l0bayes.selection.kernels.active_sets import ActiveSets
 from l0bayes.selection.kernels.gate_conditionals import Conditionals
