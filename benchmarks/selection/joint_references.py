@@ -6,8 +6,10 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -29,8 +31,8 @@ class Response:
     """
 
     kind: str
-    y: Array
-    beside: Array
+    y: npt.NDArray[np.floating[Any]]
+    beside: npt.NDArray[np.floating[Any]]
 
 
 def response_of(
@@ -114,7 +116,8 @@ def _densities(
 
         def counts(eta: Tensor, t: Tensor) -> Tensor:
             number = torch.exp(-t)
-            return laws.NegativeBinomial(number, logits=eta + t).log_prob(y).sum(1)
+            found: Tensor = laws.NegativeBinomial(number, logits=eta + t).log_prob(y).sum(1)
+            return found
 
         return counts, lambda t: t[:, 0] - t[:, 0].exp(), torch.tensor([-1.0], dtype=torch.float64)
     if response.kind == "student_t":
@@ -122,10 +125,12 @@ def _densities(
         degrees = laws.Gamma(*torch.tensor([2.0, 0.1], dtype=torch.float64))
 
         def noise(eta: Tensor, t: Tensor) -> Tensor:
-            return laws.StudentT(t[:, 1:].exp(), eta, (0.5 * t[:, :1]).exp()).log_prob(y).sum(1)
+            found: Tensor = laws.StudentT(t[:, 1:].exp(), eta, (0.5 * t[:, :1]).exp()).log_prob(y).sum(1)
+            return found
 
         def of_both(t: Tensor) -> Tensor:
-            return variance.log_prob(t[:, 0].exp()) + degrees.log_prob(t[:, 1].exp()) + t.sum(1)
+            found: Tensor = variance.log_prob(t[:, 0].exp()) + degrees.log_prob(t[:, 1].exp()) + t.sum(1)
+            return found
 
         return noise, of_both, torch.tensor([-0.5, 1.5], dtype=torch.float64)
     if response.kind == "cox":

@@ -120,6 +120,7 @@ def test_the_regression_is_found(name):
         ("poisson", (X, COUNTS, OFFSET, WEIGHTS), "Poisson"),
         ("binomial", (X, COUNTS, OFFSET, WEIGHTS, TRIALS), "Binomial"),
         ("negative_binomial", (X, COUNTS, OFFSET, WEIGHTS), "NegativeBinomial"),
+        ("cox", (X, torch.stack([COUNTS, LABELS], -1), OFFSET, WEIGHTS), "Cox"),
     ],
 )
 def test_generalised_linear_models_are_found(likelihood, data, kind):
@@ -132,6 +133,15 @@ def test_generalised_linear_models_are_found(likelihood, data, kind):
         assert found.likelihood.dispersion == pytest.approx(0.6)
     if kind == "Binomial":
         assert torch.equal(found.likelihood.trials, TRIALS)
+
+
+def test_student_t_noise_of_known_scale_is_found():
+    model = SparseRegression(P, "student_t", noise_scale=0.7, df=5.0)
+    found = read_linear_model(model, (X, Y, OFFSET)).problem
+    assert found.likelihood.df == pytest.approx(5.0)
+    assert found.likelihood.noise_scale == pytest.approx(0.7)
+    with pytest.raises(NotLinearError, match="the noise differs between rows"):
+        read_linear_model(model, (X, Y, OFFSET, WEIGHTS))
 
 
 def own_model(x, y):
@@ -259,8 +269,7 @@ def test_random_numbers_are_left_as_they_were():
         ({"slab": "laplace"}, Y, "slab of 'beta' has the prior Laplace; refinement takes Normal slabs"),
         ({"slab": "student_t"}, Y, "slab of 'beta' has the prior StudentT"),
         ({"slab_scale": "learned"}, Y, "slab scale of site 'beta.slab' depends on the latent 'slab_scale'"),
-        ({"likelihood": "student_t"}, Y, "the likelihood StudentT of site 'y' has no refinement"),
-        ({"likelihood": "cox"}, torch.stack([COUNTS, LABELS], -1), "likelihood CoxPartialLikelihood"),
+        ({"likelihood": "student_t"}, Y, "noise of site 'y' depends on the latent 'noise_variance'"),
         (
             {"likelihood": "negative_binomial"},
             COUNTS,
