@@ -29,7 +29,7 @@ from l0bayes.estimators import (
     SpikeSlabCox,
     SpikeSlabRobustRegressor,
 )
-from l0bayes.estimators.summary_tables import fdr_q_values
+from l0bayes.selection.summaries.false_discoveries import fdr_q_values
 
 __all__ = ["calibrated_likelihoods", "likelihoods"]
 
