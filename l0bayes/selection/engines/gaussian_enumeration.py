@@ -15,6 +15,7 @@ from l0bayes.selection.kernels.gated_system import GatedSystem, gated_system
 from l0bayes.selection.kernels.model_table import gate_sums, gates_of, log_priors
 from l0bayes.selection.kernels.noise_average import NoiseAverage
 from l0bayes.selection.kernels.noise_grid import noise_rule
+from l0bayes.selection.kernels.one_thread import one_thread
 from l0bayes.selection.kernels.resampling import independent_indices
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.selection_posterior import ModelDraws
@@ -27,6 +28,7 @@ _RARE_SIDE, _MOST_FOR_ODDS = 1e-9, 2**17
 _USUAL_NODES = 24
 
 
+@one_thread()
 def enumerate_gaussian(problem: GaussianProblem, num_draws: int, progress: Progress) -> Enumeration:
     r"""The exact posterior of a Gaussian problem: every model, and a quadrature over an unknown noise.
 

@@ -12,6 +12,7 @@ from l0bayes.selection.engines.enumeration import Enumeration
 from l0bayes.selection.engines.gaussian_enumeration import log_odds_of
 from l0bayes.selection.kernels.elimination import ModelTree
 from l0bayes.selection.kernels.model_table import gate_sums, gates_of, log_priors, open_sums
+from l0bayes.selection.kernels.one_thread import one_thread
 from l0bayes.selection.kernels.resampling import independent_indices
 from l0bayes.selection.kernels.zellner_draws import draw_noise, hidden_variance
 from l0bayes.selection.problem.selection_posterior import ModelDraws
@@ -24,6 +25,7 @@ __all__ = ["enumerate_zellner"]
 _CHUNK = 2**18
 
 
+@one_thread()
 def enumerate_zellner(problem: ZellnerProblem, num_draws: int, progress: Progress) -> Enumeration:
     r"""The exact posterior: every model's R² and rank, its Bayes factor, and moments averaged over g.
 

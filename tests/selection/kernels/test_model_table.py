@@ -9,6 +9,7 @@ from l0bayes.selection import InclusionPrior
 from l0bayes.selection.kernels import model_table
 from l0bayes.selection.kernels.elimination import all_models, slab_sums
 from l0bayes.selection.kernels.model_table import gate_sums, gates_of, log_priors, model_sizes
+from l0bayes.selection.kernels.one_thread import one_thread
 from l0bayes.selection.problem.gate_restriction import GateRestriction
 from l0bayes.selection.problem.inclusion_prior import BetaBlocks
 
@@ -50,6 +51,13 @@ def test_sums_over_sides_and_pairs(count: int) -> None:
 def test_a_rare_side_keeps_its_digits() -> None:
     weights = torch.tensor([1.0, 1e-30, 0.0, 2e-30], dtype=DOUBLE)
     assert gate_sums(weights).opened.tolist() == pytest.approx([3e-30, 2e-30], rel=1e-14)
+
+
+def test_one_thread_for_a_while_and_as_many_as_before_afterwards() -> None:
+    before = torch.get_num_threads()
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
 
 
 def test_sums_over_columns_of_gates() -> None:
