@@ -70,8 +70,7 @@ ROWS = [
     Row("residual", 5_000, 4, 0.3, True),
     Row("residual", 5_000, 4, 0.3, False, gates={"group*.*": "block"}),
     Row("residual", 5_000, 4, 0.1, False, gates="weight", cost="params"),
-    Row("transformer", 5_000, 8, 0.3, False),
-    Row("transformer", 5_000, 8, 0.7, False, gates={"*.self_attn": "heads"}),
+    Row("transformer", 5_000, 4, 0.3, False),
 ]
 
 

@@ -12,6 +12,7 @@ from l0bayes.distributions import L0Penalty, L2Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Callback, FitSettings, MeanFieldELBO, Minibatches
 from l0bayes.infer.model_abilities import ModelAbilities
+from l0bayes.infer.shrink import shrinking
 from l0bayes.infer.shrink.phases import search_gate_rate, search_steps
 from l0bayes.infer.shrink.search_elbo import SearchELBO
 from l0bayes.infer.targets.target import Target
@@ -163,6 +164,37 @@ def test_a_checkpoint_resumes_bit_for_bit_while_units_are_left_out(tmp_path):
     assert same_state(guide, same_guide)
     assert same_state(model, same_model)
     assert rest.history == whole.history
+
+
+# ---- what comes after ------------------------------------------------------------------------------
+
+
+def test_steps_of_what_is_left_are_captured_where_many_are_left_and_compute_the_same(tmp_path, monkeypatch):
+    class Modes(Callback):
+        def __init__(self):
+            self.found = set()
+
+        def after_step(self, run):
+            self.found.add((run.decision is not None, run.gradient_step.mode))
+
+    def modes(**options):
+        watch = Modes()
+        return watch, fitted(callbacks=[watch], **options)
+
+    few, (eager, guide, model) = modes()
+    assert few.found == {(False, "eager"), (True, "eager")}
+    monkeypatch.setattr(shrinking, "_CAPTURED_FROM", 30)
+    many, (captured, same_guide, same_model) = modes()
+    assert many.found == {(False, "eager"), (True, "graph")}
+    assert captured.history.elbo == pytest.approx(eager.history.elbo, rel=1e-4)
+    for before, after in ((guide, same_guide), (model, same_model)):
+        assert all(torch.allclose(value, after[name], atol=1e-5) for name, value in before.items())
+    asked, _ = modes(compile="eager")
+    assert asked.found == few.found
+    fitted(tmp_path / "run", 40)
+    again = fitted(tmp_path / "run", resume=True)
+    assert same_state(same_guide, again[1])
+    assert same_state(same_model, again[2])
 
 
 def test_a_model_that_computes_everything_is_searched_too(monkeypatch):

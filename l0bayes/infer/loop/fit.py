@@ -148,6 +148,7 @@ def fit(
                 round_to=settings.round_to,
                 search=settings.search_steps,
                 steps=settings.total_steps,
+                auto=settings.compile == "auto",
                 optimizer_of=partial(make_optimizer, settings=settings),
             )
         elif target is not None:

@@ -12,13 +12,17 @@ from torch.optim import Optimizer
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.decision import Decision
 from l0bayes.infer.callbacks.training_run import Record, TrainingRun
-from l0bayes.infer.objectives.compiled import GradientStep
+from l0bayes.infer.objectives.compiled import CompileMode, GradientStep
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.shrink.cut_run import CutRun, carry_state, check_state, cut_objective
 from l0bayes.infer.shrink.direct_elbo import DirectELBO
 from l0bayes.infer.targets.costs import activities
 
 __all__ = ["Shrinking"]
+
+# Steps of a network without gates within which the time of capturing it is won back: a fraction of a second,
+# for about a millisecond a step.
+_CAPTURED_FROM = 300
 
 
 class Shrinking(Callback):
@@ -33,6 +37,8 @@ class Shrinking(Callback):
         decides: Whether gates that stay are open for good. Otherwise they are trained on.
         optimizer_of: Makes the optimiser of an objective.
         batch: Model arguments.
+        auto: Whether steps of what is left are captured where that pays; otherwise they are computed as those
+            before.
     """
 
     def __init__(
@@ -42,9 +48,10 @@ class Shrinking(Callback):
         decides: bool,
         optimizer_of: Callable[[BoundELBO], Optimizer],
         batch: tuple[Any, ...],
+        auto: bool = False,
     ) -> None:
         self.at, self.choose, self.decides = frozenset(at), choose, decides
-        self.optimizer_of, self.batch = optimizer_of, batch
+        self.optimizer_of, self.batch, self.auto = optimizer_of, batch, auto
         self._cut: CutRun | None = None
 
     def on_start(self, run: TrainingRun) -> None:
@@ -83,8 +90,12 @@ class Shrinking(Callback):
         self._cut = cut
         run.decision, run.whole = decision, whole
         run.objective, run.optimizer = cut.small, optimizer
-        run.gradient_step = GradientStep(cut.small, run.gradient_step.mode)
+        run.gradient_step = GradientStep(cut.small, self._mode(run, decision))
         run.keep()
+
+    def _mode(self, run: TrainingRun, decision: Decision) -> CompileMode:
+        captured = self.auto and self.decides and run.steps - decision.step >= _CAPTURED_FROM
+        return "graph" if captured else run.gradient_step.mode
 
     def _put_back(self) -> None:
         if self._cut is not None:

@@ -40,6 +40,7 @@ def shrinking_run(
     round_to: int | None,
     search: int,
     steps: int,
+    auto: bool,
     optimizer_of: Callable[[BoundELBO], Optimizer],
 ) -> tuple[BoundELBO, Callback | None, Callback]:
     """The objective of the search, and the callbacks that steer and cut it.
@@ -55,6 +56,7 @@ def shrinking_run(
         round_to: What numbers of units are to be multiples of.
         search: Number of steps before a network with a target is cut.
         steps: Number of steps of the run.
+        auto: Whether steps of the network that was cut are captured where that pays.
         optimizer_of: Makes the optimiser of an objective.
 
     Returns:
@@ -92,7 +94,7 @@ def shrinking_run(
         return kept_gates(model, guide, target, round_to)
 
     steering = SearchSteering(objective, ModelAbilities(model).live)
-    return objective, steering, Shrinking([search], choose, True, optimizer_of, batch)
+    return objective, steering, Shrinking([search], choose, True, optimizer_of, batch, auto)
 
 
 def _checked(elbo: MeanFieldELBO, model: Any, guide: Any) -> tuple[ShrinkableModel, DirectGuide]:
