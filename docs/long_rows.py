@@ -9,6 +9,7 @@ __all__ = ["long_rows"]
 
 _NAMES = {
     "lenet-5-20": "LeNet-5-Caffe, units, 20 ×",
+    "lenet-5-one-fit": "LeNet-5-Caffe, units, 20 ×, by one `fit`",
     "lenet-5-30": "LeNet-5-Caffe, units, 30 ×",
     "lenet-300-100-20": "LeNet-300-100, units and pixels, 20 ×",
     "lenet-300-100-weights": "LeNet-300-100, single weights, 100 ×",

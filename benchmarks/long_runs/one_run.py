@@ -19,7 +19,7 @@ from benchmarks.training_networks import network, thin_network, widths_of
 from l0bayes.apps.train import RunConfig
 from l0bayes.apps.train.training_job import assemble, run_data, training_batches
 from l0bayes.datasets import Split
-from l0bayes.infer import Constant, Linear, Minibatches, Target
+from l0bayes.infer import Constant, Linear, Minibatches
 from l0bayes.network import count_macs, count_nonzero, fresh_network
 
 __all__ = ["run_rival", "run_seed", "scores_of", "training_data"]
@@ -74,7 +74,7 @@ def run_seed(recipe: Recipe, data: Split, seed: int, keep: Path) -> dict[str, An
         lr=recipe.lr,
         gate_lr=recipe.gate_lr,
         lr_schedule=Linear(1.0, 0.01, begin=0.5) if recipe.decay else Constant(1.0),
-        target=_target(recipe),
+        target=recipe.target,
         shrink=recipe.shrink,
         search_share=recipe.search_share,
         per_example_gates=recipe.shrink,
@@ -163,11 +163,6 @@ def train_on(net: nn.Module, recipe: Recipe, batches: Minibatches, meter: Meter)
             done += 1
             meter.stepped(done)
         meter.epoch_done(expected=share, deployed=share, run=share)
-
-
-def _target(recipe: Recipe) -> Target:
-    target = Target.parse(recipe.target)
-    return target if recipe.target_ramp is None else replace(target, ramp=recipe.target_ramp)
 
 
 def _config(recipe: Recipe, seed: int, images: int | None) -> RunConfig:

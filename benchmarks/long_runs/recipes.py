@@ -23,7 +23,6 @@ class Recipe:
         target: Cost of the deployed network as a share of the dense one's.
         epochs: Epochs of ``fit``.
         search_share: Part of ``epochs`` that the search for units takes; by default what ``fit`` takes.
-        target_ramp: With gates on single weights: part of ``epochs`` within which the target is asked for.
         more_epochs: Epochs of the plain network that was deployed.
         stop_at_cut: Whether ``fit`` is stopped once the network is cut, so that what comes after is trained
             as a plain network.
@@ -44,7 +43,6 @@ class Recipe:
     target: str
     epochs: int
     search_share: float | None = None
-    target_ramp: float | None = None
     more_epochs: int = 0
     stop_at_cut: bool = False
     gates: str | None = None
@@ -67,6 +65,16 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "lenet-5-20": Recipe(
+        net="lenet-5-caffe",
+        target="macs:0.05",
+        epochs=8,
+        search_share=0.25,
+        more_epochs=17,
+        stop_at_cut=True,
+        gate_lr=0.03,
+        weight_decay=2.0,
+    ),
+    "lenet-5-one-fit": Recipe(
         net="lenet-5-caffe",
         target="macs:0.05",
         epochs=20,
@@ -96,13 +104,13 @@ RECIPES: dict[str, Recipe] = {
     "lenet-300-100-weights": Recipe(
         net="lenet-300-100",
         target="params:0.0099",
-        epochs=60,
-        target_ramp=0.65,
+        epochs=30,
+        more_epochs=40,
         gates="weight",
         lr=1e-3,
         decay=True,
+        more_lr=1e-3,
         init_active=0.9,
-        batch_size=100,
         shifts=1,
     ),
 }
