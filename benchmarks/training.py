@@ -68,7 +68,7 @@ ROWS = [
     Row("lenet-5-caffe", 5_000, 3, 0.0525, True),
     Row("lenet-5-caffe", 5_000, 8, 0.0525, True),
     Row("residual", 5_000, 4, 0.3, True),
-    Row("residual", 5_000, 4, 0.3, False, gates={"group*.*": "block"}),
+    Row("residual", 5_000, 4, 0.5, False, gates={"group1.*": "block", "group2.1": "block"}),
     Row("residual", 5_000, 4, 0.1, False, gates="weight", cost="params"),
     Row("transformer", 5_000, 4, 0.3, False),
 ]
