@@ -30,10 +30,25 @@ def add_select(app: typer.Typer) -> None:
 
 
 def _select(
-    data: Annotated[Path, typer.Argument(help="A .csv, .tsv, .parquet or .feather file.")],
-    formula: Annotated[
-        str, typer.Argument(help='Such as "y ~ . - id + C(region)" or "Surv(time, event) ~ .".')
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="A .csv, .tsv, .parquet or .feather file; with --response also .npy, .npz or .arrow."
+        ),
     ],
+    formula: Annotated[
+        str | None,
+        typer.Argument(
+            help='Such as "y ~ . - id + C(region)" or "Surv(time, event) ~ ."; none with --response.'
+        ),
+    ] = None,
+    response: Annotated[
+        str | None,
+        typer.Option(
+            help="Read the table by column, however large: a file with the response (.npy, or text with one "
+            "number a line), or a column of a Parquet or Arrow file. All other columns are variables."
+        ),
+    ] = None,
     likelihood: Annotated[
         str | None,
         typer.Option(
@@ -103,7 +118,7 @@ def _select(
         typer.Option(help="strong or weak: a product or power needs all of its parents, or one."),
     ] = None,
     engine: Annotated[
-        str, typer.Option(help="auto, exact, gibbs, svi, or a name that --load registers.")
+        str, typer.Option(help="auto, exact, gibbs, wide, svi, or a name that --load registers.")
     ] = "auto",
     max_gates: Annotated[
         int | None,
@@ -164,6 +179,18 @@ def _select(
                 hdi=hdi,
                 rows=selecting.RowColumns(offset, exposure, weights, trials),
             )
+            if response is not None:
+                if formula is not None:
+                    raise ValueError("give a formula or --response, not both: --response takes all columns")
+                whole = selecting.select_by_column(
+                    data, response, out, settings, force=force, on_step=on_step
+                )
+                print_json(whole)
+                return
+            if formula is None:
+                raise ValueError(
+                    "give a formula, or --response for a table that is read by column, such as X.npy"
+                )
             found = selecting.select(
                 data,
                 formula,

@@ -34,10 +34,10 @@ __all__ = ["genome", "measure", "write_genotypes"]
 _ROWS, _BLOCK, _CORRELATION, _ACTIVE = 1000, 50, 0.95, 10.0
 _EFFECTS = (0.6, -0.5, 0.45, -0.4, 0.35, -0.3, 0.25, -0.22, 0.2, -0.18)
 _SIZES = ((100_000, "float32"), (1_000_000, "int8"))
-_THREADS = 2
+_THREADS = 1
 _RUNS: dict[str, dict[str, Any]] = {
     "default": {},
-    "long": {"steps": 3600, "target_mcse": 0.0, "working_set": 2000, "others": 100},
+    "long": {"steps": 2700, "target_mcse": 0.0, "working_set": 2000, "others": 100},
 }
 _MILLIPEDE_SECONDS = 240.0
 
@@ -91,6 +91,7 @@ def write_genotypes(folder: Path, columns: int, kind: str, seed: int = 0) -> Pat
     signal = (signal - signal.mean(0)) / signal.std(0)
     y = signal @ np.array(_EFFECTS) + rng.normal(size=_ROWS)
     np.save(folder / f"y-{columns}.npy", y)
+    np.save(folder / f"active-{columns}.npy", active)
     x.flush()
     return path
 

@@ -1,5 +1,6 @@
 """Variable selection from a file and a formula to a report that one can mail."""
 
+from l0bayes.apps.select.column_selection import select_by_column
 from l0bayes.apps.select.formulas import FormulaData, apply_formula
 from l0bayes.apps.select.row_columns import RowColumns
 from l0bayes.apps.select.select_settings import (
@@ -28,5 +29,6 @@ __all__ = [
     "parse_options",
     "read_table",
     "select",
+    "select_by_column",
     "words_of",
 ]

@@ -22,6 +22,7 @@ class ArrowColumns(ColumnSource):
 
     Args:
         table: The table or file. All columns must be numbers.
+        without: Name of a column that is left out, such as the response.
 
     Raises:
         ValueError: If a column is not of numbers, by its name.
@@ -29,13 +30,14 @@ class ArrowColumns(ColumnSource):
 
     what = "an Arrow table or Parquet file"
 
-    def __init__(self, table: Any) -> None:
-        schema = getattr(table, "schema_arrow", None) or table.schema
+    def __init__(self, table: Any, without: str | None = None) -> None:
+        every = table.schema_arrow if _is_file(table) else table.schema
+        schema = [field for field in every if field.name != without]
         self._table = table
         for field in schema:
             if str(field.type) not in _NUMBERS:
                 raise ValueError(f"column {field.name!r} is of {field.type}, and must hold numbers")
-        self.names = list(schema.names)
+        self.names = [field.name for field in schema]
         self.num_columns = len(self.names)
         self.num_rows = table.metadata.num_rows if _is_file(table) else table.num_rows
         few = all(str(field.type) in _FEW_DIGITS for field in schema)
