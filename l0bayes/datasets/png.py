@@ -118,7 +118,10 @@ def _images(
 
 
 def _labels(root: Path, name: str, checksum: str, verify: bool, count: int) -> Tensor:
-    labels = torch.tensor(json.loads(_read(root, name, checksum, verify)), dtype=torch.long)
+    try:
+        labels = torch.tensor(json.loads(_read(root, name, checksum, verify)), dtype=torch.long)
+    except (TypeError, ValueError, RuntimeError, RecursionError) as error:
+        raise ValueError(f"{name} in {str(root)!r} is no list of whole numbers: {error}") from error
     if labels.shape != (count,) or not bool(((labels >= 0) & (labels < len(_CLASSES))).all()):
         raise ValueError(
             f"{name} in {str(root)!r} must be a list of {count:,} labels from 0 to {len(_CLASSES) - 1}, "

@@ -50,10 +50,18 @@ def read_netcdf(path: str | Path) -> Any:
         ``arviz.InferenceData`` with ArviZ 0.x, ``xarray.DataTree`` with 1.x.
 
     Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no such file, or not all of it is there.
         ModuleNotFoundError: If a package that this takes is missing; says which, and how to install it.
     """
     _need_packages()
-    return load_groups(Path(path))
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        return load_groups(path)
+    except Exception as error:  # of HDF5, h5py, h5netcdf or xarray, each with errors of its own
+        raise ValueError(f"{path} is no netCDF file of ArviZ, or not all of it is there: {error}") from error
 
 
 def try_netcdf(folder: Path) -> None:

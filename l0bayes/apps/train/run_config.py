@@ -141,11 +141,19 @@ class RunConfig:
             file: The file.
 
         Raises:
-            ValueError: If it holds settings that do not exist.
+            ValueError: If it holds no settings, or some that do not exist or are out of range.
         """
-        values = json.loads(Path(file).read_text())
+        try:
+            values = json.loads(Path(file).read_text("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{file} is not the JSON of settings: {error}") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"{file} must hold settings by name, got {type(values).__name__}")
         unknown = sorted(set(values) - {one.name for one in fields(cls)})
         if unknown:
             now = [f"; {name!r} is now called {_RENAMED[name]!r}" for name in unknown if name in _RENAMED]
             raise ValueError(f"{file} holds unknown settings {unknown}{''.join(now)}")
-        return cls(**values)
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"{file} holds a setting of another type: {error}") from error
