@@ -34,7 +34,7 @@ from l0bayes.selection.summaries.false_discoveries import fdr_q_values
 __all__ = ["calibrated_likelihoods", "likelihoods"]
 
 _ROWS, _COLUMNS, _DRAWS = 100, 8, 20_000
-_SLAB, _LEVEL, _INCLUSION = 0.5, 0.1, 0.25
+_SLAB, _LEVEL, _INCLUSION = 0.8, 0.1, 0.25
 _NOISE_PRIOR = (2.0, 1.0)
 _ENGINES = ("exact", "gibbs")
 _PLAIN: dict[str, Any] = {"inclusion": _INCLUSION, "slab_scale": _SLAB, "standardize": False}

@@ -79,7 +79,7 @@ ARGUMENTS = {
     "noise": ({"noise_scale": -1.0}, r"noise_scale must be a positive number, got -1.0"),
     "noise text": ({"noise_scale": "big"}, r"noise_scale must be a positive number, got 'big'"),
     "intercept": ({"intercept_scale": 0.0}, r"intercept_scale must be a positive number"),
-    "engine": ({"engine": "hmc"}, r"engine must be one of auto, svi, exact, gibbs; got 'hmc'"),
+    "engine": ({"engine": "hmc"}, r"engine must be one of auto, svi, exact, gibbs, wide; got 'hmc'"),
     "gate_law": ({"gate_law": "delta"}, r"gate_law must be one of hard_concrete, .*, bernoulli; got 'delta'"),
     "restarts": ({"restarts": 0}, r"restarts must be a whole number of at least 1, got 0"),
     "groups too short": ({"groups": [0, 1]}, r"groups must hold one label for each of 3 columns"),

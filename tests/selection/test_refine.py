@@ -230,7 +230,7 @@ def test_engines_by_name():
     assert [sampled.engine, exact.engine, variational.engine] == ["gibbs", "exact", "svi"]
     torch.testing.assert_close(sampled.pip("beta"), exact.pip("beta"), atol=0.02, rtol=0.0)
     assert torch.equal(variational.pip("beta"), infer_gates(exact.problem, "svi").pip)
-    with pytest.raises(ValueError, match="engine must be one of auto, svi, exact, gibbs; got 'best'"):
+    with pytest.raises(ValueError, match="engine must be one of auto, svi, exact, gibbs, wide; got 'best'"):
         refine(fit, "best")
 
 

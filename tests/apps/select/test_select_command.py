@@ -513,7 +513,7 @@ def test_files_that_will_not_do(tmp_path, name, content, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--engine", "nuts"], "engine must be one of auto, svi, exact, gibbs; got 'nuts'"),
+        (["--engine", "nuts"], "engine must be one of auto, svi, exact, gibbs, wide; got 'nuts'"),
         (["--inclusion", "often"], "inclusion must be a probability such as 0.1"),
         (["--inclusion", "1.5"], "inclusion must lie strictly between 0 and 1, got 1.5"),
         (["--inclusion", "1,-1"], "inclusion must be two positive numbers"),
