@@ -42,6 +42,11 @@ class GeneralisedEstimator(SpikeSlabEstimator):
 
     def _stand_in(self, count: int) -> Array:
         likelihood = self._own_likelihood()
+        reason = likelihood.supports_draws()
+        if likelihood.takes_trials:
+            reason = "each row needs a number of trials, which comes with the response"
+        if reason is not None:
+            raise ValueError(f"responses of the {likelihood.name} likelihood cannot be drawn: {reason}")
         with private_randomness(0):
             latents = likelihood.latents(torch.ones((), dtype=torch.float64))
             drawn = likelihood.law(torch.zeros(count, dtype=torch.float64), latents).sample()

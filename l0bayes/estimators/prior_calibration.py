@@ -81,6 +81,9 @@ class CalibratedBeforeData:
         units and taken as they are, as if each had a standard deviation of 1: a ``noise_scale`` is then in
         standard deviations of the response.
 
+        Numbers that a likelihood learns, such as a dispersion, are held at a usual value in the data and
+        learned by the fits. Responses of a partial likelihood, or of so many trials, cannot be drawn.
+
         Args:
             X: Columns, shape ``(n, p)``: an array of numbers, or a data frame, in which columns of text and
                 categories are factors.

@@ -8,6 +8,12 @@ import pandas as pd
 import pytest
 
 from l0bayes import SpikeSlabClassifier, SpikeSlabGLM, SpikeSlabPoissonRegressor, SpikeSlabRegressor
+from l0bayes.estimators import (
+    SpikeSlabBinomial,
+    SpikeSlabCountRegressor,
+    SpikeSlabCox,
+    SpikeSlabRobustRegressor,
+)
 from l0bayes.plots import plot_calibration
 from l0bayes.selection import ExactOptions
 
@@ -62,6 +68,28 @@ def test_groups_heredity_and_columns_that_are_always_in_count(frame):
 def test_what_cannot_be_drawn_from_is_refused(estimator, message, frame):
     with pytest.raises(ValueError, match=message):
         estimator.calibrate(frame, num_datasets=3, intercept="prior")
+
+
+@pytest.mark.parametrize(
+    ("estimator", "held"),
+    [
+        (SpikeSlabCountRegressor(likelihood="negative_binomial", slab_scale=0.4), "the dispersion at 0.3"),
+        (SpikeSlabRobustRegressor(), "the df at 5"),
+    ],
+)
+def test_what_is_learned_of_a_likelihood_is_held_and_learned_again(estimator, held):
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    found = estimator.set_params(random_state=0).calibrate(x, num_datasets=2)
+    assert held in found.words
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [(SpikeSlabBinomial(), "each row needs a number of trials"), (SpikeSlabCox(), "no baseline hazard")],
+)
+def test_responses_that_cannot_be_drawn_are_refused(estimator, message, frame):
+    with pytest.raises(ValueError, match=message):
+        estimator.calibrate(frame, num_datasets=2)
 
 
 def test_columns_are_checked_as_in_fit(frame):

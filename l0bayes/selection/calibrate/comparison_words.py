@@ -72,9 +72,12 @@ def _decisions(found: Comparisons) -> list[str]:
         if not false["count"]:
             said.append(f"{rule.name} selected nothing.")
             continue
+        finds = (
+            f"it finds {power['realised']:.0%} of the effects" if power["count"] else "there were no effects"
+        )
         said.append(
             f"{rule.name} promises {false['promised']:.1%} false selections, {false['realised']:.1%} came "
-            f"true, and it finds {power['realised']:.0%} of the effects."
+            f"true, and {finds}."
         )
     return said
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from l0bayes.selection.calibrate.gate_draws import drawn_gates
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
+from l0bayes.selection.problem.learned_problem import LearnedProblem
 from l0bayes.selection.problem.level_block import LevelBlock, level_effects
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.zellner_problem import ZellnerProblem
@@ -61,6 +62,7 @@ class PriorDraws(ABC):
 
     Attributes:
         held: What is not drawn but held at a value, in words.
+        fitted: The problem that is fitted to the data sets.
         draws_noise: Whether the noise is unknown and its posterior right for the noises that are drawn.
     """
 
@@ -68,6 +70,7 @@ class PriorDraws(ABC):
 
     def __init__(self, problem: SelectionProblem, blocks: Blocks, intercept: Intercept) -> None:
         self.problem, self.blocks, self.intercept = problem, blocks, intercept
+        self.fitted: SelectionProblem = problem
         self.held: list[str] = []
         if problem.num_unpenalised and not self._draws_unpenalised:
             value = float(intercept) if isinstance(intercept, int | float) else 0.0
@@ -237,6 +240,15 @@ class ZellnerDraws(_OfNormalResponse):
             beta[columns] = drawn / scale * g.sqrt()
         one = torch.ones((), dtype=torch.float64)
         return self._observed(gates, torch.zeros(problem.num_unpenalised, dtype=torch.float64), beta, one)
+
+
+@prior_draws.register
+def _(problem: LearnedProblem, blocks: Blocks = (), intercept: Intercept = None) -> PriorDraws:
+    draws = GeneralisedDraws(problem.at(problem.start), blocks, intercept)
+    # The problem that is fitted learns them still.
+    draws.fitted = problem
+    draws.held += [f"the {one.name} at {one.start:.3g}" for one in problem.scalars]
+    return draws
 
 
 class GeneralisedDraws(PriorDraws):

@@ -97,7 +97,7 @@ def simulated_fits(
         with private_randomness(first), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of single data sets: they are what is looked at here
             truth = source.draw()
-            given = source.problem.replace(y=truth.y)
+            given = source.fitted.replace(y=truth.y)
             posterior = equally_weighted(infer_gates(given, engine, options=options, seed=second), second)
             _add(sums, source, truth, posterior, rules, blocks, third)
         engines.add(posterior.engine)
