@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import l0bayes.estimators.estimator_base as base
+import l0bayes.estimators.judged_posterior as base
 from l0bayes import SpikeSlabClassifier, SpikeSlabGLM, SpikeSlabPoissonRegressor, SpikeSlabRegressor
 
 RNG = np.random.default_rng(0)
