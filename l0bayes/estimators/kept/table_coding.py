@@ -59,6 +59,17 @@ class TableCoding(ABC):
                 refused; or a column is of another kind.
         """
 
+    def row_terms(self, table: Any) -> dict[str, Array]:
+        """What predictions need of each row beside columns: ``offset``, ``trials``, each of shape ``(n,)``.
+
+        Args:
+            table: The table.
+
+        Raises:
+            ValueError: If the table lacks it, or it is not what it must be.
+        """
+        return {}
+
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """What it is made of, as plain values."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from l0bayes.apps.select.column_names import ColumnNames
 from l0bayes.apps.select.factor_values import evaluate_term
 from l0bayes.apps.select.prediction.column_kinds import ColumnKind
+from l0bayes.apps.select.prediction.kept_row_terms import row_terms
 from l0bayes.apps.select.table_checks import check_finite, data_row, rows_of
 from l0bayes.apps.select.term_products import Part, products
 from l0bayes.apps.select.term_recipes import FactorRecipe, TermRecipe
@@ -40,6 +41,7 @@ class FormulaCoding(TableCoding):
         terms: How each term is made of its factors.
         of_all_rows: Expressions that depend on all rows of a table, and cannot be had of others.
         na: Words that meant missing in the file, if any were named.
+        row_columns: Columns that say something of each row, by what that is: ``offset``, ``exposure``, ...
     """
 
     kind: ClassVar[str] = "formula"
@@ -51,6 +53,7 @@ class FormulaCoding(TableCoding):
     terms: list[TermRecipe]
     of_all_rows: list[str]
     na: list[str] | None
+    row_columns: dict[str, str] = field(default_factory=dict)
 
     @property
     def text_columns(self) -> list[str]:
@@ -69,6 +72,9 @@ class FormulaCoding(TableCoding):
             )
         plain, gaps = self._plain(table, fill)
         return self.encode_plain(plain, gaps, unseen)
+
+    def row_terms(self, table: Any) -> dict[str, Array]:
+        return row_terms(self.row_columns, table)
 
     def encode_plain(
         self, hidden: pd.DataFrame, gaps: Mapping[str, npt.NDArray[np.bool_]], unseen: str = "refuse"
@@ -232,6 +238,7 @@ class FormulaCoding(TableCoding):
             "terms": [term.state() for term in self.terms],
             "of_all_rows": list(self.of_all_rows),
             "na": self.na,
+            "row_columns": dict(self.row_columns),
         }
 
     @classmethod
@@ -244,6 +251,7 @@ class FormulaCoding(TableCoding):
             [TermRecipe.of_state(one) for one in state["terms"]],
             state["of_all_rows"],
             state["na"],
+            state["row_columns"],
         )
 
 
