@@ -146,6 +146,11 @@ class SpikeSlabBinomial(FoldScores, RegressorMixin, GeneralisedEstimator):  # ty
             raise ValueError("trials must be given, one number a row")
         return Binomial(torch.from_numpy(terms.trials))
 
+    def _trials_of_fit(self) -> torch.Tensor:
+        problem: Any = self.posterior_.problem
+        trials: torch.Tensor = problem.likelihood.trials
+        return trials
+
     def predict(
         self,
         X: Any,  # noqa: N803

@@ -166,7 +166,15 @@ class SpikeSlabCox(GeneralisedEstimator):
         own["y"] = torch.stack([common["y"], torch.from_numpy(terms.events)], 1)
         return super()._problem(own, scaling, blocks, terms)
 
-    def predict(self, X: Any, return_std: bool = False, *, offset: Any = None) -> Any:  # noqa: N803
+    def predict(
+        self,
+        X: Any,  # noqa: N803
+        return_std: bool = False,
+        estimator: str = "average",
+        interval: float | None = None,
+        *,
+        offset: Any = None,
+    ) -> Any:
         """Posterior mean of the linear predictor, and its standard deviation.
 
         It is the log hazard relative to that of a row at the mean of the columns: the higher, the sooner the
@@ -175,14 +183,25 @@ class SpikeSlabCox(GeneralisedEstimator):
         Args:
             X: Columns, shape ``(n, p)``.
             return_std: Whether to give the posterior standard deviation of the predictor too.
+            estimator: What is predicted from: ``"average"``, ``"median"`` or ``"best"``, as in the others.
+            interval: Probability of an interval of the predictor, such as 0.9.
             offset: What is added to the log hazard of each row, shape ``(n,)``; 0 where not given.
 
         Returns:
-            Means of shape ``(n,)``, or the pair of means and standard deviations.
+            Means of shape ``(n,)``; with ``return_std`` the pair of means and standard deviations; with an
+            interval a :class:`~l0bayes.estimators.kept.predictor.Prediction` of ``mean``, ``low``, ``high``.
+
+        Raises:
+            ValueError: If a word or number is out of range.
         """
-        parts = [(eta.mean(1), eta.std(1)) for eta in self._predictors(X, offset)]
-        mean, sd = (torch.cat(values).numpy() for values in zip(*parts, strict=True))
-        return (mean, sd) if return_std else mean
+        columns = self._columns(X)
+        return self.predictor_.response(
+            columns,
+            estimator=estimator,
+            return_std=return_std,
+            interval=interval,
+            offset=self._offset_of(len(columns), offset, None),
+        )
 
     def relative_hazard(self, X: Any, interval: float | None = None, *, offset: Any = None) -> Any:  # noqa: N803
         r"""Posterior mean of the hazard relative to a row at the mean of the columns, :math:`e^\eta`.

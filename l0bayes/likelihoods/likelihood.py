@@ -36,6 +36,7 @@ class Likelihood(Options, RecognisedByLaw, ForSelection, ABC):
         takes_trials: Whether each row has a number of trials, see :meth:`with_trials`.
         takes_exposure: Whether its mean is in proportion to an exposure, whose logarithm is then an offset.
         takes_intercept: Whether adding a constant to η changes anything.
+        has_moments: Whether a response has a variance under all of its options.
         weights_multiply: Whether case weights multiply the log likelihood from outside; otherwise
             :meth:`law` takes them in.
         response_shape: Shape of one row's response.
@@ -51,6 +52,7 @@ class Likelihood(Options, RecognisedByLaw, ForSelection, ABC):
     takes_trials: ClassVar[bool] = False
     takes_exposure: ClassVar[bool] = False
     takes_intercept: ClassVar[bool] = True
+    has_moments: ClassVar[bool] = True
     weights_multiply: ClassVar[bool] = True
     response_shape: ClassVar[tuple[int, ...]] = ()
     response_labels: ClassVar[dict[str, list[str]]] = {}

@@ -47,6 +47,7 @@ class StudentT(LocationScale):
     )
     laws = (dist.StudentT,)
     log_concave = False
+    has_moments = False
     has_bound = True
 
     def __init__(

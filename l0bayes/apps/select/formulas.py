@@ -213,7 +213,7 @@ def apply_formula(
         rows=rows,
         monomials=term_monomials([term for term in terms if term.degree], known),
         notes=list(dict.fromkeys(notes)),
-        coding=learned_coding(response, table, used, known, made),
+        coding=learned_coding(response, table, used, known, made, dict(of_rows)),
     )
 
 

@@ -2,6 +2,7 @@ r"""Predictions of a posterior: means, standard deviations, intervals and probab
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -16,6 +17,9 @@ from l0bayes.estimators.kept.mixture_quantiles import mixture_quantiles
 from l0bayes.likelihoods.likelihood import Likelihood
 
 __all__ = ["ESTIMATORS", "Prediction", "Predictor"]
+
+# What a Normal law has within one standard deviation of its mean.
+_WITHIN_ONE = math.erf(math.sqrt(0.5))
 
 ESTIMATORS = ("average", "median", "best")
 """What coefficients are averaged over: all models; the median probability model; the most probable one."""
@@ -78,10 +82,14 @@ class Predictor:
     ) -> Any:
         """Posterior means of responses, alone or with their standard deviations or intervals.
 
+        Where all rows together are one observation, as under a partial likelihood, a row has no response of
+        its own: these are of its linear predictor.
+
         Args:
             x: Columns, shape ``(n, p)``.
             estimator: One of :data:`ESTIMATORS`.
-            return_std: Whether to give standard deviations of new responses.
+            return_std: Whether to give standard deviations of new responses; of a law that may have none,
+                half the width of its central 68.3 %.
             interval: Probability of intervals, strictly between 0 and 1; ``None`` for none.
             offset: Added to the predictor, shape ``(n,)``.
             trials: Numbers of trials, of a likelihood that has them, shape ``(n,)``.
@@ -97,8 +105,13 @@ class Predictor:
             validate.inside("(0, 1)", interval=interval)
             if return_std:
                 raise ValueError("ask for return_std or for an interval, not for both at once")
-        known, exact = self.law(estimator), self.likelihood.conjugate
+        if not self.likelihood.by_row:
+            return self._of_predictor(x, estimator, return_std, interval, offset)
         self._check_has_mean()
+        if return_std and not self.likelihood.has_moments:
+            found = self.response(x, estimator=estimator, interval=_WITHIN_ONE, offset=offset, trials=trials)
+            return found.mean, 0.5 * (found.high - found.low)
+        known, exact = self.law(estimator), self.likelihood.conjugate
         mean, std = torch.zeros(len(x), dtype=torch.float64), torch.zeros(len(x), dtype=torch.float64)
         low, high = torch.zeros_like(mean), torch.zeros_like(mean)
         if exact:
@@ -165,6 +178,21 @@ class Predictor:
         """
         likelihood = self._likelihood(trials)
         return likelihood, likelihood.law(eta, self._latents(likelihood, known.latents))
+
+    def _of_predictor(
+        self, x: Tensor, estimator: str, return_std: bool, interval: float | None, offset: Tensor | None
+    ) -> Any:
+        """The same of the linear predictor, where a row by itself has no law: of times, its log hazard."""
+        share = 0.9 if interval is None else interval
+        parts = []
+        for rows, eta in self.law(estimator).draws(x):
+            eta = eta if offset is None else eta + offset[rows, None]
+            ends = torch.tensor([0.5 * (1.0 - share), 0.5 * (1.0 + share)], dtype=torch.float64)
+            parts.append(torch.cat([eta.mean(1)[None], eta.std(1)[None], torch.quantile(eta, ends, dim=1)]))
+        mean, std, low, high = torch.cat(parts, 1).numpy()
+        if interval is not None:
+            return Prediction(mean, low, high)
+        return (mean, std) if return_std else mean
 
     def _check_has_mean(self) -> None:
         try:

@@ -84,22 +84,25 @@ class SavedSelection:
                 ``"mean"`` of the fit, of a factor that of its levels.
             unseen: What to do about levels that no row of the fit had: ``"refuse"`` them by name, or predict
                 the ``"mean"`` of the levels, with a warning.
-            offset: Added to the linear predictor, shape ``(n,)``.
-            trials: Numbers of trials, of a likelihood that has them, shape ``(n,)``.
+            offset: Added to the linear predictor, shape ``(n,)``; of a selection of ``l0bayes select`` by
+                default what the columns of the table say that were ``--offset`` or ``--exposure``.
+            trials: Numbers of trials, of a likelihood that has them, shape ``(n,)``; likewise.
 
         Raises:
             ValueError: If a column or cell is missing or a level is new, by name, before anything is done.
         """
         x = self._columns(X, fill, unseen)
+        terms = self.coding.row_terms(X)
+        known = row_numbers("offset", terms.get("offset") if offset is None else offset, len(x))
         if self.classes_ is not None:
-            return class_labels(self._predictor, x, self.classes_, return_std, estimator, interval)
+            return class_labels(self._predictor, x, self.classes_, return_std, estimator, interval, known)
         return self._predictor.response(
             x,
             estimator=estimator,
             return_std=return_std,
             interval=interval,
-            offset=row_numbers("offset", offset, len(x)),
-            trials=row_numbers("trials", trials, len(x)),
+            offset=known,
+            trials=row_numbers("trials", terms.get("trials") if trials is None else trials, len(x)),
         )
 
     def predict_proba(
@@ -110,6 +113,7 @@ class SavedSelection:
         *,
         fill: str = "refuse",
         unseen: str = "refuse",
+        offset: Any = None,
     ) -> Any:
         """As the classifier that was kept.
 
@@ -119,13 +123,17 @@ class SavedSelection:
             interval: Probability of an interval of each class's probability.
             fill: As there.
             unseen: As there.
+            offset: As there.
 
         Raises:
             ValueError: If the response is no class, or as there.
         """
         if self.classes_ is None:
             raise ValueError("the response is no class, and has no probabilities: use predict")
-        return class_probabilities(self._predictor, self._columns(X, fill, unseen), estimator, interval)
+        x = self._columns(X, fill, unseen)
+        known = self.coding.row_terms(X).get("offset") if offset is None else offset
+        added = row_numbers("offset", known, len(x))
+        return class_probabilities(self._predictor, x, estimator, interval, added)
 
     def _columns(self, table: Any, fill: str, unseen: str) -> Tensor:
         return torch.tensor(self.coding.encode(table, fill=fill, unseen=unseen))

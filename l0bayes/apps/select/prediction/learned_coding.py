@@ -2,7 +2,7 @@ r"""What a formula learned from a table, to be kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,12 @@ __all__ = ["learned_coding"]
 
 
 def learned_coding(
-    response: str, table: pd.DataFrame, used: Sequence[str], known: ColumnNames, made: TermColumns
+    response: str,
+    table: pd.DataFrame,
+    used: Sequence[str],
+    known: ColumnNames,
+    made: TermColumns,
+    row_columns: Mapping[str, str],
 ) -> FormulaCoding:
     """The coding of a formula, for other rows.
 
@@ -32,6 +37,7 @@ def learned_coding(
         used: Its columns on the right of the formula.
         known: The names.
         made: What the formula made of it.
+        row_columns: Columns that say something of each row, by what that is.
     """
     coding = FormulaCoding(
         response=response,
@@ -41,6 +47,7 @@ def learned_coding(
         terms=made.terms,
         of_all_rows=[],
         na=None,
+        row_columns=dict(row_columns),
     )
     places = sorted({0, len(table) // 3, len(table) // 2, len(table) - 1})
     some = table[list(used)].iloc[places].rename(columns=known.hide)
