@@ -15,9 +15,9 @@ __all__ = ["optional_blocks"]
 def optional_blocks(net: nn.Module, traced: Mapping[str, TracedBlock], names: Sequence[str]) -> set[str]:
     """The blocks among modules that a glob, or one word for all, means.
 
-    A block has parameters and several parts, and either is added to something or has the shape of what it
-    gets. Of blocks within blocks these are the inner ones, so that a stack is one of its blocks each; single
-    layers count where there is nothing else. A module that is named by itself is not asked for any of this.
+    A block has parameters and several parts, and is either only added to something or has the shape of what
+    it gets. Of blocks within blocks these are the inner ones, so that a stack is one of its blocks each;
+    single layers count where there is nothing else. A module that is named by itself need not have parts.
 
     Args:
         net: The network.
@@ -28,11 +28,9 @@ def optional_blocks(net: nn.Module, traced: Mapping[str, TracedBlock], names: Se
     able = [
         name
         for name in names
-        if name
-        and (traced[name].is_added or traced[name].keeps_shape)
-        and any(True for _ in modules[name].parameters())
+        if name and traced[name].is_optional and any(True for _ in modules[name].parameters())
     ]
     several = [name for name in able if kind_of(modules[name]) is None and [*modules[name].children()]]
     if not several:
-        return {name for name in able if traced[name].is_added}
+        return {name for name in able if traced[name].is_only_added}
     return {name for name in several if not any(other.startswith(f"{name}.") for other in several)}

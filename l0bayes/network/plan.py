@@ -105,8 +105,8 @@ class GatePlan:
     frozen: frozenset[str] = frozenset()
 
     def is_added(self, block: str) -> bool:
-        """Whether a gated block's output is added by its caller, rather than to its input inside."""
-        return self.trace.blocks[block].is_added and not self.trace.blocks[block].holds_skip
+        """Whether a gated block is 0 once it is shut, since its caller adds it; else its input passes by."""
+        return self.trace.blocks[block].is_only_added and not self.trace.blocks[block].holds_skip
 
     def blocks_around(self, name: str) -> list[str]:
         """Sites of the gated blocks that all a module runs is part of.

@@ -203,10 +203,11 @@ class _Planner:
             self.pass_over(place, f"{place.name!r} is no block that the network could do without")
             return
         block = self.trace.blocks[place.name]
-        if not (block.is_added or block.keeps_shape):
+        if not block.is_optional:
+            what = "is read by a layer or another operation" if block.is_added else "is not added to anything"
             raise ValueError(
-                f"{place.name!r} is no residual block: its output is not added to anything and has another "
-                "shape than its input, so that closing it would cut the network"
+                f"{place.name!r} is no residual block: its output {what} and has another shape than its "
+                "input, so that closing it would cut the network"
             )
         module = self.net.get_submodule(place.name)
         self.add(site, (1,), place, float(sum(p.numel() for p in module.parameters())))

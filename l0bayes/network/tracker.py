@@ -2,7 +2,7 @@ r"""Following the units of a network through one run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,9 @@ from l0bayes.network.unit_labels import UnitLabels, varied_dims
 from l0bayes.network.units import NONE, HeadProduct, TracedBlock, TracedLayer, UnitTrace
 
 __all__ = ["Tracker"]
+
+# Operations by which a tensor goes on as it is.
+_NO_USE = ("alias", "detach")
 
 
 class Tracker(TorchDispatchMode):
@@ -64,7 +67,7 @@ class Tracker(TorchDispatchMode):
                 if id(x) in self.own:
                     self.used_outside.setdefault(self.own[id(x)][1], func._schema.name.removeprefix("aten::"))
             if any(map(self.units.knows, tensors)):
-                self.note_added(func, tensors)
+                self.note_use(func._schema.name.removeprefix("aten::").rstrip("_"), tensors)
                 product = follow(self.units, func, args, kwargs, tensors, out)
                 if product is not None and counted is not None:
                     self.products.append((self.tally.owner, counted, product))
@@ -72,11 +75,13 @@ class Tracker(TorchDispatchMode):
                     self.made_by.pop(id(x), None)  # changed in place
         return out
 
-    def note_added(self, func: Any, tensors: list[Tensor]) -> None:
-        if func._schema.name.removeprefix("aten::").rstrip("_") == "add":
-            for x in tensors:
-                if id(x) in self.ends_of_blocks:
-                    self.trace.blocks[self.ends_of_blocks[id(x)][1]].is_added = True
+    def note_use(self, operation: str, tensors: Iterable[Tensor]) -> None:
+        """Note what becomes of the outputs of blocks: they are added to something, or read."""
+        for x in tensors:
+            if id(x) in self.ends_of_blocks and operation not in _NO_USE:
+                block = self.trace.blocks[self.ends_of_blocks[id(x)][1]]
+                block.is_added |= operation == "add"
+                block.is_read |= operation != "add"
 
     # ---- layers and blocks -----------------------------------------------------------------------
 
@@ -92,6 +97,7 @@ class Tracker(TorchDispatchMode):
             self.inside -= 1
             if not self.inside:
                 inputs = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+                self.note_use("layer", inputs)
                 self.follow_layer(name, module, kind, inputs, out)
 
         return before, after
@@ -189,8 +195,9 @@ class Tracker(TorchDispatchMode):
         """
         self.share_out()
         trace, units, labels = self.trace, self.units, self.units.compact(output)
+        self.note_use("output", tensors_in(output))
         for block, read, made in self.passed_by:
-            if not block.is_added:  # once closed, it hands on its input in place of its output
+            if not block.is_only_added:  # once closed, it hands on its input in place of its output
                 units.tie(read, made)
                 units.fix(made[read < 0])
                 units.fix(read[made < 0])

@@ -80,7 +80,8 @@ class TracedBlock:
     Attributes:
         keeps_shape: Whether its output has its first input's shape.
         holds_skip: Whether its output is its input plus something: the residual connection is inside.
-        is_added: Whether its output is added to something right behind it.
+        is_added: Whether its output is added to something behind it.
+        is_read: Whether its output is used in another way too, as by a layer.
         shape: Shape of the example where it came in.
         batch_dim: Dimension of it that counts examples, -1 where none does.
     """
@@ -88,8 +89,19 @@ class TracedBlock:
     keeps_shape: bool = False
     holds_skip: bool = False
     is_added: bool = False
+    is_read: bool = False
     shape: tuple[int, ...] = ()
     batch_dim: int = 0
+
+    @property
+    def is_only_added(self) -> bool:
+        """Whether 0 can take its place: what reads an output otherwise needs something of its shape."""
+        return self.is_added and not self.is_read
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether a network can do without it: 0 takes its place, or its input passes by."""
+        return self.is_only_added or self.keeps_shape
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from torch import nn
 
 import l0bayes
 from l0bayes.guides import AutoHardConcrete
-from l0bayes.models import SparseNetwork
+from l0bayes.models import SparseNetwork, WideResNet
 
 X = torch.randn(8, 5, generator=torch.Generator().manual_seed(1))
 
@@ -106,3 +106,68 @@ def test_weights_that_are_one_place_in_memory_stay_one():
     small = model.deploy(guide)
     assert small[0].weight is small[4].weight
     assert not torch.equal(small[0].weight, net[0].weight)
+
+
+class Downsampling(nn.Module):
+    """Blocks as in He et al. 2016: the activation stands behind the sum, and the next block reads it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = Downsampling.Block(4, 4, 1)
+        self.second = Downsampling.Block(4, 6, 2)
+        self.third = Downsampling.Block(6, 6, 1)
+        self.head = nn.Linear(6, 3)
+
+    class Block(nn.Module):
+        def __init__(self, before, after, stride):
+            super().__init__()
+            self.conv = nn.Conv2d(before, after, 3, stride, 1)
+            self.other = nn.Conv2d(before, after, 1, stride) if before != after else None
+
+        def forward(self, x):
+            return self.conv(x) + (x if self.other is None else self.other(x))
+
+    def forward(self, x):
+        return self.head(self.third(self.second(self.first(x))).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("build", "shape", "able", "block"),
+    [
+        (Downsampling, (2, 4, 8, 8), {"first", "third"}, "second"),
+        (
+            lambda: WideResNet(16, 1),
+            (2, 3, 32, 32),
+            {"layer1.0", "layer1.1", "layer2.1", "layer3.1"},
+            "layer2.0",
+        ),
+    ],
+)
+def test_a_block_that_others_read_is_not_optional(build, shape, able, block):
+    net, x = build(), torch.randn(shape)
+    with pytest.raises(ValueError, match=f"{block}' is no residual block: its output is read by a layer"):
+        SparseNetwork(net, gates={block: "block"}, example=x)
+    assert set(SparseNetwork(net, gates="block", example=x).plan.blocks) == able
+
+
+def test_shut_blocks_hand_on_what_they_get():
+    net, x = Downsampling(), torch.randn(2, 4, 8, 8)
+    model = SparseNetwork(net, gates="block", example=x)
+    guide = AutoHardConcrete(model, (x, torch.zeros(2, dtype=torch.long)))
+    with torch.no_grad():
+        for value in guide.log_alpha.parameters():
+            value.fill_(-20.0)
+        small = model.deploy(guide)
+        torch.testing.assert_close(small(x), small.head(small.second(x).mean((2, 3))))
+
+
+def test_a_shut_layer_that_normalises_its_sum_hands_on_what_it_gets():
+    layers = [nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True) for _ in "ab"]
+    net = nn.Sequential(nn.Linear(5, 8), *layers, nn.Linear(8, 3))
+    model = SparseNetwork(net, gates={"1": "block"}, example=TOKENS[:2])
+    guide = AutoHardConcrete(model, (TOKENS, torch.zeros(8, 3).long()))
+    with torch.no_grad():
+        for value in guide.log_alpha.parameters():
+            value.fill_(-20.0)
+        small = model.deploy(guide).eval()
+        torch.testing.assert_close(small(TOKENS), small[3](small[2](small[0](TOKENS))))
