@@ -156,7 +156,7 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, JudgedPosterior
         if self._goes_by_column(X):
             return self._fit_by_column(X, y, sample_weight)
         given = training_table(self, X, y, sample_weight, numeric=self._numeric_response)
-        known = terms(len(y)).of_rows(given.rows)
+        known = terms(len(np.asarray(y))).of_rows(given.rows)
         table, slab, restriction = self._coded(given)
         self._coding = given.coding
         return self._fit(table, given.y, given.weights, slab, restriction, known)

@@ -38,7 +38,7 @@ def test_resuming_gives_the_result_of_an_uninterrupted_run(tmp_path, data, every
     assert same_state(wanted, reached)
     assert rest.history == whole.history
     assert rest.best.stopped == "finished"
-    assert {file.name for file in tmp_path.iterdir()} == {"run.pt", "run.pt.before"}
+    assert {file.name for file in tmp_path.iterdir()} == {"run.pt", "run.pt.before", "run.pt.jsonl"}
 
 
 def test_an_interruption_between_records_goes_back_to_the_record(tmp_path):
@@ -234,7 +234,7 @@ def test_another_runs_state_is_none_to_fall_back_to(tmp_path):
     path = tmp_path / "run.pt"
     run(path, seed=4, checkpoint_every=0.0)
     run(path, stop=4, checkpoint_every=0.0)
-    assert {file.name for file in tmp_path.iterdir()} == {"run.pt"}
+    assert {file.name for file in tmp_path.iterdir()} == {"run.pt", "run.pt.jsonl"}
 
 
 def test_a_full_disk_ends_the_run_with_the_last_good_state(tmp_path):
@@ -256,7 +256,7 @@ def test_a_full_disk_ends_the_run_with_the_last_good_state(tmp_path):
             run(path, checkpoint_every=0.0, callbacks=[Filling()])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert {file.name for file in tmp_path.iterdir()} == {"run.pt"}  # nothing half-written
+    assert {file.name for file in tmp_path.iterdir()} == {"run.pt", "run.pt.jsonl"}  # nothing half-written
     assert read_state(path)["done"] == 4
     _, reached = run(path, resume=True)
     assert same_state(wanted, reached)
