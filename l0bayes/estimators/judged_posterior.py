@@ -81,7 +81,7 @@ class JudgedPosterior(KeptEstimator):
         self.log_evidence_ = posterior.log_evidence - change
         self._response_seen = y
         self._data: Any = None
-        self._predictors: list[Any] = []
+        self._kept_predictors: list[Any] = []
         diagnostics = posterior.diagnostics
         if diagnostics.independent_gates and warn_of_correlation(posterior, original.names):
             return

@@ -38,7 +38,7 @@ class KeptEstimator(FittedPosterior):
 
     get_params: Callable[..., dict[str, Any]]
     # One, once it was asked for. A list, since a prediction may not change what an estimator holds.
-    _predictors: list[Predictor]
+    _kept_predictors: list[Predictor]
 
     def _class_names(self) -> Any:
         """The two classes, where the response is one."""
@@ -64,9 +64,9 @@ class KeptEstimator(FittedPosterior):
     def predictor_(self) -> Predictor:
         """What predicts, under one of the estimators ``"average"``, ``"median"`` and ``"best"``."""
         check_is_fitted(self)
-        if not self._predictors:
-            self._predictors.append(Predictor(self._law_of, self._response_law()))
-        return self._predictors[0]
+        if not self._kept_predictors:
+            self._kept_predictors.append(Predictor(self._law_of, self._response_law()))
+        return self._kept_predictors[0]
 
     def _law_of(self, estimator: str) -> CoefficientLaw:
         found, columns = self.original_scale_, torch.arange(len(self.original_scale_.names))
