@@ -105,9 +105,10 @@ def _put(net: nn.Module, name: str, value: Tensor) -> None:
     owner, _, key = name.rpartition(".")
     held = net.get_submodule(owner)
     old = held._parameters.get(key, held._buffers.get(key))
+    new = nn.Parameter(value) if isinstance(old, nn.Parameter) else value  # one, so that ties stay
     for module in net.modules():
         places: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
         for kept in places:
             for one, found in kept.items():
                 if found is old:
-                    kept[one] = nn.Parameter(value) if isinstance(old, nn.Parameter) else value
+                    kept[one] = new

@@ -73,6 +73,14 @@ def test_its_folder_must_exist(tmp_path):
         fit(history_file=tmp_path / "none" / "h.jsonl")
 
 
+def test_another_file_is_not_overwritten(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("mine\nand more\n")
+    with pytest.raises(ValueError, match="exists and is no history of a fit"):
+        fit(history_file=file)
+    assert file.read_text() == "mine\nand more\n"
+
+
 def test_logging_tells_of_starts_ends_and_records(caplog):
     with caplog.at_level(logging.DEBUG, logger="l0bayes"):
         fit()

@@ -15,6 +15,8 @@ from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.infer.shrink import shrinking
 from l0bayes.infer.shrink.phases import search_gate_rate, search_steps
 from l0bayes.infer.shrink.search_elbo import SearchELBO
+from l0bayes.infer.targets.costs import costs_of
+from l0bayes.infer.targets.kept_gates import kept_gates
 from l0bayes.infer.targets.target import Target
 from l0bayes.models import SparseNetwork
 from tests.infer.fitting import same_state, state_of
@@ -201,3 +203,42 @@ def test_a_model_that_computes_everything_is_searched_too(monkeypatch):
     monkeypatch.setattr(ModelAbilities, "live", None)
     done, *_ = fitted()
     assert done.decision.step == 24
+
+
+def test_of_equally_probable_gates_as_many_stay_as_the_target_allows():
+    """The first steps of Adam move all gates by the same amount: a limit would take or leave hundreds."""
+    torch.manual_seed(0)
+    model = SparseNetwork(
+        nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 4)), inclusion=L0Penalty(0.0)
+    )
+    guide = AutoHardConcrete(model, (torch.randn(4, 20), torch.zeros(4, dtype=torch.long)))
+    with torch.no_grad():
+        for value in guide.log_alpha.parameters():
+            value.fill_(1.0)
+    for share in (0.2, 0.5, 0.8):
+        opened = kept_gates(model, guide, Target("macs", share))
+        found = float(costs_of(model, guide).cost_share("macs", opened))
+        assert share - 0.06 < found <= share
+
+
+def test_layers_with_one_weight_stay_tied_across_the_cut():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(6, 8), nn.Linear(8, 3)
+            self.one, self.two = nn.Linear(8, 8), nn.Linear(8, 8)
+            self.two.weight = self.one.weight
+
+        def forward(self, x):
+            return self.last(self.two(torch.tanh(self.one(torch.relu(self.first(x))))))
+
+    torch.manual_seed(0)
+    x = torch.randn(64, 6)
+    y = x[:, :3].argmax(1)
+    with pytest.warns(UserWarning, match="weight is shared"):
+        model = SparseNetwork(Tied(), gates="input", inclusion=L0Penalty(0.0), slab=L2Penalty(0.0))
+    guide = AutoHardConcrete(model, (x, y), slab="delta", init_active=0.9)
+    batches = Minibatches(x, y, batch_size=32)
+    l0bayes.fit(model, guide, batches, steps=30, target="macs:0.9", shrink=True, progress=False)
+    small = model.deploy(guide)
+    assert small.two.weight is small.one.weight

@@ -1,5 +1,6 @@
 """Captured graphs that compute the same in fewer and cheaper operations, without a compiler."""
 
+from l0bayes.infer.graphs.free_shapes import refuse_free_shapes
 from l0bayes.infer.graphs.simplify import simplified
 
-__all__ = ["simplified"]
+__all__ = ["refuse_free_shapes", "simplified"]

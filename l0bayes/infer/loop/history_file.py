@@ -57,16 +57,20 @@ class HistoryFile(Callback):
         self._lines = 0
         if not self.path.is_file():
             return
-        kept = []
-        for text in self.path.read_text("utf-8").splitlines():
+        kept, strange = [], 0
+        texts = self.path.read_text("utf-8").splitlines()
+        for text in texts:
             try:
                 line = json.loads(text)
                 run, step = line["run"], line["step"]
             except (ValueError, TypeError, KeyError):  # half a line, from a machine that went off
+                strange += 1
                 continue
             if run < index or (run == index and step <= done):
                 kept.append(text)
                 self._lines += run == index
+        if strange > 1 or (strange and len(texts) == 1):
+            raise ValueError(f"{self.path} exists and is no history of a fit: give history_file another name")
         whole = "".join(f"{text}\n" for text in kept)
         write_whole(self.path, lambda part: part.write_text(whole, "utf-8"))
 

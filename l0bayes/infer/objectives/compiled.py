@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
 from l0bayes import validate
-from l0bayes.infer.graphs import simplified
+from l0bayes.infer.graphs import refuse_free_shapes, simplified
 from l0bayes.infer.objectives.elbo import BoundELBO, RecaptureError
 from l0bayes.infer.objectives.functional_state import call_with
 from l0bayes.infer.objectives.state_places import StatePlaces
@@ -72,7 +72,8 @@ class GradientStep:
     captured.
 
     Where a form is not available, the next slower one is used and a :class:`CompilationWarning` gives
-    the reason, once: no C++ compiler or one that fails, or a model whose control flow depends on values.
+    the reason, once: no C++ compiler or one that fails, or a model whose control flow, or the shape of
+    something in it, depends on values.
 
     Args:
         objective: The ELBO of a model and guide.
@@ -125,8 +126,9 @@ class GradientStep:
             if run is None:
                 return self._eager(data)
             self._graphs[key] = run
-        for name in trained:
-            parameters[name].grad = None  # so that the new gradients take the place of the old in memory
+        for parameter in parameters.values():
+            # The new gradients take the place of the old in memory; one that was frozen has none.
+            parameter.grad = None
         with torch.no_grad():
             loss, likelihood, kl, *gradients = run(*inputs)
         for name, gradient in zip(trained, gradients, strict=True):
@@ -190,6 +192,7 @@ class GradientStep:
             graph = torch.fx.experimental.proxy_tensor.make_fx(step, decompositions)(
                 *(tensor.clone() for tensor in inputs)
             )
+        refuse_free_shapes(graph)
         graph.graph.eliminate_dead_code()  # checks of constants, which may not be compilable, among it
         graph.recompile()
         return graph

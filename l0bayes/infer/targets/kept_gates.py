@@ -41,16 +41,12 @@ def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = No
     costs = costs_of(model, guide)
     share_of = deployed_share_of(costs)
     first = {site: _most_probable(value) for site, value in logits.items()}
-    everything = torch.cat([value.flatten() for value in logits.values()])
-    limits = everything.sort(descending=True).values
-    limits = limits[torch.sigmoid(limits) >= CLOSED]
+    places = _places(logits)
+    candidates = sum(int((torch.sigmoid(value) >= CLOSED).sum()) for value in logits.values())
 
     def opened(count: int) -> dict[str, Tensor]:
-        if not count:
-            return first
-        limit = limits[count - 1]
         return {
-            site: torch.maximum((value >= limit).to(value.dtype), first[site])
+            site: torch.maximum((places[site] < count).to(value.dtype), first[site])
             for site, value in logits.items()
         }
 
@@ -61,7 +57,7 @@ def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = No
         return allowed(opened(count))
 
     def most() -> dict[str, Tensor]:
-        found = opened(_largest(fits, len(limits)))
+        found = opened(_largest(fits, candidates))
         if round_to is None:
             return found
         assert rounded is not None  # checked before the first step
@@ -76,6 +72,18 @@ def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = No
             break
         found = most()
     return found
+
+
+def _places(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The place of every gate among all, from the most probable one; equal ones go site by site in turn."""
+    everything = torch.cat([value.flatten() for value in logits.values()])
+    turns = [torch.arange(value.numel(), device=value.device) / value.numel() for value in logits.values()]
+    order = torch.cat(turns).argsort(stable=True)
+    order = order[everything[order].argsort(descending=True, stable=True)]
+    places = torch.empty_like(order)
+    places[order] = torch.arange(len(order), device=order.device)
+    parts = places.split([value.numel() for value in logits.values()])
+    return {site: part.view_as(value) for (site, value), part in zip(logits.items(), parts, strict=True)}
 
 
 def _largest(fits: Callable[[int], bool], most: int) -> int:
