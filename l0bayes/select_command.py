@@ -162,7 +162,7 @@ def _select(
             for file in load or ():
                 load_user_file(file)
             settings = selecting.SelectSettings(
-                likelihood=likelihood,
+                likelihood=selecting.likelihood_of(likelihood, formula),
                 likelihood_options=selecting.parse_options(likelihood_option or ()),
                 inclusion=selecting.parse_inclusion(inclusion),
                 expected_active=expected_active,

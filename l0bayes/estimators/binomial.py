@@ -124,7 +124,7 @@ class SpikeSlabBinomial(FoldScores, RegressorMixin, GeneralisedEstimator):  # ty
             )
             return known
 
-        return self._fit_table(X, y, sample_weight, terms)
+        return self._fit_table(X, y, _of_trials(sample_weight, trials), terms)
 
     def _response(self, y: Any) -> Array:
         return np.asarray(y, dtype=np.float64)
@@ -223,6 +223,15 @@ class SpikeSlabBinomial(FoldScores, RegressorMixin, GeneralisedEstimator):  # ty
         share = np.asarray(y, dtype=np.float64)[used] / count[used]
         predicted = self._for_scores().predict(X, offset=offset)[used]
         return float(r2_score(share, predicted, sample_weight=weights[used]))
+
+
+def _of_trials(weights: Any, trials: Any) -> Any:
+    """Weights of rows, 0 where nothing was tried: such a row has no say in means and deviations either."""
+    nothing = np.asarray(trials) == 0
+    if nothing.ndim != 1 or not nothing.any():
+        return weights
+    given = np.ones(len(nothing)) if weights is None else np.array(weights, dtype=np.float64)
+    return np.where(nothing, 0.0, given) if given.shape == nothing.shape else weights
 
 
 def _trials(given: Any, count: int) -> Array:

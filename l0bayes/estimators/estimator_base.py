@@ -257,7 +257,7 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, JudgedPosterior
         )
         scaling = Scaling.none(x.shape[1])
         if self.standardize:
-            scaling = self._scaling(x, target, weights, table.blocks)
+            scaling = self._scaling(x, self._explained(target, terms), weights, table.blocks)
         scaling = scaling.without(torch.from_numpy(constant))
         common: dict[str, Any] = {
             "x": scaling.columns(x),
@@ -273,5 +273,9 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, JudgedPosterior
         if terms.offset is not None:
             common["offset"] = torch.from_numpy(terms.offset)
         return self._problem(common, scaling, table.blocks, terms), scaling
+
+    def _explained(self, y: Tensor, terms: RowTerms) -> Tensor:
+        """What of the response the columns explain: the units are those of it."""
+        return y
 
     _numeric_response = True

@@ -171,6 +171,9 @@ class SpikeSlabRobustRegressor(FoldScores, RegressorMixin, OffsetPredictions):  
         centre = middle if self.fit_intercept else 0.0
         return replace(columns, response_center=centre, response_scale=spread)
 
+    def _explained(self, y: Tensor, terms: RowTerms) -> Tensor:
+        return y if terms.offset is None else y - torch.from_numpy(terms.offset)
+
     def _problem(
         self, common: dict[str, Any], scaling: Scaling, blocks: Sequence[LevelBlock], terms: RowTerms
     ) -> SelectionProblem:
@@ -180,7 +183,8 @@ class SpikeSlabRobustRegressor(FoldScores, RegressorMixin, OffsetPredictions):  
         known = None if self.noise_scale is None else float(self.noise_scale) / scaling.response_scale
         prior = self.noise_prior
         if isinstance(prior, str):
-            spread = median_and_spread(common["y"], common["weights"])[1]
+            left = common["y"] - common.get("offset", 0.0)
+            spread = median_and_spread(left, common["weights"])[1]
             prior = weak_noise_prior(spread**2)
         return problem_of(StudentT(known, prior, self.df), **common)
 

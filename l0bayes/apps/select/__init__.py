@@ -5,6 +5,7 @@ from l0bayes.apps.select.formulas import FormulaData, apply_formula
 from l0bayes.apps.select.row_columns import RowColumns
 from l0bayes.apps.select.select_settings import (
     SelectSettings,
+    likelihood_of,
     parse_g,
     parse_inclusion,
     parse_noise_prior,
@@ -22,6 +23,7 @@ __all__ = [
     "SelectSettings",
     "Selection",
     "apply_formula",
+    "likelihood_of",
     "load_table",
     "parse_g",
     "parse_inclusion",

@@ -13,7 +13,14 @@ from l0bayes.apps.select.row_columns import RowColumns, law_with_columns, surviv
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.selection import ExactOptions, engine_names
 
-__all__ = ["SelectSettings", "parse_g", "parse_inclusion", "parse_noise_prior", "parse_options"]
+__all__ = [
+    "SelectSettings",
+    "likelihood_of",
+    "parse_g",
+    "parse_inclusion",
+    "parse_noise_prior",
+    "parse_options",
+]
 
 # The largest that numpy takes.
 _LARGEST_SEED = 2**32 - 1
@@ -133,8 +140,7 @@ class SelectSettings:
         Args:
             formula: The formula.
         """
-        survival = survival_response(sides(formula)[0]) is not None
-        return replace(self, likelihood="cox") if survival and self.likelihood is None else self
+        return replace(self, likelihood=likelihood_of(self.likelihood, formula))
 
     @property
     def of_gaussian(self) -> dict[str, Any]:
@@ -246,3 +252,15 @@ def parse_options(texts: Iterable[str]) -> dict[str, float]:
         if not separator or not name.strip():
             raise ValueError(f"likelihood-option must read name=number, such as dispersion=0.5; got {text!r}")
     return options
+
+
+def likelihood_of(named: str | None, formula: str | None) -> str | None:
+    """The likelihood that was named, or the one that a formula says by ``Surv(time, event)``.
+
+    Args:
+        named: Its name, where one was given.
+        formula: The formula, where there is one.
+    """
+    if named is not None or formula is None or "~" not in formula:
+        return named
+    return "cox" if survival_response(sides(formula)[0]) is not None else None

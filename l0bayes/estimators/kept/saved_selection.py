@@ -13,6 +13,7 @@ from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.kept.coefficient_law import CoefficientLaw
 from l0bayes.estimators.kept.predictor import ESTIMATORS, Prediction, Predictor
 from l0bayes.estimators.kept.table_coding import TableCoding
+from l0bayes.estimators.row_terms import row_offset
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import likelihood_by_name
 
@@ -70,6 +71,7 @@ class SavedSelection:
         fill: str = "refuse",
         unseen: str = "refuse",
         offset: Any = None,
+        exposure: Any = None,
         trials: Any = None,
     ) -> Any:
         """As the estimator that was kept.
@@ -86,6 +88,7 @@ class SavedSelection:
                 the ``"mean"`` of the levels, with a warning.
             offset: Added to the linear predictor, shape ``(n,)``; of a selection of ``l0bayes select`` by
                 default what the columns of the table say that were ``--offset`` or ``--exposure``.
+            exposure: Of counts, in place of the offset that is its logarithm, shape ``(n,)``.
             trials: Numbers of trials, of a likelihood that has them, shape ``(n,)``; likewise.
 
         Raises:
@@ -93,7 +96,8 @@ class SavedSelection:
         """
         x = self._columns(X, fill, unseen)
         terms = self.coding.row_terms(X)
-        known = row_numbers("offset", terms.get("offset") if offset is None else offset, len(x))
+        given = row_offset(self.likelihood, len(x), offset, exposure)
+        known = row_numbers("offset", terms.get("offset") if given is None else given, len(x))
         if self.classes_ is not None:
             return class_labels(self._predictor, x, self.classes_, return_std, estimator, interval, known)
         return self._predictor.response(
