@@ -22,7 +22,8 @@ def deployed_gates(law: GateLaw, rule: DeploymentRule = "median") -> Tensor:
     rule      value
     ========  =====================================================================================
     median    the law's median; shut exactly where :math:`P(z \ne 0) \le \tfrac12`
-    mean      :math:`E[z]`; shut only where that is less than the rounding of 1, as in a decided gate
+    mean      :math:`E[z]`; shut only where that is less than the rounding of 1, as in a decided gate, and
+              where the law has an atom at 0
     eq13      the paper's Eq. 13, the law without its noise; closes late
     sample    one draw
     top_k     :math:`E[z \mid z \ne 0]` for the k most probable gates, k the rounded
@@ -45,6 +46,8 @@ def deployed_gates(law: GateLaw, rule: DeploymentRule = "median") -> Tensor:
     validate.one_of(get_args(DeploymentRule), rule=rule)
     if rule == "mean":
         mean = law.mean
+        if not law.has_atom_at_zero:
+            return mean
         return torch.where(mean > torch.finfo(mean.dtype).eps, mean, torch.zeros_like(mean))
     if rule == "top_k":
         active = law.prob_active
