@@ -43,17 +43,18 @@ def main() -> None:
     options = parser.parse_args()
     limit_memory()
     each = -(-options.trials // len(options.loaders))
-    rows, started = {}, time.perf_counter()
+    rows, handled, started = {}, 0, time.perf_counter()
     for name in options.loaders:
         with tempfile.TemporaryDirectory() as folder:
             trials = Trials(name, LOADERS[name], Path(folder))
             outcome = trials.run(range(options.start, options.start + each))
         rows[name] = {"loaded": outcome.loaded, "refused": outcome.refused, "wrong": outcome.wrong}
+        handled += outcome.loaded + outcome.refused
         print(name, outcome.loaded, outcome.refused, len(outcome.wrong), flush=True)
     result = {
         "command": "python -m benchmarks.fuzz",
         "trials": each * len(options.loaders),
-        "handled": sum(row["loaded"] + row["refused"] for row in rows.values()),  # type: ignore[operator]
+        "handled": handled,
         "start": options.start,
         "seconds": round(time.perf_counter() - started),
         "loaders": rows,

@@ -10,9 +10,9 @@ from torch.fx import GraphModule, Node
 
 from l0bayes.infer.graphs.node_facts import aten, is_pointwise, is_view, same_form, tensor_of
 
-__all__ = ["call_directly", "keep_results_apart", "reuse_memory"]
+__all__ = ["FUNCTIONS", "call_directly", "keep_results_apart", "reuse_memory"]
 
-_FUNCTIONS: dict[Any, Any] = {
+FUNCTIONS: dict[Any, Any] = {
     aten.mul.Tensor: torch.mul,
     aten.mul.Scalar: torch.mul,
     aten.add.Tensor: torch.add,
@@ -64,6 +64,7 @@ _FUNCTIONS: dict[Any, Any] = {
     aten.lgamma.default: torch.lgamma,
     aten.digamma.default: torch.digamma,
 }
+"""Torch's own function for an operation."""
 _METHODS: dict[Any, str] = {
     aten.expand.default: "expand",
     aten.view.default: "view",
@@ -174,4 +175,4 @@ def call_directly(module: GraphModule) -> None:
         elif node.target in _METHODS:
             node.op, node.target = "call_method", _METHODS[node.target]
         else:
-            node.target = _FUNCTIONS.get(node.target, node.target)
+            node.target = FUNCTIONS.get(node.target, node.target)

@@ -14,31 +14,33 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
+from l0bayes.infer.graphs.direct_calls import FUNCTIONS
 from l0bayes.infer.graphs.node_facts import aten, is_view, tensor_of
 
 __all__ = ["keep_memory"]
 
 # Bytes from which the GNU allocator may ask the system for memory.
 _LARGE = 64 * 1024
-_WRITERS: dict[Any, Any] = {
-    aten.mul.Tensor: torch.mul,
-    aten.add.Tensor: torch.add,
-    aten.sub.Tensor: torch.sub,
-    aten.div.Tensor: torch.div,
-    aten.neg.default: torch.neg,
-    aten.exp.default: torch.exp,
-    aten.log.default: torch.log,
-    aten.log1p.default: torch.log1p,
-    aten.sqrt.default: torch.sqrt,
-    aten.tanh.default: torch.tanh,
-    aten.sigmoid.default: torch.sigmoid,
-    aten.clamp.default: torch.clamp,
-    aten.clamp_min.default: torch.clamp_min,
-    aten.where.self: torch.where,
-    aten.addcmul.default: torch.addcmul,
-    aten.mm.default: torch.mm,
-    aten.addmm.default: torch.addmm,
-    aten.bmm.default: torch.bmm,
+# Operations that take the memory of their result, by the functions of direct calls.
+_WRITERS = {
+    aten.mul.Tensor,
+    aten.add.Tensor,
+    aten.sub.Tensor,
+    aten.div.Tensor,
+    aten.neg.default,
+    aten.exp.default,
+    aten.log.default,
+    aten.log1p.default,
+    aten.sqrt.default,
+    aten.tanh.default,
+    aten.sigmoid.default,
+    aten.clamp.default,
+    aten.clamp_min.default,
+    aten.where.self,
+    aten.addcmul.default,
+    aten.mm.default,
+    aten.addmm.default,
+    aten.bmm.default,
 }
 _DRAWS: dict[Any, str] = {aten.randn.default: "normal_", aten.rand.default: "uniform_"}
 
@@ -115,7 +117,7 @@ def _write_into(module: GraphModule, node: Node, name: str) -> None:
         if node.target in _DRAWS:
             new = graph.call_method(_DRAWS[node.target], (place,))
         else:
-            new = graph.call_function(_WRITERS[node.target], node.args, {**node.kwargs, "out": place})
+            new = graph.call_function(FUNCTIONS[node.target], node.args, {**node.kwargs, "out": place})
     new.meta.update(node.meta)
     node.replace_all_uses_with(new)
     graph.erase_node(node)

@@ -92,8 +92,9 @@ def simplify(module: GraphModule, arrays: bool) -> None:
     keep_results_apart(module)
     by_arrays = array_function(module, written) if arrays else None
     reuse_memory(module, written)
-    keep_memory(module, written)
-    keep_numbers(module)
+    if by_arrays is None:
+        keep_memory(module, written)
+        keep_numbers(module)
     call_directly(module)
     module.recompile()
     if by_arrays is not None:
