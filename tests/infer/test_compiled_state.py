@@ -69,3 +69,21 @@ def test_a_module_converted_between_steps_while_the_data_stay():
         losses.append(step((X, Y))[0])
     assert losses[0].dtype == torch.float64
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-12, atol=0.0)
+
+
+def test_a_module_set_to_evaluation_between_steps():
+    """What is captured in training is not run in evaluation, and both are kept."""
+    model = nn.ModuleList([nn.Dropout(0.5), Standardising()])
+    model.forward = lambda x, y: model[1](model[0](x), y)
+    objective = MeanFieldELBO()(model, AutoHardConcrete(model, (X, Y)).perturb(1))
+    graph, eager = GradientStep(objective, "graph"), GradientStep(objective, "eager")
+    for mode in (True, False, True):
+        objective.train(mode)
+        losses = []
+        for step in (graph, eager):
+            model[1].mean.zero_()
+            torch.manual_seed(2)
+            losses.append(step((X, Y))[0])
+        torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=0.0)
+    assert graph.mode == "graph"
+    assert len(graph._graphs) == 2

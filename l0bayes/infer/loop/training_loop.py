@@ -61,7 +61,8 @@ def _steps(run: TrainingRun, data: Any, callbacks: CallbackList, record_every: i
         return
     pending: list[Tensor] = []
     for batch in endless_batches(data, run.done):
-        callbacks.before_step(run)
+        with ranks.calling_back():
+            callbacks.before_step(run)
         run.batch = batch
         ranks.begin_step(run.seed, run.done)
         # Validation has passed once; from here on NaN ends the run.
@@ -71,7 +72,8 @@ def _steps(run: TrainingRun, data: Any, callbacks: CallbackList, record_every: i
         run.optimizer.step()
         run.done += 1
         pending.append(measured)
-        callbacks.after_step(run)
+        with ranks.calling_back():
+            callbacks.after_step(run)
         if run.done % record_every and run.done < run.steps and run.stopped is None:
             continue
         steps = torch.stack(pending).double()
@@ -80,7 +82,8 @@ def _steps(run: TrainingRun, data: Any, callbacks: CallbackList, record_every: i
         wrong = (~torch.isfinite(steps.sum(1))).nonzero().flatten().tolist()
         ranks.agree(run.objective, run.done)
         first = run.done - len(steps) + wrong[0] + 1 if wrong else None
-        callbacks.on_record(run, Record(run.done, likelihood - kl, likelihood, kl, first))
+        with ranks.calling_back():
+            callbacks.on_record(run, Record(run.done, likelihood - kl, likelihood, kl, first))
         if run.done >= run.steps:
             run.stop("finished")
         if run.stopped is not None:

@@ -117,8 +117,14 @@ class GradientStep:
         plain = all(type(leaf) is Tensor for leaf in data)
         leaves, structure = (list(data), len(data)) if plain else pytree.tree_flatten(tuple(data))
         inputs = [*state.values(), *(leaf for leaf in leaves if isinstance(leaf, Tensor))]
-        # Parameters may be frozen, and modules converted, between two steps.
-        key = (structure, *trained, *map(_signature, state.values()), *map(_signature, leaves))
+        # Parameters may be frozen, modules converted or set to evaluation, between two steps.
+        key = (
+            structure,
+            self._places.training,
+            *trained,
+            *map(_signature, state.values()),
+            *map(_signature, leaves),
+        )
         run = self._graphs.get(key)
         if run is None:
             nesting = pytree.tree_structure(tuple(data))

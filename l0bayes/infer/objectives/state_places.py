@@ -23,18 +23,25 @@ class StatePlaces:
         self._module = module
         self._found: tuple[dict[str, nn.Parameter], dict[str, Tensor]] | None = None
         self._places: list[tuple[dict[str, Any], tuple[Any, ...]]] = []
+        self._modules: list[nn.Module] = []
 
     def current(self) -> tuple[dict[str, nn.Parameter], dict[str, Tensor]]:
         """Parameters and buffers by name, in torch's order, as they stand now; not to be changed."""
         if self._found is None or not self._stands():
             parameters, buffers = self._module.named_parameters(), self._module.named_buffers()
             self._found = dict(parameters), dict(buffers)
+            self._modules = [*self._module.modules()]
             self._places = [
                 (place, tuple(place.values()))
-                for module in self._module.modules()
+                for module in self._modules
                 for place in (module._parameters, module._buffers, module._modules)
             ]
         return self._found
+
+    @property
+    def training(self) -> tuple[bool, ...]:
+        """Whether each module was in training mode, in torch's order, when asked; after :meth:`current`."""
+        return tuple([module.training for module in self._modules])
 
     def _stands(self) -> bool:
         for place, values in self._places:

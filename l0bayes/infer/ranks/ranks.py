@@ -16,7 +16,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,10 @@ class Ranks:
         Raises:
             RanksDisagreeError: If they have not.
         """
+
+    def calling_back(self) -> AbstractContextManager[None]:
+        """Calls of the user's code, which may end the run by a ``KeyboardInterrupt``."""
+        return nullcontext()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -198,6 +202,15 @@ class SeveralRanks(Ranks):
         self._group.all_reduce(highest, self._group.ReduceOp.MAX)
         self._group.all_reduce(lowest, self._group.ReduceOp.MIN)
         return highest, lowest
+
+    @contextmanager
+    def calling_back(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self._interrupted:  # asked for a second time: at once
+                raise
+            self._interrupted = True  # the other ranks hear of it at the next step
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from l0bayes.files.tensor_files import write_tensors
+from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.network.batch_inputs import inputs_of
 from l0bayes.network.saved.architecture_records import needs_code, record_network
@@ -85,7 +86,8 @@ def save_deployed(
     Raises:
         FileExistsError: If there is something else in the folder.
         ModuleNotFoundError: If ``onnx=True`` and a package is missing; says how to install it.
-        TypeError: If ``net`` is no module, or holds what is no dense tensor.
+        TypeError: If ``net`` is no module, the gated model in place of its deployed network, or holds what
+            is no dense tensor.
         ValueError: If ``program`` or ``onnx`` is true and there is no example, the network cannot be
             exported, or it runs what ONNX cannot hold; names the operation and the layer. Also if the
             network that comes back from the files is not this one.
@@ -98,6 +100,10 @@ def save_deployed(
     """
     if not isinstance(net, nn.Module):
         raise TypeError(f"net must be an nn.Module, got {type(net).__name__}")
+    if ModelAbilities(net).deploy is not None:
+        raise TypeError(
+            f"net is the gated {type(net).__name__}, not a deployed network: give model.deploy(guide)"
+        )
     folder, origin = Path(folder), origin_of(net)
     inputs = _inputs(net, example if example is not None else origin and origin.example)
     if inputs is None and (program or onnx):

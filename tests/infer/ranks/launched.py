@@ -50,10 +50,15 @@ def values(*modules):
 
 
 class Interrupting(Callback):
-    """Interrupts one rank at a step."""
+    """Interrupts one rank at a step: by a signal, or because a callback raises."""
+
+    def __init__(self, by_signal=True):
+        self.by_signal = by_signal
 
     def after_step(self, run):
         if run.done == 7 and os.environ["RANK"] == "1":
+            if not self.by_signal:
+                raise KeyboardInterrupt
             os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -120,10 +125,12 @@ def checkpoints(index, folder):
     path = folder / "run.ckpt"
     first = pair()
     stopped = fit(*first, distributed=True, checkpoint=path, callbacks=[Interrupting()])
+    raised = fit(*pair(), distributed=True, callbacks=[Interrupting(by_signal=False)])
     torch.distributed.barrier()
     again = pair()
     fit(*again, distributed=True, checkpoint=path, resume=True)
     return {
+        "raised": torch.tensor(raised.best.stopped == "interrupted"),
         "plain": values(*plain),
         "again": values(*again),
         "interrupted": torch.tensor(stopped.best.stopped == "interrupted"),

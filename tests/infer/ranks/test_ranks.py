@@ -80,6 +80,7 @@ class TestTwoProcesses:
     def test_interrupting_one_ends_all_at_one_step_and_resuming_loses_nothing(self, ranks):
         for rank in ranks:
             assert bool(rank["checkpoints.interrupted"])
+            assert bool(rank["checkpoints.raised"])
             assert int(rank["checkpoints.done"]) == 4  # the last record before step 8
             assert torch.equal(rank["checkpoints.plain"], rank["checkpoints.again"])
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import l0bayes
+from l0bayes.models import SparseNetwork
 from l0bayes.network import SavedNetworkError, read_certificate, write_tensors
 from tests.network.saved.saved_cases import cnn, mlp, rows
 
@@ -134,6 +135,8 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
             l0bayes.save_deployed(net, tmp_path / "net")
     with pytest.raises(TypeError, match=r"net must be an nn\.Module, got dict"):
         l0bayes.save_deployed({}, tmp_path / "net")
+    with pytest.raises(TypeError, match=r"the gated SparseNetwork, not a deployed network.*model\.deploy"):
+        l0bayes.save_deployed(SparseNetwork(mlp()), tmp_path / "net")
     with pytest.raises(ValueError, match="example is needed"):
         l0bayes.save_deployed(mlp(), tmp_path / "net", program=True)
     assert not list(tmp_path.iterdir())
