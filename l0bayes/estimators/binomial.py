@@ -12,7 +12,7 @@ from sklearn.base import RegressorMixin
 from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.generalised_estimator import GeneralisedEstimator
 from l0bayes.estimators.input_tables import Array
-from l0bayes.estimators.row_terms import RowTerms, row_values
+from l0bayes.estimators.row_terms import ROUTING, RowTerms, row_values
 from l0bayes.estimators.separating_columns import warn_of_separation
 from l0bayes.likelihoods.binomial_likelihood import Binomial
 from l0bayes.likelihoods.likelihood import Likelihood
@@ -83,6 +83,11 @@ class SpikeSlabBinomial(FoldScores, RegressorMixin, GeneralisedEstimator):  # ty
         feature_names_in_: Names of the columns, where X had any.
     """
 
+    # Passed on by scikit-learn wherever metadata are routed.
+    __metadata_request__fit = {"trials": True, "offset": True}
+    __metadata_request__predict = {"trials": True, "offset": True}
+    __metadata_request__score = {"trials": True, "offset": True}
+
     def fit(  # type: ignore[override]
         self,
         X: Any,  # noqa: N803
@@ -113,7 +118,7 @@ class SpikeSlabBinomial(FoldScores, RegressorMixin, GeneralisedEstimator):  # ty
         if trials is None:
             raise ValueError(
                 "trials must be given, one number a row: y holds successes in so many trials. Of one trial a "
-                "row SpikeSlabClassifier takes the classes"
+                f"row SpikeSlabClassifier takes the classes. {ROUTING}"
             )
 
         def terms(count: int) -> RowTerms:
@@ -171,7 +176,8 @@ class SpikeSlabBinomial(FoldScores, RegressorMixin, GeneralisedEstimator):  # ty
             interval: Probability of an interval of new successes, such as 0.9.
             trials: Trials of each row, or one number for all; 1 where not given, so that means are
                 probabilities of success.
-            offset: What is added to the log odds of each row, shape ``(n,)``; 0 where not given.
+            offset: What is added to the log odds of each row, shape ``(n,)`` or one number;
+                0 where not given, with a warning if ``fit`` had one.
 
         Returns:
             Means of shape ``(n,)``; with ``return_std`` the pair of means and standard deviations; with an
@@ -215,7 +221,7 @@ class SpikeSlabBinomial(FoldScores, RegressorMixin, GeneralisedEstimator):  # ty
         from sklearn.metrics import r2_score
 
         if trials is None:
-            raise ValueError("trials must be given, one number a row, as in fit")
+            raise ValueError(f"trials must be given, one number a row, as in fit. {ROUTING}")
         self._demand_offset(offset, None)
         count = _trials(trials, len(y))
         weights = count if sample_weight is None else count * np.asarray(sample_weight, dtype=np.float64)

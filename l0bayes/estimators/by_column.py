@@ -2,6 +2,7 @@ r"""What an estimator needs to fit tables that are read by column."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from l0bayes.estimators.fit_by_column import (
 )
 from l0bayes.estimators.frame_coding import FrameCoding
 from l0bayes.estimators.noise_argument import noise_prior
+from l0bayes.estimators.row_terms import RowTerms
 from l0bayes.selection.trust.likelihood_fit import judge_likelihood
 from l0bayes.selection.trust.noise_conflict import NoisePriorWarning, noise_conflict
 from l0bayes.selection.trust.posterior_trust import trust_of
@@ -55,11 +57,12 @@ class FitsByColumn:
             return False
         return goes_by_column(table, self.engine)
 
-    def _fit_by_column(self: Any, table: Any, y: Any, sample_weight: Any) -> Any:
-        if self.engine == "auto" and small_for_memory(
-            table
-        ):  # other engines are better where they can be had
-            return self.fit(in_memory(table), y, sample_weight)
+    def _fit_by_column(
+        self: Any, table: Any, y: Any, sample_weight: Any, terms: Callable[[int], RowTerms]
+    ) -> Any:
+        # Other engines are better where they can be had.
+        if self.engine == "auto" and small_for_memory(table):
+            return self._fit_table(in_memory(table), y, sample_weight, terms)
 
         def noise(response: Tensor, weights: Tensor, unit: float) -> Any:
             if self.noise_scale is not None:
@@ -67,13 +70,14 @@ class FitsByColumn:
             return noise_prior(self.noise_prior, response, weights, centred=bool(self.fit_intercept))
 
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        found = fit_by_column(self, table, y, sample_weight, noise=noise, seed=seed)
+        found = fit_by_column(self, table, y, sample_weight, terms=terms, noise=noise, seed=seed)
         return self._keep_by_column(found, seed)
 
     def _keep_by_column(self: Any, found: ColumnFit, seed: int) -> Any:
         few, original, source = found.wide.few, found.original, found.source
         trust = trust_of(few, seed=seed)
         self._keep(few, trust, original, found.target)
+        self._had_offset = found.had_offset
         self.by_column_ = found
         self.pip_ = found.wide.pip.clamp(0.0, 1.0).numpy()
         self.coef_, self.intercept_ = found.slope.numpy(), found.intercept

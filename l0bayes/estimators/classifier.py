@@ -91,6 +91,12 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
     classes_: Any
     _numeric_response = False
 
+    # Passed on by scikit-learn wherever metadata are routed.
+    __metadata_request__fit = {"offset": True}
+    __metadata_request__predict = {"offset": True}
+    __metadata_request__predict_proba = {"offset": True}
+    __metadata_request__score = {"offset": True}
+
     def __init__(
         self,
         inclusion: Any = (1.0, 1.0),
@@ -177,7 +183,8 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
                 ``"best"``, most probable one, with its coefficients given that model.
             interval: Probability of an interval of each probability, such as 0.9: between two quantiles of
                 its posterior.
-            offset: What is added to the log odds of each row, shape ``(n,)``; 0 where not given.
+            offset: What is added to the log odds of each row, shape ``(n,)`` or one number;
+                0 where not given, with a warning if ``fit`` had one.
 
         Returns:
             Shape ``(n, 2)``, in the order of ``classes_``; with an interval a
@@ -207,7 +214,8 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
                 deviation of the indicator of a class.
             estimator: As in :meth:`predict_proba`.
             interval: ``None``: classes have no interval, their probabilities do.
-            offset: What is added to the log odds of each row, shape ``(n,)``; 0 where not given.
+            offset: What is added to the log odds of each row, shape ``(n,)`` or one number;
+                0 where not given, with a warning if ``fit`` had one.
 
         Returns:
             Classes of shape ``(n,)``, or the pair of classes and standard deviations.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.generalised_estimator import GeneralisedEstimator
 from l0bayes.estimators.input_tables import Array, row_weights
 from l0bayes.estimators.one_sided_columns import columns_of_order, warn_of_one_side
@@ -24,7 +25,7 @@ from l0bayes.selection.problem.selection_problem import SelectionProblem
 __all__ = ["SpikeSlabCox"]
 
 
-class SpikeSlabCox(GeneralisedEstimator):
+class SpikeSlabCox(FoldScores, GeneralisedEstimator):
     r"""Proportional hazards regression in which every column is in or out, with the probability of that.
 
     With ``standardize=False`` the model is exactly
@@ -82,6 +83,11 @@ class SpikeSlabCox(GeneralisedEstimator):
         n_features_in_: Number of columns of X.
         feature_names_in_: Names of the columns, where X had any.
     """
+
+    # Passed on by scikit-learn wherever metadata are routed.
+    __metadata_request__fit = {"event": True, "offset": True}
+    __metadata_request__predict = {"offset": True}
+    __metadata_request__score = {"event": True, "offset": True}
 
     def __init__(
         self,
@@ -185,7 +191,8 @@ class SpikeSlabCox(GeneralisedEstimator):
             return_std: Whether to give the posterior standard deviation of the predictor too.
             estimator: What is predicted from: ``"average"``, ``"median"`` or ``"best"``, as in the others.
             interval: Probability of an interval of the predictor, such as 0.9.
-            offset: What is added to the log hazard of each row, shape ``(n,)``; 0 where not given.
+            offset: What is added to the log hazard of each row, shape ``(n,)`` or one number;
+                0 where not given, with a warning if ``fit`` had one.
 
         Returns:
             Means of shape ``(n,)``; with ``return_std`` the pair of means and standard deviations; with an
@@ -209,7 +216,8 @@ class SpikeSlabCox(GeneralisedEstimator):
         Args:
             X: Columns, shape ``(n, p)``.
             interval: Share of the posterior that the intervals hold, such as 0.9; ``None`` for none.
-            offset: What is added to the log hazard of each row, shape ``(n,)``; 0 where not given.
+            offset: What is added to the log hazard of each row, shape ``(n,)`` or one number;
+                0 where not given, with a warning if ``fit`` had one.
 
         Returns:
             Means of shape ``(n,)``, or the pair of means and of central intervals of shape ``(n, 2)``.
@@ -259,6 +267,5 @@ class SpikeSlabCox(GeneralisedEstimator):
         """
         self._demand_offset(offset, None)
         times, events = times_and_events(y, event)
-        return concordance(
-            times, events, self.predict(X, offset=offset), row_weights(sample_weight, len(times))
-        )
+        risk = self._for_scores().predict(X, offset=offset)
+        return concordance(times, events, risk, row_weights(sample_weight, len(times)))

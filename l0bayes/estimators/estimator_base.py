@@ -40,7 +40,12 @@ from l0bayes.selection.problem.selection_problem import SelectionProblem
 __all__ = ["SpikeSlabEstimator"]
 
 
-class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, JudgedPosterior, BaseEstimator):  # type: ignore[misc]
+class SpikeSlabEstimator(
+    PriorSensitivity,
+    CalibratedBeforeData,
+    JudgedPosterior,
+    BaseEstimator,  # type: ignore[misc]
+):
     """Base of the estimators; not used by itself.
 
     Args:
@@ -114,7 +119,9 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, JudgedPosterior
         """Whether a table is fitted as it is, read by column."""
         return False
 
-    def _fit_by_column(self, table: Any, y: Any, sample_weight: Any) -> Self:
+    def _fit_by_column(
+        self, table: Any, y: Any, sample_weight: Any, terms: Callable[[int], RowTerms]
+    ) -> Self:
         """Find the posterior of a table that is read by column."""
         raise NotImplementedError
 
@@ -154,7 +161,7 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, JudgedPosterior
         """Find the posterior of a table, with what is known of its rows, by their number."""
         self._check_arguments()
         if self._goes_by_column(X):
-            return self._fit_by_column(X, y, sample_weight)
+            return self._fit_by_column(X, y, sample_weight, terms)
         given = training_table(self, X, y, sample_weight, numeric=self._numeric_response)
         known = terms(len(np.asarray(y))).of_rows(given.rows)
         table, slab, restriction = self._coded(given)
@@ -232,6 +239,7 @@ class SpikeSlabEstimator(PriorSensitivity, CalibratedBeforeData, JudgedPosterior
     ) -> Self:
         # A copy: columns of frames may be read-only, which torch warns of.
         response = self._response(np.array(y))
+        self._had_offset = terms.offset is not None and bool(terms.offset.any())
         problem, scaling = self._posed(table, response, counts, slab, restriction, terms)
         return self._found(problem, scaling, table, response)
 

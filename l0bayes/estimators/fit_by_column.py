@@ -14,6 +14,7 @@ from torch import Tensor
 from l0bayes.estimators.arguments import inclusion_prior, slab_scales
 from l0bayes.estimators.input_tables import ConstantColumnWarning, refuse_text, row_weights
 from l0bayes.estimators.original_scale import OriginalScalePosterior
+from l0bayes.estimators.row_terms import RowTerms
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.selection.column_sources.any_source import column_source, reads_columns
 from l0bayes.selection.column_sources.chosen_rows import ChosenRows
@@ -51,6 +52,7 @@ class ColumnFit:
         slope: Posterior mean of all coefficients on the user's scale, shape ``(p,)``.
         intercept: Posterior mean of the intercept.
         source: The columns.
+        had_offset: Whether ``target`` is the response without an offset that rows had.
     """
 
     wide: WidePosterior
@@ -59,6 +61,7 @@ class ColumnFit:
     slope: Tensor
     intercept: float
     source: ColumnSource
+    had_offset: bool = False
 
 
 def goes_by_column(table: Any, engine: str) -> bool:
@@ -110,6 +113,7 @@ def fit_by_column(
     y: Any,
     sample_weight: Any,
     *,
+    terms: Callable[[int], RowTerms],
     noise: Callable[[Tensor, Tensor, float], Any],
     seed: int,
 ) -> ColumnFit:
@@ -120,6 +124,7 @@ def fit_by_column(
         table: What was given as X.
         y: Response.
         sample_weight: Weights of the rows, or ``None``.
+        terms: What else is known of the rows, by their number.
         noise: From the standardised response, the weights, and the unit of the response to the noise.
         seed: Seed.
 
@@ -140,6 +145,9 @@ def fit_by_column(
         )
     source = column_source(table)
     target, weights = _response(y, source), torch.from_numpy(row_weights(sample_weight, source.num_rows))
+    offset = terms(source.num_rows).offset
+    if offset is not None:
+        target = target - torch.from_numpy(offset)
     counted = weights > 0
     if not bool(counted.all()):
         source, target, weights = (
@@ -160,7 +168,8 @@ def fit_by_column(
     if estimator.fit_intercept:
         # That of the few columns, and what the others have about their means.
         intercept = float(original.intercept + original.mean @ few.center - slope @ scaling.center)
-    return ColumnFit(wide, original, target, slope, intercept, source)
+    had_offset = offset is not None and bool(offset.any())
+    return ColumnFit(wide, original, target, slope, intercept, source, had_offset)
 
 
 def columns_of_fit(table: Any, fit: ColumnFit) -> Tensor:

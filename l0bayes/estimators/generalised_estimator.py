@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
@@ -121,20 +120,6 @@ class GeneralisedEstimator(SpikeSlabEstimator):
             return problem.at(self.posterior_.draws.scalars.median(0).values.log()).likelihood
         assert isinstance(problem, GeneralisedProblem)
         return problem.likelihood
-
-    def _offset_of(self, count: int, offset: Any, exposure: Any) -> Tensor | None:
-        """What is added to the predictor of other rows."""
-        known = row_offset(self._own_likelihood(), count, offset, exposure)
-        return None if known is None else torch.from_numpy(known)
-
-    def _demand_offset(self, offset: Any, exposure: Any) -> None:
-        """Refuse to score without the offset that the fit had."""
-        check_is_fitted(self)
-        if offset is None and exposure is None and bool((self.posterior_.problem.offset != 0).any()):
-            raise ValueError(
-                "fit had an offset or exposure, and a score of rows needs theirs: score(X, y, offset=...) or "
-                "score(X, y, exposure=...)"
-            )
 
 
 def likelihood_for_selection(given: str | Likelihood) -> Likelihood:

@@ -86,6 +86,11 @@ class SpikeSlabGLM(FoldScores, RegressorMixin, OffsetPredictions):  # type: igno
         feature_names_in_: Names of the columns, where X had any.
     """
 
+    # Passed on by scikit-learn wherever metadata are routed.
+    __metadata_request__fit = {"offset": True, "exposure": True}
+    __metadata_request__predict = {"offset": True, "exposure": True}
+    __metadata_request__score = {"offset": True, "exposure": True}
+
     def __init__(
         self,
         likelihood: str | Likelihood = "poisson",

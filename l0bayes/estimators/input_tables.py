@@ -243,7 +243,7 @@ def row_weights(sample_weight: Any, count: int) -> Array:
     """
     if sample_weight is None:
         return np.ones(count)
-    weights = np.asarray(sample_weight, dtype=np.float64)
+    weights = np.array(sample_weight, dtype=np.float64)  # a copy: torch warns of read-only ones
     if weights.ndim == 0:
         weights = np.full(count, float(weights))
     if weights.shape != (count,):

@@ -56,7 +56,7 @@ class JudgedPosterior(KeptEstimator):
         trust = trust_of(posterior, seed=seed)
         original = OriginalScalePosterior(posterior, scaling, names, table.gate_names, seed, table.blocks)
         self._keep(posterior, trust, original, target)
-        eta, degrees = original.predictor(x) + problem.offset, original.degrees
+        eta, degrees = original.predictor(x) + problem.offset * scaling.response_scale, original.degrees
         checks = self._likelihood_checks(target, eta, weights, degrees, table.row_name)
         self.likelihood_checks_ = [check for check in checks if check is not None]
         conflict = noise_conflict(problem, posterior, scaling.response_scale)

@@ -35,7 +35,8 @@ class OffsetPredictions(GeneralisedEstimator):
                 ``"best"``, most probable one, with its coefficients given that model.
             interval: Probability of an interval of a new response, such as 0.9: between two quantiles of the
                 posterior predictive law, a mixture over models and coefficients.
-            offset: What is added to the linear predictor of each row, shape ``(n,)``; 0 where not given.
+            offset: What is added to the linear predictor of each row, shape ``(n,)`` or one number;
+                0 where not given, with a warning if ``fit`` had one.
             exposure: Of counts: positive, shape ``(n,)``; 1 where not given.
 
         Returns:

@@ -89,6 +89,11 @@ class SpikeSlabPoissonRegressor(FoldScores, RegressorMixin, OffsetPredictions): 
         feature_names_in_: Names of the columns, where X had any.
     """
 
+    # Passed on by scikit-learn wherever metadata are routed.
+    __metadata_request__fit = {"offset": True, "exposure": True}
+    __metadata_request__predict = {"offset": True, "exposure": True}
+    __metadata_request__score = {"offset": True, "exposure": True}
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.positive_only = True

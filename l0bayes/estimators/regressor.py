@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import RegressorMixin
 from torch import Tensor
 
 from l0bayes.estimators.arguments import positive
 from l0bayes.estimators.by_column import FitsByColumn
 from l0bayes.estimators.estimator_base import SpikeSlabEstimator
-from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.input_tables import Array, ConstantColumnWarning
-from l0bayes.estimators.kept.response_predictions import ResponsePredictions
 from l0bayes.estimators.noise_argument import check_noise, noise_prior
+from l0bayes.estimators.normal_response import NormalResponse
 from l0bayes.estimators.original_scale import Draws
 from l0bayes.estimators.row_terms import RowTerms
 from l0bayes.estimators.scaling import Scaling
@@ -39,8 +39,7 @@ _OF_NORMAL_SLABS = ("slab_scale", "unpenalised_scale")
 
 class SpikeSlabRegressor(
     FitsByColumn,
-    FoldScores,
-    ResponsePredictions,
+    NormalResponse,
     RegressorMixin,  # type: ignore[misc]
     SpikeSlabEstimator,
 ):
@@ -211,13 +210,18 @@ class SpikeSlabRegressor(
         # What differs by rounding only is one number: rounding errors are no data to find effects in.
         return np.full_like(response, response[0]) if _is_constant(response) else response
 
-    def _warn(self, x: Array, y: Array, names: list[str]) -> None:
-        if _is_constant(y):
+    def _warn_of_rows(self, x: Array, y: Array, names: list[str], terms: RowTerms) -> None:
+        left = y if terms.offset is None else y - terms.offset
+        if _is_constant(left):
+            what = "y is constant" if terms.offset is None else "y - offset is constant"
             warn_user(
-                f"y is constant, {y[0]:g} in every row that counts: there is nothing to explain, and the "
+                f"{what}, {left[0]:g} in every row that counts: there is nothing to explain, and the "
                 "inclusion probabilities mean nothing",
                 ConstantColumnWarning,
             )
+
+    def _explained(self, y: Tensor, terms: RowTerms) -> Tensor:
+        return y if terms.offset is None else y - torch.from_numpy(terms.offset)
 
     def _scaling(self, x: Tensor, y: Tensor, weights: Tensor, blocks: Sequence[LevelBlock]) -> Scaling:
         return Scaling.of(x, weights, centered=self.fit_intercept, y=y, blocks=blocks)
@@ -237,14 +241,17 @@ class SpikeSlabRegressor(
     def _problem(
         self, common: dict[str, Any], scaling: Scaling, blocks: Sequence[LevelBlock], terms: RowTerms
     ) -> SelectionProblem:
+        common = dict(common)
+        if "offset" in common:
+            common["offset"] = common["offset"] / scaling.response_scale
         slab = self._slab_prior()
         if slab is not None:
             own = {name: value for name, value in common.items() if name not in _OF_NORMAL_SLABS}
             return ZellnerProblem(slab=slab, blocks=tuple(blocks), weights_are_counts=True, **own)
         noise: Any
         if self.noise_scale is None:
-            y, weights, centred = common["y"], common["weights"], bool(self.fit_intercept)
-            noise = noise_prior(self.noise_prior, y, weights, centred=centred)
+            left, weights = common["y"] - common.get("offset", 0.0), common["weights"]
+            noise = noise_prior(self.noise_prior, left, weights, centred=bool(self.fit_intercept))
         else:
             noise = float(self.noise_scale) / scaling.response_scale
         return GaussianProblem(

@@ -20,11 +20,10 @@ from l0bayes.estimators.input_tables import Array, ConstantColumnWarning
 from l0bayes.estimators.noise_argument import check_noise
 from l0bayes.estimators.offset_predictions import OffsetPredictions
 from l0bayes.estimators.original_scale import Draws
-from l0bayes.estimators.robust_scale import median_and_spread
+from l0bayes.estimators.robust_scale import median_and_spread, refuse_jeffreys, weak_prior
 from l0bayes.estimators.row_terms import RowTerms
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.likelihoods.likelihood import Likelihood
-from l0bayes.likelihoods.noise_priors import weak_noise_prior
 from l0bayes.likelihoods.student_t_likelihood import StudentT
 from l0bayes.selection.problem.learned_problem import problem_of
 from l0bayes.selection.problem.level_block import LevelBlock
@@ -108,6 +107,11 @@ class SpikeSlabRobustRegressor(FoldScores, RegressorMixin, OffsetPredictions):  
         feature_names_in_: Names of the columns, where X had any.
     """
 
+    # Passed on by scikit-learn wherever metadata are routed.
+    __metadata_request__fit = {"offset": True}
+    __metadata_request__predict = {"offset": True}
+    __metadata_request__score = {"offset": True}
+
     def __init__(
         self,
         inclusion: Any = (1.0, 1.0),
@@ -149,6 +153,7 @@ class SpikeSlabRobustRegressor(FoldScores, RegressorMixin, OffsetPredictions):  
         if self.noise_scale is not None:
             positive("noise_scale", self.noise_scale)
         check_noise(self.noise_scale, self.noise_prior)
+        refuse_jeffreys(self.noise_prior)
         self._own_likelihood()
 
     def _own_likelihood(self) -> Likelihood:
@@ -183,9 +188,7 @@ class SpikeSlabRobustRegressor(FoldScores, RegressorMixin, OffsetPredictions):  
         known = None if self.noise_scale is None else float(self.noise_scale) / scaling.response_scale
         prior = self.noise_prior
         if isinstance(prior, str):
-            left = common["y"] - common.get("offset", 0.0)
-            spread = median_and_spread(left, common["weights"])[1]
-            prior = weak_noise_prior(spread**2)
+            prior = weak_prior(common["y"] - common.get("offset", 0.0), common["weights"])
         return problem_of(StudentT(known, prior, self.df), **common)
 
     def _likelihood_checks(
@@ -219,7 +222,8 @@ class SpikeSlabRobustRegressor(FoldScores, RegressorMixin, OffsetPredictions):  
                 degrees of freedom has none of its own.
             estimator: What is predicted from: ``"average"``, ``"median"`` or ``"best"``, as in the others.
             interval: Probability of an interval of a new response, such as 0.9.
-            offset: What is added to the location of each row, shape ``(n,)``; 0 where not given.
+            offset: What is added to the location of each row, shape ``(n,)`` or one number; 0 where not
+                given, with a warning if ``fit`` had one.
             exposure: ``None``: exposures are for counts.
 
         Returns:

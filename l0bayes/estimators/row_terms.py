@@ -9,8 +9,27 @@ import numpy as np
 
 from l0bayes.estimators.input_tables import Array
 from l0bayes.likelihoods.likelihood import Likelihood
+from l0bayes.user_warnings import warn_user
 
-__all__ = ["RowTerms", "row_offset", "row_values"]
+__all__ = [
+    "ROUTING",
+    "OffsetWarning",
+    "RowTerms",
+    "one_a_row",
+    "row_offset",
+    "row_values",
+    "warn_without_offset",
+]
+
+ROUTING = (
+    "In cross_val_score, GridSearchCV and the like, scikit-learn passes what is given with the rows on to "
+    "fit and score after sklearn.set_config(enable_metadata_routing=True)"
+)
+"""How numbers that go with rows come into every part of a cross-validation."""
+
+
+class OffsetWarning(UserWarning):
+    """Predictions lack the offset or exposure that the rows of the fit had."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +56,16 @@ class RowTerms:
         return RowTerms(**{name: None if value is None else value[rows] for name, value in given.items()})
 
 
+def one_a_row(count: int, values: Any) -> Any:
+    """One number for all rows as one a row; anything else as it is.
+
+    Args:
+        count: Number of rows.
+        values: What was given.
+    """
+    return values if values is None or np.ndim(values) else np.full(count, values, dtype=np.float64)
+
+
 def row_values(
     name: str,
     values: Any,
@@ -59,7 +88,7 @@ def row_values(
         ValueError: If there is not one a row, or one is not finite or too small; by row.
     """
     try:
-        numbers = np.asarray(values, dtype=np.float64)
+        numbers = np.array(values, dtype=np.float64)  # a copy: torch warns of read-only ones
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must hold {accepted}, one a row") from error
     if numbers.shape != (count,):
@@ -71,6 +100,16 @@ def row_values(
             f"{name} must hold {accepted}; got {numbers[row]:g} in row {row} ({int(wrong.sum())} such rows)"
         )
     return numbers
+
+
+def warn_without_offset() -> None:
+    """Warn of predictions at an offset of 0 after a fit that had others."""
+    warn_user(
+        "fit had an offset or exposure, and predictions got none: they are at an offset of 0, an exposure of "
+        "1. Give offset= or exposure=, one a row or one number for all; offset=0 says that this is meant. "
+        "Scorers of scikit-learn pass neither on to predict, the estimator's own score takes them",
+        OffsetWarning,
+    )
 
 
 def row_offset(likelihood: Likelihood, count: int, offset: Any, exposure: Any) -> Array | None:

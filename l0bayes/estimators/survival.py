@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from l0bayes.estimators.input_tables import Array
+from l0bayes.estimators.row_terms import ROUTING
 
 __all__ = ["concordance", "times_and_events"]
 
@@ -43,7 +44,8 @@ def times_and_events(y: Any, event: Any) -> tuple[Array, Array]:
     if held is None and event is None:
         raise ValueError(
             "event must be given, one a row: 1 where the event was seen at the time, 0 where the row was "
-            "lost from sight; as event=, or as the second column of y"
+            f"lost from sight; as event=, or as the second column of y. {ROUTING}, and a y of two columns "
+            "comes there in any case"
         )
     times = _numbers("time", time)
     events = _numbers("event", event if held is None else held)

@@ -11,7 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from l0bayes import SpikeSlabClassifier, SpikeSlabGLM, SpikeSlabPoissonRegressor, SpikeSlabRegressor
+from l0bayes import (
+    SpikeSlabClassifier,
+    SpikeSlabCountRegressor,
+    SpikeSlabGLM,
+    SpikeSlabPoissonRegressor,
+    SpikeSlabRegressor,
+    SpikeSlabRobustRegressor,
+)
 from l0bayes.plots import plot_sensitivity
 from l0bayes.selection.sensitivity import prior_changes
 
@@ -72,6 +79,49 @@ def test_all_models_give_what_refits_give(kind, base, asked):
         assert part["log_evidence"].iloc[0] == pytest.approx(again.posterior_.log_evidence, abs=1e-8)
     own = table[table["own_prior"]]
     np.testing.assert_allclose(own["pip"], fit.original_scale_.pip, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "asked"),
+    [
+        (
+            SpikeSlabRobustRegressor,
+            {"df": 4.0},
+            {"slab_scale": [0.5], "inclusion": [], "noise_prior": [(2.0, 0.5)]},
+        ),
+        (
+            SpikeSlabRobustRegressor,
+            {"df": 4.0, "noise_prior": (3.0, 1.0)},
+            {"slab_scale": [], "inclusion": [0.3], "noise_prior": ["weak"]},
+        ),
+        (SpikeSlabCountRegressor, {"likelihood": "negative_binomial"}, {"slab_scale": [0.5]}),
+    ],
+)
+def test_likelihoods_that_learn_numbers_are_fitted_again(kind, base, asked):
+    frame, y, counts = data()
+    frame, y = frame[["a", "b"]], counts if kind is SpikeSlabCountRegressor else y
+    fit = kind(**base).fit(frame, y)
+    table = fit.sensitivity(**{"inclusion": [0.3], **asked})
+    axes = table.attrs["axes"]
+    for values, part in table.groupby(axes, sort=False):
+        again = refitted(kind, base, dict(zip(axes, values, strict=True)), frame, y)
+        np.testing.assert_allclose(part["pip"], again.original_scale_.pip, atol=1e-6, rtol=0)
+    assert table["own_prior"].sum() == 2
+    with pytest.raises(ValueError, match="refit=False asks for answers without another run"):
+        fit.sensitivity(**asked, refit=False)
+
+
+def test_a_prior_of_noise_that_heavy_tails_do_not_bear_is_refused():
+    frame, y, counts = data()
+    robust = SpikeSlabRobustRegressor(df=4.0).fit(frame[["a"]], y)
+    with pytest.raises(ValueError, match="noise_prior 'jeffreys' is for Normal noise"):
+        robust.sensitivity(noise_prior=["jeffreys"])
+    with pytest.raises(ValueError, match="Take 'weak', or a pair"):
+        SpikeSlabRobustRegressor(noise_prior="jeffreys").fit(frame[["a"]], y)
+    known = SpikeSlabRobustRegressor(df=4.0, noise_scale=1.0).fit(frame[["a"]], y)
+    for fit in (known, SpikeSlabPoissonRegressor().fit(frame[["a"]], counts)):
+        with pytest.raises(ValueError, match="noise_prior has no part in this likelihood"):
+            fit.sensitivity(noise_prior=["weak"])
 
 
 def test_nothing_is_fitted_again(monkeypatch):

@@ -151,10 +151,6 @@ def law_with_columns(name: str | None, options: Mapping[str, Any], columns: RowC
         raise ValueError(
             f"--exposure is of counts (--likelihood poisson or negative_binomial); got it with {law.name!r}"
         )
-    if columns.offset is not None and law.conjugate:
-        raise ValueError(
-            "--offset is not for the gaussian likelihood: take it off the response, as in I(y - offset) ~ ..."
-        )
     return law
 
 

@@ -23,12 +23,13 @@ from l0bayes.estimators.kept.saved_selection import state_of
 from l0bayes.estimators.kept.selection_files import write_to_folder
 from l0bayes.estimators.kept.table_coding import FrameTableCoding
 from l0bayes.estimators.original_scale import Draws
+from l0bayes.estimators.row_offsets import RowOffsets
 from l0bayes.likelihoods.likelihood import Likelihood
 
 __all__ = ["KeptEstimator"]
 
 
-class KeptEstimator(FittedPosterior):
+class KeptEstimator(RowOffsets, FittedPosterior):
     """Predictions of an estimator, and its file; base of all estimators.
 
     What is kept is the same for all of them: draws of the coefficients under the three estimators, and the
@@ -160,6 +161,7 @@ class KeptEstimator(FittedPosterior):
             "trust_reasons": list(self.trust_.reasons),
             "log_evidence": self.log_evidence_,
             "rows": found.posterior.problem.num_rows,
+            "offset": self._had_offset,
         }
         return state_of(
             self.predictor_,

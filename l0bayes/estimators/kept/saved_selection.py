@@ -13,7 +13,7 @@ from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.kept.coefficient_law import CoefficientLaw
 from l0bayes.estimators.kept.predictor import ESTIMATORS, Prediction, Predictor
 from l0bayes.estimators.kept.table_coding import TableCoding
-from l0bayes.estimators.row_terms import row_offset
+from l0bayes.estimators.row_terms import one_a_row, row_offset, warn_without_offset
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import likelihood_by_name
 
@@ -96,8 +96,8 @@ class SavedSelection:
         """
         x = self._columns(X, fill, unseen)
         terms = self.coding.row_terms(X)
-        given = row_offset(self.likelihood, len(x), offset, exposure)
-        known = row_numbers("offset", terms.get("offset") if given is None else given, len(x))
+        given = row_offset(self.likelihood, len(x), *(one_a_row(len(x), one) for one in (offset, exposure)))
+        known = self._offset(terms.get("offset") if given is None else given, len(x))
         if self.classes_ is not None:
             return class_labels(self._predictor, x, self.classes_, return_std, estimator, interval, known)
         return self._predictor.response(
@@ -136,8 +136,13 @@ class SavedSelection:
             raise ValueError("the response is no class, and has no probabilities: use predict")
         x = self._columns(X, fill, unseen)
         known = self.coding.row_terms(X).get("offset") if offset is None else offset
-        added = row_numbers("offset", known, len(x))
+        added = self._offset(known, len(x))
         return class_probabilities(self._predictor, x, estimator, interval, added)
+
+    def _offset(self, values: Any, count: int) -> Tensor | None:
+        if values is None and self.about.get("offset", False):
+            warn_without_offset()
+        return row_numbers("offset", values, count)
 
     def _columns(self, table: Any, fill: str, unseen: str) -> Tensor:
         return torch.tensor(self.coding.encode(table, fill=fill, unseen=unseen))
@@ -209,7 +214,7 @@ def row_numbers(name: str, values: Any, count: int) -> Tensor | None:
     """
     if values is None:
         return None
-    found = np.asarray(values, dtype=np.float64)
+    found = np.array(values, dtype=np.float64)  # a copy: torch warns of read-only ones
     if found.ndim == 0:
         found = np.full(count, float(found))
     if found.shape != (count,) or not np.isfinite(found).all():

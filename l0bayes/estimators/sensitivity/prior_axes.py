@@ -12,8 +12,10 @@ from torch import Tensor
 
 from l0bayes.estimators.arguments import inclusion_prior, positive
 from l0bayes.estimators.noise_argument import check_noise, noise_prior
+from l0bayes.estimators.robust_scale import refuse_jeffreys, weak_prior
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.inclusion_prior import InclusionPrior
+from l0bayes.selection.problem.learned_problem import LearnedProblem
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.zellner_problem import ZellnerProblem
 from l0bayes.selection.slab_priors.slab_registry import slab_prior
@@ -120,6 +122,34 @@ def _(problem: GaussianProblem, arguments: dict[str, Any], asked: dict[str, Any]
 
 
 @settings_of.register
+def _(problem: LearnedProblem, arguments: dict[str, Any], asked: dict[str, Any]) -> list[Setting]:
+    noisy = any(one.name == "noise_variance" for one in problem.scalars)
+    _only(asked, ("slab_scale", "noise_prior") if noisy else ("slab_scale",), "this likelihood")
+    scales = _scales(problem, arguments, asked["slab_scale"])
+    if not noisy or asked["noise_prior"] is None:  # each is a run of the engine: only those asked for
+        return [
+            Setting({"slab_scale": label}, problem.replace(slab_scale=scale), own)
+            for label, scale, own in scales
+        ]
+    own_prior, known = arguments["noise_prior"], dict[str, Any]()
+    for value in (own_prior, *asked["noise_prior"]):
+        check_noise(None, value)
+        refuse_jeffreys(value)
+        known.setdefault(_noise_label(value), value)
+    settings = []
+    for label, value in known.items():
+        weak = isinstance(value, str)
+        made = weak_prior(problem.y - problem.offset, problem.weights) if weak else tuple(map(float, value))
+        own = label == _noise_label(own_prior)
+        likelihood = problem.likelihood if own else problem.likelihood.changed(noise_prior=made)
+        for scale_label, scale, own_scale in scales:
+            labels = {"slab_scale": scale_label, "noise_prior": label}
+            changed = problem.replace(slab_scale=scale, likelihood=likelihood)
+            settings.append(Setting(labels, changed, own and own_scale))
+    return settings
+
+
+@settings_of.register
 def _(problem: ZellnerProblem, arguments: dict[str, Any], asked: dict[str, Any]) -> list[Setting]:
     _only(asked, ("slab",), f"slab={arguments['slab']!r}")
     own = (arguments["slab"], arguments["g"], arguments["rscale"])
@@ -176,6 +206,10 @@ def _noises(problem: GaussianProblem, arguments: dict[str, Any], given: Any) -> 
         check_noise(None, value)
         centred = bool(problem.num_unpenalised)
         made = noise_prior(value, problem.y, problem.weights, centred=centred)
-        label = value if isinstance(value, str) else f"({float(value[0]):g}, {float(value[1]):g})"
+        label = _noise_label(value)
         found.setdefault(label, (label, made if place else problem.noise, not place))
     return list(found.values())
+
+
+def _noise_label(value: Any) -> str:
+    return value if isinstance(value, str) else f"({float(value[0]):g}, {float(value[1]):g})"

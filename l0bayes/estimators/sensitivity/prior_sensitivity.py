@@ -14,6 +14,8 @@ from l0bayes.estimators.sensitivity.sensitivity_words import sensitivity_words
 from l0bayes.selection.engines.infer_gates import infer_gates
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
+from l0bayes.selection.sensitivity.model_evidences import has_evidences
+from l0bayes.selection.sensitivity.model_tables import gates_at_most
 from l0bayes.selection.sensitivity.prior_changes import PriorChanges
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ class PriorSensitivity:
     """Mixin of the estimators: inclusion probabilities under other priors."""
 
     get_params: Callable[..., dict[str, Any]]
+    _engine_options: Callable[[], Any]
     posterior_: SelectionPosterior
     original_scale_: OriginalScalePosterior
 
@@ -48,7 +51,8 @@ class PriorSensitivity:
 
         with the first factor changed by ``inclusion`` and the second by the others. Elsewhere the draws of
         the fit are weighted by the ratio of both at the new and the old prior; where fewer than 400
-        effective draws are left, the engine runs again.
+        effective draws are left, the engine runs again. It does so for every prior where a likelihood learns
+        numbers, such as a dispersion or degrees of freedom.
 
         ======================  ====================================================================
         column                  content
@@ -73,8 +77,9 @@ class PriorSensitivity:
                 fit. Where the fit has one for each column, these are multiples of them.
             inclusion: Arguments ``inclusion`` to try; by default 0.5, ``(1, 1)`` and ``(1, G)`` for G gates,
                 under which few are expected.
-            noise_prior: Arguments ``noise_prior`` to try, of a Normal response; by default ``"weak"``,
-                ``"jeffreys"`` (where no model fits perfectly) and ``(2, 0.5)``, about four observations.
+            noise_prior: Arguments ``noise_prior`` to try. Of a Normal response by default ``"weak"``,
+                ``"jeffreys"`` (where no model fits perfectly) and ``(2, 0.5)``, about four observations; of
+                Student-t noise those that are given, ``"weak"`` or pairs.
             slab: Arguments ``slab`` to try where it is one of Zellner's, also as ``("g", "bric")`` and
                 ``("jzs", 1.0)``; by default all of them.
             threshold: A variable is selected above this.
@@ -92,6 +97,11 @@ class PriorSensitivity:
         asked = {"slab_scale": slab_scale, "noise_prior": noise_prior, "slab": slab}
         gates = gate_priors(arguments["inclusion"], inclusion, problem)
         settings = settings_of(problem, arguments, {name: _listed(one) for name, one in asked.items()})
+        if not refit and problem.num_groups > gates_at_most(problem) and not has_evidences(problem):
+            raise ValueError(
+                "refit=False asks for answers without another run of the engine, which there are none of "
+                "here: a likelihood that learns numbers has no evidence of a model by itself. Leave it True"
+            )
         changes = PriorChanges(found.posterior, self._again if refit else None)
         rows: list[dict[str, Any]] = []
         for setting in settings:
@@ -122,7 +132,9 @@ class PriorSensitivity:
 
     def _again(self, problem: SelectionProblem) -> SelectionPosterior:
         """The engine's answer to a changed problem."""
-        return infer_gates(problem, self.posterior_.engine, seed=self.original_scale_.seed)
+        return infer_gates(
+            problem, self.posterior_.engine, options=self._engine_options(), seed=self.original_scale_.seed
+        )
 
 
 def _listed(values: Iterable[Any] | None) -> list[Any] | None:

@@ -18,7 +18,7 @@ from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.zellner_problem import ZellnerProblem
 from l0bayes.selection.slab_priors.factor_table import FactorTable
 
-__all__ = ["log_evidences"]
+__all__ = ["has_evidences", "log_evidences"]
 
 _CHUNK = 512
 
@@ -34,6 +34,15 @@ def log_evidences(problem: SelectionProblem, draws: ModelDraws) -> Tensor | None
         draws: Models, and noise variances.
     """
     return _evidences(problem, draws)
+
+
+def has_evidences(problem: SelectionProblem) -> bool:
+    """Whether the models of such problems have evidences that :func:`log_evidences` knows.
+
+    Args:
+        problem: The problem.
+    """
+    return _evidences.dispatch(type(problem)) is not _evidences.dispatch(object)
 
 
 @singledispatch
