@@ -50,7 +50,7 @@ $(BIN)/python:
 # torch goes first and alone, so that a resolver never looks at its newest build.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) torch
-	$(PIP_INSTALL) --editable .
+	$(PIP_INSTALL) --editable ".[cli,select,network]"
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from l0bayes.selection.refine import refine
     from l0bayes.selection.trust.fit_trust import trust
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Fit",

@@ -17,6 +17,7 @@ from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Fit, RestartWarning, fit, hardened_elbo
 from l0bayes.models import SparseNetwork, SparseRegression
 from l0bayes.network import UndecidedGatesWarning, save_deployed
+from l0bayes.optional_packages import need
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["DigitsResult", "RegressionResult", "run_diabetes", "run_digits"]
 
 _NATS_PER_UNIT = 12.0
+_PACKAGES = ("sklearn", "matplotlib", "PIL", "safetensors", "h5py", "h5netcdf")
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def run_diabetes(
         ModuleNotFoundError: If a package that writes one of its files is missing, before anything is fitted.
         OSError: If the folder cannot be written to, likewise.
     """
+    need("The example", *_PACKAGES)
     from l0bayes.plots import plot_effects, plot_pips, plot_training
     from l0bayes.plots.style import save_picture
     from l0bayes.posterior import gate_table, to_arviz
@@ -135,6 +138,7 @@ def run_digits(out: Path, *, epochs: int = 80, seed: int = 0, progress: bool = T
     """
     from torch.utils.data import DataLoader, TensorDataset
 
+    need("The example", *_PACKAGES)
     from l0bayes.plots import plot_gate_map, plot_training
     from l0bayes.plots.style import save_picture
     from l0bayes.posterior import predict

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.datasets.splits import Split, Table
+from l0bayes.optional_packages import needed_for
 
 __all__ = ["diabetes", "digits"]
 
@@ -22,8 +23,9 @@ def diabetes(interactions: bool = True) -> Table:
     Returns:
         The standardised table; the response is disease progression after a year.
     """
-    from sklearn.datasets import load_diabetes
-    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+    with needed_for("The diabetes data"):
+        from sklearn.datasets import load_diabetes
+        from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
     bunch = load_diabetes(scaled=False)
     x, names = StandardScaler().fit_transform(bunch.data), list(bunch.feature_names)
@@ -47,8 +49,9 @@ def digits(seed: int = 0) -> Split:
     Returns:
         Images as 64 columns in [0, 1].
     """
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
+    with needed_for("The digits"):
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
 
     bunch = load_digits()
     x, y = _float(bunch.data / 16.0), torch.as_tensor(bunch.target, dtype=torch.long)

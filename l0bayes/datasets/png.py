@@ -13,6 +13,7 @@ from torch import Tensor
 
 from l0bayes.datasets.folder import check_md5, data_folder, shuffled
 from l0bayes.datasets.splits import ImageSplit
+from l0bayes.optional_packages import needed_for
 
 __all__ = ["cifar10"]
 
@@ -106,7 +107,8 @@ def _read(root: Path, name: str, checksum: str, verify: bool) -> bytes:
 def _images(
     root: Path, name: str, checksum: str, verify: bool
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    from PIL import Image
+    with needed_for("CIFAR-10 as PNG"):
+        from PIL import Image
 
     with Image.open(io.BytesIO(_read(root, name, checksum, verify))) as image:
         if image.mode != "RGB" or image.width != _SIDE * _SIDE:

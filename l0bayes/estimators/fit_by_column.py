@@ -2,6 +2,7 @@ r"""Fits of tables that are read by column: memory maps, sparse matrices, arrays
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -271,10 +272,8 @@ def _problem(
 @contextmanager
 def _progress_bar() -> Iterator[Callable[[float], None]]:
     """A bar on stderr, in a terminal only."""
-    from rich.console import Console
-    from rich.progress import Progress
+    from tqdm import tqdm  # Pyro brings it
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Selecting", total=1.0)
-        yield lambda share: bar.update(task, completed=share)
+    form = "Selecting {bar} {percentage:3.0f}% {remaining}"
+    with tqdm(total=1.0, bar_format=form, file=sys.stderr, leave=False, disable=None) as bar:
+        yield lambda share: bar.update(share - bar.n)

@@ -1,12 +1,11 @@
 """Files that are whole or not there, and hold nothing that could run."""
 
 from l0bayes.files.tensor_files import read_tensors, write_tensors
-from l0bayes.files.whole_files import Stopped, folder_for, missing_package, settle, staged, write_whole
+from l0bayes.files.whole_files import Stopped, folder_for, settle, staged, write_whole
 
 __all__ = [
     "Stopped",
     "folder_for",
-    "missing_package",
     "read_tensors",
     "settle",
     "staged",

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.files.whole_files import settle
+from l0bayes.optional_packages import needed_for
 
 __all__ = ["StateFileError", "as_plain_state", "read_state", "write_state"]
 
@@ -77,8 +78,9 @@ def write_state(state: dict[str, Any], path: Path) -> None:
     Raises:
         OSError: If there is no room for it.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    with needed_for("A checkpoint"):
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {}
     text = json.dumps(_structure(state, tensors), allow_nan=False, separators=(",", ":"))
@@ -104,7 +106,8 @@ def read_state(path: Path) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         StateFileError: If it is no state, of another format, cut short or altered.
     """
-    from safetensors import SafetensorError, safe_open
+    with needed_for("A checkpoint"):
+        from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")

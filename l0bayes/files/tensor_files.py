@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from l0bayes.optional_packages import needed_for
+
 __all__ = ["read_tensors", "tensors_of_bytes", "write_tensors"]
 
 
@@ -25,9 +27,10 @@ def write_tensors(tensors: Mapping[str, Tensor], path: str | Path) -> Path:
     Raises:
         TypeError: If a tensor is sparse or quantised, or of a type that the format does not hold.
     """
-    from safetensors.torch import save_file
-
     from l0bayes.files.whole_files import write_whole
+
+    with needed_for("A file of tensors"):
+        from safetensors.torch import save_file
 
     plain: dict[str, Tensor] = {}
     for name, value in tensors.items():
@@ -68,8 +71,9 @@ def tensors_of_bytes(content: bytes, name: str) -> dict[str, Tensor]:
     Raises:
         ValueError: If it is no such file, or not all of it is there.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
+    with needed_for("A file of tensors"):
+        from safetensors import SafetensorError
+        from safetensors.torch import load
 
     try:
         found: dict[str, Any] = load(content)

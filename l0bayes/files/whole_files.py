@@ -1,4 +1,4 @@
-r"""Files that are whole or not there, and what is said where a package that writes them is missing."""
+"""Files that are whole or not there."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Stopped", "folder_for", "missing_package", "settle", "staged", "write_whole"]
-
-
-# Packages that have another name at pip.
-_DISTRIBUTIONS = {"PIL": "pillow"}
+__all__ = ["Stopped", "folder_for", "settle", "staged", "write_whole"]
 
 
 class Stopped(KeyboardInterrupt):
@@ -115,21 +111,3 @@ def settle(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def missing_package(what: str, package: str, error: ImportError) -> ModuleNotFoundError:
-    """The error to raise where a package that writes a kind of file cannot be imported.
-
-    Args:
-        what: What cannot be written or read.
-        package: The package that was imported, by its name at pip.
-        error: What its import raised: it, or a package that it needs itself, is missing or broken.
-    """
-    missing = error.name or "."
-    if isinstance(error, ModuleNotFoundError) and "." not in missing:
-        missing = _DISTRIBUTIONS.get(missing, missing)
-        return ModuleNotFoundError(f"{what} needs {missing}, which is not installed: pip install {missing}")
-    return ModuleNotFoundError(
-        f"{what} needs {package}, which cannot be imported ({error}): "
-        f"pip install --upgrade --force-reinstall {package}"
-    )

@@ -1,4 +1,4 @@
-"""Pictures, in one style, a file for each subject. Matplotlib is imported when something is drawn."""
+"""Pictures, in one style, a file for each subject. Figures are made when something is drawn."""
 
 from l0bayes.plots.calibration_curves import plot_entropy, plot_reliability
 from l0bayes.plots.gate_posteriors import plot_effects, plot_gate_map, plot_pips, plot_training

@@ -6,9 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from l0bayes.files.whole_files import missing_package, write_whole
+from l0bayes.files.whole_files import write_whole
+from l0bayes.optional_packages import missing_package, need
 
 __all__ = ["ACCENT", "COLOURS", "GROUP", "IN", "INK", "OUT", "colour_cycle", "save_picture", "try_pictures"]
+
+need("A picture", "matplotlib", "PIL")
 
 IN, OUT, INK, ACCENT, GROUP = "#1f5f8b", "#b9c4cc", "#333333", "#c2573f", "#5d6b74"
 """What is included, what is not, lines and text, what stands out, and groups of columns."""

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from l0bayes.files.whole_files import missing_package, write_whole
+from l0bayes.files.whole_files import write_whole
+from l0bayes.optional_packages import missing_package
 from l0bayes.posterior.arviz_data import group_of, load_groups, save_groups, wrap_groups
 
 __all__ = ["PACKAGES", "read_netcdf", "try_netcdf", "write_netcdf"]

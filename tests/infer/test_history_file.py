@@ -125,6 +125,7 @@ def test_tensorboard_gets_every_column(tmp_path, monkeypatch):
 
 
 def test_without_tensorboard_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     with pytest.raises(ImportError, match=r"l0bayes\[tensorboard\]"):
         TensorBoard("runs")

@@ -16,6 +16,7 @@ from l0bayes.posterior.arviz_data import group_of, wrap_groups
 from l0bayes.posterior.netcdf import read_netcdf, try_netcdf, write_netcdf
 from tests.posterior import fits
 
+FILES = r"'l0bayes\[files\]'"
 GROUPS = (
     "posterior",
     "posterior_predictive",
@@ -98,7 +99,8 @@ def test_a_try_leaves_nothing(tmp_path: Path) -> None:
 def test_what_is_missing_is_named_with_what_installs_it(package, tmp_path, monkeypatch) -> None:
     posterior = small()
     monkeypatch.setitem(sys.modules, package, None)
-    message = rf"needs {package}, which is not installed: pip install {package}"
+    of_extra = package in ("h5netcdf", "h5py")
+    message = rf"needs {package}, which is not installed: pip install {FILES if of_extra else package}"
     for work in (
         lambda: try_netcdf(tmp_path),
         lambda: write_netcdf(posterior, tmp_path / "posterior.nc"),

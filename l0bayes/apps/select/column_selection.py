@@ -12,6 +12,7 @@ import numpy as np
 
 from l0bayes.apps.select.select_settings import SelectSettings
 from l0bayes.files.whole_files import folder_for, staged
+from l0bayes.optional_packages import needed_for
 from l0bayes.selection.column_sources.any_source import column_source
 from l0bayes.selection.column_sources.arrow_columns import ArrowColumns
 from l0bayes.selection.column_sources.column_source import ColumnSource
@@ -60,11 +61,9 @@ def open_columns(path: Path, response: str) -> tuple[ColumnSource, Any]:
 
 
 def _arrow(path: Path, response: str) -> tuple[ColumnSource, Any]:
-    try:
+    with needed_for(path.name):
         import pyarrow.feather
         import pyarrow.parquet
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{path.name} needs pyarrow: pip install 'l0bayes[tables]'") from error
     if path.suffix.lower() == ".parquet":
         table: Any = pyarrow.parquet.ParquetFile(path)
         names, read = list(table.schema_arrow.names), lambda name: table.read(columns=[name])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l0bayes.apps.select.report_pictures import PICTURES, SENSITIVITY_FILES
-from l0bayes.files.whole_files import missing_package
+from l0bayes.optional_packages import needed_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,10 +52,8 @@ def page_template() -> Template:
     Raises:
         ModuleNotFoundError: If Jinja is missing; says how to install it.
     """
-    try:
+    with needed_for("report.html"):
         from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise missing_package("report.html", "jinja2", error) from None
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -18,6 +18,7 @@ import numpy as np
 from l0bayes.apps.select.csv_dialect import Dialect, recognise_dialect
 from l0bayes.apps.select.decimal_marks import may_be_thousands, two_readings
 from l0bayes.apps.select.table_cells import USUAL_WORDS, mask_words, read_cells
+from l0bayes.optional_packages import needed_for
 from l0bayes.user_warnings import warn_user
 
 if TYPE_CHECKING:
@@ -251,14 +252,10 @@ def _of_a_nameless_column(path: Path, index: int, values: pd.Series[Any]) -> str
 
 
 def _load_arrow(path: Path, kind: str, na: Sequence[str] | None) -> TableFile:
-    try:
+    with needed_for(f"A {kind} file"):
         import pyarrow
         import pyarrow.feather
         import pyarrow.parquet
-    except ImportError:
-        raise ModuleNotFoundError(
-            f"{kind} files need pyarrow, which is not installed: pip install 'l0bayes[tables]'"
-        ) from None
     try:
         if kind == "Parquet":
             # By itself: the whole table cannot be read where two columns have one name.

@@ -27,6 +27,7 @@ from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.shrink.phases import search_gate_rate
 from l0bayes.models import SparseNetwork
 from l0bayes.network import load_deployed, read_tensors
+from l0bayes.optional_packages import need
 
 if TYPE_CHECKING:
     from l0bayes.apps.train.run_folder import Run
@@ -128,6 +129,7 @@ def train_network(
     out = Path(out)
     _check_folder(out, config, resume, force)
     check_choice(config.net, config.data, config.data_folder, config.dropout, config.input_dropout)
+    need("A training run", "matplotlib", "PIL", "safetensors", "h5py", "h5netcdf")
     try_writers(out)
     started, data = time.perf_counter(), run_data(config)
     begun = time.process_time()

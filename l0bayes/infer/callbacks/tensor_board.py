@@ -8,6 +8,7 @@ from typing import Any
 
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.training_run import Record, TrainingRun
+from l0bayes.optional_packages import needed_for
 
 __all__ = ["TensorBoard"]
 
@@ -21,7 +22,7 @@ class TensorBoard(Callback):
         folder: The log directory.
 
     Raises:
-        ImportError: If TensorBoard is not installed.
+        ModuleNotFoundError: If TensorBoard is not installed; says which extra brings it.
 
     Example::
 
@@ -29,13 +30,9 @@ class TensorBoard(Callback):
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        try:
+        with needed_for("TensorBoard (fit.history and history_file= hold the same)"):
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ImportError(
-                "TensorBoard is not installed: pip install 'l0bayes[tensorboard]', or read the history from "
-                "fit.history or the file of history_file="
-            ) from error
+
         self.folder = Path(folder)
         self._new_writer: Any = SummaryWriter
         self._writer: Any = None

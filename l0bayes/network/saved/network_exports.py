@@ -19,9 +19,11 @@ from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.network.saved.fresh_rows import fresh_rows, largest_difference, run
 from l0bayes.network.structure import arguments_of, map_tensors, tensors_in
 from l0bayes.network.units import rows_of
+from l0bayes.optional_packages import need
 
 __all__ = ["export_program", "have_onnx", "write_onnx", "write_program"]
 
+_ONNX = ("onnx", "onnxscript")
 # A number of rows that is hardly a size of anything else, and two more to compare results on.
 _ROWS, _OTHER_ROWS = 3, (1, 7)
 _CLOSE = 1e-3
@@ -79,7 +81,7 @@ def write_program(program: Any, file: Path) -> None:
 
 def have_onnx() -> bool:
     """Whether ONNX files can be written."""
-    return all(find_spec(name) is not None for name in ("onnx", "onnxscript"))
+    return all(find_spec(name) is not None for name in _ONNX)
 
 
 def write_onnx(
@@ -101,10 +103,7 @@ def write_onnx(
         ModuleNotFoundError: If a package that this takes is missing; says how to install it.
         ValueError: If the network runs an operation that ONNX cannot hold; names it and the layer.
     """
-    if not have_onnx():
-        raise ModuleNotFoundError(
-            "ONNX needs onnx and onnxscript, which are not installed: pip install 'l0bayes[onnx]'"
-        )
+    need("ONNX", *_ONNX)
     try:
         with _quiet():
             converted: Any = torch.onnx.export(program, dynamo=True, verbose=False, external_data=False)

@@ -196,6 +196,6 @@ def test_an_operation_that_onnx_cannot_hold_is_named_with_its_layer(onnxruntime,
 
 
 def test_a_missing_package_is_named_with_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setattr("l0bayes.network.saved.network_exports.have_onnx", lambda: False)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'l0bayes\[onnx\]'"):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ModuleNotFoundError, match=r"onnxscript, which .*pip install 'l0bayes\[onnx\]'"):
         l0bayes.save_deployed(mlp(), tmp_path / "net", example=rows(2, 12), onnx=True)
