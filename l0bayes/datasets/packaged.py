@@ -23,7 +23,7 @@ def diabetes(interactions: bool = True) -> Table:
     Returns:
         The standardised table; the response is disease progression after a year.
     """
-    with needed_for("The diabetes data"):
+    with needed_for("The diabetes study"):
         from sklearn.datasets import load_diabetes
         from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
@@ -49,7 +49,7 @@ def digits(seed: int = 0) -> Split:
     Returns:
         Images as 64 columns in [0, 1].
     """
-    with needed_for("The digits"):
+    with needed_for("The set of digits"):
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 

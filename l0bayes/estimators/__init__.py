@@ -2,7 +2,7 @@
 
 from l0bayes.optional_packages import needed_for
 
-with needed_for("The estimators"):
+with needed_for("An estimator"):
     from l0bayes.estimators.binomial import SpikeSlabBinomial
     from l0bayes.estimators.classifier import SpikeSlabClassifier
     from l0bayes.estimators.counts import SpikeSlabCountRegressor

@@ -78,7 +78,7 @@ def write_state(state: dict[str, Any], path: Path) -> None:
     Raises:
         OSError: If there is no room for it.
     """
-    with needed_for("A checkpoint"):
+    with needed_for("A file of a state"):
         from safetensors import SafetensorError
         from safetensors.torch import save_file
 
@@ -106,7 +106,7 @@ def read_state(path: Path) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         StateFileError: If it is no state, of another format, cut short or altered.
     """
-    with needed_for("A checkpoint"):
+    with needed_for("A file of a state"):
         from safetensors import SafetensorError, safe_open
 
     if not path.is_file():

@@ -20,6 +20,7 @@ from l0bayes.infer.kept_model import kept_model
 from l0bayes.infer.loop.kept_runs import KeptRunError, difference_of_shapes, run_of, shapes_of
 from l0bayes.infer.loop.restart_result import Restart
 from l0bayes.infer.objectives.elbo import BoundELBO
+from l0bayes.optional_packages import need
 from l0bayes.user_warnings import warn_user
 
 __all__ = ["Checkpoint", "CheckpointError", "CheckpointWarning"]
@@ -55,6 +56,7 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], every: float, writes: bool = True) -> None:
+        need("A checkpoint", "safetensors")  # before a step is made, not at the first writing
         self.path = Path(path)
         self.every = every
         self.writes = writes

@@ -13,6 +13,7 @@ from l0bayes.infer.guide_combinations import copied_guide
 from l0bayes.infer.kept_model import kept_model
 from l0bayes.infer.loop.kept_runs import KeptRunError, kept_run, run_of
 from l0bayes.infer.loop.restart_result import Restart, take_best
+from l0bayes.optional_packages import need
 
 __all__ = ["SavedFitError", "read_fit", "write_fit"]
 
@@ -37,8 +38,10 @@ def write_fit(folder: str | os.PathLike[str], runs: Sequence[Restart], about: Ma
 
     Raises:
         FileExistsError: If the folder holds other files, and no fit.
+        ModuleNotFoundError: If the extra ``files`` is not installed.
         TypeError: If model or guide hold something that no file can hold, by name.
     """
+    need("A saved fit", "safetensors")
     folder = Path(folder)
     is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_free and not (folder / _FILE).is_file():
