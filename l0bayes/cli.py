@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from l0bayes.command_options import Load, Out, Seed, Threads
+from l0bayes.demo_command import add_demo
 from l0bayes.gate_families import DEFAULT_GATE_LAW
 from l0bayes.gate_families.help_texts import estimator_help, gate_law_help
 from l0bayes.predict_command import add_predict
@@ -16,11 +16,9 @@ from l0bayes.select_command import add_select
 from l0bayes.terminal import (
     errors_in_a_line,
     open_console,
-    print_files,
     print_lines,
     print_table,
     show_run,
-    use_one_thread,
 )
 
 __all__ = ["app", "main"]
@@ -31,58 +29,8 @@ app = typer.Typer(
     add_completion=False,
 )
 
-_SHOWN = ("pip", "pip_low", "pip_high", "mean", "sd", "mean_active", "bayes_factor", "in_median_model")
 
-
-@app.command()
-def demo(out: Out = Path("demo-output"), seed: Seed = 0) -> None:
-    """Both examples on data that ships with scikit-learn: about a minute."""
-    started = time.perf_counter()
-    diabetes(out / "diabetes", seed)
-    digits(out / "digits", seed)
-    print_lines(
-        open_console(),
-        [
-            f"\nDone in {time.perf_counter() - started:.0f} s. Everything is in {out}/",
-            "What to try next:",
-            f"  l0bayes table {out / 'diabetes' / 'posterior.nc'}      the whole gate table",
-            "  l0bayes diabetes --seed 1           another seed: what is stable, what is not",
-            "  README.md                           the 15-line Pyro example to start from",
-        ],
-    )
-
-
-@app.command()
-def diabetes(out: Out = Path("demo-output/diabetes"), seed: Seed = 0) -> None:
-    """Variable selection: 64 linear, square and interaction terms."""
-    from l0bayes.apps.demo import run_diabetes
-
-    use_one_thread()
-    console = open_console()
-    console.rule("Diabetes: which of 64 terms matter?")
-    with errors_in_a_line():
-        result = run_diabetes(out, seed=seed)
-    print_lines(console, result.summary)
-    columns = [name for name in _SHOWN if name in result.table]
-    print_table(console, result.table[columns].head(12), "Posterior inclusion, the 12 most probable terms")
-    print_files(console, result.files)
-
-
-@app.command()
-def digits(out: Out = Path("demo-output/digits"), seed: Seed = 0) -> None:
-    """A sparse network: 64-300-100-10 with gates on every unit."""
-    from l0bayes.apps.demo import run_digits
-
-    use_one_thread()
-    console = open_console()
-    console.rule("Digits: how small can the network be?")
-    with errors_in_a_line():
-        result = run_digits(out, seed=seed)
-    print_lines(console, result.summary)
-    print_table(console, result.table, "Layers")
-    for name, value in result.accuracy.items():
-        console.print(f"  test accuracy, {name:<17} {value:.1%}", highlight=False)
-    print_files(console, result.files)
+add_demo(app)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 import l0bayes
 from l0bayes.apps import demo
 from l0bayes.cli import app, main
+from l0bayes.selection import GibbsOptions
 from tests.arviz_versions import from_groups
 from tests.posterior import fits
 
@@ -35,12 +36,12 @@ def posterior(tmp_path_factory):
 def test_the_commands_are_listed(arguments):
     result = run(*arguments)
     assert result.exit_code == (0 if arguments else 2)
-    for command in ("demo", "diabetes", "digits", "table"):
+    for command in ("demo", "diabetes", "digits", "clinics", "table"):
         assert command in result.output
     assert "spike-and-slab" in result.output
 
 
-@pytest.mark.parametrize("command", ["demo", "diabetes", "digits"])
+@pytest.mark.parametrize("command", ["demo", "diabetes", "digits", "clinics"])
 def test_options_of_the_acts(command):
     result = run(command, "--help")
     assert result.exit_code == 0
@@ -144,7 +145,7 @@ def test_a_seed_that_is_no_number():
     assert "valid integer" in failed("diabetes", "--seed", "one")
 
 
-@pytest.mark.parametrize("command", ["demo", "diabetes", "digits"])
+@pytest.mark.parametrize("command", ["demo", "diabetes", "digits", "clinics"])
 def test_a_file_in_the_place_of_the_folder(tmp_path, command):
     path = tmp_path / "taken"
     path.write_text("")
@@ -167,31 +168,36 @@ def short_acts(monkeypatch):
 
         monkeypatch.setattr(demo, f"run_{name}", act)
 
-    remember("diabetes", demo.run_diabetes, steps=4, restarts=1)
-    remember("digits", demo.run_digits, epochs=1)
+    options = GibbsOptions(chains=8, steps=200)
+    remember("diabetes", demo.run_diabetes, steps=4, restarts=1, options=options)
+    remember("digits", demo.run_digits, epochs=8, repeats=1)
+    remember("clinics", demo.run_clinics, steps=4, restarts=1)
     return asked
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::l0bayes.infer.PruningWarning")  # cut too short for gates to close
-def test_both_acts(tmp_path, short_acts):
+def test_all_acts(tmp_path, short_acts):
     result = run("demo", "--out", tmp_path / "out", "--seed", 3)
     assert result.exit_code == 0, result.output
     assert short_acts == [
         ("diabetes", tmp_path / "out" / "diabetes", 3),
         ("digits", tmp_path / "out" / "digits", 3),
+        ("clinics", tmp_path / "out" / "clinics", 3),
     ]
     assert (tmp_path / "out" / "diabetes" / "posterior.nc").is_file()
     assert (tmp_path / "out" / "digits" / "deployed" / "weights.safetensors").is_file()
     text = result.output
     for part in (
-        "which of 64 terms matter",
-        "the 12 most probable",
-        "how small can the network be",
-        "Layers",
+        "which of 64 terms explain",
+        "the 10 most probable",
+        "how small can it be",
+        "narrow, from scratch",
+        "which effects differ between clinics",
+        "Verdict   exact",
     ):
         assert part in text
-    assert "test accuracy, deployed network" in text
-    assert "What to try next" in text
+    assert "Next:" in text
+    assert max(len(line) for line in text.replace(str(tmp_path), "").splitlines()) <= 100
     again = run("table", tmp_path / "out" / "diabetes" / "posterior.nc")
     assert again.exit_code == 0

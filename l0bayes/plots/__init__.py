@@ -1,6 +1,7 @@
 """Pictures, in one style, a file for each subject. Figures are made when something is drawn."""
 
 from l0bayes.plots.calibration_curves import plot_entropy, plot_reliability
+from l0bayes.plots.compared_pips import plot_compared_pips
 from l0bayes.plots.gate_posteriors import plot_effects, plot_gate_map, plot_pips, plot_training
 from l0bayes.plots.gradient_errors import plot_gradients
 from l0bayes.plots.inclusion import plot_conditional_effects, plot_fdr, plot_inclusion
@@ -12,6 +13,7 @@ from l0bayes.plots.training_runs import plot_costs, plot_units
 
 __all__ = [
     "plot_calibration",
+    "plot_compared_pips",
     "plot_conditional_effects",
     "plot_costs",
     "plot_effects",
