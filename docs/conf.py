@@ -15,6 +15,7 @@ from baseline_rows import baseline_rows  # noqa: E402 - it stands beside this fi
 from latency_rows import latency_rows  # noqa: E402
 from long_rows import long_rows  # noqa: E402
 from mnist_rows import mnist_rows  # noqa: E402
+from registry_rows import registry_rows  # noqa: E402
 from relaxation_rows import relaxation_rows  # noqa: E402
 from selection_rows import selection_rows  # noqa: E402
 from training_rows import training_rows  # noqa: E402
@@ -36,6 +37,7 @@ exclude_patterns = [
     "latency_rows.py",
     "long_rows.py",
     "mnist_rows.py",
+    "registry_rows.py",
     "relaxation_rows.py",
     "selection_rows.py",
     "training_rows.py",
@@ -64,6 +66,7 @@ myst_substitutions["baselines"] = baseline_rows(results)
 myst_substitutions["latency"] = latency_rows(results)
 myst_substitutions["long"] = long_rows(results)
 myst_substitutions["mnist"] = mnist_rows(results)
+myst_substitutions["registries"] = registry_rows()
 myst_substitutions["relaxations"] = relaxation_rows(results)
 myst_substitutions["selection"] = selection_rows(results)
 myst_substitutions["training"] = training_rows(results)

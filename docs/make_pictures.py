@@ -1,4 +1,4 @@
-"""Draw the pictures of README.md and docs/: ``python docs/make_pictures.py``, about a minute."""
+"""Draw the pictures of README.md and docs/: ``python docs/make_pictures.py``, about two minutes."""
 
 import re
 import shutil
@@ -9,20 +9,24 @@ from typing import Any
 import matplotlib as mpl
 import torch
 
-from l0bayes.apps.demo import run_diabetes, run_digits
+from l0bayes.apps.demo import run_clinics, run_diabetes, run_digits
 
 STATIC = Path(__file__).parent / "_static"
+ACTS = {
+    "diabetes": (run_diabetes, "pips.png"),
+    "digits": (run_digits, "input_gates.png"),
+    "clinics": (run_clinics, "pips.png"),
+}
 
 
 def main() -> None:
-    """Run both acts of the demo at seed 0 and keep one picture of each."""
+    """Run the acts of the demo at seed 0 and keep one picture of each."""
     STATIC.mkdir(exist_ok=True)
     torch.set_num_threads(1)  # as the command line does
     with tempfile.TemporaryDirectory() as folder:
-        run_diabetes(Path(folder))
-        run_digits(Path(folder))
-        for name in ("pips.png", "input_gates.png"):
-            shutil.copyfile(Path(folder) / name, STATIC / name)
+        for name, (act, picture) in ACTS.items():
+            act(Path(folder) / name)
+            shutil.copyfile(Path(folder) / name / picture, STATIC / f"{name}.png")
     draw_gradients()
     for path in sorted(STATIC.glob("*.png")):
         print(f"{path.name}: {path.stat().st_size // 1000} KB")

@@ -3,15 +3,22 @@
 import contextlib
 import io
 import re
+import shlex
 from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
+from typer.testing import CliRunner
+
+from l0bayes.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 # A block of Python, with the block of plain text that may follow it at once: what it prints.
 BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\s*^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
+# On the three pages that are ways in, commands are run as well, where they stand.
+STEP = re.compile(r"^```(python|bash)\n(.*?)^```$(?:\s*^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
+WAYS_IN = sorted((Path(__file__).resolve().parents[2] / "docs").glob("start-*.md"))
 # A block that is run when the pages are built, without its options.
 CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(?:---\n.*?^---\n)?(.*?)^```$", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(?:e[-+]?\d+)?%?")
@@ -51,6 +58,26 @@ def test_the_examples_of_a_page_run_in_order(page, tmp_path, monkeypatch):
         if expected is not None:
             assert words(printed.getvalue()) == words(expected), f"stale output after line {line}"
     plt.close("all")
+
+
+@pytest.mark.examples
+@pytest.mark.parametrize("page", WAYS_IN, ids=lambda page: page.stem)
+def test_the_commands_of_a_way_in_run_where_they_stand(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("Agg")
+    namespace = {"__name__": "example"}
+    blocks = [(language, code) for language, code, _ in STEP.findall(page.read_text("utf-8"))]
+    last = max((place for place, (language, _) in enumerate(blocks) if language == "bash"), default=-1)
+    for language, code in blocks[: last + 1]:
+        if language == "python":
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(code, str(page), "exec"), namespace)
+            continue
+        for line in code.splitlines():
+            program, *arguments = shlex.split(line)
+            assert program == "l0bayes"
+            result = CliRunner().invoke(app, arguments)
+            assert result.exit_code == 0, result.output
 
 
 @pytest.mark.examples
