@@ -12,6 +12,7 @@ here = Path(__file__).parent
 sys.path.insert(0, str(here))
 
 from baseline_rows import baseline_rows  # noqa: E402 - it stands beside this file
+from gallery_pages import write_gallery  # noqa: E402
 from latency_rows import latency_rows  # noqa: E402
 from long_rows import long_rows  # noqa: E402
 from mnist_rows import mnist_rows  # noqa: E402
@@ -34,6 +35,8 @@ extensions = [
 exclude_patterns = [
     "_build",
     "baseline_rows.py",
+    "examples/*.ipynb",
+    "gallery_pages.py",
     "latency_rows.py",
     "long_rows.py",
     "mnist_rows.py",
@@ -108,6 +111,12 @@ def run_again_with_the_library(app, docname, source):
                 app.env.note_dependency(str(file))
 
 
+def make_gallery(app):
+    """Run the examples before any page is read."""
+    write_gallery(run=os.environ.get("L0BAYES_GALLERY") != "0")
+
+
 def setup(app):
+    app.connect("builder-inited", make_gallery)
     app.connect("source-read", run_again_with_the_library)
     app.connect("missing-reference", resolve_alias)

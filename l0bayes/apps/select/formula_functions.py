@@ -17,10 +17,10 @@ SEVERAL_COLUMNS = (FACTOR, "bs", "cs", "cc", "cr", "poly")
 # Names that a function has in other packages.
 _ALSO_CALLED = {"factor": FACTOR, "as.factor": FACTOR, "ordered": FACTOR, NATURAL_SPLINE: "cs"}
 _INSTEAD = {
-    "offset": "offsets are not for formulas here: with a Normal likelihood take it off the response, as in "
-    "'I(y - x) ~ ...'; for others build the model with l0bayes.models.SparseRegression, which has an offset",
-    "cbind": "the response is one column: give a table with one row a trial and a 0/1 response, or build the "
-    "model with l0bayes.models.SparseRegression, which takes numbers of trials",
+    "offset": "an offset is an option and no term: leave it out of the formula and write --offset COLUMN, "
+    "for counts also --exposure COLUMN, which takes the logarithm by itself; in Python fit(..., offset=...)",
+    "cbind": "the response is one column: write 'successes ~ ...' with --likelihood binomial --trials "
+    "COLUMN, where the trials are successes and failures together; in Python SpikeSlabBinomial",
     "ifelse": "write a comparison, which counts as 0 and 1: I(age > 50)",
     "cut": "write comparisons, I(age > 50), a spline, bs(age, df=4), or make the classes a column of the "
     "table",
@@ -34,9 +34,12 @@ _INSTEAD = {
     "te": "smooths of this kind are not here: write bs(age, df=4):bs(dose, df=4)",
     "rcs": "write ns(age, df=4), a natural spline whose columns share a gate",
     "lag": "rows are taken to be in no order: make the lagged column in the table",
-    "weights": "weights are not for formulas: SpikeSlabRegressor.fit takes sample_weight",
-    "Surv": "times to an event are not for this command: see l0bayes.models.SparseRegression with the Cox "
-    "likelihood",
+    "weights": "weights are an option and no term: write --weights COLUMN; in Python fit(..., "
+    "sample_weight=...)",
+    "Surv": "times to an event are a response and no term: write Surv(time, event) ~ ..., with two columns",
+    "strata": "baseline hazards of their own are not here: write C(site) for a factor whose levels "
+    "share a gate",
+    "cluster": "write C(site) for a factor whose levels share a gate",
 }
 _FURTHER = (
     "sqrt", "cbrt", "log1p", "expm1", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsin", "arccos",

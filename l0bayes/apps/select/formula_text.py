@@ -84,7 +84,8 @@ def sides(formula: str) -> tuple[str, str]:
             places.append(match.start())
     left, right = (formula[: places[0]], formula[places[0] + 1 :]) if len(places) == 1 else ("", "")
     if not left.strip() or not right.strip():
-        raise ValueError(f"formula must read 'response ~ terms', got {formula!r}")
+        hint = "; write ~ in the place of =" if "=" in formula and not places else ""
+        raise ValueError(f"formula must read 'response ~ terms', got {formula!r}{hint}")
     return left.strip(), right.strip()
 
 

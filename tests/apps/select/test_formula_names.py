@@ -176,8 +176,12 @@ def test_comparisons_may_be_combined():
 @pytest.mark.parametrize(
     ("formula", "message"),
     [
-        ("y ~ offset(e) + pi", "I(y - x) ~"),
-        ("cbind(y, e) ~ pi", "one row a trial"),
+        ("y ~ offset(e) + pi", "--offset COLUMN"),
+        ("y ~ pi + weights(e)", "--weights COLUMN"),
+        ("y ~ Surv(y, e)", "Surv(time, event) ~"),
+        ("y ~ strata(e)", "C(site)"),
+        ("y = pi", "write ~ in the place of ="),
+        ("cbind(y, e) ~ pi", "--likelihood binomial --trials COLUMN"),
         ("y ~ cut(e, 3)", "bs(age, df=4)"),
         ("y ~ ifelse(e > 1, 1, 0)", "I(age > 50)"),
         ("y ~ s(e)", "bs(age, df=4)"),
