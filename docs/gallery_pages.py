@@ -6,6 +6,7 @@ With ``L0BAYES_GALLERY=0`` in the environment they are shown and not run, to loo
 import contextlib
 import io
 import json
+import logging
 import re
 import shutil
 import time
@@ -64,6 +65,7 @@ def run_blocks(blocks: list[tuple[str, str]], where: str) -> tuple[list[str], li
     pyro.clear_param_store()
     namespace: dict[str, Any] = {"__name__": "example"}
     printed = []
+    logging.disable(logging.INFO)  # which Sphinx would print
     with torch.random.fork_rng(devices=[]), contextlib.chdir(HERE), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for kind, text in blocks:
@@ -72,6 +74,7 @@ def run_blocks(blocks: list[tuple[str, str]], where: str) -> tuple[list[str], li
                 with contextlib.redirect_stdout(out):
                     exec(compile(text, where, "exec"), namespace)
             printed.append(out.getvalue().rstrip())
+    logging.disable(logging.NOTSET)
     return printed, [plt.figure(number) for number in plt.get_fignums()]
 
 

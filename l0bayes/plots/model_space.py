@@ -10,7 +10,7 @@ import torch
 
 from l0bayes import validate
 from l0bayes.plots.style import ACCENT, GROUP, IN, INK
-from l0bayes.plots.variable_rows import legend_below, shorten
+from l0bayes.plots.variable_rows import legend_below, shorten_all
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.summaries.top_models import top_models
 
@@ -122,7 +122,7 @@ def plot_top_models(
     weight = probabilities @ gates
     inside = np.nonzero(weight > 0.0)[0]
     chosen = inside[np.argsort(-weight[inside], kind="stable")][:max_rows]
-    letters = max((len(shorten(labels[index])) for index in chosen), default=0)
+    letters = max((len(text) for text in shorten_all([labels[index] for index in chosen])), default=0)
     ax = _axes(ax, (6.8 + 0.07 * max(0, letters - 12), 1.7 + 0.24 * max(len(chosen), 2)))
     kinds = _signs(posterior)
     image = gates[:, chosen].T * kinds[chosen][:, None]
@@ -133,7 +133,7 @@ def plot_top_models(
             edges, np.arange(len(chosen) + 1) - 0.5, image, cmap=colours, vmin=-0.5, vmax=3.5, rasterized=True
         )
     ax.vlines(edges, -0.5, max(len(chosen), 1) - 0.5, color="white", lw=0.6)
-    ax.set_yticks(np.arange(len(chosen)), [shorten(labels[index]) for index in chosen])
+    ax.set_yticks(np.arange(len(chosen)), shorten_all([labels[index] for index in chosen]))
     ax.set_ylim(max(len(chosen), 1) - 0.5, -0.5)
     ax.set_xlim(0.0, edges[-1])
     ax.set(title=_held(len(probabilities), total, edges[-1]), xlabel="probability, models side by side")
@@ -201,7 +201,7 @@ def plot_joint_inclusion(
                 color="white" if value > 0.55 else INK,
             )
     ax.figure.colorbar(image, ax=ax, label="P(both in the model)", shrink=0.8)
-    ticks = [shorten(labels[index], 24) for index in chosen]
+    ticks = shorten_all([labels[index] for index in chosen], 24)
     ax.set_xticks(np.arange(count), ticks, rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks(np.arange(count), ticks)
     ax.spines[["top", "right"]].set_visible(False)

@@ -8,7 +8,7 @@ import numpy as np
 
 from l0bayes import validate
 from l0bayes.plots.style import ACCENT, INK
-from l0bayes.plots.variable_rows import shorten
+from l0bayes.plots.variable_rows import shorten_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,11 +51,14 @@ def plot_sensitivity(table: pd.DataFrame, *, most: int = 20, ax: Axes | None = N
     crosses = (low <= threshold) & (high > threshold)
     order = np.lexsort((-np.nan_to_num(values).mean(1), ~crosses))[:most]
     if ax is None:
-        size = (min(11.0, 2.6 + 0.14 * len(columns)), 1.7 + 0.26 * len(order))
+        letters = max((len(text) for text in shorten_all([str(wide.index[row]) for row in order])), default=0)
+        # Wide enough for names on the left, and for title and labels of few columns.
+        width = min(11.0, max(5.4, 2.0 + 0.14 * len(columns)) + 0.07 * letters)
+        size = (width, 1.7 + 0.26 * len(order))
         ax = plt.subplots(figsize=size, layout="constrained")[1]
     image = ax.imshow(np.ma.masked_invalid(values[order]), aspect="auto", cmap="cividis", vmin=0.0, vmax=1.0)
     names = [str(wide.index[row]) for row in order]
-    ax.set_yticks(range(len(order)), [shorten(name) for name in names])
+    ax.set_yticks(range(len(order)), shorten_all(names))
     for label, row in zip(ax.get_yticklabels(), order, strict=True):
         label.set_color(ACCENT if crosses[row] else INK)
     _outline(ax, values[order] > threshold)

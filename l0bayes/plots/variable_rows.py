@@ -2,6 +2,7 @@ r"""Pictures with a row for each variable: names that fit, titles, legends that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["halo", "label_rows", "legend_below", "rows_title", "shorten"]
+__all__ = ["halo", "label_rows", "legend_below", "rows_title", "shorten", "shorten_all"]
 
 
 def label_rows(ax: Axes, shown: pd.DataFrame) -> None:
@@ -20,7 +21,7 @@ def label_rows(ax: Axes, shown: pd.DataFrame) -> None:
         ax: The axes.
         shown: A row for each variable, its name in the index.
     """
-    ax.set_yticks(np.arange(len(shown)), [shorten(str(label)) for label in shown.index])
+    ax.set_yticks(np.arange(len(shown)), shorten_all([str(label) for label in shown.index]))
     ax.set_ylim(len(shown) - 0.4, -0.6)
 
 
@@ -33,6 +34,35 @@ def shorten(name: str, length: int = 32) -> str:
     """
     short = name if len(name) <= length else f"{name[: length // 2]}…{name[-(length // 2 - 1) :]}"
     return short.replace("$", r"\$")  # what stands between two of them Matplotlib would typeset
+
+
+def shorten_all(names: Sequence[str], length: int = 32) -> list[str]:
+    """Names short enough for an axis that differ wherever the names do.
+
+    Long names are cut in the middle. Those that would look alike show the part in which they differ.
+
+    Args:
+        names: The names.
+        length: Most letters.
+    """
+    short = [shorten(name, length) for name in names]
+    alike: dict[str, list[int]] = {}
+    for place, text in enumerate(short):
+        alike.setdefault(text, []).append(place)
+    for places in alike.values():
+        different = sorted({names[place] for place in places})
+        if len(different) > 1:
+            # Of sorted names the first and the last share what all share.
+            pairs = zip(different[0], different[-1], strict=False)
+            common = next((place for place, (one, other) in enumerate(pairs) if one != other), 0)
+            start = max(0, common - length // 4)
+            for place in places:
+                short[place] = shorten("…" * bool(start) + names[place][start:], length)
+    if len({*short}) < len({*names}):  # they differ in several places far apart
+        width = len(str(len(names)))
+        cut = [shorten(name, length - width - 1) for name in names]
+        short = [f"{text} {place + 1}" for place, text in enumerate(cut)]
+    return short
 
 
 def rows_title(word: str, shown: pd.DataFrame, table: pd.DataFrame) -> str:

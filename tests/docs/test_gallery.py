@@ -10,7 +10,8 @@ import pytest
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TOPICS = (
     "genes correlated interactions heredity rare_events counts exposure survival factors hierarchical "
-    "changepoints time_series input_gates heads residual_blocks targets calibration concrete_dropout gradients "
+    "changepoints time_series input_gates heads residual_blocks targets calibration concrete_dropout "
+    "gradients "
     "likelihood layer bas"
 )
 

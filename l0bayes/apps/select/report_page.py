@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["page_template", "render_page"]
 
 _MOST_ROWS = 100
+_CONTENTS = "<!-- contents -->"
 
 
 def render_page(summary: pd.DataFrame, models: pd.DataFrame, images: Sequence[Path], **facts: Any) -> str:
@@ -32,7 +34,7 @@ def render_page(summary: pd.DataFrame, models: pd.DataFrame, images: Sequence[Pa
     """
     template, captions = page_template(), {**PICTURES, **SENSITIVITY_FILES}
     rows = [{"name": str(name), **row} for name, row in summary.head(_MOST_ROWS).to_dict("index").items()]
-    return template.render(
+    page = template.render(
         rows=rows,
         rows_in_all=len(summary),
         sampled=bool((summary["pip_mcse"] > 0).any()),
@@ -44,6 +46,20 @@ def render_page(summary: pd.DataFrame, models: pd.DataFrame, images: Sequence[Pa
         ],
         **facts,
     )
+    return _with_contents(page)
+
+
+def _with_contents(page: str) -> str:
+    """The page with a number for each heading, and links to them where the template leaves a place."""
+    titles: list[str] = []
+
+    def numbered(match: re.Match[str]) -> str:
+        titles.append(match[1])
+        return f'<h2 id="part-{len(titles)}">{match[1]}</h2>'
+
+    page = re.sub(r"<h2>(.*?)</h2>", numbered, page)
+    links = "".join(f'<li><a href="#part-{n}">{title}</a></li>' for n, title in enumerate(titles, 1))
+    return page.replace(_CONTENTS, f'<nav aria-label="Contents"><ol>{links}</ol></nav>', 1)
 
 
 def page_template() -> Template:

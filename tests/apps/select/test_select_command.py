@@ -2,6 +2,7 @@
 
 import html.parser
 import json
+import re
 
 import arviz as az
 import matplotlib as mpl
@@ -124,11 +125,13 @@ class Links(html.parser.HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.links, self.tags, self.text = [], [], ""
+        self.links, self.tags, self.text, self.anchors = [], [], "", []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        found = [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        self.links += [value for value in found if not value.startswith("#")]
+        self.anchors += [value for value in found if value.startswith("#")]
 
     def handle_data(self, data):
         self.text += f" {data} "
@@ -151,6 +154,17 @@ def test_the_report_holds_everything_itself(done):
     assert "url(" not in text
     assert 'name="viewport"' in text
     assert "@media print" in text
+
+
+def test_the_report_begins_with_its_contents(done):
+    parsed, text = page(done[1])
+    headings = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', text)
+    assert "<h2>" not in text
+    assert parsed.anchors == [f"#{name}" for name, _ in headings]
+    assert len(headings) >= 6
+    assert text.index("<nav") < text.index("<main>") < text.index("In short</h2>")
+    assert text.count("<h1>") == text.count("<main>") == text.count("</main>") == 1
+    assert all(alt.strip() for alt in re.findall(r'<img [^>]*alt="([^"]*)"', text))
 
 
 def test_the_report_says_what_was_done(done):
