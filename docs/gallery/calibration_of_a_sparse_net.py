@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Is a sparse network as sure as it is right?
 #
-# **Question.** A network with gates and Normal slabs, averaged over draws, beside the dense one: how good
+# **Question.** A network with gates, averaged over draws of them, beside the dense one: how good
 # are its probabilities?
 
 # %%
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import l0bayes
+from l0bayes.distributions import Gate, L2Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Minibatches
 from l0bayes.models import SparseNetwork
@@ -25,8 +26,9 @@ for epoch in range(30):
         optimizer.zero_grad()
         nn.functional.cross_entropy(dense(x), y).backward()
         optimizer.step()
-model = SparseNetwork(dense, gates="input", inclusion=0.5, slab="learned", num_data=len(data.train_x))
-guide = AutoHardConcrete(model, next(iter(batches)), slab="normal", init_scale=0.02, init_active=0.9)
+prices = {"inclusion": Gate(log_odds=-4.0), "slab": L2Penalty(1.0)}
+model = SparseNetwork(dense, gates="input", num_data=len(data.train_x), **prices)
+guide = AutoHardConcrete(model, next(iter(batches)), slab="delta", init_active=0.9)
 l0bayes.fit(model, guide, batches, epochs=40, lr=3e-3, gate_lr=3e-2, progress=False)
 with torch.no_grad():
     found = {"dense": dense(data.valid_x).softmax(-1)}

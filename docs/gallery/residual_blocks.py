@@ -29,10 +29,10 @@ torch.manual_seed(0)
 data = l0bayes.datasets.digits()
 net = nn.Sequential(nn.Linear(64, 32), *(Block() for _ in range(4)), nn.ReLU(), nn.Linear(32, 10))
 batches = Minibatches(data.train_x, data.train_y, batch_size=77)
-prices = {"inclusion": Gate(log_odds=-150.0), "slab": L2Penalty(1.0)}
+prices = {"inclusion": Gate(log_odds=-300.0), "slab": L2Penalty(1.0)}
 model = SparseNetwork(net, gates="block", num_data=len(data.train_x), **prices)
 guide = AutoHardConcrete(model, next(iter(batches)), slab="delta", init_active=0.9)
-fit = l0bayes.fit(model, guide, batches, epochs=25, lr=3e-3, gate_lr=0.03, progress=False)
+fit = l0bayes.fit(model, guide, batches, epochs=25, lr=3e-3, gate_lr=0.1, progress=False)
 small = model.deploy(guide)
 print([type(part).__name__ for part in small])
 error = (small(data.valid_x).argmax(-1) != data.valid_y).float().mean()
@@ -40,5 +40,5 @@ print(f"validation error {error:.1%}")
 left, right = l0bayes.plots.plot_training(fit)
 
 # %% [markdown]
-# **Verdict.** Blocks that are not worth 150 nats on all images together are gone, whole. A gate on a block
-# carries a large decision: run it with several seeds.
+# **Verdict.** Not deep: at a price of 300 nats, on all images together, none of the four blocks stays, and the
+# network errs no more without them. A gate on a block carries a large decision: try several prices and seeds.

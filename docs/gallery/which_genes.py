@@ -19,5 +19,5 @@ print(found.summary()[["pip", "cond_mean"]].head(6).round(2))
 axes = l0bayes.plots.plot_inclusion(found.summary(), max_rows=15)
 
 # %% [markdown]
-# **Verdict.** Genes with large effects are found; the smallest one may stay open. All models cannot be
+# **Verdict.** All four are found, and nothing else. All models cannot be
 # listed here: they are sampled, and the verdict says with which error.
