@@ -40,5 +40,6 @@ print(f"validation error {error:.1%}")
 left, right = l0bayes.plots.plot_training(fit)
 
 # %% [markdown]
-# **Verdict.** Not deep: at a price of 300 nats, on all images together, none of the four blocks stays, and the
-# network errs no more without them. A gate on a block carries a large decision: try several prices and seeds.
+# **Verdict.** Not deep: at a price of 300 nats, on all images together, none of the four blocks stays, and
+# the network errs no more without them. A gate on a block carries a large decision: try several prices and
+# seeds.
