@@ -7,10 +7,11 @@ import torch
 from l0bayes.selection.engines.engine import Progress
 from l0bayes.selection.engines.enumeration import Enumeration
 from l0bayes.selection.kernels.elimination import all_models
+from l0bayes.selection.kernels.evidence_check import check_evidences
+from l0bayes.selection.kernels.evidence_grid import Evidences
 from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
-from l0bayes.selection.kernels.laplace import find_modes, refine_modes
+from l0bayes.selection.kernels.laplace import find_modes
 from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
-from l0bayes.selection.kernels.model_averages import average_coefficients
 from l0bayes.selection.kernels.resampling import independent_indices
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.selection_posterior import ModelDraws
@@ -26,7 +27,8 @@ def enumerate_generalised(problem: GeneralisedProblem, num_draws: int, progress:
 
     Every model's evidence is approximated at its own mode. The most probable models, with nearly all of the
     posterior, are given the O(1/n) term, after which log evidences err by O(1/n²), and means that are right
-    to the same order.
+    to the same order. They are then checked by importance sampling, and corrected where the two differ
+    (:func:`~l0bayes.selection.kernels.evidence_check.check_evidences`).
 
     Args:
         problem: The problem.
@@ -42,17 +44,18 @@ def enumerate_generalised(problem: GeneralisedProblem, num_draws: int, progress:
     mass = torch.softmax(score[order], 0)
     kept = order[: 1 + int((mass.cumsum(0) < 1.0 - _LEFT_OUT).sum())]
     top = modes[kept].packed()
-    refined = refine_modes(problem, top)
+    refined = Evidences.of_one(problem, top).refine()
+    progress(0.8)
+    checked = check_evidences(refined, log_prior[kept], models[kept].double())
     # The others are given the mean term.
-    typical = (refined.correction * torch.softmax(score[kept], 0)).sum()
-    score = (score + typical).index_copy(0, kept, score[kept] + refined.correction)
+    typical = (checked.correction * torch.softmax(score[kept], 0)).sum()
+    score = (score + typical).index_copy(0, kept, score[kept] + checked.correction)
     total = torch.logsumexp(score, 0)
     weights = (score - total).exp()
     shares = weights[kept] / weights[kept].sum()
     chosen = independent_indices(weights, num_draws)
     k = problem.num_unpenalised
-    mean = average_coefficients(problem, top, refined.mean, shares)
-    second = average_coefficients(problem, top, refined.mean.square() + refined.variance, shares)
+    mean, second = checked.moments
     return Enumeration(
         probabilities=weights,
         log_evidence=float(total),
@@ -68,6 +71,7 @@ def enumerate_generalised(problem: GeneralisedProblem, num_draws: int, progress:
         laplace=LaplaceAccuracy(
             correction=float(refined.correction[shares > 1e-3].abs().max()),
             not_converged=int((~modes.converged).sum()),
+            importance=checked.report,
         ),
         refined=len(kept),
     )

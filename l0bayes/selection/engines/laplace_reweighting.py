@@ -13,7 +13,8 @@ from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.engines.engine import Progress, silent
 from l0bayes.selection.engines.gibbs_records import GibbsDiagnostics, GibbsOptions, Reweighting
 from l0bayes.selection.engines.tilted_proposal import TiltedProposal
-from l0bayes.selection.kernels.evidence_grid import EvidenceGrid, Evidences, RefinedEvidences
+from l0bayes.selection.kernels.evidence_check import check_evidences
+from l0bayes.selection.kernels.evidence_grid import EvidenceGrid, Evidences
 from l0bayes.selection.kernels.gaussian_expansion import expand_at_ridge
 from l0bayes.selection.kernels.laplace import Modes, quadratic_modes
 from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
@@ -84,7 +85,8 @@ def sample_generalised(
     .. math:: P(\gamma_g = 1 \mid D) = P_q(\gamma_g = 1) + \operatorname{Cov}_q(r/E_q[r],\, \gamma_g),
 
     with the sampler's average of exact conditionals over all steps as the first term, and the second one
-    estimated from a sample of some hundreds of models.
+    estimated from a sample of some hundreds of models, whose evidences are checked by importance sampling
+    (:func:`~l0bayes.selection.kernels.evidence_check.check_evidences`).
 
     Args:
         problem: The problem.
@@ -162,18 +164,25 @@ def _corrected(
         gates = sample.draws.gates[:checked]
         models = _weigh(grid, proposal, gates)
         refined = models.evidences.refine()
-        models = replace(models, log_ratio=models.log_ratio + refined.correction)
+        # What models weigh besides their evidences: how often they were drawn, over the quadratic's.
+        beside = models.share.log() + models.log_ratio - models.evidences.log_evidence
+        with private_randomness(seed + 1):
+            found = check_evidences(refined, beside, models.gates)
+        models = replace(models, log_ratio=models.log_ratio + found.correction)
         excess = models.weight - models.share
         change = excess @ models.gates
         open_ = models.share @ models.gates
         influence = (models.weight / models.share - 1.0)[:, None] * (models.gates - open_) - change
-        error = (models.share @ influence.square() / checked).sqrt()
+        by_chance = (models.weight.square() * found.variance) @ (
+            models.gates - models.weight @ models.gates
+        ).square()
+        error = (models.share @ influence.square() / checked + by_chance).sqrt()
         if checked >= _MOST_CHECKED or float(error.max()) <= float(sample.pip_mcse.max()):
             break
         checked *= 2
     quadratic, variance = quadratic_modes(proposal.problem, models.gates)
     k = problem.num_unpenalised
-    own = refined.moments(models.weight)
+    own = found.moments
     unpenalised_mean = own[0][:k]
     moments = []
     for here, other in zip(
@@ -202,7 +211,7 @@ def _corrected(
             draws.variances[:num_draws],
             _weights_of(draws.gates[:num_draws], models),
             draws.chains[:num_draws],
-            _scalars_of(draws.gates[:num_draws], models, refined, seed) if grid.logs.shape[1] else None,
+            _scalars_of(draws.gates[:num_draws], models, found.shares, seed) if grid.logs.shape[1] else None,
         ),
         unpenalised_mean=unpenalised_mean,
         diagnostics=replace(
@@ -213,6 +222,7 @@ def _corrected(
                 shared=shared,
                 not_converged=models.evidences.not_converged,
                 missed=missed_probability(grid.centre, proposal.problem, models.gates, models.modes),
+                importance=found.report,
             ),
             reweighting=Reweighting(
                 models=len(models.gates),
@@ -233,11 +243,11 @@ def _weights_of(draws: Tensor, models: _Weighted) -> Tensor:
     return weights / weights.sum()
 
 
-def _scalars_of(draws: Tensor, models: _Weighted, refined: RefinedEvidences, seed: int) -> Tensor:
+def _scalars_of(draws: Tensor, models: _Weighted, shares: Tensor, seed: int) -> Tensor:
     """Numbers that are learned, drawn given the model of each draw; where it was not looked at, given all."""
     rows, which = torch.unique(torch.cat([models.gates, draws]), dim=0, return_inverse=True)
-    law = (models.weight @ refined.shares).expand(len(rows), -1).clone()
-    law[which[: len(models.gates)]] = refined.shares
+    law = (models.weight @ shares).expand(len(rows), -1).clone()
+    law[which[: len(models.gates)]] = shares
     with private_randomness(seed):
         nodes = torch.multinomial(law[which[len(models.gates) :]], 1)[:, 0]
     return models.evidences.grid.logs[nodes].exp()

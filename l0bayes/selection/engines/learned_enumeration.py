@@ -8,6 +8,7 @@ from torch import Tensor
 from l0bayes.selection.engines.engine import Progress
 from l0bayes.selection.engines.enumeration import Enumeration
 from l0bayes.selection.kernels.elimination import all_models
+from l0bayes.selection.kernels.evidence_check import check_evidences
 from l0bayes.selection.kernels.evidence_grid import EvidenceGrid
 from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
 from l0bayes.selection.kernels.laplace import find_modes
@@ -35,7 +36,8 @@ def enumerate_learned(problem: LearnedProblem, num_draws: int, progress: Progres
 
     Every model's evidence given the numbers is by Laplace's method of second order, and the integral over
     their logarithms by the trapezoidal rule on a lattice that covers the posterior of the probable models
-    (:func:`~l0bayes.selection.kernels.scalar_nodes.find_nodes`).
+    (:func:`~l0bayes.selection.kernels.scalar_nodes.find_nodes`). They are then checked by importance sampling,
+    and corrected where the two differ (:func:`~l0bayes.selection.kernels.evidence_check.check_evidences`).
 
     Args:
         problem: The problem.
@@ -72,12 +74,14 @@ def enumerate_learned(problem: LearnedProblem, num_draws: int, progress: Progres
     kept = best[: 1 + int((mass.cumsum(0) < 1.0 - _LEFT_OUT).sum())]
     top = found.packed(kept)
     refined = top.refine()
-    typical = (refined.correction * torch.softmax(total[near][kept], 0)).sum()
-    total = (total + typical).index_copy(0, near[kept], total[near][kept] + refined.correction)
+    progress(0.9)
+    checked = check_evidences(refined, log_prior[near[kept]], models[near[kept]].double())
+    typical = (checked.correction * torch.softmax(total[near][kept], 0)).sum()
+    total = (total + typical).index_copy(0, near[kept], total[near][kept] + checked.correction)
     log_evidence = torch.logsumexp(total, 0)
     weights = (total - log_evidence).exp()
     shares = weights[near[kept]] / weights[near[kept]].sum()
-    mean, second = refined.moments(shares)
+    mean, second = checked.moments
     k = problem.num_unpenalised
     common = float(shares @ refined.correction)
     counted = refined.correction[shares > 1e-3] - common
@@ -86,12 +90,13 @@ def enumerate_learned(problem: LearnedProblem, num_draws: int, progress: Progres
         log_evidence=float(log_evidence),
         mean=mean[k:],
         second_moment=second[k:],
-        draws=_draws(problem, models, weights, grid, near[kept], refined.shares, num_draws),
+        draws=_draws(problem, models, weights, grid, near[kept], checked.shares, num_draws),
         unpenalised_mean=mean[:k],
         laplace=LaplaceAccuracy(
             correction=float(counted.abs().max()),
             not_converged=int((~modes.converged).sum()),
             shared=common,
+            importance=checked.report,
         ),
         refined=len(kept),
         scalar_nodes=len(nodes.logs),

@@ -107,6 +107,16 @@ class Evidences:
     modes: list[Modes]
     log_joint: Tensor
 
+    @classmethod
+    def of_one(cls, problem: GeneralisedProblem, modes: Modes) -> Evidences:
+        """Of models of a problem in which nothing is learned.
+
+        Args:
+            problem: The problem.
+            modes: Modes of the models.
+        """
+        return cls(EvidenceGrid.of_one(problem), [modes], modes.log_evidence[:, None])
+
     @property
     def log_evidence(self) -> Tensor:
         """Log evidence of every model, integrated over the nodes, shape ``(M,)``."""
@@ -135,6 +145,14 @@ class Evidences:
         """
         modes = [one[index].packed() for one in self.modes]
         return replace(self, modes=modes, log_joint=self.log_joint[index])
+
+    def some(self, index: Tensor) -> Evidences:
+        """Some of the models, with the slots that all have.
+
+        Args:
+            index: Which.
+        """
+        return replace(self, modes=[one.some(index) for one in self.modes], log_joint=self.log_joint[index])
 
     def refine(self) -> RefinedEvidences:
         """Second-order terms where a model has its posterior; elsewhere the model's mean term."""

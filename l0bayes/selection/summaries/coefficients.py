@@ -29,7 +29,7 @@ def coefficients_of(
     """Draw the coefficients of a posterior, given its sample of models.
 
     Given a model and the noise, coefficients of a Gaussian problem are Normal; those of a generalised one
-    are drawn from the Normal law of Laplace's method.
+    are drawn about the mode and resampled by their exact density.
 
     Args:
         posterior: The posterior; of a generalised problem its draws must be equally weighted.

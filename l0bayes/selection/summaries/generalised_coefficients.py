@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from l0bayes.infer.randomness import private_randomness
-from l0bayes.selection.kernels.design import Gathered
 from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
+from l0bayes.selection.kernels.importance_draws import SKEWED, ModelProposals, resampled
 from l0bayes.selection.kernels.laplace import find_modes, refine_modes
-from l0bayes.selection.kernels.response_terms import terms_of
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem, working_problem
 from l0bayes.selection.problem.learned_problem import LearnedProblem
 from l0bayes.selection.problem.level_block import LevelBlock, level_effects
@@ -25,6 +24,8 @@ __all__ = ["generalised_coefficients", "learned_coefficients"]
 # With at least so many draws in which its gate is open a coefficient is summarised by these draws; with fewer
 # by a Gaussian approximation.
 _MIN_OPEN_DRAWS = 400
+# Of each model so many times as many coefficients are tried as are wanted, and so many more.
+_TRIES, _SKEWED_TRIES, _MORE_TRIES = 2, 5, 8
 _CHUNK_ELEMENTS = 4_000_000
 
 
@@ -34,8 +35,10 @@ def generalised_coefficients(
 ) -> Coefficients:
     r"""Draw the coefficients of a generalised linear model, given its sample of models.
 
-    Given a model, coefficients are drawn from the Normal law of Laplace's method, with the mean to first
-    order past the mode. What is asked of a coefficient under the condition that its gate is open is read
+    Given a model, coefficients are draws about its mode that are resampled by the ratio of the exact joint
+    density to that of the proposal
+    (:class:`~l0bayes.selection.kernels.importance_draws.ModelProposals`), so that skewed posteriors, as those
+    of few events, are drawn as they are. What is asked of a coefficient under the condition that its gate is open is read
     off the draws in which it is, where there are enough; for a gate that is rarely open it is computed as
     in :func:`~l0bayes.selection.summaries.gaussian_coefficients.gaussian_coefficients` for the Gaussian
     problem that has the same slope and curvature at the posterior mean.
@@ -76,25 +79,25 @@ def learned_coefficients(
 
 def _drawn(problem: GeneralisedProblem, gates: Tensor) -> Tensor:
     """Coefficients given models, shape ``(S, k + p)``."""
-    models, which = torch.unique(gates, dim=0, return_inverse=True)
+    models, which, counts = torch.unique(gates, dim=0, return_inverse=True, return_counts=True)
     k, start = problem.num_unpenalised, ridge_problem(problem)
     drawn = torch.zeros(len(which), k + problem.num_columns, dtype=torch.float64)
     sizes = models[:, problem.groups].sum(1) + k
     order = torch.argsort(sizes)
     widest = max(1, int(sizes.max()))
+    by_model = torch.argsort(which, stable=True)
+    first = counts.cumsum(0) - counts
     for index in order.split(max(1, _CHUNK_ELEMENTS // (problem.num_rows * widest))):
         modes = find_modes(problem, models[index], start)
-        mean = refine_modes(problem, modes).mean
-        design = Gathered.over(problem)(modes.place, modes.held)
-        factor = terms_of(problem).factor(design, modes.coefficients)
-        place = torch.full((len(models),), -1).index_copy(0, index, torch.arange(len(index)))[which]
-        rows = (place >= 0).nonzero()[:, 0]
-        own = place[rows]
-        noise = torch.randn(len(rows), mean.shape[1], 1, dtype=torch.float64)
-        away = torch.linalg.solve_triangular(factor.mT[own], noise, upper=True)[..., 0]
-        values = torch.where(modes.held[own], mean[own, : away.shape[1]] + away, 0.0)
-        row, slot = modes.held[own].nonzero(as_tuple=True)
-        drawn[rows[row], modes.place[own][row, slot]] = values[row, slot]
+        skewed = ~(refine_modes(problem, modes).correction.abs() <= SKEWED)
+        tries = torch.where(skewed, _SKEWED_TRIES, _TRIES) * counts[index] + _MORE_TRIES
+        proposed = ModelProposals.of_modes(problem, modes, skewed).draw(tries)
+        chosen = resampled(proposed, counts[index])
+        model, values = proposed.model[chosen], proposed.values[chosen]
+        step = torch.arange(len(model)) - (counts[index].cumsum(0) - counts[index])[model]
+        rows = by_model[first[index[model]] + step]
+        row, slot = modes.held[model].nonzero(as_tuple=True)
+        drawn[rows[row], modes.place[model][row, slot]] = values[row, slot]
     return drawn
 
 
