@@ -36,8 +36,9 @@ def enumerate_learned(problem: LearnedProblem, num_draws: int, progress: Progres
 
     Every model's evidence given the numbers is by Laplace's method of second order, and the integral over
     their logarithms by the trapezoidal rule on a lattice that covers the posterior of the probable models
-    (:func:`~l0bayes.selection.kernels.scalar_nodes.find_nodes`). They are then checked by importance sampling,
-    and corrected where the two differ (:func:`~l0bayes.selection.kernels.evidence_check.check_evidences`).
+    (:func:`~l0bayes.selection.kernels.scalar_nodes.find_nodes`). They are then checked by importance
+    sampling, and corrected where the two differ
+    (:func:`~l0bayes.selection.kernels.evidence_check.check_evidences`).
 
     Args:
         problem: The problem.

@@ -25,8 +25,8 @@ _SMALL_ERROR = 0.0025
 _TRUSTED_TERM = 0.7
 # Draws of a model from which on their tail is looked at.
 _TAIL = 200
-# Differences that are corrected: so many standard errors, and at least so much of a PIP, of a mean in posterior
-# standard deviations, of the logarithm of a standard deviation, of a log evidence.
+# Differences that are corrected: so many standard errors, and at least so much of a PIP, of a mean in
+# posterior standard deviations, of the logarithm of a standard deviation, of a log evidence.
 _ERRORS = 3.0
 _PIP, _MEAN, _LOG_SD, _LOG_EVIDENCE = 0.002, 0.03, 0.03, 0.01
 

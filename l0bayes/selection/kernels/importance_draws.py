@@ -118,7 +118,8 @@ class ModelProposals:
         problem, modes = self.evidences.grid.problems[node], self.evidences.modes[node]
         used, which = torch.unique(model, return_inverse=True)
         own = modes.some(used)
-        law = SplitLaw(own.coefficients, factors_at(problem, own), self.low[used], self.high[used], own.held)
+        factor, far = factors_at(problem, own), not problem.likelihood.log_concave
+        law = SplitLaw(own.coefficients, factor, self.low[used], self.high[used], own.held, far)
         values, logs = law.draw(which)
         joint = log_joint(problem, own, which, values)
         weight = self.evidences.grid.log_weights[node]

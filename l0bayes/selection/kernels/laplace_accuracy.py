@@ -9,13 +9,13 @@ from l0bayes.selection.problem.verdict import Trust
 
 __all__ = ["ImportanceCheck", "LaplaceAccuracy"]
 
-# Errors of a PIP up to which evidences are as good as exact: the largest standard error, and where nothing was
-# sampled the largest second-order term.
+# Errors of a PIP up to which evidences are as good as exact: the largest standard error, and where nothing
+# was sampled the largest second-order term.
 _LARGEST_ERROR, _LARGEST_CORRECTION = 0.005, 0.1
 # Odds of a model, relative to the best one, that some hundreds of draws should have met.
 _MISSED = 0.03
 # Fewer effective draws, or a smaller share of them under a heavy tail, and averages are not trusted.
-_FEWEST_EFFECTIVE, _SMALL_SHARE = 400.0, 0.5
+_FEWEST_EFFECTIVE, _SMALL_SHARE = 400.0, 0.7
 
 
 @dataclass(frozen=True, kw_only=True)

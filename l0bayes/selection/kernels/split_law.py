@@ -1,4 +1,4 @@
-r"""Student-t laws about modes, with a scale of its own on each side of every axis: proposals of coefficients."""
+r"""Proposals of coefficients: Student-t laws about modes, with a scale on each side of every axis."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _DEGREES = 8.0
 _PLACES = (1.0, 2.5, 6.0)
 # Scales beside those by the curvature; in a direction without data it may be far too small.
 _NARROWEST, _WIDEST = 0.5, 50.0
+# Of log densities that are not concave: the share of draws from far away, and the scale of these.
+_FAR_SHARE, _FAR_SCALE = 0.1, 4.0
 _BATCH = 2**16
 
 
@@ -33,7 +35,8 @@ class SplitLaw:
 
     .. math:: q(\beta) = |L|\;t_\nu(u) \prod_j \frac{2}{l_j + h_j},
 
-    which is continuous, and a multivariate Student-t law where all scales are 1.
+    which is continuous, and a multivariate Student-t law where all scales are 1. Where the log density is not
+    concave there may be more modes, and a share of the draws is from a Cauchy law of larger scale.
 
     Source: Geweke 1989, "Bayesian inference in econometric models using Monte Carlo integration", whose law
     jumps at the mode.
@@ -43,6 +46,7 @@ class SplitLaw:
         factor: L, lower triangular, shape ``(C, s, s)``; of slots not in use the identity.
         low, high: l and h, shape ``(C, s)``.
         held: Which slots are in use, shape ``(C, s)``.
+        far: Whether a share of the draws is from far away.
     """
 
     mode: Tensor
@@ -50,6 +54,7 @@ class SplitLaw:
     low: Tensor
     high: Tensor
     held: Tensor
+    far: bool = False
 
     def draw(self, which: Tensor) -> tuple[Tensor, Tensor]:
         """Draws and their log densities, shapes ``(P, s)``, 0 in slots that are not in use, and ``(P,)``.
@@ -61,18 +66,29 @@ class SplitLaw:
         low, high = self.low[which], self.high[which]
         size = held.sum(1).to(torch.float64)
         degrees = _DEGREES + size
+        away = torch.rand(len(which)) < (_FAR_SHARE if self.far else 0.0)
+        own = torch.where(away, 1.0, degrees)
         normal = torch.randn(held.shape, dtype=torch.float64) * held
-        mix = (torch._standard_gamma(0.5 * degrees) / (0.5 * degrees)).rsqrt()
+        mix = (torch._standard_gamma(0.5 * own) / (0.5 * own)).rsqrt() * torch.where(away, _FAR_SCALE, 1.0)
         length = (normal * mix[:, None]).abs()
         above = torch.rand(held.shape, dtype=torch.float64) * (low + high) < high
         x = torch.where(above, high, -low) * length
-        half = 0.5 * (degrees + size)
-        logs = torch.lgamma(half) - torch.lgamma(0.5 * degrees) - 0.5 * size * torch.log(degrees * math.pi)
-        logs = logs - half * torch.log1p(length.square().sum(1) / degrees)
+        square = length.square().sum(1)
+        logs = _log_t(square, degrees, size)
+        if self.far:
+            beyond = _log_t(square / _FAR_SCALE**2, torch.ones_like(size), size) - size * math.log(_FAR_SCALE)
+            logs = torch.logaddexp(logs + math.log1p(-_FAR_SHARE), beyond + math.log(_FAR_SHARE))
         own = self.factor.diagonal(dim1=1, dim2=2).log() + math.log(2.0) - torch.log(self.low + self.high)
         logs = logs + torch.where(self.held, own, 0.0).sum(1)[which]
-        away = torch.linalg.solve_triangular(self.factor.mT[which], x[..., None], upper=True)[..., 0]
-        return torch.where(held, self.mode[which] + away, 0.0), logs
+        step = torch.linalg.solve_triangular(self.factor.mT[which], x[..., None], upper=True)[..., 0]
+        return torch.where(held, self.mode[which] + step, 0.0), logs
+
+
+def _log_t(square: Tensor, degrees: Tensor, size: Tensor) -> Tensor:
+    """Log density of a multivariate Student-t law at points of a squared length."""
+    half = 0.5 * (degrees + size)
+    constant = torch.lgamma(half) - torch.lgamma(0.5 * degrees) - 0.5 * size * torch.log(degrees * math.pi)
+    return constant - half * torch.log1p(square / degrees)
 
 
 def factors_at(problem: GeneralisedProblem, modes: Modes) -> Tensor:

@@ -38,10 +38,10 @@ def generalised_coefficients(
     Given a model, coefficients are draws about its mode that are resampled by the ratio of the exact joint
     density to that of the proposal
     (:class:`~l0bayes.selection.kernels.importance_draws.ModelProposals`), so that skewed posteriors, as those
-    of few events, are drawn as they are. What is asked of a coefficient under the condition that its gate is open is read
-    off the draws in which it is, where there are enough; for a gate that is rarely open it is computed as
-    in :func:`~l0bayes.selection.summaries.gaussian_coefficients.gaussian_coefficients` for the Gaussian
-    problem that has the same slope and curvature at the posterior mean.
+    of few events, are drawn as they are. What is asked of a coefficient under the condition that its gate is
+    open is read off the draws in which it is, where there are enough; for a gate that is rarely open it is
+    computed as in :func:`~l0bayes.selection.summaries.gaussian_coefficients.gaussian_coefficients` for the
+    Gaussian problem that has the same slope and curvature at the posterior mean.
 
     Args:
         problem: The problem.
