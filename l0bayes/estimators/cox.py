@@ -134,8 +134,11 @@ class SpikeSlabCox(FoldScores, GeneralisedEstimator):
                 categories are factors.
             y: Times, shape ``(n,)``, beside ``event``; or times and events together: an array or frame of two
                 columns, a structured array of two fields, or a pair of arrays.
-            sample_weight: A weight for each row, shape ``(n,)``: a row of weight w counts as w rows like
-                it, and one of weight 0 not at all.
+            sample_weight: A weight for each row, shape ``(n,)``, as the case weights of R's
+                ``survival::coxph``: with ``ties="breslow"``, or where no events share a time, a row of
+                weight w counts as w rows like it. By Efron's form each of the events of one time is weighed
+                by the mean of their weights, and its own hazard is left out in steps of the number of these
+                rows, so that repeating tied rows is not the same. A row of weight 0 counts not at all.
             event: 1 where the event was seen at the time, 0 where the row was lost from sight then.
             offset: What is added to the log hazard of each row, shape ``(n,)``.
 

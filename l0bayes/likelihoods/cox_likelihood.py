@@ -15,11 +15,15 @@ from l0bayes import validate
 from l0bayes.likelihoods.cox_density import CoxDensity
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_words import Words
+from l0bayes.likelihoods.offset_limits import refuse_far_offsets
 from l0bayes.likelihoods.whole_density import WholeDensity
 
 __all__ = ["Cox", "CoxPartialLikelihood", "Ties"]
 
 Ties = Literal["efron", "breslow"]
+
+# Beyond, the smaller hazards are 0 beside the largest.
+_FARTHEST_OFFSET = 700.0
 
 
 class CoxPartialLikelihood(TorchDistribution):
@@ -30,7 +34,9 @@ class CoxPartialLikelihood(TorchDistribution):
     An observation is all rows together, pairs of a time and whether the event was seen then
     (:math:`d_i = 1`) or the row was lost from sight (0). Where m events share a time, Breslow's form takes
     the sum above for each of them; Efron's leaves out the share l/m of the events' own hazards at the l-th
-    (l = 0, ..., m - 1), and weighs each by the mean of their weights.
+    (l = 0, ..., m - 1), and weighs each by the mean of their weights. That is the weighted form of R's
+    ``survival::coxph``: under Breslow's form, and where no events share a time, a row of weight 2 is two
+    rows; under Efron's a tied event of weight 2 is one event that counts twice, not two tied events.
 
     The baseline :math:`h_0` is nowhere in it: there are no draws, and adding a constant to η changes nothing.
 
@@ -186,13 +192,23 @@ class Cox(Likelihood):
             y: Times and indicators, shape ``(n, 2)``.
 
         Raises:
-            ValueError: By the first row; or if there is no event at all.
+            ValueError: By the first row; or if there is no event at all, or none beside which another row
+                is at risk.
         """
         (_, times), (_, events) = self.violations(y)
         self.refuse("time", y[:, 0], times[:, 0], "times, not negative")
         self.refuse("event", y[:, 1], events[:, 1], "1 where the event was seen and 0 where not")
         if not bool((y[:, 1] == 1).any()):
             raise ValueError("event must be 1 in at least one row: without an event nothing can be learned")
+        if int((y[:, 0] >= y[y[:, 1] == 1, 0].min()).sum()) == 1:
+            raise ValueError(
+                "event must be 1 in a row beside which another is at risk: the only event is at the largest "
+                "time of all, where nothing can be learned"
+            )
+
+    def check_offset(self, offset: Tensor) -> None:
+        why = "the smallest: hazards would differ by more than numbers do"
+        refuse_far_offsets(offset, offset.min(), _FARTHEST_OFFSET, why)
 
     @classmethod
     def predictor_of(cls, law: Any) -> Tensor:

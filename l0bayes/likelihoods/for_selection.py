@@ -81,6 +81,16 @@ class ForSelection:
         """
         raise NotImplementedError("the likelihood has no bound of its curvature")
 
+    def check_offset(self, offset: Tensor) -> None:
+        """Refuse offsets under which numbers hold no likelihood; by default none.
+
+        Args:
+            offset: Offset of each row, shape ``(n,)``.
+
+        Raises:
+            ValueError: By the first row.
+        """
+
     def whole_density(self, y: Tensor, weights: Tensor) -> WholeDensity:
         """The log density of all rows together with its derivatives, where not ``by_row``.
 

@@ -12,9 +12,13 @@ from torch import Tensor
 from l0bayes.likelihoods.count_support import count_violations
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_words import Words
+from l0bayes.likelihoods.offset_limits import refuse_far_offsets
 from l0bayes.likelihoods.predictor_precision import PredictorPrecision
 
 __all__ = ["Poisson", "PoissonOfLogRate"]
+
+# Beside a mean of e^40 a double has no digit left for a mean of one.
+_FARTHEST_OFFSET = 40.0
 
 
 class PoissonOfLogRate(dist.Poisson):
@@ -77,6 +81,10 @@ class Poisson(Likelihood):
 
     def violations(self, y: Tensor) -> Sequence[tuple[str, Tensor]]:
         return count_violations(y, self.whole)
+
+    def check_offset(self, offset: Tensor) -> None:
+        why = "the median of all rows: a mean e^40 times that of the other rows leaves these no digit"
+        refuse_far_offsets(offset, offset.median(), _FARTHEST_OFFSET, why)
 
     def derivatives(self, y: Tensor, eta: Tensor, order: int) -> tuple[Tensor, ...]:
         mean = torch.exp(eta)

@@ -28,7 +28,7 @@ _TAIL = 200
 # Differences that are corrected: so many standard errors, and at least so much of a PIP, of a mean in
 # posterior standard deviations, of the logarithm of a standard deviation, of a log evidence.
 _ERRORS = 3.0
-_PIP, _MEAN, _LOG_SD, _LOG_EVIDENCE = 0.002, 0.03, 0.03, 0.01
+_PIP, _MEAN, _LOG_SD, _LOG_EVIDENCE = 0.005, 0.05, 0.05, 0.02
 
 
 @dataclass(frozen=True)

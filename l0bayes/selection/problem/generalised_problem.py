@@ -33,8 +33,8 @@ class GeneralisedProblem(SelectionProblem):
 
     Raises:
         TypeError: If the likelihood is not one of those.
-        ValueError: If shapes do not fit, a number is out of range or not finite, or the response is
-            impossible.
+        ValueError: If shapes do not fit, a number is out of range or not finite, the response is
+            impossible, or offsets are further apart than numbers hold.
     """
 
     is_gaussian: ClassVar[bool] = False
@@ -54,6 +54,7 @@ class GeneralisedProblem(SelectionProblem):
             raise TypeError(f"the likelihood {self.likelihood!r} has no refinement: {reason}")
         super().__post_init__()
         self.likelihood.check(self.y)
+        self.likelihood.check_offset(self.offset)
 
     @property
     def response_shape(self) -> tuple[int, ...]:
