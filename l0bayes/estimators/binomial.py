@@ -36,7 +36,8 @@ class SpikeSlabBinomial(FoldScores, RegressorMixin, GeneralisedEstimator):  # ty
 
     What is standardised, and how factors are coded, is as in
     :class:`~l0bayes.estimators.classifier.SpikeSlabClassifier`. Coefficients are integrated out by Laplace's
-    method of second order, model by model.
+    method of second order, model by model,
+    checked and where needed put right by importance sampling.
 
     Args:
         inclusion: Prior inclusion probability: a number, an array with one a column (or one a group), or a

@@ -38,7 +38,8 @@ class SpikeSlabClassifier(FoldScores, ClassifierMixin, GeneralisedEstimator):  #
 
     Columns of text and categories in a data frame are factors, as in
     :class:`~l0bayes.estimators.regressor.SpikeSlabRegressor`. Coefficients are integrated out by Laplace's
-    method of second order, model by model.
+    method of second order, model by model,
+    checked and where needed put right by importance sampling.
 
     Args:
         inclusion: Prior inclusion probability: a number, an array with one a column (or one a group), or a

@@ -31,7 +31,8 @@ class SpikeSlabCountRegressor(SpikeSlabPoissonRegressor):
 
     What is standardised, and how factors are coded, is as in
     :class:`~l0bayes.estimators.poisson.SpikeSlabPoissonRegressor`. Coefficients are integrated out by
-    Laplace's method of second order, model by model.
+    Laplace's method of second order, model by model,
+    checked and where needed put right by importance sampling.
 
     Args:
         likelihood: ``"poisson"``, or ``"negative_binomial"`` for counts that vary more.

@@ -43,7 +43,8 @@ class SpikeSlabCox(FoldScores, GeneralisedEstimator):
 
     What is standardised, and how factors are coded, is as in
     :class:`~l0bayes.estimators.poisson.SpikeSlabPoissonRegressor`; ``slab_scale`` is in log hazard per
-    standard deviation. Coefficients are integrated out by Laplace's method of second order, model by model.
+    standard deviation. Coefficients are integrated out by Laplace's method of second order, model by model,
+    checked and where needed put right by importance sampling.
 
     Args:
         inclusion: Prior inclusion probability: a number, an array with one a column (or one a group), or a
@@ -163,6 +164,7 @@ class SpikeSlabCox(FoldScores, GeneralisedEstimator):
 
     def _warn_of_rows(self, x: Array, y: Array, names: list[str], terms: RowTerms) -> None:
         if terms.events is not None and terms.events.any():
+            self._own_likelihood().check(torch.from_numpy(np.stack([y, terms.events], 1).astype(np.float64)))
             ordered = columns_of_order(x, y, terms.events)
             warn_of_one_side(ordered, names, "is largest (or smallest) at every event among the rows at risk")
 

@@ -37,7 +37,8 @@ class SpikeSlabGLM(FoldScores, RegressorMixin, OffsetPredictions):  # type: igno
 
     Columns of text and categories in a data frame are factors, as in
     :class:`~l0bayes.estimators.regressor.SpikeSlabRegressor`. Coefficients are integrated out by Laplace's
-    method of second order, model by model.
+    method of second order, model by model,
+    checked and where needed put right by importance sampling.
 
     Args:
         likelihood: Name of a likelihood with four derivatives, or the likelihood with its options, such as

@@ -60,7 +60,8 @@ class SpikeSlabRobustRegressor(FoldScores, RegressorMixin, OffsetPredictions):  
     divided. All results are on the user's scale. Factors are coded as in
     :class:`~l0bayes.estimators.regressor.SpikeSlabRegressor`.
 
-    Coefficients are integrated out by Laplace's method of second order, model by model.
+    Coefficients are integrated out by Laplace's method of second order, model by model,
+    checked and where needed put right by importance sampling.
 
     Args:
         inclusion: Prior inclusion probability: a number, an array with one a column (or one a group), or a

@@ -94,6 +94,29 @@ def test_rows_that_will_not_do(case, given, message):
         estimator.fit(X, y, **given, **more)
 
 
+@pytest.mark.parametrize(
+    ("case", "row", "message"),
+    [
+        ("poisson", 60.0, "offset must not be more than 40 above 0, the median of all rows"),
+        ("survival", 740.0, "offset must not be more than 700 above 0, the smallest"),
+        ("survival", -740.0, "offset must not be more than 700 above -740, the smallest"),
+    ],
+)
+def test_offsets_that_numbers_do_not_hold_are_refused(case, row, message):
+    estimator, y, known = CASES[case]
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(X, y, offset=np.where(np.arange(N) == 7, row, 0.0), **known)
+
+
+def test_an_event_beside_which_nothing_is_at_risk_tells_nothing():
+    last = TIME.max() == TIME
+    with pytest.raises(ValueError, match="the only event is at the largest time of all"):
+        SpikeSlabCox().fit(X, TIME, event=last)
+    with pytest.warns(SeparationWarning):  # of two rows at risk one has the event
+        found = SpikeSlabCox().fit(X, np.minimum(TIME, np.sort(TIME)[-2]), event=last)
+    assert np.isfinite(found.pip_).all()
+
+
 def test_exposure_is_the_offset_of_its_logarithm():
     one = SpikeSlabCountRegressor("poisson", **ONE).fit(X, COUNTS, exposure=EXPOSURE)
     other = SpikeSlabPoissonRegressor(**ONE).fit(X, COUNTS, offset=np.log(EXPOSURE))

@@ -42,6 +42,21 @@ def test_against_the_sum_written_out(ties, weights):
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_weights_are_repeated_rows_but_for_tied_events_by_efrons_form(ties):
+    """As in R's survival::coxph."""
+    counts = torch.tensor([1, 2, 1, 3, 1, 2, 1, 1, 2, 1, 1, 2, 3, 1])
+    weighted = CoxPartialLikelihood(ETA, counts.double(), ties).log_prob(Y)
+    repeated = CoxPartialLikelihood(ETA.repeat_interleave(counts), None, ties)
+    rows = repeated.log_prob(Y.repeat_interleave(counts, 0))
+    assert (abs(float(weighted - rows)) < 1e-11) == (ties == "breslow")
+    apart = torch.stack([torch.arange(14.0).double(), EVENTS], -1)
+    once = CoxPartialLikelihood(ETA, 1.0 + 1.0 * (EVENTS == 0), ties).log_prob(apart)
+    count = 1 + (EVENTS == 0).long()
+    twice = CoxPartialLikelihood(ETA.repeat_interleave(count), None, ties)
+    assert float(once) == pytest.approx(float(twice.log_prob(apart.repeat_interleave(count, 0))), abs=1e-11)
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
 def test_gradient(ties):
     eta = ETA.clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda e: CoxPartialLikelihood(e, WEIGHTS, ties).log_prob(Y), eta)

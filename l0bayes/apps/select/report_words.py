@@ -52,7 +52,7 @@ _ADVICE = {
     ),
 }
 _NAMES = {"df": "number of degrees of freedom", "noise_variance": "scale σ"}
-_LAPLACE = "The evidence of each model is that of Laplace's method of second order, not a closed form. "
+_LAPLACE = "The evidence of each model is that of Laplace's method, checked by importance sampling. "
 
 
 @dataclass(frozen=True)

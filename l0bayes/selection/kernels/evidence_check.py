@@ -23,6 +23,8 @@ _MOST, _MOST_NUMBERS = 160_000, 200_000_000
 _SMALL_ERROR = 0.0025
 # Second-order terms count only so far where draws are planned: a series that diverges says nothing.
 _TRUSTED_TERM = 0.7
+# Posterior mean of the size of these terms from which on more than the first draws are always looked at.
+_TYPICAL_TERM = 0.03
 # Draws of a model from which on their tail is looked at.
 _TAIL = 200
 # Differences that are corrected: so many standard errors, and at least so much of a PIP, of a mean in
@@ -91,7 +93,7 @@ class _Sample:
         return pareto_k(logs[kept]) if bool(kept.any()) else -torch.inf
 
     def moments(self, place: Tensor, held: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Mean and second moment of all coefficients, and the variances of their errors."""
+        """Mean and second moment of all coefficients, and errors of the mean and of the variance."""
         model, values = self.draws.model, self.draws.values
         row, slot = held[model].nonzero(as_tuple=True)
         column, value = place[model[row], slot], values[row, slot]
@@ -101,12 +103,15 @@ class _Sample:
             return terms.new_zeros(size).index_add(0, column, terms)
 
         first, second = over(weight * value), over(weight * value.square())
+        variance = second - first.square()
         squares = weight.square()
         # Draws in which a coefficient is 0 err too: by the weight of all, less that of the others.
         rest = self.weights.square().sum() - over(squares)
-        mean_error = over(squares * (value - first[column]).square()) + rest * first.square()
-        second_error = over(squares * (value.square() - second[column]).square()) + rest * second.square()
-        return first, second, mean_error, second_error
+        away = value - first[column]
+        mean_error = over(squares * away.square()) + rest * first.square()
+        spread = over(squares * (away.square() - variance[column]).square())
+        spread = spread + rest * (first.square() - variance).square()
+        return first, second, mean_error.sqrt(), spread.sqrt()
 
 
 def check_evidences(refined: RefinedEvidences, log_prior: Tensor, gates: Tensor) -> CheckedEvidences:
@@ -136,9 +141,9 @@ def check_evidences(refined: RefinedEvidences, log_prior: Tensor, gates: Tensor)
     by_laplace = refined.moments(score.softmax(0))
     modes, problem = refined.evidences.at_centre, refined.evidences.grid.centre
     size = problem.num_unpenalised + problem.num_columns
-    mean, second, mean_error, second_error = sample.moments(modes.place, modes.held, size)
+    mean, second, mean_error, spread_error = sample.moments(modes.place, modes.held, size)
     changed = bool((gap > (_ERRORS * error).clamp(min=_PIP)).any())
-    moved = changed or _differ(by_laplace, (mean, second), mean_error.sqrt(), second_error.sqrt())
+    moved = changed or _differ(by_laplace, (mean, second), mean_error, spread_error)
     step = float(sample.total - score.logsumexp(0))
     shifted = changed or not abs(step) <= max(_ERRORS * sample.log_error, _LOG_EVIDENCE)
     correction = refined.correction + step if shifted else refined.correction
@@ -170,7 +175,9 @@ def _drawn(refined: RefinedEvidences, log_prior: Tensor, gates: Tensor) -> _Samp
     sample, rows = _Sample(draws, log_prior), refined.evidences.grid.centre.num_rows
     number = max(_SECOND, min(_MOST_SECOND, _SECOND_NUMBERS // rows))
     most = min(_MOST, _MOST_NUMBERS // rows)
-    while float(sample.pip(gates)[1].max()) > _SMALL_ERROR and len(draws.model) + number <= most:
+    skewed = not float((share * term.abs()).sum()) <= _TYPICAL_TERM  # means err too, and need more draws
+    while len(draws.model) + number <= most and (skewed or float(sample.pip(gates)[1].max()) > _SMALL_ERROR):
+        skewed = False
         draws = draws + proposals.draw((number * sample.of_models).round().long())
         order = torch.argsort(draws.model, stable=True)
         draws = ImportanceDraws(
@@ -182,14 +189,15 @@ def _drawn(refined: RefinedEvidences, log_prior: Tensor, gates: Tensor) -> _Samp
 
 
 def _differ(
-    laplace: tuple[Tensor, Tensor], exact: tuple[Tensor, Tensor], mean_error: Tensor, second_error: Tensor
+    laplace: tuple[Tensor, Tensor], exact: tuple[Tensor, Tensor], mean_error: Tensor, spread_error: Tensor
 ) -> bool:
     """Whether a mean or a standard deviation differs by more than errors by chance."""
     (mean, second), (other, other_second) = laplace, exact
-    sd = (other_second - other.square()).clamp(min=1e-300).sqrt()
-    shift = (mean - other).abs() > torch.maximum(_ERRORS * mean_error, _MEAN * sd)
-    tolerance = torch.maximum(_ERRORS * second_error, 2.0 * _LOG_SD * sd.square())
-    return bool(shift.any()) or bool(((second - other_second).abs() > tolerance).any())
+    variance = (other_second - other.square()).clamp(min=1e-300)
+    shift = (mean - other).abs() > torch.maximum(_ERRORS * mean_error, _MEAN * variance.sqrt())
+    tolerance = torch.maximum(_ERRORS * spread_error, 2.0 * _LOG_SD * variance)
+    wider = (second - mean.square() - variance).abs() > tolerance
+    return bool((shift | wider).any())
 
 
 def _shares(refined: RefinedEvidences, sample: _Sample) -> Tensor:

@@ -17,7 +17,7 @@ from l0bayes.selection import (
     TrustWarning,
     infer_gates,
 )
-from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
+from l0bayes.selection.kernels.laplace_accuracy import ImportanceCheck, LaplaceAccuracy
 from l0bayes.selection.kernels.mean_field import Factors
 from l0bayes.selection.kernels.rao_blackwell import rao_blackwell
 from l0bayes.selection.kernels.variational_verdict import judge_variational
@@ -27,6 +27,8 @@ from l0bayes.selection.problem.noise_prior import InverseGamma
 from l0bayes.selection.trust.posterior_trust import trust_of
 from tests.selection.glm_problems import make_problem
 from tests.selection.problems import problem
+
+CHECK = ImportanceCheck(draws=4000, ess=3600.0, k_hat=0.1, error=0.002, gap=0.001, corrected=False)
 
 
 def variational(posterior: SelectionPosterior, k_hat: float = 0.0, **changes: Any) -> SelectionPosterior:
@@ -223,6 +225,14 @@ def test_restarts_do_not_change_the_global_generator() -> None:
         ({"correction": 0.6}, "doubtful", "That is large"),
         ({"not_converged": 2}, "doubtful", "2 modes were not found"),
         ({"missed": 0.4}, "doubtful", "0.4 times the probability of the best one was never drawn"),
+        ({"shared": 1600.0}, "doubtful", "That is large"),
+        ({"correction": float("nan")}, "doubtful", "That is large"),
+        ({"importance": CHECK}, "exact", "4000 importance draws (3600 effective, Pareto k-hat 0.10) agree"),
+        ({"importance": CHECK, "correction": 8.0, "shared": 1600.0}, "exact", "agree"),
+        ({"importance": replace(CHECK, corrected=True)}, "exact", "corrected them, by up to 0.001 of a PIP"),
+        ({"importance": replace(CHECK, error=0.02)}, "doubtful", "That error is large"),
+        ({"importance": replace(CHECK, ess=50.0)}, "doubtful", "Few of the draws are effective"),
+        ({"importance": replace(CHECK, k_hat=1.2, ess=1600.0)}, "doubtful", "may miss a part"),
     ],
 )
 def test_evidences_by_laplace_are_judged_too(change: dict[str, float], word: str, reason: str) -> None:
