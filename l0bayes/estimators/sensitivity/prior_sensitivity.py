@@ -52,7 +52,8 @@ class PriorSensitivity:
         with the first factor changed by ``inclusion`` and the second by the others. Elsewhere the draws of
         the fit are weighted by the ratio of both at the new and the old prior; where fewer than 400
         effective draws are left, the engine runs again. It does so for every prior where a likelihood learns
-        numbers, such as a dispersion or degrees of freedom.
+        numbers, such as a dispersion or degrees of freedom, and where importance sampling had to correct the
+        evidences of the fit.
 
         ======================  ====================================================================
         column                  content

@@ -90,6 +90,10 @@ class ExactDiagnostics(Diagnostics):
     def evidence(self) -> Evidence:
         return "closed form" if self.laplace is None else "laplace"
 
+    @property
+    def evidences_corrected(self) -> bool:
+        return self.laplace is not None and self.laplace.corrected
+
     def verdict(self, posterior: SelectionPosterior, *, seed: int = 0) -> Trust:
         return Trust("exact") if self.laplace is None else self.laplace.judge(Trust("exact"))
 

@@ -113,6 +113,10 @@ class GibbsDiagnostics(Diagnostics):
     def evidence(self) -> Evidence:
         return "closed form" if self.laplace is None else "laplace"
 
+    @property
+    def evidences_corrected(self) -> bool:
+        return self.laplace is not None and self.laplace.corrected
+
     def verdict(self, posterior: SelectionPosterior, *, seed: int = 0) -> Trust:
         trust = chain_trust(float(posterior.pip_mcse.max()), self.ess)
         return trust if self.laplace is None else self.laplace.judge(trust)

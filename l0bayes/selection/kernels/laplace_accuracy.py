@@ -82,6 +82,11 @@ class LaplaceAccuracy:
     shared: float = 0.0
     importance: ImportanceCheck | None = None
 
+    @property
+    def corrected(self) -> bool:
+        """Whether probabilities are those of importance sampling, since Laplace's method errs."""
+        return self.importance is not None and self.importance.corrected
+
     def judge(self, trust: Trust) -> Trust:
         """A verdict that also counts these signs.
 

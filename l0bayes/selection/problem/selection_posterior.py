@@ -66,6 +66,11 @@ class Diagnostics(ABC):
     def evidence(self) -> Evidence:
         """How the evidence of each model was computed."""
 
+    @property
+    def evidences_corrected(self) -> bool:
+        """Whether evidences by a formula were found wrong and replaced, so that no table of them is right."""
+        return False
+
     @abstractmethod
     def verdict(self, posterior: SelectionPosterior, *, seed: int = 0) -> Trust:
         """How far the inclusion probabilities can be trusted.

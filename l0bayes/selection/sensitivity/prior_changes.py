@@ -65,6 +65,8 @@ class PriorChanges:
             problem: The problem under other priors of slabs and noise.
             priors: Priors of the gates.
         """
+        if self.refit is not None and self.posterior.diagnostics.evidences_corrected:
+            return [self._again(problem.replace(prior=prior)) for prior in priors]
         if problem.num_groups <= gates_at_most(problem):
             always = problem.prior.restriction
             fixed = None if always is None else always.always
@@ -86,6 +88,9 @@ class PriorChanges:
             effective = float(1.0 / weights.square().sum())
             if effective >= FEWEST_EFFECTIVE:
                 return UnderPrior(weights @ gates, math.nan, effective, "reweighted")
+        return self._again(problem, effective)
+
+    def _again(self, problem: SelectionProblem, effective: float = math.nan) -> UnderPrior:
         if self.refit is None:
             nothing = torch.full_like(self.posterior.pip, torch.nan)
             return UnderPrior(nothing, math.nan, effective, "too few draws")

@@ -5,6 +5,7 @@ import torch
 
 from l0bayes.selection import GibbsOptions, coefficients_of, infer_gates
 from l0bayes.selection.kernels.resampling import equally_weighted
+from l0bayes.selection.sensitivity.prior_changes import PriorChanges
 from l0bayes.selection.trust.posterior_trust import trust_of
 from tests.selection.engines import few_events
 
@@ -75,3 +76,13 @@ def test_predicted_means(name):
         drawn = inverse(found.unpenalised[:, 0] + x * found.beta[:, 0])
         error = float(drawn.std()) / len(drawn) ** 0.5
         assert float(drawn.mean()) == pytest.approx(case.mean_of(inverse, x), abs=7.0 * error)
+
+
+def test_other_priors_are_fitted_anew_where_evidences_had_to_be_corrected():
+    problem = few_events.poisson("rare").problem
+    found = infer_gates(problem, "exact")
+    assert found.diagnostics.evidences_corrected
+    changes = PriorChanges(found, lambda other: infer_gates(other, "exact"))
+    (same,) = changes.under(problem, [problem.prior])
+    assert same.method == "refitted"
+    assert torch.equal(same.pip, found.pip)
