@@ -12,17 +12,18 @@ from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
 from l0bayes.selection.kernels.importance_draws import SKEWED, ModelProposals, resampled
 from l0bayes.selection.kernels.laplace import find_modes, refine_modes
+from l0bayes.selection.kernels.resampling import systematic_indices
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem, working_problem
 from l0bayes.selection.problem.learned_problem import LearnedProblem
 from l0bayes.selection.problem.level_block import LevelBlock, level_effects
 from l0bayes.selection.problem.selection_posterior import ModelDraws
 from l0bayes.selection.summaries.coefficient_draws import Coefficients
 from l0bayes.selection.summaries.gaussian_coefficients import gaussian_coefficients
+from l0bayes.selection.summaries.rare_gates import OpenedGate, opened_gates
 
 __all__ = ["generalised_coefficients", "learned_coefficients"]
 
-# With at least so many draws in which its gate is open a coefficient is summarised by these draws; with fewer
-# by a Gaussian approximation.
+# With at least so many draws in which its gate is open a coefficient is summarised by these draws.
 _MIN_OPEN_DRAWS = 400
 # Of each model so many times as many coefficients are tried as are wanted, and so many more.
 _TRIES, _SKEWED_TRIES, _MORE_TRIES = 2, 5, 8
@@ -39,9 +40,10 @@ def generalised_coefficients(
     density to that of the proposal
     (:class:`~l0bayes.selection.kernels.importance_draws.ModelProposals`), so that skewed posteriors, as those
     of few events, are drawn as they are. What is asked of a coefficient under the condition that its gate is
-    open is read off the draws in which it is, where there are enough; for a gate that is rarely open it is
-    computed as in :func:`~l0bayes.selection.summaries.gaussian_coefficients.gaussian_coefficients` for the
-    Gaussian problem that has the same slope and curvature at the posterior mean.
+    open is read off the draws in which it is, where there are enough; else off models in which it is opened
+    (:func:`~l0bayes.selection.summaries.rare_gates.opened_gates`); and where there are very many such gates
+    it is computed as in :func:`~l0bayes.selection.summaries.gaussian_coefficients.gaussian_coefficients` for
+    the Gaussian problem that has the same slope and curvature at the posterior mean.
 
     Args:
         problem: The problem.
@@ -110,7 +112,26 @@ def _summarised(
     ones = torch.ones(len(drawn), dtype=torch.float64)
     working = working_problem(problem, eta)
     near = gaussian_coefficients(working, replace(draws, variances=ones), seed=seed, blocks=blocks)
-    return _with_own(near, unpenalised, level_effects(beta, blocks), draws.gates[:, problem.groups] > 0, ones)
+    found = _with_own(
+        near, unpenalised, level_effects(beta, blocks), draws.gates[:, problem.groups] > 0, ones
+    )
+    rare = (draws.gates.sum(0) < _MIN_OPEN_DRAWS).nonzero()[:, 0]
+    with private_randomness(seed + 1):
+        for gate in opened_gates(problem, draws.gates, rare, blocks):
+            _put(found, gate)
+    return found
+
+
+def _put(found: Coefficients, gate: OpenedGate) -> None:
+    """Summaries of the columns of a gate from draws with it open."""
+    columns, values, weights = gate.columns, gate.values, gate.weights
+    mean = weights @ values
+    found.conditional_mean[columns] = mean
+    found.conditional_sd[columns] = (weights @ (values - mean).square()).sqrt()
+    found.positive[columns] = weights @ (values > 0).double()
+    chosen = systematic_indices(weights, len(found.conditional_draws))
+    shuffled = chosen[torch.randperm(len(chosen))]
+    found.conditional_draws[:, columns] = values[shuffled]
 
 
 def _with_own(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from l0bayes.selection import GibbsOptions, coefficients_of, infer_gates
+from l0bayes.selection import GibbsOptions, InclusionPrior, coefficients_of, infer_gates
 from l0bayes.selection.kernels.resampling import equally_weighted
 from l0bayes.selection.sensitivity.prior_changes import PriorChanges
 from l0bayes.selection.trust.posterior_trust import trust_of
@@ -76,6 +76,23 @@ def test_predicted_means(name):
         drawn = inverse(found.unpenalised[:, 0] + x * found.beta[:, 0])
         error = float(drawn.std()) / len(drawn) ** 0.5
         assert float(drawn.mean()) == pytest.approx(case.mean_of(inverse, x), abs=7.0 * error)
+
+
+@pytest.mark.parametrize("name", ["Poisson, a rare level without events", "Cox", "negative binomial"])
+def test_a_gate_that_is_hardly_ever_open(name):
+    """Given that it is open, the posterior does not depend on the prior of the gate."""
+    case = CASES[name]()
+    never = InclusionPrior(log_odds=torch.tensor([-9.0], dtype=torch.float64))
+    found = infer_gates(case.problem.replace(prior=never), "exact")
+    assert found.draws.gates.sum() < 100
+    known = coefficients_of(found)
+    learned = 0.15 if name == "negative binomial" else 0.08  # at the mean of the dispersion
+    error = learned * case.conditional_sd
+    assert float(known.conditional_mean) == pytest.approx(case.conditional_mean, abs=2.0 * error)
+    assert float(known.conditional_sd) == pytest.approx(case.conditional_sd, rel=2.0 * learned)
+    drawn = known.conditional_draws[:, 0]
+    assert float(drawn.mean()) == pytest.approx(float(known.conditional_mean), abs=0.1 * error)
+    assert float((drawn > 0).double().mean()) == pytest.approx(float(known.positive), abs=0.002)
 
 
 def test_other_priors_are_fitted_anew_where_evidences_had_to_be_corrected():
