@@ -41,9 +41,10 @@ def generalised_coefficients(
     (:class:`~l0bayes.selection.kernels.importance_draws.ModelProposals`), so that skewed posteriors, as those
     of few events, are drawn as they are. What is asked of a coefficient under the condition that its gate is
     open is read off the draws in which it is, where there are enough; else off models in which it is opened
-    (:func:`~l0bayes.selection.summaries.rare_gates.opened_gates`); and where there are very many such gates
-    it is computed as in :func:`~l0bayes.selection.summaries.gaussian_coefficients.gaussian_coefficients` for
-    the Gaussian problem that has the same slope and curvature at the posterior mean.
+    (:func:`~l0bayes.selection.summaries.rare_gates.opened_gates`); and where coefficients are nearly Normal,
+    or there are very many such gates, it is computed as in
+    :func:`~l0bayes.selection.summaries.gaussian_coefficients.gaussian_coefficients` for the Gaussian problem
+    that has the same slope and curvature at the posterior mean.
 
     Args:
         problem: The problem.

@@ -12,6 +12,7 @@ from l0bayes.selection.kernels.evidence_grid import Evidences
 from l0bayes.selection.kernels.gaussian_expansion import ridge_problem
 from l0bayes.selection.kernels.importance_draws import ModelProposals
 from l0bayes.selection.kernels.laplace import find_modes
+from l0bayes.selection.kernels.split_law import factors_at, side_scales
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.level_block import LevelBlock, level_effects
 
@@ -19,6 +20,9 @@ __all__ = ["OpenedGate", "opened_gates"]
 
 # Models in which a gate is opened, the most frequent ones, and draws of the coefficients of each.
 _MODELS, _DRAWS = 24, 48
+# Where scales on both sides of the mode of the most frequent of these differ less, in logarithms, a Normal
+# law is good enough.
+_NORMAL = 0.3
 # With more rare gates than this it would take long.
 _MOST_GATES = 48
 
@@ -57,8 +61,8 @@ def opened_gates(
         blocks: Columns that stand for levels; of these the effects of levels are drawn.
 
     Returns:
-        Of each gate its draws; none at all where there are very many such gates, or where a gate can be
-        opened in no model by itself.
+        Of gates their draws: not of those under which coefficients are nearly Normal, or that can be opened
+        in no model by themselves; of none where there are very many.
     """
     if not 0 < len(rare) <= _MOST_GATES:
         return []
@@ -71,13 +75,24 @@ def opened_gates(
         opened[:, gate] = 1.0
         possible = torch.isfinite(problem.prior.log_prob(opened))
         of_gate.append((gate, most[possible]))
+    tops = {gate: models[index[0]].clone() for gate, index in of_gate if len(index)}
+    for gate, top in tops.items():
+        top[gate] = 1.0
+    if not tops:
+        return []
+    modes = find_modes(problem, torch.stack(list(tops.values())), ridge_problem(problem))
+    low, high = side_scales(problem, modes, factors_at(problem, modes))
+    sides = torch.where(modes.held, torch.log(high / low).abs(), 0.0).amax(1)
+    skewed = {gate: not float(side) <= _NORMAL for gate, side in zip(tops, sides, strict=True)}
+    if not any(skewed.values()):
+        return []
     below = torch.unique(torch.cat([index for _, index in of_gate]))
     start = ridge_problem(problem)
     smaller = find_modes(problem, models[below], start).log_evidence + problem.prior.log_prob(models[below])
     place = torch.full((len(models),), -1).index_copy(0, below, torch.arange(len(below)))
     found = []
     for gate, index in of_gate:
-        if len(index):
+        if len(index) and skewed[gate]:
             opened = models[index].clone()
             opened[:, gate] = 1.0
             beside = problem.prior.log_prob(opened) - smaller[place[index]] + counts[index].log()
