@@ -75,6 +75,25 @@ def test_the_factor_is_what_it_takes():
         assert bool((end <= 0).all()) is closed
 
 
+def test_a_billion_steps_are_not_walked_through():
+    """The way of the rate is its mean over progress, steps times: as that of a run with a rate n times it."""
+    read = []
+
+    def schedule(progress):
+        read.append(progress)
+        return 1.0 - 0.5 * progress
+
+    model = gates_only(z=L0Penalty(2.0))
+    guide = AutoHardConcrete(model, init_active=0.9)
+    settings = {"lr_schedule": schedule, "optimizer": "sgd"}
+    few = pruning_forecast(model, guide, steps=10**4, gate_lr=1e-3, **settings).sites["z"]
+    read.clear()
+    many = pruning_forecast(model, guide, steps=10**9, gate_lr=1e-8, **settings).sites["z"]
+    assert len(read) <= 10**4
+    assert many.end == pytest.approx(few.end, abs=1e-6)
+    assert few.end < few.start
+
+
 def wide_resnet_gates():
     """The gated convolutions of WRN-28-10: groups of 16*9 to 640*9 weights, 0.001 nats a weight."""
     return gates_only(**{f"in{width}": L0Penalty(0.001 * width * 9) for width in (16, 160, 320, 640)})

@@ -25,6 +25,9 @@ from l0bayes.user_warnings import warn_user
 
 __all__ = ["PruningForecast", "PruningWarning", "forecast_of_traces", "pruning_forecast"]
 
+# Points at which a schedule is read: each step of runs that have no more of them.
+_POINTS = 10_000
+
 
 class PruningWarning(UserWarning):
     """No gate of a site can close in the run as it is set up."""
@@ -191,7 +194,9 @@ def forecast_of_traces(
         loss_scale: What the loss in nats is multiplied by.
         targeted: Whether a target pushes the gates shut, whatever their prior.
     """
-    travelled = gate_lr * sum(lr_schedule(step / steps) for step in range(steps))
+    # A run of a billion steps is not walked through before its first one.
+    points = min(steps, _POINTS)
+    travelled = gate_lr * steps * sum(lr_schedule(point / points) for point in range(points)) / points
     sites, gates = {}, _gates(traces, targeted)
     speeds = gate_speeds(guide, {name: start for name, (start, _, _) in gates.items()}, optimizer)
     for name, (start, pull, scale) in gates.items():
