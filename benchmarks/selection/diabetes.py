@@ -16,6 +16,7 @@ gates' conditional probabilities, and their standard errors come from the spread
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from pathlib import Path
@@ -98,15 +99,16 @@ class Chain:
         self._variance = rate / self._rng.gamma(shape)
 
 
-def main(chains: int = 32, burn_in: int = 200, sweeps: int = 1500, seed: int = 0) -> None:
-    """Run the chains and write what they found.
-
-    Args:
-        chains: Number of chains.
-        burn_in: Sweeps that are left out, at the start of each.
-        sweeps: Sweeps that count.
-        seed: Seed of the first chain; the others take the next ones.
-    """
+def main() -> None:
+    """Run the chains and write what they found."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.selection.diabetes")
+    parser.add_argument("--chains", type=int, default=32)
+    parser.add_argument("--burn-in", type=int, default=200, help="sweeps left out at the start of each")
+    parser.add_argument("--sweeps", type=int, default=1500, help="sweeps that count")
+    parser.add_argument("--seed", type=int, default=0, help="of the first chain; others take the next ones")
+    parser.add_argument("--out", type=Path, default=_OUT)
+    options = parser.parse_args()
+    chains, burn_in, sweeps, seed = options.chains, options.burn_in, options.sweeps, options.seed
     data = datasets.diabetes()
     x, y = data.x.double().numpy(), data.y.double().numpy()
     means = []
@@ -125,7 +127,7 @@ def main(chains: int = 32, burn_in: int = 200, sweeps: int = 1500, seed: int = 0
         "pip": {name: round(float(value), 5) for name, value in zip(data.names, pip, strict=True)},
         "standard_error": {name: round(float(value), 5) for name, value in zip(data.names, se, strict=True)},
     }
-    _OUT.write_text(json.dumps(record, indent=1) + "\n")
+    options.out.write_text(json.dumps(record, indent=1) + "\n")
     print(f"largest standard error {se.max():.4f}")
 
 
