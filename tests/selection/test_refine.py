@@ -389,3 +389,11 @@ def test_a_model_without_gates_is_refused():
 
     with pytest.raises(NotLinearError, match="no gated weights, so that there is nothing to refine"):
         read_linear_model(model, (X, Y))
+
+
+def test_a_posterior_is_printed_in_a_line():
+    x = X.float()
+    model = SparseRegression(P, inclusion=0.3, intercept_scale=None)
+    posterior = refine(untrained(model, (x, Y.float())), "exact").posterior
+    assert repr(posterior).startswith("SelectionPosterior by engine 'exact': 4 gates, 4 columns, 40 rows; ")
+    assert len(repr(posterior)) < 120

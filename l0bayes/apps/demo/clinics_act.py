@@ -212,8 +212,8 @@ def _panels(table: pd.DataFrame) -> tuple[dict[str, pd.Series[float]], pd.Series
 def _arviz_lines(idata: Any, out: Path) -> list[str]:
     import arviz as az
 
-    found: Any = az.summary(idata, var_names=["effect", "between"], kind="stats")
-    rows = [*(f"effect[{name}]" for name in COLUMNS if name in _EFFECTS), "between"]
+    found: Any = az.summary(idata, var_names=["effect", "differs", "between"], kind="stats")
+    rows = [*(f"effect[{name}]" for name in COLUMNS if name in _EFFECTS), "differs[dose]", "between"]
     return [
         f"ArviZ reads {out / 'posterior.nc'}, gates and all. az.summary of it:",
         *found.filter(items=rows, axis=0).to_string().splitlines(),

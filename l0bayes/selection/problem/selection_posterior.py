@@ -134,3 +134,10 @@ class SelectionPosterior:
     def sd(self) -> Tensor:
         """Standard deviation of each coefficient, zeros included, shape ``(p,)``."""
         return (self.second_moment - self.mean.square()).clamp(min=0.0).sqrt()
+
+    def __repr__(self) -> str:
+        problem, size = self.problem, float(self.pip.sum())
+        return (
+            f"SelectionPosterior by engine {self.engine!r}: {problem.num_groups} gates, "
+            f"{problem.num_columns} columns, {problem.num_rows} rows; {size:.1f} gates expected to be open"
+        )
