@@ -167,12 +167,14 @@ def test_gates_on_single_weights_leave_matrices_of_full_size():
     assert (small[0].weight == 0.0).sum() + (small[2].weight == 0.0).sum() == 1
 
 
-def test_a_deployed_network_has_the_modes_of_the_dense_one():
-    """In training or evaluation, module by module, as the network that was given."""
-    dense = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.ReLU(), nn.Linear(4, 2)).eval()
+@pytest.mark.parametrize("training", [True, False])
+def test_a_deployed_network_is_in_evaluation_mode(training):
+    """Whatever the mode of the network that was given: its dropout is off until it is trained on."""
+    dense = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.ReLU(), nn.Linear(4, 2)).train(training)
     net = SparseNetwork(dense, gates="input")
     guide = AutoHardConcrete(net, (torch.randn(8, 3), torch.arange(8) % 2), init_active=0.9)
     small = net.deploy(guide)
     x = torch.randn(5, 3)
-    assert not small.training
+    assert not any(module.training for module in small.modules())
     assert torch.equal(small(x), small(x))
+    assert "evaluation mode" in " ".join((ROOT / "docs" / "start-network.md").read_text("utf-8").split())
