@@ -29,6 +29,6 @@ class PortableGuide(AutoGuide):
         new = type(self).__new__(type(self))
         memo[id(self)] = new
         state = self.__getstate__()
-        new.__dict__.update({key: copy.deepcopy(value, memo) for key, value in state.items()})
-        new.__dict__["_model"] = self._model
+        vars(new).update({key: copy.deepcopy(value, memo) for key, value in state.items()})
+        vars(new)["_model"] = self._model
         return new

@@ -127,7 +127,7 @@ class TrainableGuide(PortableGuide):
         """
         latents, values = find_latents(model, args, kwargs, init_to_feasible)
         new = copy.deepcopy(self)
-        new.__dict__["_model"] = (model,)
+        vars(new)["_model"] = (model,)
         new._lay_out(latents, values, 1.0)
         keys = {one.name: one.key for one in self._latents}
         theirs = {f"{one.key}_unconstrained": sites[one.name] for one in latents}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -27,7 +29,7 @@ def diabetes(interactions: bool = True) -> Table:
         from sklearn.datasets import load_diabetes
         from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-    bunch = load_diabetes(scaled=False)
+    bunch: Any = load_diabetes(scaled=False)
     x, names = StandardScaler().fit_transform(bunch.data), list(bunch.feature_names)
     if interactions:
         expand = PolynomialFeatures(degree=2, include_bias=False)
@@ -53,7 +55,7 @@ def digits(seed: int = 0) -> Split:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 
-    bunch = load_digits()
+    bunch: Any = load_digits()
     x, y = _float(bunch.data / 16.0), torch.as_tensor(bunch.target, dtype=torch.long)
     labels = bunch.target
     rest, test = train_test_split(np.arange(len(y)), test_size=0.2, random_state=seed, stratify=labels)

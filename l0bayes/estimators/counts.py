@@ -117,7 +117,7 @@ class SpikeSlabCountRegressor(SpikeSlabPoissonRegressor):
             unseen=unseen,
         )
         self.likelihood = likelihood
-        self.dispersion = dispersion
+        self.dispersion: float | Literal["learned"] = dispersion
 
     def _own_likelihood(self) -> Likelihood:
         validate.one_of(("poisson", "negative_binomial"), likelihood=self.likelihood)

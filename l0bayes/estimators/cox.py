@@ -17,7 +17,7 @@ from l0bayes.estimators.one_sided_columns import columns_of_order, warn_of_one_s
 from l0bayes.estimators.row_terms import RowTerms
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.estimators.survival import concordance, times_and_events
-from l0bayes.likelihoods.cox_likelihood import Cox
+from l0bayes.likelihoods.cox_likelihood import Cox, Ties
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.selection_problem import SelectionProblem
@@ -117,7 +117,7 @@ class SpikeSlabCox(FoldScores, GeneralisedEstimator):
             heredity=heredity,
             unseen=unseen,
         )
-        self.ties = ties
+        self.ties: Ties = ties
 
     def fit(  # type: ignore[override]
         self,

@@ -202,7 +202,8 @@ class SpikeSlabEstimator(
             ValueError: If an argument, a column or the response is not what it must be, by name.
         """
         self._check_arguments()
-        values, y = check_X_y(
+        check: Any = check_X_y
+        values, y = check(
             table.values, y, dtype=np.float64, ensure_all_finite=False, y_numeric=self._numeric_response
         )
         refuse_not_finite(values, table.names)

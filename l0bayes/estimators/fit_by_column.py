@@ -276,4 +276,8 @@ def _progress_bar() -> Iterator[Callable[[float], None]]:
 
     form = "Selecting {bar} {percentage:3.0f}% {remaining}"
     with tqdm(total=1.0, bar_format=form, file=sys.stderr, leave=False, disable=None) as bar:
-        yield lambda share: bar.update(share - bar.n)
+
+        def show(share: float) -> None:
+            bar.update(share - bar.n)
+
+        yield show

@@ -107,7 +107,7 @@ class CalibratedBeforeData:
 
         from l0bayes.selection.calibrate.calibrate_problem import calibrate_problem
 
-        own = clone(self)
+        own: Any = clone(self)
         own._check_arguments()
         given = training_table(own, X, own._stand_in(len(X)), None, numeric=False)
         table, slab, restriction = own._coded(given)

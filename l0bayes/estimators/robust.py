@@ -145,7 +145,7 @@ class SpikeSlabRobustRegressor(FoldScores, RegressorMixin, OffsetPredictions):  
             heredity=heredity,
             unseen=unseen,
         )
-        self.df = df
+        self.df: float | Literal["learned"] = df
         self.noise_scale = noise_scale
         self.noise_prior = noise_prior
 

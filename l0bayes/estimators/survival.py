@@ -34,7 +34,7 @@ def times_and_events(y: Any, event: Any) -> tuple[Array, Array]:
         time, held = y[next(name for name in names if name != seen)], y[seen]
     elif isinstance(y, tuple) and len(y) == 2:
         time, held = y
-    elif np.ndim(y) == 2 and np.shape(y)[1] == 2:
+    elif np.ndim(y) == 2 and np.asarray(y).shape[1] == 2:
         columns = np.asarray(y)
         time, held = columns[:, 0], columns[:, 1]
     else:

@@ -77,15 +77,18 @@ def training_table(
     coding = FrameCoding([])
     if is_frame(X):
         coding = FrameCoding.learn(X, row_weights(sample_weight, len(X)) > 0)
+    values: Any
     if coding.factors:
         validate_data(estimator, X, skip_check_array=True)
-        values, y = check_X_y(
+        check: Any = check_X_y
+        values, y = check(
             coding.encode(X, fitting=True), y, dtype=np.float64, ensure_all_finite=False, y_numeric=numeric
         )
     else:
-        values, y = validate_data(
+        both: Any = validate_data(
             estimator, X, y, dtype=np.float64, ensure_all_finite=False, y_numeric=numeric
         )
+        values, y = both
         coding = FrameCoding(column_names(getattr(estimator, "feature_names_in_", None), values.shape[1]))
     refuse_not_finite(values, coding.columns)
     weights = row_weights(sample_weight, len(values))
@@ -113,6 +116,7 @@ def prediction_table(estimator: Any, X: Any, coding: FrameCoding) -> Array:  # n
         validate_data(estimator, X, reset=False, skip_check_array=True)
         values = coding.encode(X)
     else:
-        values = validate_data(estimator, X, reset=False, dtype=np.float64, ensure_all_finite=False)
+        found: Any = validate_data(estimator, X, reset=False, dtype=np.float64, ensure_all_finite=False)
+        values = np.asarray(found)
     refuse_not_finite(values, coding.columns)
     return values

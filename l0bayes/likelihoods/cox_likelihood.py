@@ -63,7 +63,7 @@ class CoxPartialLikelihood(TorchDistribution):
         validate.one_of(get_args(Ties), ties=ties)
         self.predictor = predictor
         self.weights = weights
-        self.ties = ties
+        self.ties: Ties = ties
         TorchDistribution.__init__(
             self, predictor.shape[:-1], torch.Size((predictor.shape[-1], 2)), validate_args=validate_args
         )
@@ -145,7 +145,7 @@ class Cox(Likelihood):
 
     def __init__(self, ties: Ties = "efron") -> None:
         validate.one_of(get_args(Ties), ties=ties)
-        self.ties = ties
+        self.ties: Ties = ties
 
     def supports_expansion(self) -> str | None:
         return None

@@ -101,9 +101,9 @@ class NegativeBinomial(Likelihood):
 
     def variance(self, eta: Tensor) -> Tensor:
         mean, dispersion = torch.exp(eta), self.dispersion
-        # Of many draws there is a tensor of them.
-        known = dispersion if isinstance(dispersion, Tensor) else self._known()
-        return mean + known * mean.square()
+        if isinstance(dispersion, Tensor):  # of many draws there is one each
+            return mean + dispersion * mean.square()
+        return mean + self._known() * mean.square()
 
     @classmethod
     def predictor_of(cls, law: Any) -> Tensor:

@@ -58,7 +58,7 @@ def split_batch(net: nn.Module, example: tuple[Any, ...], batch: Any) -> tuple[t
     Raises:
         TypeError: If there are too many, or those of a dictionary are none of the network's.
     """
-    arguments = as_arguments(batch)
+    arguments: tuple[Any, ...] = as_arguments(batch)
     while len(arguments) > 1 and arguments[-1] is None:
         arguments = arguments[:-1]
     first, *rest = arguments

@@ -144,7 +144,7 @@ def sums_of_heads(heads: TracedHeads, plan: GatePlan) -> list[LayerSums]:
         factors = [Factor(one.site, one.index[at]) for one in plan.of_heads.get(heads.name, ())]
         readers = {n: plan.closable[u] for n, u in enumerate(units[at].tolist()) if u in plan.closable}
         row = FeatureRow(len(at), factors, units[at] == units[0], stays[at], readers)
-        terms = CostTerms((0.0,) * 4, (0.0, macs, 0.0, 0.0))
+        terms = CostTerms((0.0, 0.0, 0.0, 0.0), (0.0, macs, 0.0, 0.0))
         found.append(LayerSums(terms, row, nothing, None, plan.blocks_around(heads.owner)))
     return found
 

@@ -107,7 +107,7 @@ def _put(net: nn.Module, name: str, value: Tensor) -> None:
     old = held._parameters.get(key, held._buffers.get(key))
     new = nn.Parameter(value) if isinstance(old, nn.Parameter) else value  # one, so that ties stay
     for module in net.modules():
-        places: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+        places: list[dict[str, Any]] = [vars(module)["_parameters"], vars(module)["_buffers"]]
         for kept in places:
             for one, found in kept.items():
                 if found is old:

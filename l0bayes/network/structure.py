@@ -49,8 +49,8 @@ def tensors_by_name(value: Any, name: str = "") -> dict[str, Tensor]:
     parts: dict[str, Any] = {}
     if isinstance(value, Mapping):
         parts = {f"{name}[{key!r}]": one for key, one in value.items()}
-    elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        parts = {f"{name}.{key}": one for key, one in zip(value._fields, value, strict=True)}
+    elif isinstance(value, tuple) and (keys := getattr(value, "_fields", None)) is not None:
+        parts = {f"{name}.{key}": one for key, one in zip(keys, value, strict=True)}
     elif isinstance(value, list | tuple):
         parts = {f"{name}[{index}]": one for index, one in enumerate(value)}
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):

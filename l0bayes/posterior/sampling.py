@@ -165,7 +165,7 @@ def prior_inclusion(reading: ModelReading, *, num_draws: int = 2000) -> dict[str
 
     def one() -> dict[str, Tensor]:
         trace = reading.arguments.call(poutine.trace(_SlabsAtZero()(reading.model)).get_trace)
-        sites: dict[str, Any] = trace.nodes
+        sites: Any = trace.nodes
         found = {}
         for name, site in sites.items():
             if site["type"] == "sample" and gate_record(site) is not None:

@@ -82,7 +82,8 @@ class _Interrupt(Callback):
 
 
 def _model(x: Tensor, y: Tensor | None = None) -> Any:
-    beta = spike_and_slab("beta", 0.3, dist.Normal(0.0, 1.0).expand([x.shape[1]]).to_event(1))
+    slab: Any = dist.Normal(0.0, 1.0).expand([x.shape[1]])
+    beta = spike_and_slab("beta", 0.3, slab.to_event(1))
     with pyro.plate("data", 40, subsample=torch.arange(len(x))):
         return pyro.sample("y", dist.Normal(x @ beta, 0.5), obs=y)
 

@@ -175,7 +175,7 @@ def _quadrature(
 
     d = len(scale)
     if not d:
-        return log_joint(torch.zeros(0, dtype=torch.float64)), *moments
+        return log_joint(torch.zeros(0, dtype=torch.float64)), moments[0], moments[1]
     mode, factor = _mode(log_joint, d)
     line, weights = (torch.from_numpy(part) for part in np.polynomial.hermite_e.hermegauss(_HERMITE_NODES))
     grid = torch.cartesian_prod(*[line] * d).reshape(-1, d)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch import Tensor
 
 from l0bayes.testing.gate_law_case import GRID, Case, GateLawCase, close
 
@@ -92,8 +93,9 @@ class GateLawDensitySuite(GateLawCase):
 
     @pytest.mark.parametrize("summary", ["mean", "mean_given_active", "variance", "entropy"])
     def test_moment_is_the_references(self, case: Case, summary: str) -> None:
-        actual = getattr(self.make(case), summary)
-        close(actual() if callable(actual) else actual, getattr(self.reference(**case), summary)())
+        found = getattr(self.make(case), summary)
+        actual: Tensor = found() if callable(found) else found
+        close(actual, getattr(self.reference(**case), summary)())
 
     def test_median_halves_the_mass(self, case: Case) -> None:
         law, reference = self.make(case), self.reference(**case)

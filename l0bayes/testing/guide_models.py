@@ -35,6 +35,11 @@ MEMBERS = 12
 _SHIFTED = torch.linspace(-2.0, 2.0, MEMBERS)
 
 
+def _standard_normal(*shape: int) -> Any:
+    law: Any = dist.Normal(0.0, 1.0).expand(list(shape))
+    return law.to_event(len(shape))
+
+
 def regression(x: Tensor, y: Tensor | None = None) -> Tensor:
     """Gates, slabs, and hyper-latents on the unit interval, the positives, the reals and a simplex.
 
@@ -46,7 +51,7 @@ def regression(x: Tensor, y: Tensor | None = None) -> Tensor:
     sigma = pyro.sample("sigma", dist.LogNormal(0.0, 1.0))
     intercept = pyro.sample("intercept", dist.Normal(0.0, 3.0))
     mix = pyro.sample("mix", dist.Dirichlet(torch.ones(3)))
-    beta = spike_and_slab("beta", pi[..., None], dist.Normal(0.0, 1.0).expand([4]).to_event(1))
+    beta = spike_and_slab("beta", pi[..., None], _standard_normal(4))
     mean = (x @ beta[..., None])[..., 0] + intercept[..., None] + mix[..., 0:1]
     drawn: Tensor = pyro.sample("y", dist.Normal(mean, sigma[..., None]).to_event(1), obs=y)
     return drawn
@@ -60,9 +65,9 @@ def two_layers(x: Tensor, y: Tensor | None = None) -> Tensor:
         y: Responses, shape (n,).
     """
     rows, columns = gate("rows", 0.5, [2]), gate("columns", 0.3, [4])
-    matrix = dist.Normal(0.0, 1.0).expand([2, 4]).to_event(2)
+    matrix = _standard_normal(2, 4)
     weight = spike_and_slab("weight", slab=matrix, gate=[rows.view(2, 1), columns])
-    bias = spike_and_slab("bias", slab=dist.Normal(0.0, 1.0).expand([2]).to_event(1), gate=rows)
+    bias = spike_and_slab("bias", slab=_standard_normal(2), gate=rows)
     mean = (x @ weight.mT + bias[..., None, :]).tanh().sum(-1)
     drawn: Tensor = pyro.sample("y", dist.Normal(mean, 0.5).to_event(1), obs=y)
     return drawn
@@ -74,7 +79,7 @@ def nested() -> None:
         shared = gate("shared", 0.5, [2])
         with pyro.plate("members", 5, dim=-1):
             spike_and_slab("own", 0.2)
-            spike_and_slab("both", slab=dist.Normal(0.0, 1.0).expand([2]).to_event(1), gate=shared)
+            spike_and_slab("both", slab=_standard_normal(2), gate=shared)
 
 
 def outliers(batch: tuple[Tensor, Tensor]) -> None:
@@ -85,7 +90,7 @@ def outliers(batch: tuple[Tensor, Tensor]) -> None:
     """
     indices, y = batch
     spread = pyro.sample("spread", dist.LogNormal(0.0, 1.0))
-    weight = spike_and_slab("weight", 0.5, dist.Normal(0.0, 1.0).expand([3]).to_event(1))
+    weight = spike_and_slab("weight", 0.5, _standard_normal(3))
     with pyro.plate("data", MEMBERS, subsample=indices):
         shift = spike_and_slab("shift", 0.2, dist.Normal(0.0, 2.0))
         pyro.sample("y", dist.Normal(shift + weight.sum(-1, keepdim=True), spread), obs=y)

@@ -100,11 +100,11 @@ def clinics_model(x: Tensor, clinic: Tensor, y: Tensor | None = None) -> None:
     columns = x.shape[1]
     sigma = pyro.sample("variance", dist.InverseGamma(1.0, 1.0)).sqrt()
     between = pyro.sample("between", dist.HalfNormal(1.0))
-    effect = spike_and_slab("effect", inclusion=0.5, slab=dist.Normal(0.0, 0.5).expand([columns]).to_event(1))
+    effect = spike_and_slab("effect", inclusion=0.5, slab=dist.Normal(torch.zeros(columns), 0.5).to_event(1))
     differs = gate("differs", inclusion=0.25, shape=[columns])
     with pyro.plate("clinic", len(CLINICS)):
         level = pyro.sample("level", dist.Normal(0.0, between))
-        own = spike_and_slab("own", slab=dist.Normal(0.0, 0.3).expand([columns]).to_event(1), gate=differs)
+        own = spike_and_slab("own", slab=dist.Normal(torch.zeros(columns), 0.3).to_event(1), gate=differs)
     mean = level[clinic] + (x * (effect + own[clinic])).sum(-1)
     with pyro.plate("patient", len(x)):
         pyro.sample("y", dist.Normal(mean, sigma), obs=y)

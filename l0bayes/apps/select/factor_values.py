@@ -151,10 +151,11 @@ def evaluate_term(
     from formulaic import ModelSpec, SimpleFormula
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
+    spec: Any = ModelSpec
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("error", DataMismatchWarning)
-            return ModelSpec(
+            return spec(
                 SimpleFormula([term]),
                 ensure_full_rank=False,
                 output="pandas",

@@ -230,7 +230,7 @@ def _parse(formula: str, hidden: str, variables: list[str], known: ColumnNames) 
 
     context = {"__formulaic_variables_available__": variables}
     try:
-        parsed = Formula.from_spec(hidden, parser=formula_parser(), context=context)
+        parsed: Any = Formula.from_spec(hidden, parser=formula_parser(), context=context)
     except (FormulaicError, SyntaxError) as error:
         reason = known.type_in(first_line(error))
         if re.search("Numeric literals|numerical scaling", reason):

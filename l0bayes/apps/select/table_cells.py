@@ -146,11 +146,11 @@ def _numbers(rest: pd.Series[Any], commas_separate: bool) -> tuple[pd.Series[Any
     if numbers.notna().all():
         return numbers, False
     whole = rest.map(str)
-    if not whole.map(lambda cell: _DECIMAL_COMMA.fullmatch(cell) is not None).all():
+    if not whole.map(lambda cell: _DECIMAL_COMMA.fullmatch(str(cell)) is not None).all():
         return None, False
     # 1,234 alone may be a thousand; 1,5 or 12,3456 cannot be one.
     with_comma = whole[whole.str.contains(",", regex=False)]
-    if commas_separate and with_comma.map(lambda cell: _THOUSANDS.fullmatch(cell) is not None).all():
+    if commas_separate and with_comma.map(lambda cell: _THOUSANDS.fullmatch(str(cell)) is not None).all():
         return None, False
     return pd.to_numeric(whole.str.replace(",", ".", regex=False)), True
 

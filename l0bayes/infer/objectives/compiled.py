@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch._guards import TracingContext, tracing
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from l0bayes import validate
@@ -195,9 +196,7 @@ class GradientStep:
         # Capturing runs the model once, on copies, since it may update its buffers; validation would
         # branch on values.
         with private_randomness(), pyro.validation_enabled(False), _one_fake_mode():
-            graph = torch.fx.experimental.proxy_tensor.make_fx(step, decompositions)(
-                *(tensor.clone() for tensor in inputs)
-            )
+            graph = make_fx(step, decompositions)(*(tensor.clone() for tensor in inputs))
         refuse_free_shapes(graph)
         graph.graph.eliminate_dead_code()  # checks of constants, which may not be compilable, among it
         graph.recompile()

@@ -120,7 +120,7 @@ class ModelReading:
         # Not Given: Pyro's enumeration misses values that are given in a Markov chain.
         given = poutine.condition(self.model, data=values)
         model = infer_discrete(given, first_available_dim=self.first_enum_dim)
-        nodes = self.arguments.call(poutine.trace(model).get_trace).nodes
+        nodes: Any = self.arguments.call(poutine.trace(model).get_trace).nodes
         return {name: nodes[name]["value"] for name in self.enumerated}
 
     def row_likelihoods(self, values: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -81,8 +81,8 @@ class DirectELBO(BoundELBO):
         Args:
             gates: The laws of the gates by site, where they are known.
         """
-        gates = self.guide.gates() if gates is None else gates
-        return sum(self.direct_kls(gates).values(), start=self.decided_kl)
+        known: Mapping[str, Any] = self.guide.gates() if gates is None else gates
+        return sum(self.direct_kls(known).values(), start=self.decided_kl)
 
     def direct_kls(self, gates: Mapping[str, Any]) -> dict[str, Tensor]:
         """The KL of every site that costs anything, in nats.

@@ -132,9 +132,9 @@ def _add(
     ranks = np.full(beta.shape, np.nan)
     open_ = gates[:, posterior.problem.groups.numpy()] > 0
     draws, places = known.conditional_draws.sort(0).values.numpy(), generator.random(beta.shape)
-    for column in np.flatnonzero(open_.any(0)):
+    for column in np.flatnonzero(open_.any(0)).tolist():
         rows = open_[:, column]
-        ranks[rows, column] = ranks_of(beta[rows, column].numpy(), draws[:, column], places[rows, column])
+        ranks[rows, column] = ranks_of(beta.numpy()[rows, column], draws[:, column], places[rows, column])
     sums.add_ranks("intervals", ranks, RANK_BINS)
     for level in _LEVELS:
         inside = np.abs(ranks - 0.5) <= 0.5 * level  # NaN is not inside

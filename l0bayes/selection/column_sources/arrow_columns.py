@@ -60,8 +60,8 @@ class ArrowColumns(ColumnSource):
         return self._read(columns.tolist(), np.float64)
 
     def _read(self, columns: Any, kind: Any) -> Tensor:
-        assert self.names is not None
-        names = [self.names[column] for column in columns]
+        known: Any = self.names
+        names = [known[column] for column in columns]
         table = self._table.read(columns=sorted(set(names))) if _is_file(self._table) else self._table
         values = np.empty((self.num_rows, len(names)), dtype=kind)
         for place, name in enumerate(names):

@@ -60,7 +60,7 @@ class SelectionProblem(ABC):
     weights: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def __post_init__(self) -> None:
-        self.__dict__.update(_kept={}, _kept_of_data={})
+        vars(self).update(_kept={}, _kept_of_data={})
         n, p = self.x.shape
         if n < 1 or p < 1:
             raise ValueError(f"x must have at least one row and one column, got shape {tuple(self.x.shape)}")
@@ -186,7 +186,7 @@ class SelectionProblem(ABC):
         """
         changed = replace(self, **changes)
         if not _DATA & set(changes):
-            changed.__dict__["_kept_of_data"] = self.__dict__["_kept_of_data"]
+            vars(changed)["_kept_of_data"] = self.__dict__["_kept_of_data"]
         return changed
 
     def of_columns(self, columns: Tensor, prior: InclusionPrior) -> Self:
@@ -205,7 +205,7 @@ class SelectionProblem(ABC):
         return {part.name: getattr(self, part.name) for part in fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _kept={}, _kept_of_data={})
+        vars(self).update(state, _kept={}, _kept_of_data={})
 
 
 def _all_columns(problem: SelectionProblem) -> Tensor:

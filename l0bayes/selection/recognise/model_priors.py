@@ -170,7 +170,7 @@ def _slabs_beside(runs: ModelRuns, noise: str, log_sigma: Any) -> tuple[Tensor, 
                 "not proportional to its σ"
             )
         what = f"slab scale of site {name!r}"
-        demand(runs, what, scale, *((wanted, noise) if moved else ()))
+        demand(runs, what, scale, wanted if moved else None, noise if moved else None)
         scaled.add(moved)
         scales.append((there - (log_sigma(runs.base) if moved else 0.0)).exp())
     if len(scaled) > 1:

@@ -167,7 +167,7 @@ class ModelRuns:
         """A draw from the prior given some values, extreme numbers moderated."""
         nodes = self.trace(values)
         drawn = self._run({}, nodes)
-        found = {name: values.get(name, nodes[name]["value"]) for name in self.base.values}
+        found: dict[str, Any] = {name: values.get(name, nodes[name]["value"]) for name in self.base.values}
         tame = {
             name: value if name in values else _tamed(drawn.law(name), value) for name, value in found.items()
         }
