@@ -102,7 +102,7 @@ class NegativeBinomial(Likelihood):
     def variance(self, eta: Tensor) -> Tensor:
         mean, dispersion = torch.exp(eta), self.dispersion
         if isinstance(dispersion, Tensor):  # of many draws there is one each
-            return mean + dispersion * mean.square()
+            return mean + mean.square() * dispersion
         return mean + self._known() * mean.square()
 
     @classmethod
