@@ -1,4 +1,4 @@
-"""The suite against the newest and the oldest of what ``pyproject.toml`` claims, and what a release has to pass.
+"""The suite with the newest and the oldest of what ``pyproject.toml`` claims, and what a release has to pass.
 
 nox -l                          the lanes
 nox -s newest-3.12              all tests with the newest releases, torch as constraints.txt has it

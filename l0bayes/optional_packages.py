@@ -17,7 +17,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "files": ("safetensors", "h5netcdf", "h5py"),
     "plots": ("matplotlib", "PIL"),
     "cli": ("typer", "rich"),
-    "select": ("sklearn", "joblib", "formulaic", "jinja2", "markupsafe"),
+    "select": ("sklearn", "joblib", "threadpoolctl", "formulaic", "jinja2", "markupsafe"),
     "tables": ("pyarrow",),
     "tensorboard": ("tensorboard",),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
