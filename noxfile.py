@@ -19,7 +19,7 @@ nox.options.sessions = ["newest-3.12", "oldest", "wheel", "pyright"]
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 # What the lowest versions were released with, and what newer releases of it only deprecate.
-OF_THEIR_TIME = ("click==8.1.7", "pyparsing==3.0.9")
+OF_THEIR_TIME = ("click==8.2.1", "pyparsing==3.0.9")
 # A quarter of the suite that uses every dependency.
 BROAD = (
     "tests/infer/test_fit.py",
