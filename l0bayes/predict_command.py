@@ -59,14 +59,14 @@ def _predict(
 
     import torch
 
-    from l0bayes.apps.select import words_of
+    from l0bayes.apps.select import in_options, words_of
     from l0bayes.apps.select.prediction import predict_table
     from l0bayes.apps.user_files import load_user_file
     from l0bayes.files.whole_files import write_whole
     from l0bayes.saved_selections import load_selection
 
     torch.set_num_threads(threads)
-    with errors_in_a_line(), warnings.catch_warnings(record=True) as caught:
+    with errors_in_a_line(in_options), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for file in load or ():
             load_user_file(file)
@@ -87,4 +87,4 @@ def _predict(
         else:
             write_whole(out, lambda part: found.to_csv(part, index=False))
     for words in dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, UserWarning)):
-        typer.echo(f"warning: {words}", err=True)
+        typer.echo(f"warning: {in_options(words)}", err=True)

@@ -86,7 +86,18 @@ def _select(
         float | None, typer.Option(help="Number of variables expected to matter, in place of --inclusion.")
     ] = None,
     slab_scale: Annotated[
-        float | None, typer.Option(help="Prior sd of an effect that is not 0, in standardised units.")
+        str | None,
+        typer.Option(
+            help="Prior sd of an effect that is not 0, in standardised units: a number, or learned; 1 if not "
+            "given."
+        ),
+    ] = None,
+    slab_scale_prior: Annotated[
+        str | None,
+        typer.Option(
+            help="Of --slab-scale learned: half-cauchy,b or inverse-gamma,a,b (of its square); half-cauchy,1 "
+            "if not given."
+        ),
     ] = None,
     noise_prior: Annotated[
         str | None,
@@ -145,6 +156,17 @@ def _select(
         bool,
         typer.Option("--sensitivity", help="Also say what changes under other priors: a table and a map."),
     ] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="First draw data sets from the prior for these columns, fit each, and say whether the "
+            "probabilities come true: a table and a picture. The response is not looked at.",
+        ),
+    ] = False,
+    data_sets: Annotated[
+        int | None, typer.Option(help="Number of data sets of --calibrate; 200 if not given.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is in the folder.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")
@@ -158,7 +180,7 @@ def _select(
         from l0bayes.apps.user_files import load_user_file
 
         torch.set_num_threads(threads)
-        with errors_in_a_line(), steps() as on_step:
+        with errors_in_a_line(selecting.in_options), steps() as on_step:
             for file in load or ():
                 load_user_file(file)
             settings = selecting.SelectSettings(
@@ -166,7 +188,8 @@ def _select(
                 likelihood_options=selecting.parse_options(likelihood_option or ()),
                 inclusion=selecting.parse_inclusion(inclusion),
                 expected_active=expected_active,
-                slab_scale=slab_scale,
+                slab_scale=selecting.parse_slab_scale(slab_scale),
+                slab_scale_prior=selecting.parse_slab_scale_prior(slab_scale_prior),
                 noise_prior=selecting.parse_noise_prior(noise_prior),
                 slab=slab,
                 g=selecting.parse_g(g),
@@ -182,6 +205,16 @@ def _select(
             if response is not None:
                 if formula is not None:
                     raise ValueError("give a formula or --response, not both: --response takes all columns")
+                flags = {
+                    "--sensitivity": sensitivity,
+                    "--calibrate": calibrate,
+                    "--drop-missing": drop_missing,
+                    "--no-centre": not centre,
+                    "--na": na is not None,
+                }
+                for flag, given in flags.items():
+                    if given:
+                        raise ValueError(f"{flag} goes with a formula, and --response reads without one")
                 whole = selecting.select_by_column(
                     data, response, out, settings, force=force, on_step=on_step
                 )
@@ -201,6 +234,7 @@ def _select(
                 na=selecting.words_of(na),
                 centred=centre,
                 sensitivity=sensitivity,
+                calibrate=selecting.data_sets_of(calibrate, data_sets),
                 command=command_line(),
                 on_step=on_step,
             )

@@ -50,12 +50,16 @@ def use_one_thread() -> None:
 
 
 @contextmanager
-def errors_in_a_line() -> Iterator[None]:
-    """What is wrong with arguments or files, in a line instead of a traceback."""
+def errors_in_a_line(words: Callable[[str], str] = str) -> Iterator[None]:
+    """What is wrong with arguments or files, in a line instead of a traceback.
+
+    Args:
+        words: From a message to how it is printed.
+    """
     try:
         yield
     except (OSError, ValueError, TypeError, ModuleNotFoundError) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {words(str(error))}", err=True)
         raise typer.Exit(2) from None
 
 
@@ -157,6 +161,14 @@ def print_table(console: Any, frame: pd.DataFrame, title: str) -> None:
     console.print(view)
 
 
+_SPREADS = {
+    "sigma": "Noise σ",
+    "r2": "Explained variance R²",
+    "df": "Degrees of freedom",
+    "slab_scale": "Slab scale",
+}
+
+
 def show_selection(found: Any) -> None:
     """Print what a selection found.
 
@@ -173,13 +185,13 @@ def show_selection(found: Any) -> None:
     expected = float(fit.original_scale_.pip.sum())
     told = [f"Expected model size {expected:.2f} of {len(found.data.gates)}"]
     for name, spread in found.spreads.items():
-        words = {"sigma": "Noise σ", "r2": "Explained variance R²", "df": "Degrees of freedom"}.get(
-            name, name.capitalize()
-        )
+        words = _SPREADS.get(name, name.capitalize())
         interval = f"{100.0 * found.settings.hdi:g} % interval {spread.low:.3g} to {spread.high:.3g}"
         told.append(f"{words} {spread.mean:.3g}, {interval}")
-    print_lines(console, [*told, f"Trust: {fit.trust_}"])
+    print_lines(console, [*told, f"Trust: {found.trust_words}"])
     print_lines(console, found.sensitivity_words)
+    if found.calibration is not None:
+        print_lines(console, [found.calibration.words])
     print_lines(console, [f"Warning: {words}" for words in found.warnings])
     print_files(console, found.files)
 

@@ -83,13 +83,15 @@ def slab_scales(value: Any, count: int) -> Tensor:
     """Slab scale of every column, shape ``(count,)``.
 
     Args:
-        value: A positive number, or one a column.
+        value: A positive number, or one a column; or ``"learned"``, for ones.
         count: Number of columns.
 
     Raises:
         ValueError: If it is neither, or too small or large to compute with.
     """
-    if isinstance(value, Real):
+    if isinstance(value, str) and value == "learned":  # what it is multiplied by is
+        scales = np.ones(count)
+    elif isinstance(value, Real):
         scales = np.full(count, positive("slab_scale", value))
     else:
         scales = _numbers("slab_scale", value)
@@ -197,8 +199,7 @@ def _instead(inclusion: float) -> str:
     if inclusion == 0.0:
         return "; drop a column that is never to be in"
     return (
-        "; for a column that is always to be in give one near it, such as 0.999999, or always_in of "
-        "SpikeSlabRegressor"
+        "; for a column that is always to be in give one near it, such as 0.999999, or name it in always_in"
         if inclusion == 1.0
         else ""
     )

@@ -152,6 +152,14 @@ class SpikeSlabBinomial(FoldScores, RegressorMixin, GeneralisedEstimator):  # ty
             raise ValueError("trials must be given, one number a row")
         return Binomial(torch.from_numpy(terms.trials))
 
+    def _planned_terms(
+        self, count: int, offset: Any, exposure: Any, trials: Any, censored: float
+    ) -> RowTerms:
+        if trials is None:
+            raise ValueError("trials must be given: each row needs a number of trials, or one number for all")
+        known = super()._planned_terms(count, offset, exposure, None, censored)
+        return replace(known, trials=_trials(trials, count))
+
     def _trials_of_fit(self) -> torch.Tensor:
         problem: Any = self.posterior_.problem
         trials: torch.Tensor = problem.likelihood.trials

@@ -53,7 +53,8 @@ class FitsByColumn:
         self.by_column_ = None
         in_memory = self.groups is None and self.always_in is None and self.heredity is None
         chosen = self.engine == "auto" and isinstance(table, np.ndarray)
-        if chosen and not (in_memory and self.slab == "normal"):  # another engine takes these
+        given = self.slab == "normal" and not isinstance(self.slab_scale, str)
+        if chosen and not (in_memory and given):  # another engine takes these
             return False
         return goes_by_column(table, self.engine)
 

@@ -162,6 +162,18 @@ class SpikeSlabCox(FoldScores, GeneralisedEstimator):
     def _own_likelihood(self) -> Likelihood:
         return Cox(self.ties)
 
+    def _planned_terms(
+        self, count: int, offset: Any, exposure: Any, trials: Any, censored: float
+    ) -> RowTerms:
+        if not 0.0 <= censored < 1.0:
+            raise ValueError(f"censored must be a share from 0 to below 1, got {censored!r}")
+        known = super()._planned_terms(count, offset, exposure, trials, 0.0)
+        lost = min(count - 1, round(censored * count))
+        return replace(known, events=(np.arange(count) >= lost).astype(np.float64))
+
+    def _stand_in(self, count: int, terms: RowTerms) -> Array:
+        return np.arange(1.0, count + 1.0)  # of times only the order counts
+
     def _warn_of_rows(self, x: Array, y: Array, names: list[str], terms: RowTerms) -> None:
         if terms.events is not None and terms.events.any():
             self._own_likelihood().check(torch.from_numpy(np.stack([y, terms.events], 1).astype(np.float64)))

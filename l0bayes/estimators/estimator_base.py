@@ -22,6 +22,7 @@ from l0bayes.estimators.arguments import (
     positive,
     slab_scales,
 )
+from l0bayes.estimators.coded_checks import CodedChecks
 from l0bayes.estimators.coded_table import CodedTable
 from l0bayes.estimators.frame_coding import FrameCoding
 from l0bayes.estimators.gate_rules import always_gates, check_gate_rules, gate_restriction
@@ -32,6 +33,7 @@ from l0bayes.estimators.prior_calibration import CalibratedBeforeData
 from l0bayes.estimators.row_terms import RowTerms
 from l0bayes.estimators.scaling import Scaling
 from l0bayes.estimators.sensitivity.prior_sensitivity import PriorSensitivity
+from l0bayes.estimators.slab_arguments import refuse_learned_scale
 from l0bayes.estimators.training_table import TrainingTable, training_table
 from l0bayes.selection.problem.gate_restriction import GateRestriction
 from l0bayes.selection.problem.level_block import LevelBlock
@@ -43,6 +45,7 @@ __all__ = ["SpikeSlabEstimator"]
 class SpikeSlabEstimator(
     PriorSensitivity,
     CalibratedBeforeData,
+    CodedChecks,
     JudgedPosterior,
     BaseEstimator,  # type: ignore[misc]
 ):
@@ -226,6 +229,8 @@ class SpikeSlabEstimator(
         check_switches(fit_intercept=self.fit_intercept, standardize=self.standardize)
         validate.one_of(UNSEEN, unseen=self.unseen)
         check_gate_rules(self.always_in, self.heredity)
+        if not self._learns_slab_scale:
+            refuse_learned_scale(self.slab_scale)
         self._check_own()
         positive("intercept_scale", self.intercept_scale, infinite=True)
 
@@ -288,3 +293,4 @@ class SpikeSlabEstimator(
         return y
 
     _numeric_response = True
+    _learns_slab_scale = False

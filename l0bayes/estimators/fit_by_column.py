@@ -144,6 +144,11 @@ def fit_by_column(
             f"slab={estimator.slab!r} is for tables in memory, and this one is read by column: give X as a "
             "float64 array and engine='gibbs', or slab='normal'"
         )
+    if isinstance(estimator.slab_scale, str):
+        raise ValueError(
+            f"slab_scale={estimator.slab_scale!r} is for tables in memory, and this one is read by column: "
+            "give X as a float64 array and engine='gibbs', or slab_scale as a number"
+        )
     source = column_source(table)
     target, weights = _response(y, source), torch.from_numpy(row_weights(sample_weight, source.num_rows))
     offset = terms(source.num_rows).offset

@@ -83,8 +83,9 @@ def gate_restriction(
     for child in always.nonzero()[:, 0].tolist():
         lacking = [gate_names[one] for one in parents[child] if not always[one]]
         if lacking and (heredity == "strong" or len(lacking) == len(parents[child])):
+            others = "".join(f", and {one!r}" for one in lacking[1:]) if heredity == "strong" else ""
             raise ValueError(
                 f"always_in holds {gate_names[child]!r}, and under heredity={heredity!r} it must hold its "
-                f"parent {lacking[0]!r} too"
+                f"parent {lacking[0]!r} too{others}: add what is lacking to always_in, or leave heredity out"
             )
     return GateRestriction(always, parents, heredity)

@@ -39,11 +39,9 @@ class GeneralisedEstimator(SpikeSlabEstimator):
     def _check_own(self) -> None:
         self._own_likelihood()
 
-    def _stand_in(self, count: int) -> Array:
-        likelihood = self._own_likelihood()
+    def _stand_in(self, count: int, terms: RowTerms) -> Array:
+        likelihood = self._problem_likelihood(terms)
         reason = likelihood.supports_draws()
-        if likelihood.takes_trials:
-            reason = "each row needs a number of trials, which comes with the response"
         if reason is not None:
             raise ValueError(f"responses of the {likelihood.name} likelihood cannot be drawn: {reason}")
         with private_randomness(0):

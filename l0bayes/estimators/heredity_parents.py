@@ -48,7 +48,8 @@ def heredity_parents(
             if number is None:
                 raise ValueError(
                     f"heredity={heredity!r} needs the parents of {name!r}, and {_written(less)!r} is not "
-                    "there: add it (with always_in where it is to be in every model), or leave heredity out"
+                    "there: add it to the columns (and to always_in where it is to be in every model), take "
+                    f"{name!r} out, or leave heredity out"
                 )
             needed.append(number)
         parents.append(needed)

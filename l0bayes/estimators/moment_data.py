@@ -77,7 +77,7 @@ def select_from_moments(
         raise ValueError("xtx must be symmetric, and is not")
     middle = np.zeros(p + 1) if means is None else _means(means, p)
     moments = np.block([[x, response[:, None]], [response[None], np.array([[square]])]])
-    made = _rows(moments - rows * np.outer(middle, middle), rows) + middle
+    made = _rows(moments - rows * np.outer(middle, middle), rows, centred=means is not None) + middle
     table: Any = made[:, :p]
     if names is not None:
         import pandas as pd
@@ -88,7 +88,7 @@ def select_from_moments(
     return estimator
 
 
-def _rows(moments: Array, n: float) -> Array:
+def _rows(moments: Array, n: float, *, centred: bool) -> Array:
     """Rows of equal weight with these sums of products, and sums of zero."""
     scale = np.sqrt(np.clip(np.diag(moments), 0.0, None))
     if (np.diag(moments) < 0.0).any():
@@ -101,6 +101,13 @@ def _rows(moments: Array, n: float) -> Array:
         raise ValueError(
             "xtx, xty and yty must be positive definite together, as those of any data are; their "
             f"correlations have the eigenvalue {values.min():.3g}"
+        )
+    rank, most = int((values > _ROUNDING * len(values)).sum()), math.ceil(n) - centred
+    if rank > most:
+        raise ValueError(
+            f"n must be the number of rows: {n:g} rows have "
+            f"{'deviations from their means' if centred else 'columns'} of rank {most} at most, and xtx, xty "
+            f"and yty together have rank {rank}. Give the n that the sums are of"
         )
     root = vectors * np.sqrt(np.clip(values, 0.0, None)) @ vectors.T
     count = len(moments) + 1

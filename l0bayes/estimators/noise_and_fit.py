@@ -2,6 +2,7 @@ r"""The noise and the share of the response that is explained, with intervals.""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +23,7 @@ class Spread:
     """A posterior in three numbers.
 
     Attributes:
-        mean: Posterior mean.
+        mean: Posterior mean; of a learned slab scale the median.
         low, high: Ends of the narrowest interval that holds the share asked for.
     """
 
@@ -45,7 +46,8 @@ def noise_and_fit(found: OriginalScalePosterior, hdi_prob: float) -> dict[str, S
         hdi_prob: Share of the posterior that the intervals hold.
 
     Returns:
-        ``"sigma"`` and ``"r2"``, or what is learned by its name, or nothing.
+        ``"sigma"`` and ``"r2"``, and a learned ``"slab_scale"`` in units of the engine; or what is learned
+        by its name, or nothing.
     """
     if not found.gaussian:
         names = {"noise_scale": "sigma"}
@@ -53,9 +55,11 @@ def noise_and_fit(found: OriginalScalePosterior, hdi_prob: float) -> dict[str, S
         return {names.get(name, name): _spread(draws, hdi_prob) for name, draws in learned.items()}
     noise = found.coefficients.noise_scale
     explained = _explained(found)
+    scale = found.draws.scalars
     return {
         "sigma": _spread(noise * found.scaling.response_scale, hdi_prob),
         "r2": _spread(explained / (explained + noise.square()), hdi_prob),
+        **({} if scale is None else {"slab_scale": _middle(scale[:, 0], hdi_prob)}),
     }
 
 
@@ -99,6 +103,12 @@ def _explained(found: OriginalScalePosterior) -> Tensor:
     ):
         variance += weights @ (rows @ beta.T).square()
     return variance
+
+
+def _middle(draws: Tensor, hdi_prob: float) -> Spread:
+    """With the median for the mean, which a scale that the data say little of may not have."""
+    of_log = _spread(draws.log(), hdi_prob)
+    return Spread(float(draws.median()), math.exp(of_log.low), math.exp(of_log.high))
 
 
 def _spread(draws: Tensor, hdi_prob: float) -> Spread:

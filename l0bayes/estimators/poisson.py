@@ -118,7 +118,7 @@ class SpikeSlabPoissonRegressor(FoldScores, RegressorMixin, OffsetPredictions): 
             warn_user(
                 f"y holds {broken[0]:g} and {len(broken) - 1} more numbers that are no counts: the Poisson "
                 "formula is taken for them as it stands, and PIPs depend on the unit of y. Rates of counts "
-                "need exposure=, with the counts themselves as y; other numbers another likelihood",
+                "need exposure=, with the counts themselves for y; other numbers another likelihood",
                 LikelihoodWarning,
             )
 

@@ -3,6 +3,7 @@ r"""Spike-and-slab linear regression."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from l0bayes.estimators.normal_response import NormalResponse
 from l0bayes.estimators.original_scale import Draws
 from l0bayes.estimators.row_terms import RowTerms
 from l0bayes.estimators.scaling import Scaling
-from l0bayes.estimators.slab_arguments import checked_slab
+from l0bayes.estimators.slab_arguments import checked_slab, checked_slab_scale
 from l0bayes.likelihoods.gaussian_likelihood import Gaussian
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.learned_slab_problem import LearnedSlabProblem
 from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.zellner_problem import ZellnerProblem
@@ -83,7 +85,8 @@ class SpikeSlabRegressor(
         inclusion: Prior inclusion probability: a number, an array with one a column (or one a group), or a
             tuple ``(a, b)`` for π ~ Beta(a, b), integrated out. The default Beta(1, 1) makes all model
             sizes equally probable, and so pays for looking at many columns.
-        slab_scale: Standard deviation of a coefficient that is in; a number or one a column of X.
+        slab_scale: Standard deviation of a coefficient that is in; a number or one a column of X; or
+            ``"learned"`` for one that all share and that the data decide, with ``slab_scale_prior``.
         slab_scaled_by_noise: Whether that is in units of the noise.
         noise_scale: σ, a number in units of y; ``None`` for an unknown one, with the prior ``noise_prior``.
         intercept_scale: Prior standard deviation of the intercept; infinity for a flat prior, under which
@@ -121,6 +124,9 @@ class SpikeSlabRegressor(
             ``slab_scale``, ``intercept_scale``, ``noise_scale`` and ``noise_prior`` have no part in them.
         g: Of ``slab="g"``: ``"unit"`` for n, ``"bric"`` for max(n, p²), ``"eb-local"`` or ``"eb-global"`` for
             the g that makes the data most probable, of each model or of all together, or a number.
+        slab_scale_prior: Prior of a learned ``slab_scale``: ``("half-cauchy", b)`` with its median at b, by
+            default 1; ``("inverse-gamma", a, b)`` for its square; or a law of
+            :class:`~l0bayes.selection.slab_priors.slab_scale_law.SlabScaleLaw`.
         rscale: Scale of ``slab="jzs"``, by default :math:`\sqrt2/4`, BayesFactor's "medium"; 1 is the prior
             of Zellner and Siow.
         always_in: Columns that are in every model, by names or positions; ``inclusion`` is of the others.
@@ -175,6 +181,7 @@ class SpikeSlabRegressor(
         always_in: Any = None,
         heredity: str | None = None,
         unseen: str = "refuse",
+        slab_scale_prior: Any = None,
     ) -> None:
         super().__init__(
             inclusion=inclusion,
@@ -198,9 +205,11 @@ class SpikeSlabRegressor(
         self.slab = slab
         self.g = g
         self.rscale = rscale
+        self.slab_scale_prior = slab_scale_prior
 
     def _check_own(self) -> None:
         self._slab_prior()
+        checked_slab_scale(self.slab_scale, self.slab_scale_prior)
         if self.noise_scale is not None:
             positive("noise_scale", self.noise_scale)
         check_noise(self.noise_scale, self.noise_prior)
@@ -254,12 +263,17 @@ class SpikeSlabRegressor(
             noise = noise_prior(self.noise_prior, left, weights, centred=bool(self.fit_intercept))
         else:
             noise = float(self.noise_scale) / scaling.response_scale
-        return GaussianProblem(
+        law = checked_slab_scale(self.slab_scale, self.slab_scale_prior)
+        kind: Any = GaussianProblem if law is None else partial(LearnedSlabProblem, slab_law=law)
+        found: SelectionProblem = kind(
             noise=noise,
             slab_scaled_by_noise=bool(self.slab_scaled_by_noise),
             weights_are_counts=True,
             **common,
         )
+        return found
+
+    _learns_slab_scale = True
 
     def _likelihood_checks(
         self, y: Tensor, eta: Tensor, weights: Tensor, degrees: float, row_name: Callable[[int], str]

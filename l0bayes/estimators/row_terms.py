@@ -46,6 +46,14 @@ class RowTerms:
     trials: Array | None = None
     events: Array | None = None
 
+    @property
+    def counted(self) -> Array | None:
+        """Weights that leave out rows in which nothing is observed: those without trials."""
+        if self.trials is None or (self.trials > 0).all():
+            return None
+        counted: Array = (self.trials > 0).astype(np.float64)
+        return counted
+
     def of_rows(self, rows: Any) -> RowTerms:
         """Those of some rows.
 

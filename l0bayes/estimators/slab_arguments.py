@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from l0bayes import validate
 from l0bayes.selection.slab_priors.slab_prior import SlabPrior
 from l0bayes.selection.slab_priors.slab_registry import slab_prior
+from l0bayes.selection.slab_priors.slab_scale_law import SlabScaleLaw
+from l0bayes.selection.slab_priors.slab_scale_registry import slab_scale_law
 
-__all__ = ["checked_slab"]
+__all__ = ["checked_slab", "checked_slab_scale", "refuse_learned_scale"]
 
 
 def checked_slab(
@@ -48,3 +51,39 @@ def checked_slab(
         if reason is not None:
             raise ValueError(f"{name} is of slab='normal', not of slab={slab!r}: {reason}")
     return found
+
+
+def checked_slab_scale(slab_scale: Any, slab_scale_prior: Any) -> SlabScaleLaw | None:
+    """The prior of a learned slab scale; ``None`` where it is given.
+
+    Args:
+        slab_scale, slab_scale_prior: As in the estimator.
+
+    Raises:
+        ValueError: If there is no such prior, or one for a scale that is given.
+    """
+    if isinstance(slab_scale, str):
+        validate.one_of(("learned",), ", a number or one for each column", slab_scale=slab_scale)
+        return slab_scale_law(slab_scale_prior)
+    if slab_scale_prior is not None:
+        raise ValueError(
+            f"slab_scale_prior is of slab_scale='learned'; got {slab_scale_prior!r} with "
+            f"slab_scale={slab_scale!r}"
+        )
+    return None
+
+
+def refuse_learned_scale(slab_scale: Any) -> None:
+    """Refuse a slab scale that is learned, where the coefficients have no closed form.
+
+    Args:
+        slab_scale: As in the estimator.
+
+    Raises:
+        ValueError: If it is a word.
+    """
+    if isinstance(slab_scale, str):
+        raise ValueError(
+            f"slab_scale must be a number or one for each column; got {slab_scale!r}: a learned scale is "
+            "for Normal responses, of SpikeSlabRegressor (--likelihood gaussian)"
+        )

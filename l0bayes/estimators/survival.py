@@ -56,14 +56,16 @@ def times_and_events(y: Any, event: Any) -> tuple[Array, Array]:
         row = int(wrong.argmax())
         raise ValueError(
             f"time must hold times, not negative; got {times[row]:g} in row {row} "
-            f"({int(wrong.sum())} such rows)"
+            f"({int(wrong.sum())} such rows). A time is that from the start of watching a row to its event, "
+            "or to when it was lost from sight: leave out rows without one"
         )
     wrong = (events != 0) & (events != 1)
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(
             f"event must hold 1 where the event was seen and 0 where not; got {events[row]:g} in "
-            f"row {row} ({int(wrong.sum())} such rows)"
+            f"row {row} ({int(wrong.sum())} such rows). Of other codes give event=(status == 2) with the one "
+            "that means the event"
         )
     return times, events
 
@@ -72,7 +74,14 @@ def _numbers(name: str, values: Any) -> Array:
     try:
         numbers = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must hold numbers, one a row") from error
+        first = next(
+            (one for one in np.ravel(np.asarray(values, dtype=object)) if isinstance(one, str)), None
+        )
+        got = "" if first is None else f"; got {first!r}"
+        instead = (
+            ": give event=(status == 'dead') with the word that means the event" if name == "event" else ""
+        )
+        raise ValueError(f"{name} must hold numbers, one a row{got}{instead}") from error
     if numbers.ndim != 1:
         raise ValueError(f"{name} must have one number a row, got shape {numbers.shape}")
     return numbers

@@ -16,6 +16,7 @@ from l0bayes.likelihoods.cox_density import CoxDensity
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_words import Words
 from l0bayes.likelihoods.offset_limits import refuse_far_offsets
+from l0bayes.likelihoods.survival_simulation import simulated_survival
 from l0bayes.likelihoods.whole_density import WholeDensity
 
 __all__ = ["Cox", "CoxPartialLikelihood", "Ties"]
@@ -158,6 +159,12 @@ class Cox(Likelihood):
 
     def supports_draws(self) -> str | None:
         return "a partial likelihood has no baseline hazard, so that times cannot be drawn"
+
+    def supports_simulation(self) -> str | None:
+        return None
+
+    def simulated(self, eta: Tensor, like: Tensor) -> Tensor:
+        return simulated_survival(eta, max(1, int(like[:, 1].sum())))
 
     def law(self, predictor: Tensor, latents: dict[str, Tensor], weights: Tensor | None = None) -> Any:
         return CoxPartialLikelihood(predictor, weights, self.ties)

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor
 
 from l0bayes.likelihoods.learned_scalar import LearnedScalar
@@ -37,6 +38,33 @@ class ForSelection:
     @abstractmethod
     def supports_derivatives(self) -> str | None:
         """Why rows have no derivatives, if so."""
+
+    @abstractmethod
+    def supports_draws(self) -> str | None:
+        """Why no responses can be drawn, if so."""
+
+    @abstractmethod
+    def latents(self, one: Tensor) -> dict[str, Tensor]:
+        """What the law needs beside the predictor."""
+
+    @abstractmethod
+    def law(self, predictor: Tensor, latents: dict[str, Tensor], weights: Tensor | None = None) -> Any:
+        """The law of the responses."""
+
+    def supports_simulation(self) -> str | None:
+        """Why no data can be simulated under which the likelihood is right, if so."""
+        return self.supports_draws()
+
+    def simulated(self, eta: Tensor, like: Tensor) -> Tensor:
+        """Responses of simulated data, of the shape of ``like``.
+
+        Args:
+            eta: η, shape ``(n,)``.
+            like: A response of the same design, of which only that is taken which no law gives, such as how
+                many events are seen.
+        """
+        found: Tensor = self.law(eta, self.latents(torch.ones((), dtype=eta.dtype))).sample()
+        return found.to(eta.dtype)
 
     def supports_selection(self) -> str | None:
         """Why the engines of variable selection cannot integrate out coefficients, if so."""

@@ -114,8 +114,9 @@ class Poisson(Likelihood):
         if not dispersion > 0.0:
             return ""
         return (
-            f"the negative_binomial likelihood with a dispersion near {dispersion:.2g} (l0bayes select: "
-            f"--likelihood negative_binomial --likelihood-option dispersion={dispersion:.2g})"
+            f"the negative_binomial likelihood with a dispersion near {dispersion:.2g}, which "
+            "SpikeSlabCountRegressor('negative_binomial') (l0bayes select: --likelihood negative_binomial) "
+            f"learns (dispersion={dispersion:.2g} holds it there)"
         )
 
     def variance(self, eta: Tensor) -> Tensor:

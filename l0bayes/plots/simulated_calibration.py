@@ -81,6 +81,9 @@ def _ranks(ax: Axes, calibration: Calibration) -> None:
 
 def _power(ax: Axes, calibration: Calibration) -> None:
     table = calibration.power
+    if not len(table):
+        ax.set(xticks=[], yticks=[], title="Power: no gate was open")
+        return
     rules = [name for name in table.columns if name.startswith("found by ")]
     middle = 0.5 * (table["from"] + table["to"])
     for name, colour in zip(rules, colour_cycle(len(rules)), strict=True):

@@ -14,6 +14,7 @@ from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.inclusion_prior import BetaBlocks, InclusionPrior
 from l0bayes.selection.problem.learned_problem import LearnedProblem
+from l0bayes.selection.problem.learned_slab_problem import LearnedSlabProblem
 from l0bayes.selection.problem.noise_prior import InverseGamma
 from l0bayes.selection.problem.selection_posterior import Diagnostics, ModelDraws, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
@@ -44,6 +45,7 @@ __all__ = [
     "InclusionPrior",
     "InverseGamma",
     "LearnedProblem",
+    "LearnedSlabProblem",
     "ModelDraws",
     "Progress",
     "SVIDiagnostics",

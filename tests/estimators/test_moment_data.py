@@ -73,3 +73,26 @@ def test_names_and_pairs():
 def test_refusals(changes, words):
     with pytest.raises(ValueError, match=words):
         select_from_moments(**{**MOMENTS, "means": MEANS, **changes})
+
+
+@pytest.mark.parametrize(
+    ("n", "means", "rank"),
+    [(2, True, 1), (4, True, 3), (1, False, 1), (3.5, False, 4)],
+)
+def test_moments_of_more_rows_than_were_told_are_refused(n, means, rank):
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    x, y = x - x.mean(0), x[:, 0] ** 2
+    y -= y.mean()
+    given = {"means": np.zeros(5)} if means else {}
+    with pytest.raises(
+        ValueError, match=f"of rank {rank} at most, and xtx, xty and yty together have rank 5"
+    ):
+        select_from_moments(x.T @ x, x.T @ y, y @ y, n, **given)
+
+
+def test_moments_of_few_rows_are_taken():
+    x = np.random.default_rng(0).normal(size=(4, 6))
+    y = x[:, 0] + np.array([0.3, -0.1, 0.2, -0.4])
+    means = np.append(x.mean(0), y.mean())
+    one = select_from_moments(x.T @ x, x.T @ y, y @ y, 4, means=means)
+    np.testing.assert_allclose(one.pip_, SpikeSlabRegressor().fit(x, y).pip_, atol=1e-6)

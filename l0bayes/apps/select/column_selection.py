@@ -89,6 +89,17 @@ def _numbers(response: str) -> Any:
         raise ValueError(f"{path.name} must hold one number a line: {error}") from None
 
 
+def _refuse_of_formulas(settings: SelectSettings) -> None:
+    """Refuse what columns of a table and its terms would be needed for."""
+    asked = [f"--{kind}" for kind, _ in settings.rows]
+    asked += ["--always"] * bool(settings.always) + ["--heredity"] * (settings.heredity is not None)
+    if asked:
+        raise ValueError(
+            f"{asked[0]} goes with a formula, and --response reads by column without one: leave it out, or "
+            "give a .csv or .parquet file and a formula"
+        )
+
+
 def select_by_column(
     path: Path,
     response: str,
@@ -120,6 +131,7 @@ def select_by_column(
     announce = on_step or (lambda words: None)
     if not settings.law.conjugate:
         raise ValueError("--response reads by column, for the gaussian likelihood only; give a formula")
+    _refuse_of_formulas(settings)
     if settings.engine not in ("auto", "wide"):
         raise ValueError(f"--response reads by column, by the engine 'wide'; got {settings.engine!r}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (force and out.is_dir()):

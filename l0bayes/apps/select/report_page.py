@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from l0bayes.apps.select.report_pictures import PICTURES, SENSITIVITY_FILES
+from l0bayes.apps.select.report_pictures import CALIBRATION_FILES, PICTURES, SENSITIVITY_FILES
 from l0bayes.optional_packages import needed_for
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def render_page(summary: pd.DataFrame, models: pd.DataFrame, images: Sequence[Pa
         images: PNG files to embed, of those in :data:`PICTURES`.
         **facts: What else the template asks for.
     """
-    template, captions = page_template(), {**PICTURES, **SENSITIVITY_FILES}
+    template, captions = page_template(), {**PICTURES, **SENSITIVITY_FILES, **CALIBRATION_FILES}
     rows = [{"name": str(name), **row} for name, row in summary.head(_MOST_ROWS).to_dict("index").items()]
     page = template.render(
         rows=rows,

@@ -21,7 +21,7 @@ from l0bayes.selection import SelectionPosterior
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PICTURES", "SENSITIVITY_FILES", "pictures"]
+__all__ = ["CALIBRATION_FILES", "PICTURES", "SENSITIVITY_FILES", "pictures"]
 
 # File, and what a reader should see in it.
 PICTURES = {
@@ -52,6 +52,16 @@ SENSITIVITY_FILES = {
     "sensitivity.csv": "The same as a table.",
 }
 """Files that are written where sensitivity is asked for, and what to see in them."""
+
+CALIBRATION_FILES = {
+    "calibration.png": (
+        "On data drawn from the prior: inclusion probabilities beside the share of gates that were open; "
+        "ranks of true coefficients, level where conditional intervals are right; the share of effects that "
+        "is found, by their size."
+    ),
+    "calibration.csv": "The same as a table.",
+}
+"""Files that are written where calibration is asked for, and what to see in them."""
 
 
 def pictures(

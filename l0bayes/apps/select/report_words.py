@@ -16,6 +16,7 @@ from l0bayes.selection import (
     GateRestriction,
     GaussianProblem,
     LearnedProblem,
+    LearnedSlabProblem,
     SelectionPosterior,
     SelectionProblem,
     Trust,
@@ -194,6 +195,13 @@ def _(problem: GaussianProblem) -> list[str]:
     else:
         formula = f"σ² ~ {prior.words}" if prior.is_proper else "p(σ²) ∝ 1/σ² (Jeffreys' prior)"
     return [_normal_slabs(problem, " σ²" if problem.slab_scaled_by_noise else ""), formula]
+
+
+@_slabs.register
+def _(problem: LearnedSlabProblem) -> list[str]:
+    unit = " σ²" if problem.slab_scaled_by_noise else ""
+    _, noise = _slabs(problem.given)
+    return [f"θ<sub>j</sub> ~ N(0, s²{unit})", problem.slab_law.words, noise]
 
 
 @_slabs.register

@@ -74,7 +74,8 @@ def check_response(
             first = values[wrong.reshape(len(y), -1).any(1).numpy()]
             raise ValueError(
                 f"response {name!r} must {condition} for {option}: {first.iloc[0]:g} in "
-                f"{data_row(first.index, 0)}, and so in {rows_of(len(first))}"
+                f"{data_row(first.index, 0)}, and so in {rows_of(len(first))}. Correct such rows or leave "
+                "them out, or name another --likelihood"
             )
     if values.nunique() == 1:
         raise ValueError(f"response {name!r} is constant: {values.iloc[0]:g} in all {rows_of(len(values))}")

@@ -188,7 +188,10 @@ def row_numbers(table: pd.DataFrame, columns: RowColumns) -> RowNumbers:
     if "trials" in held and not held["trials"].any():
         raise ValueError(f"column {columns.trials!r} of --trials is 0 in all {rows_of(len(table))}")
     if "event" in held and not held["event"].any():
-        raise ValueError(f"column {columns.event!r} holds no event: it is 0 in all {rows_of(len(table))}")
+        raise ValueError(
+            f"column {columns.event!r} holds no event: it is 0 in all {rows_of(len(table))}, and without an "
+            "event nothing can be learned. 1 says that the event was seen at the time"
+        )
     offset = np.log(held["exposure"]) if "exposure" in held else held.get("offset")
     return RowNumbers(held.get("weights"), RowTerms(offset, held.get("trials"), held.get("event")))
 
@@ -202,19 +205,32 @@ _CONDITIONS = {
 }
 
 
+_REMEDIES = {
+    "offset": "It is added to the linear predictor: leave out rows without one",
+    "exposure": "The mean of a count is in proportion to it: leave out rows without any",
+    "weights": "A row of weight w counts as w rows: write 0 for one that is not to count",
+    "trials": "They are counts: write how often each row was tried",
+    "event": "Write 1 where the event was seen at the time, and 0 where the row was lost from sight then",
+}
+
+
 def _numbers(table: pd.DataFrame, kind: str, name: str) -> Array:
     import pandas as pd
 
     values = table[name]
     what = f"column {name!r} of {'Surv' if kind == 'event' else f'--{kind}'}"
     if not (pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values)):
-        raise ValueError(f"{what} must hold numbers, it holds text, such as {values.iloc[0]!r}")
+        instead = ": 1 where the event was seen at the time, 0 where the row was lost from sight then"
+        raise ValueError(
+            f"{what} must hold numbers, it holds text, such as {values.iloc[0]!r}"
+            f"{instead if kind == 'event' else ''}"
+        )
     numbers: Array = values.to_numpy(float)
     condition, wrong_where = _CONDITIONS[kind]
     wrong = np.flatnonzero(wrong_where(numbers))
     if len(wrong):
         raise ValueError(
             f"{what} must {condition}: {numbers[wrong[0]]:g} in {data_row(values.index, wrong[0])}, and so "
-            f"in {rows_of(len(wrong))}"
+            f"in {rows_of(len(wrong))}. {_REMEDIES[kind]}"
         )
     return numbers

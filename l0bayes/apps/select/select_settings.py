@@ -3,24 +3,17 @@ r"""What is asked of a selection."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from l0bayes import validate
-from l0bayes.apps.select.formula_text import sides
-from l0bayes.apps.select.row_columns import RowColumns, law_with_columns, survival_response
+from l0bayes.apps.select.row_columns import RowColumns, law_with_columns
+from l0bayes.apps.select.select_parsing import likelihood_of
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.selection import ExactOptions, engine_names
 
-__all__ = [
-    "SelectSettings",
-    "likelihood_of",
-    "parse_g",
-    "parse_inclusion",
-    "parse_noise_prior",
-    "parse_options",
-]
+__all__ = ["SelectSettings"]
 
 # The largest that numpy takes.
 _LARGEST_SEED = 2**32 - 1
@@ -38,6 +31,8 @@ class SelectSettings:
         inclusion: Prior probability that a variable is in the model, or ``(a, b)`` of a Beta law.
         expected_active: Number of variables expected in the model, in place of ``inclusion``.
         slab_scale: Prior standard deviation of an effect that is not zero, for standardised columns.
+            ``"learned"`` for one that the data decide, of a Normal response.
+        slab_scale_prior: Prior of a learned one, such as ``("half-cauchy", 1.0)``.
         noise_prior: Prior of the noise variance of a Normal response, in units of the standardised response:
             ``"weak"``, ``"jeffreys"`` or ``(shape, rate)``.
         slab: Prior of the effects of a Normal response: ``"normal"``, ``"g"``, ``"hyper-g"``,
@@ -64,7 +59,8 @@ class SelectSettings:
     likelihood_options: Mapping[str, float] = field(default_factory=dict)
     inclusion: float | tuple[float, float] | None = None
     expected_active: float | None = None
-    slab_scale: float | None = None
+    slab_scale: float | str | None = None
+    slab_scale_prior: tuple[Any, ...] | None = None
     noise_prior: str | tuple[float, float] | None = None
     slab: str | None = None
     g: str | float | None = None
@@ -96,18 +92,20 @@ class SelectSettings:
             )
         if isinstance(self.inclusion, tuple) and not all(0.0 < part < math.inf for part in self.inclusion):
             raise ValueError(f"inclusion must be two positive numbers for a Beta law, got {self.inclusion}")
-        if self.slab_scale is not None and not 0.0 < self.slab_scale < math.inf:
+        if isinstance(self.slab_scale, float) and not 0.0 < self.slab_scale < math.inf:
             raise ValueError(f"slab-scale must be positive, got {self.slab_scale:g}")
-        if self.slab_scale is not None:
-            from l0bayes.estimators.arguments import slab_scales
-
-            slab_scales(self.slab_scale, 1)
+        self._check_scale(law)
         if self.noise_prior is not None:
             from l0bayes.estimators.noise_argument import check_noise
+            from l0bayes.estimators.robust_scale import refuse_jeffreys
 
             if not law.has_noise:
-                raise ValueError(f"noise-prior is of the gaussian likelihood; {law.name!r} has no such noise")
+                raise ValueError(
+                    f"noise-prior is of the gaussian likelihood and of student_t; {law.name!r} has no noise"
+                )
             check_noise(law.settings["noise_scale"], self.noise_prior)
+            if not law.conjugate:
+                refuse_jeffreys(self.noise_prior)
         self._check_slabs(law)
         if not 0.0 < self.hdi < 1.0:
             raise ValueError(f"hdi must lie strictly between 0 and 1, got {self.hdi:g}")
@@ -115,6 +113,16 @@ class SelectSettings:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         if self.seed > _LARGEST_SEED:
             raise ValueError(f"seed must be at most {_LARGEST_SEED}, got {self.seed}")
+
+    def _check_scale(self, law: Likelihood) -> None:
+        from l0bayes.estimators.arguments import slab_scales
+        from l0bayes.estimators.slab_arguments import checked_slab_scale
+
+        checked_slab_scale(1.0 if self.slab_scale is None else self.slab_scale, self.slab_scale_prior)
+        if isinstance(self.slab_scale, str) and not law.conjugate:
+            raise ValueError(f"slab-scale learned is of the gaussian likelihood; got it with {law.name!r}")
+        if self.slab_scale is not None:
+            slab_scales(self.slab_scale, 1)
 
     def _check_slabs(self, law: Likelihood) -> None:
         from l0bayes.estimators.gate_rules import check_gate_rules
@@ -145,7 +153,9 @@ class SelectSettings:
     @property
     def of_gaussian(self) -> dict[str, Any]:
         """Arguments that only the estimator of a Normal response has, where they are given."""
-        return validate.given(slab=self.slab, g=self.g, rscale=self.rscale)
+        return validate.given(
+            slab=self.slab, g=self.g, rscale=self.rscale, slab_scale_prior=self.slab_scale_prior
+        )
 
     @property
     def of_gates(self) -> dict[str, Any]:
@@ -174,93 +184,3 @@ class SelectSettings:
                 f"{self.expected_active:g}"
             )
         return {"inclusion": self.expected_active / count}
-
-
-def parse_inclusion(text: str | None) -> float | tuple[float, float] | None:
-    """An inclusion probability, or the two numbers of a Beta law, from text.
-
-    Args:
-        text: Such as ``"0.1"`` or ``"1,9"``.
-
-    Raises:
-        ValueError: If it is neither.
-    """
-    if text is None:
-        return None
-    try:
-        parts = [float(part) for part in text.split(",")]
-    except ValueError:
-        parts = []
-    if len(parts) == 1:
-        return parts[0]
-    if len(parts) == 2:
-        return parts[0], parts[1]
-    raise ValueError(
-        f"inclusion must be a probability such as 0.1, or a,b of a Beta law such as 1,9; got {text!r}"
-    )
-
-
-def parse_noise_prior(text: str | None) -> str | tuple[float, float] | None:
-    """A prior of the noise from text: a word as it is, or the two numbers of an inverse gamma law.
-
-    Args:
-        text: Such as ``"jeffreys"`` or ``"2,0.5"``.
-
-    Raises:
-        ValueError: If there is a comma, but not two numbers about it.
-    """
-    if text is None or "," not in text:
-        return text
-    try:
-        shape, rate = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(
-            "noise-prior must be weak, jeffreys, or shape,rate of an inverse gamma law such as 2,0.5; got "
-            f"{text!r}"
-        ) from None
-    return shape, rate
-
-
-def parse_g(text: str | None) -> str | float | None:
-    """The g of Zellner's prior from text: a number, or a word as it is.
-
-    Args:
-        text: Such as ``"unit"`` or ``"50"``.
-    """
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return text
-
-
-def parse_options(texts: Iterable[str]) -> dict[str, float]:
-    """Options of a likelihood, from texts.
-
-    Args:
-        texts: Such as ``"dispersion=0.5"``, one for each option.
-
-    Raises:
-        ValueError: If a text is none of the kind.
-    """
-    options = {}
-    for text in texts:
-        name, separator, value = text.partition("=")
-        try:
-            options[name.strip()] = float(value)
-        except ValueError:
-            separator = ""
-        if not separator or not name.strip():
-            raise ValueError(f"likelihood-option must read name=number, such as dispersion=0.5; got {text!r}")
-    return options
-
-
-def likelihood_of(named: str | None, formula: str | None) -> str | None:
-    """The likelihood that was named, or the one that a formula says by ``Surv(time, event)``.
-
-    Args:
-        named: Its name, where one was given.
-        formula: The formula, where there is one.
-    """
-    if named is not None or formula is None or "~" not in formula:
-        return named
-    return "cox" if survival_response(sides(formula)[0]) is not None else None

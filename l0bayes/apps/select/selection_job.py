@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from l0bayes.apps.select.calibration_request import check_calibration
 from l0bayes.apps.select.formulas import FormulaData, apply_formula
+from l0bayes.apps.select.option_words import in_options
 from l0bayes.apps.select.report_page import page_template, render_page
-from l0bayes.apps.select.report_pictures import PICTURES, SENSITIVITY_FILES, pictures
+from l0bayes.apps.select.report_pictures import CALIBRATION_FILES, PICTURES, SENSITIVITY_FILES, pictures
 from l0bayes.apps.select.report_words import advice_on, describe_model, describe_sets
 from l0bayes.apps.select.response_words import doubts_about_response
 from l0bayes.apps.select.select_settings import SelectSettings
@@ -27,7 +29,7 @@ from l0bayes.apps.select.table_files import TableFile, load_table
 from l0bayes.apps.writers import try_writers
 from l0bayes.estimators.kept.selection_files import SELECTION_FILE, write_selection
 from l0bayes.files.whole_files import folder_for, staged, write_whole
-from l0bayes.plots import plot_sensitivity
+from l0bayes.plots import plot_calibration, plot_sensitivity
 from l0bayes.posterior.netcdf import write_netcdf
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def select(
     na: Sequence[str] | None = None,
     centred: bool = True,
     sensitivity: bool = False,
+    calibrate: int | None = None,
     command: str | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> Selection:
@@ -68,6 +71,8 @@ def select(
         na: Words that mean missing; see :func:`~l0bayes.apps.select.table_files.load_table`.
         centred: Whether products are of centred columns.
         sensitivity: Whether to say what changes under other priors, with a table and a map.
+        calibrate: Number of data sets to draw from the prior and fit, before the response is looked at, to
+            say whether probabilities come true; ``None`` for none.
         command: The command line, for the report.
         on_step: Called with what is being done.
 
@@ -103,9 +108,15 @@ def select(
         row_columns=settings.rows,
     )
     estimator = _estimator(settings, data)
+    estimator.check_coded(data.coded)
+    check_calibration(calibrate, data.rows)
     page_template()
     with folder_for(out):
         try_writers(out)
+        calibration = None
+        if calibrate is not None:
+            announce(f"Drawing {calibrate} data sets from the prior, and fitting them")
+            calibration = estimator.calibrate_coded(data.coded, data.rows.terms, num_datasets=calibrate)
         rows, gates = len(data.x), len(data.gates)
         announce(f"Fitting {gates} {'variable' if gates == 1 else 'variables'} to {rows} rows")
         started = time.perf_counter()
@@ -113,17 +124,18 @@ def select(
             warnings.simplefilter("always")
             estimator.fit_coded(data.coded, data.y.to_numpy(), data.rows.weights, data.rows.terms)
         seconds = time.perf_counter() - started
-        caught_words = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+        caught_words = [in_options(str(w.message)) for w in caught if issubclass(w.category, UserWarning)]
         doubts = [*_doubts_of(file, data), *doubts_about_response(data, settings)]
         warned = list(dict.fromkeys([*doubts, *data.notes, *caught_words]))
         summary = estimator.summary(settings.hdi)
         found = Selection(out, settings, data, estimator, summary, seconds, warned, list(file.notes))
+        found.calibration = calibration
         if estimator.supports_row_checks() is None:
             found.checks = estimator.row_checks(partial(data_row, data.x.index))
         if sensitivity:
             announce("Looking at other priors")
             found.sensitivity = estimator.sensitivity()
-        with staged(out, (*FILES, *SENSITIVITY_FILES)) as folder:
+        with staged(out, (*FILES, *SENSITIVITY_FILES, *CALIBRATION_FILES)) as folder:
             names = _write(found, folder, path, na, command, announce)
         found.files += [out / name for name in names]
     return found
@@ -179,6 +191,10 @@ def _write(
         keep("sensitivity.csv", partial(found.sensitivity.to_csv, index=False))
         draw = partial(plot_sensitivity, found.sensitivity)
         images.append(keep("sensitivity.png", partial(_save, draw)))
+    if found.calibration is not None:
+        keep("calibration.csv", found.calibration.to_frame().to_csv)
+        draw = partial(plot_calibration, found.calibration)
+        images.append(keep("calibration.png", partial(_save, lambda: draw()[0])))
     coding = replace(found.data.coding, na=None if na is None else list(na))
     keep(SELECTION_FILE, partial(write_selection, fit.kept_state({"kind": coding.kind, **coding.state()})))
     page = _page(found, images, path, command)
@@ -225,11 +241,12 @@ def _page(found: Selection, images: list[Path], path: str | Path, command: str |
         shared_prior=posterior.problem.prior.beta is not None,
         verdict=trust.verdict,
         verdict_words=str(trust).removeprefix(f"{trust.verdict}: ").removesuffix(" ".join(trust.reasons)),
-        reasons=list(trust.reasons),
+        reasons=found.reasons,
         advice=advice_on(trust, posterior),
         warnings=found.warnings,
         sensitivity=found.sensitivity_words,
-        fit_words=[] if found.checks is None else found.checks.words,
+        calibration="" if found.calibration is None else found.calibration.words,
+        fit_words=found.fit_words,
         sets=describe_sets(posterior, data.gates),
         hdi=f"{100.0 * settings.hdi:g} %",
         model_kind=described["kind"],

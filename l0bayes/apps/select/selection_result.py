@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l0bayes.apps.select.formulas import FormulaData
+from l0bayes.apps.select.option_words import in_options
 from l0bayes.apps.select.select_settings import SelectSettings
 from l0bayes.estimators.checks.row_checks import RowChecks
 from l0bayes.estimators.noise_and_fit import Spread, noise_and_fit
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from l0bayes.selection.calibrate.calibration_result import Calibration
 
 __all__ = ["TOP_MODELS", "Selection"]
 
@@ -36,6 +39,7 @@ class Selection:
         reading: How the cells of the table were read.
         files: Files written.
         checks: How the rows look beside the model, where they can be looked at one by one.
+        calibration: Whether probabilities come true on data drawn from the prior, where that was asked for.
         sensitivity: Inclusion probabilities under other priors, where they were asked for.
     """
 
@@ -50,6 +54,22 @@ class Selection:
     files: list[Path] = field(default_factory=list)
     checks: RowChecks | None = None
     sensitivity: pd.DataFrame | None = None
+    calibration: Calibration | None = None
+
+    @property
+    def reasons(self) -> list[str]:
+        """What the verdict rests on, in the words of the command line."""
+        return [in_options(reason) for reason in self.estimator.trust_.reasons]
+
+    @property
+    def trust_words(self) -> str:
+        """The verdict and its reasons, in these words."""
+        return in_options(str(self.estimator.trust_))
+
+    @property
+    def fit_words(self) -> list[str]:
+        """How the rows look beside the model, in these words; none where they cannot be looked at."""
+        return [] if self.checks is None else [in_options(words) for words in self.checks.words]
 
     @property
     def sensitivity_words(self) -> list[str]:
@@ -78,7 +98,7 @@ class Selection:
             "seed": self.settings.seed,
             "hdi": self.settings.hdi,
             "seconds": round(self.seconds, 3),
-            "trust": {"verdict": fit.trust_.verdict, "reasons": list(fit.trust_.reasons)},
+            "trust": {"verdict": fit.trust_.verdict, "reasons": self.reasons},
             "likelihood_checks": [
                 {
                     "measure": check.measure,
@@ -112,6 +132,7 @@ class Selection:
             ],
             **self._row_values(),
             **self._sensitivity_values(),
+            **self._calibration_values(),
             "warnings": self.warnings,
             "reading": self.reading,
             "files": [str(path) for path in self.files],
@@ -125,7 +146,7 @@ class Selection:
         rows = self.checks.rows
         return {
             "rows_checked": {
-                "words": self.checks.words,
+                "words": self.fit_words,
                 "influential": rows.index[rows["influential"]].tolist(),
             }
         }
@@ -137,6 +158,18 @@ class Selection:
             "sensitivity": {
                 "words": self.sensitivity_words,
                 "table": self.sensitivity.to_dict("records"),
+            }
+        }
+
+    def _calibration_values(self) -> dict[str, Any]:
+        if self.calibration is None:
+            return {}
+        return {
+            "calibration": {
+                "right": self.calibration.right,
+                "p": self.calibration.p_value,
+                "words": self.calibration.words,
+                "tests": self.calibration.tests.reset_index().to_dict("records"),
             }
         }
 

@@ -77,7 +77,7 @@ def read_table(path: str | Path, na: Sequence[str] | None = None) -> pd.DataFram
     return found.table
 
 
-def load_table(path: str | Path, na: Sequence[str] | None = None) -> TableFile:
+def load_table(path: str | Path, na: Sequence[str] | None = None, aim: str = "select") -> TableFile:
     """Read a table, by the ending of its name.
 
     The separator of a text file, its encoding and decimal commas are read off the file; see
@@ -88,6 +88,7 @@ def load_table(path: str | Path, na: Sequence[str] | None = None) -> TableFile:
         path: A ``.csv`` (also ``.csv.gz`` and the like), ``.tsv``, ``.parquet`` or ``.feather`` file.
         na: Words that mean missing beside empty cells. By default those of
             :data:`~l0bayes.apps.select.table_cells.USUAL_WORDS`, in columns of numbers of a text file only.
+        aim: What the table is for, in a word, for errors.
 
     Returns:
         The table, with the names of its columns as they stand in the file, without spaces around them. An
@@ -112,7 +113,7 @@ def load_table(path: str | Path, na: Sequence[str] | None = None) -> TableFile:
     found = _load_csv(path, _CSV[kind], na) if kind in _CSV else _load_arrow(path, _ARROW[kind], na)
     if found.table.empty:
         raise ValueError(
-            f"{str(path)!r} has {len(found.table)} rows and {found.table.shape[1]} columns: nothing to select"
+            f"{str(path)!r} has {len(found.table)} rows and {found.table.shape[1]} columns: nothing to {aim}"
         )
     return replace(found, table=found.table.reset_index(drop=True))
 

@@ -145,6 +145,8 @@ class SavedSelection:
         return row_numbers("offset", values, count)
 
     def _columns(self, table: Any, fill: str, unseen: str) -> Tensor:
+        if not len(table):
+            raise ValueError("X has no rows: there is nothing to predict")
         return torch.tensor(self.coding.encode(table, fill=fill, unseen=unseen))
 
 

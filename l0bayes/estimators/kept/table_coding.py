@@ -14,7 +14,15 @@ from l0bayes.estimators.frame_coding import Factor, FrameCoding
 from l0bayes.estimators.input_tables import Array, is_frame, refuse_not_finite, refuse_table
 from l0bayes.user_warnings import warn_user
 
-__all__ = ["FILLS", "UNSEEN", "FrameTableCoding", "TableCoding", "check_filling", "plain_levels"]
+__all__ = [
+    "FILLS",
+    "UNSEEN",
+    "FrameTableCoding",
+    "TableCoding",
+    "check_filling",
+    "plain_levels",
+    "warn_of_filled",
+]
 
 FILLS = ("refuse", "mean")
 """What is done about missing columns and cells: refused by name, or filled with the mean of the fit."""
@@ -132,7 +140,7 @@ class FrameTableCoding(TableCoding):
             factor = self.coding.factors.get(number)
             if factor is not None:
                 column = frame[places[name]] if name in places else [None] * len(frame)
-                parts.append(_levels(factor, column, fill, unseen))
+                parts.append(_levels(factor, column, fill, unseen, name in missing))
                 continue
             try:
                 cells = np.full(len(frame), np.nan) if name in missing else frame[places[name]]
@@ -140,10 +148,12 @@ class FrameTableCoding(TableCoding):
                 parts.append(numbers.to_numpy(np.float64, na_value=np.nan)[:, None])
             except (TypeError, ValueError):
                 raise ValueError(f"X holds no numbers in column {name!r}, where fit saw numbers") from None
-        return self._filled(np.concatenate(parts, 1), fill)
+        return self._filled(np.concatenate(parts, 1), fill, missing)
 
-    def _filled(self, values: Array, fill: str) -> Array:
+    def _filled(self, values: Array, fill: str, told: Sequence[str] = ()) -> Array:
         if fill == "mean":
+            gaps = dict(zip(self.coding.columns, np.isnan(values).sum(0).tolist(), strict=True))
+            warn_of_filled({name: count for name, count in gaps.items() if count and name not in told})
             values = np.where(np.isnan(values), np.asarray(self.means), values)
         refuse_not_finite(values, self.coding.columns)
         return values
@@ -170,13 +180,15 @@ class FrameTableCoding(TableCoding):
         return cls(FrameCoding(list(state["names"]), factors), tuple(state["means"]))
 
 
-def _levels(factor: Factor, column: Any, fill: str, unseen: str) -> Array:
+def _levels(factor: Factor, column: Any, fill: str, unseen: str, lacking: bool = False) -> Array:
     """A column for each level; zeros, the mean of the levels, for what was not seen or is missing."""
     import pandas as pd
 
     cells = np.asarray(column, dtype=object).copy()
     gaps = pd.isna(cells)
     if fill == "mean" and gaps.any():
+        if not gaps.all() or not lacking:
+            warn_of_filled({factor.name: int(gaps.sum())})
         codes = np.zeros((len(cells), len(factor.levels)))
         codes[~gaps] = _levels(factor, cells[~gaps], "refuse", unseen) if not gaps.all() else 0.0
         return codes
@@ -185,6 +197,19 @@ def _levels(factor: Factor, column: Any, fill: str, unseen: str) -> Array:
         new = tuple(dict.fromkeys(cell for cell in cells[~gaps].tolist() if cell not in known))
         factor = Factor(factor.name, factor.levels, (*factor.unseen, *new), factor.takes_new)
     return factor.code(cells)
+
+
+def warn_of_filled(cells: Mapping[str, int]) -> None:
+    """Warn of missing cells that are taken to be at the mean of the fit.
+
+    Args:
+        cells: Their number in each column that has some.
+    """
+    if cells:
+        named = ", ".join(
+            f"{name!r} in {count} row{'s' if count > 1 else ''}" for name, count in cells.items()
+        )
+        warn_user(f"values are missing: {named}. Predictions there are those at the mean of the fit")
 
 
 def plain_levels(levels: Sequence[Any]) -> list[Any]:

@@ -16,6 +16,7 @@ from l0bayes.estimators.robust_scale import refuse_jeffreys, weak_prior
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 from l0bayes.selection.problem.learned_problem import LearnedProblem
+from l0bayes.selection.problem.learned_slab_problem import LearnedSlabProblem
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.zellner_problem import ZellnerProblem
 from l0bayes.selection.slab_priors.slab_registry import slab_prior
@@ -119,6 +120,19 @@ def _(problem: GaussianProblem, arguments: dict[str, Any], asked: dict[str, Any]
             labels = {"slab_scale": scale_label, "noise_prior": label}
             settings.append(Setting(labels, changed, own_noise and own_scale))
     return settings
+
+
+@settings_of.register
+def _(problem: LearnedSlabProblem, arguments: dict[str, Any], asked: dict[str, Any]) -> list[Setting]:
+    _only(asked, ("noise_prior",), "slab_scale='learned'")
+    if problem.noise_prior is None and asked["noise_prior"] is not None:
+        raise ValueError("noise_prior is of an unknown noise, and this one is known: noise_scale was given")
+    # Each is a run of the engine: only those that are asked for.
+    noises = _noises(problem.given, arguments, asked["noise_prior"] or [])
+    return [
+        Setting({"slab_scale": "learned", "noise_prior": label}, problem.replace(noise=noise), own)
+        for label, noise, own in noises
+    ]
 
 
 @settings_of.register

@@ -101,7 +101,7 @@ class PriorSensitivity:
         if not refit and problem.num_groups > gates_at_most(problem) and not has_evidences(problem):
             raise ValueError(
                 "refit=False asks for answers without another run of the engine, which there are none of "
-                "here: a likelihood that learns numbers has no evidence of a model by itself. Leave it True"
+                "here: where numbers are learned, a model has no evidence by itself. Leave it True"
             )
         changes = PriorChanges(found.posterior, self._again if refit else None)
         rows: list[dict[str, Any]] = []

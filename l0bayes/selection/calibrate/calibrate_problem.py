@@ -11,7 +11,8 @@ from torch import Tensor
 
 from l0bayes import validate
 from l0bayes.selection.calibrate.calibration_result import Calibration
-from l0bayes.selection.calibrate.prior_draws import Intercept, prior_draws
+from l0bayes.selection.calibrate.drawn_data import Intercept
+from l0bayes.selection.calibrate.prior_draws import prior_draws
 from l0bayes.selection.calibrate.simulated_fits import Rule, simulated_fits
 from l0bayes.selection.engines.engine import silent
 from l0bayes.selection.engines.infer_gates import check_options

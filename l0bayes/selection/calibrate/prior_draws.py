@@ -3,127 +3,25 @@ r"""Gates, coefficients, noise and a response drawn from the prior of a problem,
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from functools import singledispatch
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from l0bayes.selection.calibrate.gate_draws import drawn_gates
+from l0bayes.selection.calibrate.drawn_data import Blocks, DrawnTruth, Intercept, PriorDraws
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.learned_problem import LearnedProblem
-from l0bayes.selection.problem.level_block import LevelBlock, level_effects
+from l0bayes.selection.problem.learned_slab_problem import LearnedSlabProblem
+from l0bayes.selection.problem.level_block import level_effects
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.zellner_problem import ZellnerProblem
 
-__all__ = ["DrawnTruth", "Intercept", "PriorDraws", "prior_draws"]
-
-Intercept = float | Literal["prior"] | None
-"""Value of all coefficients without a gate, ``"prior"`` for draws, ``None`` for what suits the problem."""
-
-Blocks = tuple[LevelBlock, ...]
+__all__ = ["prior_draws"]
 
 # A prior of the noise that counts as fewer rows than twice this spreads over decades: it is not drawn from.
 _LEAST_SHAPE = 0.5
 _REPEATED = 1e-9
-
-
-@dataclass(frozen=True)
-class DrawnTruth:
-    r"""What a data set was drawn with.
-
-    Attributes:
-        gates: Zeros and ones, shape ``(G,)``.
-        beta: Coefficients, zeros where a gate is shut, of levels their effects, shape ``(p,)``.
-        variance: σ²; 1 where the response has no noise of its own.
-        log_likelihood: Log density of the response; NaN where it has none that is known.
-        y: The response, shape ``(n,)``.
-        explained: Share of the response's variance that its predictor has; NaN where that means nothing.
-    """
-
-    gates: Tensor
-    beta: Tensor
-    variance: float
-    log_likelihood: float
-    y: Tensor
-    explained: float
-
-
-class PriorDraws(ABC):
-    """Draws from the prior of a problem.
-
-    Args:
-        problem: The problem.
-        blocks: Columns that stand for levels.
-        intercept: Value of all coefficients without a gate, or how it is found.
-
-    Attributes:
-        held: What is not drawn but held at a value, in words.
-        fitted: The problem that is fitted to the data sets.
-        draws_noise: Whether the noise is unknown and its posterior right for the noises that are drawn.
-    """
-
-    draws_noise = False
-
-    def __init__(self, problem: SelectionProblem, blocks: Blocks, intercept: Intercept) -> None:
-        self.problem, self.blocks, self.intercept = problem, blocks, intercept
-        self.fitted: SelectionProblem = problem
-        self.held: list[str] = []
-        if problem.num_unpenalised and not self._draws_unpenalised:
-            value = float(intercept) if isinstance(intercept, int | float) else 0.0
-            self.held.append(f"the intercept at {value:g}, at the mean of the columns")
-
-    @abstractmethod
-    def draw(self) -> DrawnTruth:
-        """A data set, by torch's generator as it stands."""
-
-    @abstractmethod
-    def log_likelihood(self, y: Tensor, eta: Tensor, variances: Tensor) -> Tensor | None:
-        """Log density of a response, shape ``(S,)``; ``None`` where it is not known.
-
-        Args:
-            y: The response, shape ``(n,)``.
-            eta: Predictors, shape ``(S, n)``.
-            variances: Noise variances, shape ``(S,)``.
-        """
-
-    @property
-    def _draws_unpenalised(self) -> bool:
-        if self.intercept == "prior":
-            return True
-        return self.intercept is None and self.problem.is_gaussian and self._proper_unpenalised
-
-    @property
-    def _proper_unpenalised(self) -> bool:
-        return bool(torch.isfinite(self.problem.unpenalised_scale).all())
-
-    def predictors(self, unpenalised: Tensor, beta: Tensor) -> Tensor:
-        """Linear predictors, shape ``(S, n)``.
-
-        Args:
-            unpenalised: Coefficients without a gate, shape ``(S, k)``.
-            beta: Coefficients with one, shape ``(S, p)``; of levels their effects do as well.
-        """
-        problem = self.problem
-        return problem.offset + unpenalised @ problem.unpenalised.T + beta @ problem.x.T
-
-    def _unpenalised(self) -> Tensor:
-        scale = self.problem.unpenalised_scale
-        if self._draws_unpenalised and len(scale):
-            if not self._proper_unpenalised:
-                raise ValueError(
-                    "intercept='prior' needs a prior to draw from, and intercept_scale is infinite: "
-                    "give a number"
-                )
-            return scale * torch.randn(len(scale), dtype=torch.float64)
-        value = float(self.intercept) if isinstance(self.intercept, int | float) else 0.0
-        return torch.full_like(scale, value)
-
-    def _gates(self) -> Tensor:
-        return drawn_gates(self.problem.prior, self.problem.num_groups)
 
 
 @singledispatch
@@ -151,6 +49,11 @@ def _(problem: GaussianProblem, blocks: Blocks = (), intercept: Intercept = None
 @prior_draws.register
 def _(problem: GeneralisedProblem, blocks: Blocks = (), intercept: Intercept = None) -> PriorDraws:
     return GeneralisedDraws(problem, blocks, intercept)
+
+
+@prior_draws.register
+def _(problem: LearnedSlabProblem, blocks: Blocks = (), intercept: Intercept = None) -> PriorDraws:
+    return LearnedSlabDraws(problem, blocks, intercept)
 
 
 @prior_draws.register
@@ -204,9 +107,24 @@ class NormalDraws(_OfNormalResponse):
         if prior is not None and self.draws_noise:
             variance = prior.rate / torch._standard_gamma(torch.tensor(prior.shape, dtype=torch.float64))
         gates = self._gates()
-        slab = self.problem.slab_variance(variance).sqrt()
+        slab = self.problem.slab_variance(variance).sqrt() * self._slab_factor()
         beta = gates[self.problem.groups] * slab * torch.randn(len(slab), dtype=torch.float64)
         return self._observed(gates, self._unpenalised(), beta, variance)
+
+    def _slab_factor(self) -> Tensor:
+        """What slab scales are multiplied by."""
+        return torch.ones((), dtype=torch.float64)
+
+
+class LearnedSlabDraws(NormalDraws):
+    """Draws of a Gaussian problem whose slabs have a scale of their own in every data set."""
+
+    def __init__(self, problem: LearnedSlabProblem, blocks: Blocks, intercept: Intercept) -> None:
+        super().__init__(problem.given, blocks, intercept)
+        self.fitted, self._law = problem, problem.slab_law
+
+    def _slab_factor(self) -> Tensor:
+        return self._law.draw()
 
 
 class ZellnerDraws(_OfNormalResponse):
@@ -258,7 +176,7 @@ class GeneralisedDraws(PriorDraws):
 
     def __init__(self, problem: GeneralisedProblem, blocks: Blocks, intercept: Intercept) -> None:
         super().__init__(problem, blocks, intercept)
-        reason = problem.likelihood.supports_draws()
+        reason = problem.likelihood.supports_simulation()
         if reason is not None:
             raise ValueError(
                 f"responses of the {problem.likelihood.name} likelihood cannot be drawn: {reason}"
@@ -270,8 +188,7 @@ class GeneralisedDraws(PriorDraws):
         beta = gates[problem.groups] * slab * torch.randn(len(slab), dtype=torch.float64)
         eta = self.predictors(self._unpenalised()[None], beta[None])[0]
         likelihood = problem.likelihood
-        latents = likelihood.latents(torch.ones((), dtype=torch.float64))
-        y = likelihood.law(eta, latents).sample().to(torch.float64)
+        y = likelihood.simulated(eta, problem.y)
         if not bool(torch.isfinite(y).all()) or bool(likelihood.impossible(y).any()):
             raise ValueError(
                 f"the prior drew predictors from {float(eta.min()):.3g} to {float(eta.max()):.3g}, at which "
@@ -284,6 +201,10 @@ class GeneralisedDraws(PriorDraws):
 
     def log_likelihood(self, y: Tensor, eta: Tensor, variances: Tensor) -> Tensor | None:
         likelihood = self.problem.likelihood
+        if not likelihood.by_row:
+            weights = self.problem.weights
+            together: Tensor = likelihood.law(eta, {}, weights).log_prob(y)
+            return together
         if likelihood.supports_derivatives() is not None:
             return None
         value: Tensor = (likelihood.log_density(y, eta) * self.problem.weights).sum(-1)

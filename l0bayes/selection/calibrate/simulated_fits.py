@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.infer.randomness import private_randomness
-from l0bayes.selection.calibrate.prior_draws import DrawnTruth, PriorDraws
+from l0bayes.selection.calibrate.drawn_data import DrawnTruth, PriorDraws
 from l0bayes.selection.calibrate.replicates import Array, Replicates, ranks_of
 from l0bayes.selection.engines.infer_gates import infer_gates
 from l0bayes.selection.kernels.resampling import equally_weighted

@@ -17,12 +17,14 @@ from l0bayes.selection.engines.enumeration import Enumeration
 from l0bayes.selection.engines.gaussian_enumeration import enumerate_gaussian
 from l0bayes.selection.engines.laplace_enumeration import enumerate_generalised
 from l0bayes.selection.engines.learned_enumeration import enumerate_learned
+from l0bayes.selection.engines.slab_scale_enumeration import enumerate_learned_slabs
 from l0bayes.selection.engines.zellner_enumeration import enumerate_zellner
 from l0bayes.selection.kernels.laplace_accuracy import LaplaceAccuracy
 from l0bayes.selection.kernels.model_table import gate_sums, model_sizes
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.learned_problem import LearnedProblem
+from l0bayes.selection.problem.learned_slab_problem import LearnedSlabProblem
 from l0bayes.selection.problem.selection_posterior import Diagnostics, Evidence, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.verdict import Trust
@@ -109,7 +111,8 @@ class ExactEngine(Engine[ExactOptions]):
         if not problem.is_gaussian:
             return problem.num_groups <= _AUTO_GENERALISED
         widest = int(torch.bincount(problem.groups).max())
-        return problem.num_groups <= _AUTO_GAUSSIAN - 2 * math.ceil(math.log2(widest))
+        slower = math.ceil(math.log2(problem.times_enumerated))
+        return problem.num_groups <= _AUTO_GAUSSIAN - slower - 2 * math.ceil(math.log2(widest))
 
     def supports(self, problem: SelectionProblem, options: ExactOptions) -> str | None:
         usual, most = _GAUSSIAN_GATES if problem.is_gaussian else _GENERALISED_GATES
@@ -122,8 +125,8 @@ class ExactEngine(Engine[ExactOptions]):
         if count > most:
             return f"{reason}; more than {most} gates, which take {cost}, are never enumerated"
         return (
-            f"{reason}, or options=ExactOptions(max_gates={count}): {most}, the most, take {cost} "
-            f"(l0bayes select: --max-gates {count})"
+            f"{reason}, or options=ExactOptions(max_gates={count}) (l0bayes select: --max-gates {count}): "
+            f"{most}, the most, take {cost}"
         )
 
     def accuracy(self, problem: SelectionProblem, options: ExactOptions) -> float:
@@ -194,3 +197,8 @@ def _(problem: LearnedProblem, num_draws: int, progress: Progress) -> Enumeratio
 @_enumerate.register
 def _(problem: ZellnerProblem, num_draws: int, progress: Progress) -> Enumeration:
     return enumerate_zellner(problem, num_draws, progress)
+
+
+@_enumerate.register
+def _(problem: LearnedSlabProblem, num_draws: int, progress: Progress) -> Enumeration:
+    return enumerate_learned_slabs(problem, num_draws, progress)

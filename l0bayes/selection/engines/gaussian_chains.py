@@ -18,11 +18,14 @@ from l0bayes.selection.kernels.active_sets import ActiveSets
 from l0bayes.selection.kernels.gate_conditionals import Conditionals
 from l0bayes.selection.kernels.noise_proposals import NoiseMoves
 from l0bayes.selection.kernels.resampling import systematic_indices
+from l0bayes.selection.kernels.slab_scale_moves import SlabScaleMoves
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.learned_slab_problem import LearnedSlabProblem
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem, default_draws
+from l0bayes.selection.slab_priors.slab_scale_law import SlabScaleLaw
 
-__all__ = ["sample_chains", "sample_gaussian"]
+__all__ = ["sample_chains", "sample_gaussian", "sample_learned_slabs"]
 
 # Flips between two updates of the noise before anything is kept; odd, since flips go in pairs.
 _NOISE_EVERY_AT_FIRST = 5
@@ -43,6 +46,7 @@ class _Sums:
     sizes: list[Tensor] = field(default_factory=list)
     variances: list[Tensor] = field(default_factory=list)
     weights: list[Tensor] = field(default_factory=list)
+    scales: list[Tensor] = field(default_factory=list)
 
 
 @torch.no_grad()
@@ -78,12 +82,7 @@ def sample_gaussian(
         progress: Called with the share of the work that is done.
     """
     unknown = problem.noise_prior is not None and problem.conjugate_noise is None
-    noise = problem.noise_prior
-    if noise is None:
-        guess = problem.y.new_tensor(problem.noise_variance)
-    else:
-        shape = noise.shape + 0.5 * problem.num_observations
-        guess = (noise.rate + 0.5 * problem.gram.square) / shape
+    guess = _noise_guess(problem)
 
     def sets_of(gates: Tensor) -> ActiveSets:
         return active_sets(problem, gates, guess.expand(len(gates)).clone())
@@ -91,6 +90,48 @@ def sample_gaussian(
     return sample_chains(
         problem, sets_of, options, start=start, seed=seed, progress=progress, moves_noise=unknown
     )
+
+
+def sample_learned_slabs(
+    problem: LearnedSlabProblem,
+    options: GibbsOptions,
+    *,
+    start: Tensor | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> SelectionPosterior:
+    """:func:`sample_gaussian` with a scale of the slabs that is moved with the gates
+    (:class:`~l0bayes.selection.kernels.slab_scale_moves.SlabScaleMoves`).
+
+    Args:
+        problem, options, start, seed, progress: As there.
+    """
+    given = problem.given
+    unknown = given.noise_prior is not None and given.conjugate_noise is None
+    guess = _noise_guess(given)
+
+    def sets_of(gates: Tensor) -> ActiveSets:
+        nothing = torch.zeros(len(gates), dtype=torch.float64)
+        return active_sets(given, gates, guess.expand(len(gates)).clone(), nothing)
+
+    return sample_chains(
+        problem,
+        sets_of,
+        options,
+        start=start,
+        seed=seed,
+        progress=progress,
+        moves_noise=unknown,
+        slab_law=problem.slab_law,
+    )
+
+
+def _noise_guess(problem: GaussianProblem) -> Tensor:
+    """A noise variance to begin with."""
+    noise = problem.noise_prior
+    if noise is None:
+        return problem.y.new_tensor(problem.noise_variance)
+    return (noise.rate + 0.5 * problem.gram.square) / (noise.shape + 0.5 * problem.num_observations)
 
 
 @torch.no_grad()
@@ -103,6 +144,7 @@ def sample_chains(
     seed: int = 0,
     progress: Progress = silent,
     moves_noise: bool = False,
+    slab_law: SlabScaleLaw | None = None,
 ) -> SelectionPosterior:
     """:func:`sample_gaussian` for chains of any kind.
 
@@ -114,12 +156,14 @@ def sample_chains(
         seed: Seed.
         progress: Called with the share of the work that is done.
         moves_noise: Whether each chain has a noise variance that is moved.
+        slab_law: Prior of what slab scales are multiplied by, where each chain has one that is moved.
     """
     started = time.perf_counter()
     with private_randomness(seed):
         sets = _begin(problem, sets_of, start, options.chains)
         state = Conditionals(sets, options.exploration)
         noise = NoiseMoves(sets, options.exploration) if moves_noise else None
+        slabs = None if slab_law is None else SlabScaleMoves(sets, options.exploration, slab_law)
         sums = _empty(sets)
         kept, burn_in = 0, _burn_in(problem, options, moves_noise)
         for step in range(options.steps):
@@ -134,6 +178,8 @@ def sample_chains(
             every = _NOISE_EVERY_AT_FIRST if burning else options.noise_every
             if noise is not None and 2 * step >= burn_in and step % every == 0:
                 noise.move(sets, state)
+            if slabs is not None and step % every == 0:
+                slabs.move(sets, state)
             if not burning:
                 kept += 1
                 _record(sums, sets, state)
@@ -196,6 +242,8 @@ def _record(sums: _Sums, sets: ActiveSets, state: Conditionals) -> None:
     sums.sizes.append(sets.sizes)
     sums.variances.append(sets.noise_record())
     sums.weights.append(weight)
+    if sets.log_scale is not None:
+        sums.scales.append(sets.log_scale.exp())
 
 
 def _standard_errors(sums: _Sums, totals: Tensor) -> Tensor:
@@ -233,6 +281,7 @@ def _result(
             sets.noise_drawn(variances.flatten()[chosen], models),
             torch.full((len(chosen),), 1.0 / len(chosen), dtype=torch.float64),
             torch.arange(gates.shape[1]).expand(gates.shape[:2]).flatten()[chosen],
+            torch.stack(sums.scales).flatten()[chosen, None] if sums.scales else None,
         ),
         diagnostics=GibbsDiagnostics(
             flips=flips,

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from l0bayes.selection.engines.engine import Engine, Progress, silent
-from l0bayes.selection.engines.gaussian_chains import sample_gaussian
+from l0bayes.selection.engines.gaussian_chains import sample_gaussian, sample_learned_slabs
 from l0bayes.selection.engines.gibbs_records import GibbsOptions
 from l0bayes.selection.engines.laplace_reweighting import sample_generalised
 from l0bayes.selection.engines.zellner_chains import sample_zellner
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.learned_problem import LearnedProblem
+from l0bayes.selection.problem.learned_slab_problem import LearnedSlabProblem
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.zellner_problem import ZellnerProblem
@@ -98,3 +99,8 @@ def _(problem: LearnedProblem, options: GibbsOptions, **keywords: Any) -> Select
 @_sample.register
 def _(problem: ZellnerProblem, options: GibbsOptions, **keywords: Any) -> SelectionPosterior:
     return sample_zellner(problem, options, **keywords)
+
+
+@_sample.register
+def _(problem: LearnedSlabProblem, options: GibbsOptions, **keywords: Any) -> SelectionPosterior:
+    return sample_learned_slabs(problem, options, **keywords)

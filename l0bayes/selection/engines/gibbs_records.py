@@ -98,7 +98,7 @@ class GibbsDiagnostics(Diagnostics):
 
     method: ClassVar[str] = "models were sampled by weighted tempered Gibbs sampling"
     remedy: ClassVar[str | None] = (
-        "the engine 'exact' (l0bayes select: --engine exact) enumerates all models of few gates; with more, "
+        "engine='exact' (l0bayes select: --engine exact) enumerates all models of few gates; with more, "
         "drop columns that say the same"
     )
 

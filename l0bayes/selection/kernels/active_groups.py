@@ -11,16 +11,19 @@ from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 __all__ = ["ActiveGroups", "active_sets"]
 
 
-def active_sets(problem: GaussianProblem, gates: Tensor, variances: Tensor) -> ActiveSets:
+def active_sets(
+    problem: GaussianProblem, gates: Tensor, variances: Tensor, log_scale: Tensor | None = None
+) -> ActiveSets:
     """Active sets of single columns, or of groups where a gate has several.
 
     Args:
         problem: The problem.
         gates: The models to begin with, zeros and ones of shape ``(C, G)``.
         variances: Noise variance of every chain, shape ``(C,)``.
+        log_scale: Logarithm of what the slab scales of every chain are multiplied by, shape ``(C,)``.
     """
     single = problem.num_columns == problem.num_groups
-    return (ActiveSets if single else ActiveGroups)(problem, gates, variances)
+    return (ActiveSets if single else ActiveGroups)(problem, gates, variances, log_scale)
 
 
 class ActiveGroups(ActiveSets):

@@ -39,9 +39,12 @@ class ActiveModels:
         problem: The problem.
         gates: The models at the start, zeros and ones of shape ``(C, G)``.
         variances: Noise variance of every chain, shape ``(C,)``.
+        log_scale: Logarithm of what the slab scales of every chain are multiplied by, shape ``(C,)``.
     """
 
-    def __init__(self, problem: GaussianProblem, gates: Tensor, variances: Tensor) -> None:
+    def __init__(
+        self, problem: GaussianProblem, gates: Tensor, variances: Tensor, log_scale: Tensor | None = None
+    ) -> None:
         self.problem, self.layout = problem, column_layout(problem)
         self.fixed, self.width, self.groups = self.layout.fixed, self.layout.width, self.layout.groups
         self.order, self.moments, self.vector = self.layout.order, self.layout.moments, self.layout.vector
@@ -49,6 +52,7 @@ class ActiveModels:
         self.degrees = math.nan if self.conjugate is None else problem.conjugate_shape
         self.chains = torch.arange(len(gates))
         self.gates = gates.bool().clone()
+        self.log_scale = log_scale
         self.variances = variances.clone() if self.conjugate is None else torch.ones_like(variances)
         self.rebuild()
 
@@ -74,6 +78,10 @@ class ActiveModels:
             variances: Noise variances, shape ``(C,)``.
         """
         real = self.problem.precision(variances)
+        if self.log_scale is not None:
+            k = self.problem.num_unpenalised
+            shrunk = real[:, k:] * torch.exp(-2.0 * self.log_scale)[:, None]
+            real = torch.cat([real[:, :k].expand(len(shrunk), k), shrunk], 1)
         ones = real.new_ones(len(variances), len(self.order) - real.shape[1])
         return torch.cat([real, ones], 1)[:, self.order]
 

@@ -134,6 +134,17 @@ class ActiveSets(ActiveModels):
         other.rebuild()
         return other
 
+    def rescaled(self, log_scale: Tensor) -> ActiveSets:
+        """The same models with slabs of other scales.
+
+        Args:
+            log_scale: Logarithms of what slab scales are multiplied by, shape ``(C,)``.
+        """
+        other = copy(self)
+        other.log_scale = log_scale
+        other.rebuild()
+        return other
+
     def take(self, other: ActiveSets, chosen: Tensor) -> None:
         """Copy the state of another in some chains; its gates are the same.
 
@@ -144,7 +155,8 @@ class ActiveSets(ActiveModels):
         slots = max(self.held.shape[1], other.held.shape[1])
         self._reserve(slots)
         other._reserve(slots)
-        for name in self._by_chain:
+        scaled = () if self.log_scale is None else ("log_scale",)
+        for name in (*self._by_chain, *scaled, *(() if self.conjugate is None else ("rate",))):
             mine, theirs = getattr(self, name), getattr(other, name)
             where = chosen.reshape(-1, *(1 for _ in mine.shape[1:]))
             setattr(self, name, torch.where(where, theirs, mine))

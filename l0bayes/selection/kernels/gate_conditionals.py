@@ -119,7 +119,8 @@ class Conditionals:
     def _of_columns(self, sets: ActiveSets, prior: InclusionPrior) -> None:
         residual, pivot = sets.residual[:, sets.fixed :], sets.pivot[:, sets.fixed :]
         size = sets.sizes[:, None].to(torch.float64)
-        half_log = 0.5 * (sets.log_tau if sets.problem.slab_scaled_by_noise else sets.log_tau[:1])
+        of_chains = sets.problem.slab_scaled_by_noise or sets.log_scale is not None
+        half_log = 0.5 * (sets.log_tau if of_chains else sets.log_tau[:1])
         half_log = half_log[:, sets.fixed :]
         constant = half_log + _prior_odds(sets, prior, size)
         odds, root = self._odds, self._spare

@@ -130,6 +130,11 @@ class SelectionProblem(ABC):
         return None
 
     @property
+    def times_enumerated(self) -> int:
+        """About how often all models are gone through to enumerate them."""
+        return 1
+
+    @property
     def noise_variance(self) -> float:
         """σ² where it is known and NaN where it is not; 1 where the response has no noise of its own."""
         return 1.0

@@ -8,6 +8,7 @@ from functools import singledispatch
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.generalised_problem import GeneralisedProblem
 from l0bayes.selection.problem.learned_problem import LearnedProblem
+from l0bayes.selection.problem.learned_slab_problem import LearnedSlabProblem
 from l0bayes.selection.problem.level_block import LevelBlock
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
@@ -66,3 +67,10 @@ def _(problem: LearnedProblem, draws: ModelDraws, seed: int, blocks: Sequence[Le
 @_draw.register
 def _(problem: ZellnerProblem, draws: ModelDraws, seed: int, blocks: Sequence[LevelBlock]) -> Coefficients:
     return zellner_coefficients(problem, draws, seed=seed, blocks=blocks)
+
+
+@_draw.register
+def _(
+    problem: LearnedSlabProblem, draws: ModelDraws, seed: int, blocks: Sequence[LevelBlock]
+) -> Coefficients:
+    return gaussian_coefficients(problem.given, draws, seed=seed, blocks=blocks)

@@ -35,7 +35,8 @@ def gaussian_coefficients(
 
     Args:
         problem: The problem.
-        draws: Models and noise variances with their weights, as an engine gives them.
+        draws: Models and noise variances with their weights, as an engine gives them; with ``scalars`` where
+            slab scales are multiplied by a number of each.
         seed: Seed of the draws.
         blocks: Columns that stand for levels; of these the effects of levels are drawn and described.
     """
@@ -64,7 +65,7 @@ class ConditionalPart:
 def assembled_coefficients(
     problem: SelectionProblem,
     draws: ModelDraws,
-    conditionals: Callable[[Tensor, Tensor], ConditionalPart],
+    conditionals: Callable[[ModelDraws], ConditionalPart],
     seed: int,
     blocks: Sequence[LevelBlock],
 ) -> Coefficients:
@@ -73,33 +74,38 @@ def assembled_coefficients(
     Args:
         problem: The problem.
         draws: Models and noise variances with their weights.
-        conditionals: From models and a noise variance of each to their conditionals.
+        conditionals: From distinct models, with what else a draw has, to their conditionals.
         seed: Seed of the draws.
         blocks: Columns that stand for levels.
     """
     models, which = _distinct(draws)
     size = max(1, _CHUNK_ELEMENTS // (problem.num_columns * 24))
     with private_randomness(seed):
-        parts = [
-            conditionals(gates, variances)
-            for gates, variances in zip(models.gates.split(size), models.variances.split(size), strict=True)
-        ]
+        places = torch.arange(len(models.variances)).split(size)
+        parts = [conditionals(models.some(place, models.weights[place])) for place in places]
         return _assemble(problem, draws, which, parts, size, blocks)
 
 
 def _distinct(draws: ModelDraws) -> tuple[ModelDraws, Tensor]:
-    """Distinct pairs of a model and a noise variance, and the index of every draw among them."""
-    rows = torch.cat([draws.gates, draws.variances[:, None]], 1)
+    """Distinct models with their noise variances and scalars, and the index of every draw among them."""
+    learned = 0 if draws.scalars is None else draws.scalars.shape[1]
+    beside = (
+        [draws.variances[:, None]] if draws.scalars is None else [draws.variances[:, None], draws.scalars]
+    )
+    rows, count = torch.cat([draws.gates, *beside], 1), draws.gates.shape[1]
     unique, which = torch.unique(rows, dim=0, return_inverse=True)
     weights = torch.zeros(len(unique), dtype=torch.float64).index_add_(0, which, draws.weights)
     nothing = torch.zeros(len(unique), dtype=torch.long)
-    return ModelDraws(unique[:, :-1], unique[:, -1], weights, nothing), which
+    scalars = unique[:, count + 1 :] if learned else None
+    return ModelDraws(unique[:, :count], unique[:, count], weights, nothing, scalars), which
 
 
 def _conditionals(
-    problem: GaussianProblem, blocks: Sequence[LevelBlock], gates: Tensor, variances: Tensor
+    problem: GaussianProblem, blocks: Sequence[LevelBlock], models: ModelDraws
 ) -> ConditionalPart:
-    sets = active_sets(problem, gates.bool(), variances)
+    gates, variances = models.gates, models.variances
+    log_scale = None if models.scalars is None else models.scalars[:, 0].log()
+    sets = active_sets(problem, gates.bool(), variances, log_scale)
     odds = sets.log_odds() + problem.prior.conditional_log_odds(gates)
     columns = sets.columns - sets.fixed
     mean, variance = sets.conditional_moments()
@@ -107,6 +113,7 @@ def _conditionals(
     if blocks:
         # What no response shows is independent of the rest, and has the variance that the prior gave it.
         hidden = hidden_shares(problem.slab_scale, blocks) * problem.slab_variance(variances)
+        hidden = hidden if models.scalars is None else hidden * models.scalars.square()
         variance = torch.where(hidden > 0, (variance - hidden).clamp(min=1e-300), variance)
     open_ = torch.sigmoid(odds)[:, problem.groups]
     return ConditionalPart(sets, open_, mean, variance, partial(_joint_draws, sets))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from l0bayes.selection.kernels.active_groups import active_sets
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.learned_slab_problem import LearnedSlabProblem
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.problem.zellner_problem import ZellnerProblem
@@ -47,10 +48,17 @@ def _joint_moments(problem: SelectionProblem, draws: ModelDraws) -> tuple[Tensor
 
 
 @_joint_moments.register
+def _(problem: LearnedSlabProblem, draws: ModelDraws) -> tuple[Tensor, Tensor]:
+    return _joint_moments(problem.given, draws)
+
+
+@_joint_moments.register
 def _(problem: GaussianProblem, draws: ModelDraws) -> tuple[Tensor, Tensor]:
-    rows, which = torch.unique(
-        torch.cat([draws.gates, draws.variances[:, None]], 1), dim=0, return_inverse=True
+    groups = problem.num_groups
+    beside = (
+        [draws.variances[:, None]] if draws.scalars is None else [draws.variances[:, None], draws.scalars]
     )
+    rows, which = torch.unique(torch.cat([draws.gates, *beside], 1), dim=0, return_inverse=True)
     weights = torch.zeros(len(rows), dtype=torch.float64).index_add_(0, which, draws.weights)
     weights = weights / weights.sum()
     k, p = problem.num_unpenalised, problem.num_columns
@@ -58,7 +66,8 @@ def _(problem: GaussianProblem, draws: ModelDraws) -> tuple[Tensor, Tensor]:
     second = problem.y.new_zeros((k + p) * (k + p))
     size = max(1, _CHUNK_ELEMENTS // (p * 24))
     for some, share in zip(rows.split(size), weights.split(size), strict=True):
-        sets = active_sets(problem, some[:, :-1].bool(), some[:, -1])
+        scale = None if draws.scalars is None else some[:, groups + 1].log()
+        sets = active_sets(problem, some[:, :groups].bool(), some[:, groups], scale)
         # Columns of zeros that fill up groups are no columns of the problem.
         place = sets.order[sets.place]
         held = sets.held & (place < k + p)
@@ -67,7 +76,7 @@ def _(problem: GaussianProblem, draws: ModelDraws) -> tuple[Tensor, Tensor]:
         mean.index_add_(0, place.flatten(), (values * share[:, None]).flatten())
         both = held[:, :, None] & held[:, None, :]
         # If the noise is integrated out, variances are in units of it.
-        unit = 1.0 if sets.conjugate is None else some[:, -1, None, None]
+        unit = 1.0 if sets.conjugate is None else some[:, groups, None, None]
         block = torch.where(both, sets.inverse * unit, 0.0) + values[:, :, None] * values[:, None, :]
         index = place[:, :, None] * (k + p) + place[:, None, :]
         second.index_add_(0, index.flatten(), (block * share[:, None, None]).flatten())

@@ -43,8 +43,9 @@ def zellner_coefficients(
 
 
 def _conditionals(
-    problem: ZellnerProblem, blocks: Sequence[LevelBlock], gates: Tensor, variances: Tensor
+    problem: ZellnerProblem, blocks: Sequence[LevelBlock], models: ModelDraws
 ) -> ConditionalPart:
+    gates = models.gates
     sets = zellner_sets(problem, gates.bool())
     odds = sets.log_odds() + problem.prior.conditional_log_odds(gates)
     columns = sets.columns - sets.fixed

@@ -149,8 +149,8 @@ def tail_check(
     words = (
         f"Residuals have heavier tails than a Normal law: their excess kurtosis is {kurtosis:.3g}, and the "
         f"largest is {float(centred[largest].abs()) / math.sqrt(variance):.2g} standard deviations, in "
-        f"{row_name(largest)}. Look at such rows, try the logarithm of the response, or fit "
-        "l0bayes.models.SparseRegression with the student_t likelihood."
+        f"{row_name(largest)}. Look at such rows, try the logarithm of the response, or take "
+        "SpikeSlabRobustRegressor (l0bayes select: --likelihood student_t), whose noise has heavy tails."
         if far
         else f"The excess kurtosis of the residuals is {kurtosis:.3g}."
     )

@@ -6,6 +6,7 @@ import math
 from functools import singledispatch
 
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
+from l0bayes.selection.problem.learned_slab_problem import LearnedSlabProblem
 from l0bayes.selection.problem.noise_prior import InverseGamma
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
@@ -70,6 +71,11 @@ def _(problem: GaussianProblem, posterior: SelectionPosterior, response_scale: f
         f"the response as modelled) σ is {noise:.3g}, while the residuals alone say {alone}. That means "
         f"{what}. Give noise_prior (l0bayes select: --noise-prior) {_remedy(problem)}"
     )
+
+
+@noise_conflict.register
+def _(problem: LearnedSlabProblem, posterior: SelectionPosterior, response_scale: float = 1.0) -> str | None:
+    return noise_conflict(problem.given, posterior, response_scale)
 
 
 def _remedy(problem: GaussianProblem) -> str:

@@ -18,7 +18,7 @@ from l0bayes.apps.select.table_checks import check_finite, data_row, rows_of
 from l0bayes.apps.select.term_products import Part, products
 from l0bayes.apps.select.term_recipes import FactorRecipe, TermRecipe
 from l0bayes.estimators.input_tables import Array, is_frame
-from l0bayes.estimators.kept.table_coding import TableCoding, check_filling
+from l0bayes.estimators.kept.table_coding import TableCoding, check_filling, warn_of_filled
 from l0bayes.user_warnings import warn_user
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ class FormulaCoding(TableCoding):
             )
         if missing:
             warn_user(f"the table lacks {_listed(missing)}: predictions are those at the mean of the fit")
+        warn_of_filled({name: count for name, count in found.items() if name not in missing})
         return pd.DataFrame(plain, index=index), gaps
 
     def factor_columns(

@@ -59,7 +59,7 @@ def predict_table(
     if not isinstance(coding, FormulaCoding):
         raise ValueError("the selection was not written by l0bayes select, and holds no formula: use predict")
     words = coding.na if na is None else na
-    file = load_table(path, words)
+    file = load_table(path, words, aim="predict")
     for name in coding.aliases:
         if name in file.refused:
             raise ValueError(file.refused[name])
