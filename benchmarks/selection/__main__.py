@@ -18,6 +18,7 @@
 
 * **genome**: 100,000 genotypes as float32 and a million as a mapped int8 file, each in a process of its own:
   inclusion probabilities against long chains, time, memory, and ``millipede`` beside.
+* **millipede**: the first of these alone, and how much longer ``millipede`` takes to the same error.
 
 Results go to ``selection-PART.json`` in ``--out`` and are printed last. Modules say what a part costs.
 """
@@ -36,7 +37,7 @@ import torch
 from benchmarks.environment import describe
 from benchmarks.selection.calibration import calibration
 from benchmarks.selection.few import small, twenty
-from benchmarks.selection.genome import genome
+from benchmarks.selection.genome import beside_millipede, genome
 from benchmarks.selection.glm import glm
 from benchmarks.selection.huge import huge
 from benchmarks.selection.likelihoods import calibrated_likelihoods, likelihoods
@@ -52,6 +53,7 @@ PARTS: dict[str, Callable[[int, int], dict[str, Any]]] = {
     "calibration-likelihoods": lambda seeds, count: calibrated_likelihoods(count),
     "huge": lambda seeds, count: huge(),
     "genome": lambda seeds, count: genome(),
+    "millipede": lambda seeds, count: beside_millipede(),
 }
 """Name of a part to what runs it, from the number of seeds and of data sets."""
 

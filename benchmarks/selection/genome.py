@@ -29,7 +29,7 @@ from benchmarks.selection.records import Array, Row, largest_error, timed
 from l0bayes.estimators import SpikeSlabRegressor
 from l0bayes.selection import WideDiagnostics, WideOptions
 
-__all__ = ["genome", "measure", "write_genotypes"]
+__all__ = ["beside_millipede", "genome", "measure", "write_genotypes"]
 
 _ROWS, _BLOCK, _CORRELATION, _ACTIVE = 1000, 50, 0.95, 10.0
 _EFFECTS = (0.6, -0.5, 0.45, -0.4, 0.35, -0.3, 0.25, -0.22, 0.2, -0.18)
@@ -66,6 +66,34 @@ def genome(seeds: int = 1, sizes: tuple[tuple[int, str], ...] = _SIZES) -> dict[
                 runs += _millipede(path, truth)
             path.unlink()
     return {"runs": runs}
+
+
+def beside_millipede(seeds: int = 1, columns: int = 100_000) -> dict[str, Any]:
+    """Our runs and those of ``millipede`` on the same columns, and how much longer it takes to our error.
+
+    Processor seconds are compared, which other processes on the machine do not change; where ``millipede``
+    does not come to our error in the time it is given, its time is a lower bound.
+
+    Args:
+        seeds: Fits of ours.
+        columns: Number of columns.
+    """
+    runs: list[Row] = genome(seeds, ((columns, "float32"),))["runs"]
+    ours = [run for run in runs if run["what"] == "default"]
+    theirs = [run for run in runs if run["what"] == "millipede"]
+    if not theirs:
+        return {"runs": runs, "note": "millipede is not installed: there is nothing to compare with"}
+    goal = max(run["pip_error"] for run in ours)
+    there = [run for run in theirs if run["pip_error"] <= goal]
+    last = there[0] if there else theirs[-1]
+    cost = max(run["cpu_seconds"] for run in ours)
+    return {
+        "runs": runs,
+        "our_error": goal,
+        "their_error": last["pip_error"],
+        "reached": bool(there),
+        "cpu_ratio": last["cpu_seconds"] / cost,
+    }
 
 
 def write_genotypes(folder: Path, columns: int, kind: str, seed: int = 0) -> Path:
