@@ -18,6 +18,7 @@ from long_rows import long_rows  # noqa: E402
 from mnist_rows import mnist_rows  # noqa: E402
 from registry_rows import registry_rows  # noqa: E402
 from relaxation_rows import relaxation_rows  # noqa: E402
+from scale_rows import scale_rows  # noqa: E402
 from selection_rows import selection_rows  # noqa: E402
 from training_rows import training_rows  # noqa: E402
 
@@ -71,6 +72,7 @@ myst_substitutions["long"] = long_rows(results)
 myst_substitutions["mnist"] = mnist_rows(results)
 myst_substitutions["registries"] = registry_rows()
 myst_substitutions["relaxations"] = relaxation_rows(results)
+myst_substitutions["scale"] = scale_rows(results)
 myst_substitutions["selection"] = selection_rows(results)
 myst_substitutions["training"] = training_rows(results)
 

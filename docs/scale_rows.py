@@ -1,0 +1,65 @@
+"""Tables of how runs grow and what they survive, read from ``benchmarks.scale`` and ``benchmarks.kills``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def scale_rows(results: Path) -> dict[str, str]:
+    """Markdown tables by name, ``gates`` and ``rows``, and words for ``steps`` and ``kills``.
+
+    Args:
+        results: Folder of the results.
+    """
+    scale, kills = _read(results / "scale.json"), _read(results / "kills.json")
+    unread = "Not measured yet: `python -m benchmarks.scale`."
+    return {
+        "gates": _gates(scale["gates"]["sizes"]) if "gates" in scale else unread,
+        "rows": _rows(scale["rows"]["sizes"]) if "rows" in scale else unread,
+        "steps": _steps(scale["steps"]) if "steps" in scale else unread,
+        "kills": _kills(kills) if kills else "Not measured yet: `python -m benchmarks.kills`.",
+        "where": f"{scale['machine']['processor']}, torch {scale['versions']['torch']}" if scale else "",
+    }
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+
+def _gates(sizes: list[dict[str, Any]]) -> str:
+    lines = ["| gates | a step (ms) | ns a gate | peak (MB) | bytes a gate | as a multiple |", "|" + "---|" * 6]
+    for one in sizes:
+        count, peak = one["gates"], one["peak_bytes"]
+        lines.append(
+            f"| {count:,} | {one['step_ms']:.3g} | {1e6 * one['step_ms'] / count:.3g} | {peak / 1e6:.0f} "
+            f"| {peak / count:.3g} | {peak / one['needed_bytes']:.3g} |"
+        )
+    return "\n".join(lines)
+
+
+def _rows(sizes: list[dict[str, Any]]) -> str:
+    lines = ["| rows | a step (ms) | table (MB) | peak beyond what there was (MB) |", "|" + "---|" * 4]
+    for one in sizes:
+        lines.append(
+            f"| {one['rows']:,} | {one['step_ms']:.3g} | {one['table_bytes'] / 1e6:.3g} "
+            f"| {one['peak_bytes'] / 1e6:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def _steps(found: dict[str, Any]) -> str:
+    memory = found["resident_bytes"]
+    late = memory[len(memory) // 10 :]
+    return (
+        f"{found['steps'] / 1e6:.1f} million steps in {found['minutes']:.0f} minutes: between "
+        f"{min(late) / 1e6:.0f} and {max(late) / 1e6:.0f} MB, {found['bytes_a_million_steps'] / 1e6:.2g} MB more "
+        "a million steps."
+    )
+
+
+def _kills(found: dict[str, Any]) -> str:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in found["kinds"].items())
+    return (
+        f"{found['identical']} of {found['runs']} runs that were killed ({kinds}; {found['kills']} kills) ended bit "
+        "for bit where runs that were left alone end."
+    )
