@@ -3,8 +3,8 @@ r"""How time and memory of a fit grow: with the gates, with the rows, and with t
 * ``gates``: :math:`y_i \sim N(z_i \theta_i, 1)` with as many gates as observations, so that nothing else is
   large. Time a step, memory at the peak and after it, all by the gate, and beside it what the parameters,
   their gradients and Adam's two averages take.
-* ``rows``: a regression on 20 gated columns by minibatches of 1,000 rows, of a table on disk that is mapped
-  into memory. Time a step, and memory beyond the table.
+* ``rows``: a regression on 20 gated columns by minibatches of 1,000 rows. Time a step, and memory beyond the
+  table.
 * ``steps``: the memory of a run that goes on for an hour, minute by minute.
 
     python -m benchmarks.scale [--part gates rows steps] [--minutes 60] [--quick] [--out FILE]
@@ -122,20 +122,17 @@ def of_rows(count: int) -> dict[str, Any]:
     Args:
         count: The number.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "table.npy"
-        _write_table(place, count)
-        table = torch.from_numpy(np.load(place, mmap_mode="c"))
-        guide, model = _regression(count)
-        before, readings = resident(), Readings()
-        batches = Minibatches(table[:, 1:], table[:, 0], batch_size=min(BATCH, count))
-        l0bayes.fit(model, guide, batches, steps=STEPS, log_every=10, progress=False, callbacks=[readings])
-        return {
-            "rows": count,
-            "step_ms": 1e3 * readings.step,
-            "table_bytes": place.stat().st_size,
-            "peak_bytes": peak() - before,
-        }
+    x, y = _table(count)
+    guide, model = _regression(count)
+    before, readings = resident(), Readings()
+    batches = Minibatches(x, y, batch_size=min(BATCH, count))
+    l0bayes.fit(model, guide, batches, steps=STEPS, log_every=10, progress=False, callbacks=[readings])
+    return {
+        "rows": count,
+        "step_ms": 1e3 * readings.step,
+        "table_bytes": x.nbytes + y.nbytes,
+        "peak_bytes": peak() - before,
+    }
 
 
 def of_steps(minutes: float) -> dict[str, Any]:
@@ -145,12 +142,9 @@ def of_steps(minutes: float) -> dict[str, Any]:
         minutes: How long.
     """
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "table.npy"
-        _write_table(place, 10_000)
-        table = torch.from_numpy(np.load(place))
         guide, model = _regression(10_000)
         readings = Readings(minutes)
-        batches = Minibatches(table[:, 1:], table[:, 0], batch_size=BATCH)
+        batches = Minibatches(*_table(10_000), batch_size=BATCH)
         l0bayes.fit(
             model,
             guide,
@@ -176,20 +170,20 @@ def of_steps(minutes: float) -> dict[str, Any]:
 def _regression(rows: int) -> tuple[AutoHardConcrete, Any]:
     def model(x: Tensor, y: Tensor) -> None:
         beta = spike_and_slab("beta", 0.2, dist.Normal(0.0, 1.0).expand([COLUMNS]).to_event(1))
-        with pyro.plate("rows", rows, subsample_size=len(x)):
+        with pyro.plate("rows", rows, subsample=torch.arange(len(x))):  # drawn by the batches
             pyro.sample("y", dist.Normal(x @ beta, 1.0), obs=y)
 
     return AutoHardConcrete(model, (torch.zeros(2, COLUMNS), torch.zeros(2))), model
 
 
-def _write_table(place: Path, rows: int) -> None:
-    table = np.lib.format.open_memmap(place, "w+", np.float32, (rows, COLUMNS + 1))
-    draw = np.random.default_rng(0)
-    for begin in range(0, rows, 100_000):
-        part = table[begin : begin + 100_000]
-        part[:] = draw.standard_normal(part.shape, np.float32)
-        part[:, 0] += part[:, 1] - part[:, 2]
-    table.flush()
+def _table(rows: int) -> tuple[Tensor, Tensor]:
+    x, y = torch.empty(rows, COLUMNS), torch.empty(rows)
+    generator = torch.Generator().manual_seed(0)
+    for begin in range(0, rows, 100_000):  # no second table stands beside it
+        part = slice(begin, begin + 100_000)
+        x[part].normal_(generator=generator)
+        y[part].normal_(generator=generator).add_(x[part, 0]).sub_(x[part, 1])
+    return x, y
 
 
 def slopes(found: list[dict[str, Any]], size: str, value: str) -> list[float]:

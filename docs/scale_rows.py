@@ -27,7 +27,10 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _gates(sizes: list[dict[str, Any]]) -> str:
-    lines = ["| gates | a step (ms) | ns a gate | peak (MB) | bytes a gate | as a multiple |", "|" + "---|" * 6]
+    lines = [
+        "| gates | a step (ms) | ns a gate | peak (MB) | bytes a gate | as a multiple |",
+        "|" + "---|" * 6,
+    ]
     for one in sizes:
         count, peak = one["gates"], one["peak_bytes"]
         lines.append(
@@ -52,14 +55,14 @@ def _steps(found: dict[str, Any]) -> str:
     late = memory[len(memory) // 10 :]
     return (
         f"{found['steps'] / 1e6:.1f} million steps in {found['minutes']:.0f} minutes: between "
-        f"{min(late) / 1e6:.0f} and {max(late) / 1e6:.0f} MB, {found['bytes_a_million_steps'] / 1e6:.2g} MB more "
-        "a million steps."
+        f"{min(late) / 1e6:.0f} and {max(late) / 1e6:.0f} MB, "
+        f"{found['bytes_a_million_steps'] / 1e6:.2g} MB more a million steps."
     )
 
 
 def _kills(found: dict[str, Any]) -> str:
     kinds = ", ".join(f"{count} {kind}" for kind, count in found["kinds"].items())
     return (
-        f"{found['identical']} of {found['runs']} runs that were killed ({kinds}; {found['kills']} kills) ended bit "
-        "for bit where runs that were left alone end."
+        f"{found['identical']} of {found['runs']} runs that were killed ({kinds}; {found['kills']} kills) "
+        "ended bit for bit where runs that were left alone end."
     )
