@@ -138,22 +138,26 @@ def check_evidences(refined: RefinedEvidences, log_prior: Tensor, gates: Tensor)
     score = refined.evidences.log_evidence + refined.correction + log_prior
     pip, error = sample.pip(gates)
     gap = (pip - score.softmax(0) @ gates).abs().nan_to_num(1.0)
-    by_laplace = refined.moments(score.softmax(0))
     modes, problem = refined.evidences.at_centre, refined.evidences.grid.centre
     size = problem.num_unpenalised + problem.num_columns
     mean, second, mean_error, spread_error = sample.moments(modes.place, modes.held, size)
     changed = bool((gap > (_ERRORS * error).clamp(min=_PIP)).any())
-    moved = changed or _differ(by_laplace, (mean, second), mean_error, spread_error)
     step = float(sample.total - score.logsumexp(0))
     shifted = changed or not abs(step) <= max(_ERRORS * sample.log_error, _LOG_EVIDENCE)
     correction = refined.correction + step if shifted else refined.correction
     if changed:
         correction = sample.of_models.log() + sample.total - log_prior - refined.evidences.log_evidence
+    # Coefficients are given the moments of the draws, which err by chance, where they differ; and beside any
+    # that do, where the error is small.
+    own = refined.moments((refined.evidences.log_evidence + correction + log_prior).softmax(0))
+    moved = _differ(own, (mean, second), mean_error, spread_error)
+    precise = spread_error <= 2.0 * _LOG_SD * (second - mean.square())
+    moved = moved | (precise & (changed or bool(moved.any())))
     return CheckedEvidences(
         correction=correction,
         variance=sample.relative_variance if changed else torch.zeros_like(log_prior),
-        shares=_shares(refined, sample) if changed or moved or shifted else refined.shares,
-        moments=(mean, second) if moved else by_laplace,
+        shares=_shares(refined, sample) if changed or shifted or bool(moved.any()) else refined.shares,
+        moments=(torch.where(moved, mean, own[0]), torch.where(moved, second, own[1])),
         report=ImportanceCheck(
             draws=len(sample.weights),
             ess=float(1.0 / sample.weights.square().sum()),
@@ -190,14 +194,14 @@ def _drawn(refined: RefinedEvidences, log_prior: Tensor, gates: Tensor) -> _Samp
 
 def _differ(
     laplace: tuple[Tensor, Tensor], exact: tuple[Tensor, Tensor], mean_error: Tensor, spread_error: Tensor
-) -> bool:
-    """Whether a mean or a standard deviation differs by more than errors by chance."""
+) -> Tensor:
+    """Of which coefficients a mean or a standard deviation differs by more than errors by chance."""
     (mean, second), (other, other_second) = laplace, exact
     variance = (other_second - other.square()).clamp(min=1e-300)
     shift = (mean - other).abs() > torch.maximum(_ERRORS * mean_error, _MEAN * variance.sqrt())
     tolerance = torch.maximum(_ERRORS * spread_error, 2.0 * _LOG_SD * variance)
     wider = (second - mean.square() - variance).abs() > tolerance
-    return bool((shift | wider).any())
+    return shift | wider
 
 
 def _shares(refined: RefinedEvidences, sample: _Sample) -> Tensor:
