@@ -84,7 +84,7 @@ def test_a_share_of_ones_own(share, search):
     settings = FitSettings(steps=2000, shrink=True, target="units:0.5", search_share=share)
     assert settings.search_steps == search
     assert settings.record()["search_share"] == share
-    assert settings.gate_rate == max(0.1, search_gate_rate(2000, share)) == max(0.1, min(0.12, 20.0 / search))
+    assert settings.gate_rate == search_gate_rate(2000, share) == min(0.12, 20.0 / search)
 
 
 def test_the_network_is_cut_when_its_share_of_the_run_is_over():
@@ -112,7 +112,14 @@ def test_the_price_looks_ahead_and_is_let_go_faster_than_it_rises():
     model, guide, batch = pair()
     sites = [*model.plan.specs, *(f"{name}.slab" for name in model.links)]
     objective = SearchELBO(
-        model, guide, MeanFieldELBO(), sites, target=Target.parse("macs:0.2"), steps=50, observations=24.0
+        model,
+        guide,
+        MeanFieldELBO(),
+        sites,
+        target=Target.parse("macs:0.2"),
+        steps=80,
+        observations=24.0,
+        gate_rate=0.4,
     )
     price, speed, last = 0.0, 0.0, float(objective.start)
     for step, shift in enumerate([0.0, -0.5, -0.5, -1.5, 0.0, 0.0]):
@@ -123,11 +130,11 @@ def test_the_price_looks_ahead_and_is_let_go_faster_than_it_rises():
         now = math.log(objective.shares()[0])
         speed += 0.3 * ((now - last) - speed)
         last = now
-        excess = now + 0.1 * 50 * speed - float(objective.asked)
+        excess = now + 2.0 / 0.4 * speed - float(objective.asked)
         loss, likelihood, kl = objective.with_terms(*batch)
         wanted = float((kl - likelihood).detach()) + 24.0 * price * now
         assert float(loss.detach()) == pytest.approx(wanted, rel=1e-5)
-        price = max(0.0, price + 12.0 / 50 * (excess if excess > 0.0 else 4.0 * excess))
+        price = max(0.0, price + 12.0 / 80 * (excess if excess > 0.0 else 4.0 * excess))
         assert float(objective.multiplier) == pytest.approx(price, rel=1e-4, abs=1e-6)
     objective.eval()
     objective.with_terms(*batch)

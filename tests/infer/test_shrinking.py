@@ -331,6 +331,26 @@ def test_as_many_of_the_most_probable_gates_stay_as_the_target_allows():
     assert float(model.deployed_share("macs", more)) > 0.3
 
 
+def test_where_open_gates_alone_are_too_many_every_site_gives_the_same_part():
+    """How far beyond a doubt a gate is open says how long it was pushed: cheap units would all go first."""
+    model, guide, _ = pair()
+    with torch.no_grad():
+        for number, parameter in enumerate(guide.gate_parameters()):
+            parameter.copy_(
+                torch.linspace(8.0 + 4.0 * number, 10.0 + 4.0 * number, parameter.numel()).view_as(parameter)
+            )
+    opened = kept_gates(model, guide, Target("macs", 0.3))
+    assert 0.2 < float(model.deployed_share("macs", opened)) <= 0.3
+    parts = []
+    for site, law in guide.gates().items():
+        kept = opened[site].bool()
+        assert law.activity_logits.min() > 4.0
+        assert law.activity_logits[kept].min() >= law.activity_logits[~kept].max()
+        parts.append((int(kept.sum()), kept.numel()))
+    share = min(count / total for count, total in parts)
+    assert all(count / total - share <= 1.0 / total + 1e-6 for count, total in parts)
+
+
 def test_no_site_is_left_empty_and_what_has_closed_for_good_stays_shut():
     model, guide, _ = pair()
     with torch.no_grad():

@@ -147,6 +147,7 @@ def fit(
                 target=target,
                 round_to=settings.round_to,
                 search=settings.search_steps,
+                gate_rate=settings.gate_rate,
                 steps=settings.total_steps,
                 auto=settings.compile == "auto",
                 optimizer_of=partial(make_optimizer, settings=settings),

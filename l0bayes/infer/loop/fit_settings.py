@@ -38,8 +38,9 @@ class FitSettings:
         epochs: Number of passes over the loader.
         lr: Learning rate of slabs, other latents and the model's parameters.
         gate_lr: Learning rate of the gates, in logits; by default 10 times ``lr``, since gates that
-            move as slowly as weights do not decide. With ``target`` or ``shrink`` it is at least as large as
-            it takes them to travel within the first part of the run.
+            move as slowly as weights do not decide. With ``target`` or ``shrink`` it is at least what it
+            takes them to travel within the first part of the run, and with both just that: gates that are
+            much faster shut before anything is known of them.
         lr_schedule: Factor on both rates over progress; by default 1 for the first half, then
             linearly to 0.01.
         temperature: Temperature of the guide's gates, a number or a schedule; default: as the guide
@@ -213,7 +214,9 @@ class FitSettings:
             return self.gate_lr
         if self.target is None and not self.shrink:
             return 10.0 * self.lr
-        return max(10.0 * self.lr, search_gate_rate(self.total_steps, self.search_share))
+        needed = search_gate_rate(self.total_steps, self.search_share)
+        # Gates that go further than a search needs are shut and stuck before anything is known of them.
+        return needed if self.shrink and self.target is not None else max(10.0 * self.lr, needed)
 
     @property
     def search_steps(self) -> int:

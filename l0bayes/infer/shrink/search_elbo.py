@@ -21,10 +21,11 @@ __all__ = ["SearchELBO"]
 # By how much the price of a search rises, all in all, for a cost that is e times too large throughout.
 _GAIN = 12.0
 # Gates answer late, since they have to travel: the price answers to the cost that there will be if it goes on
-# as it is falling for this part of the search, in which gates can travel about two logits. Without that all
-# of them have long been on their way when the price stops to rise, and the network falls far below what is
-# asked for, dear gates first.
-_LOOK, _SMOOTHING = 0.1, 0.3
+# as it is falling until gates can have travelled so many logits, for no more than this part of the search.
+# Without that all of them have long been on their way when the price stops to rise, and the network falls far
+# below what is asked for, dear gates first. With more, the price is let go at every unit that shuts, and the
+# network stays far above it.
+_LOGITS, _LOOK, _SMOOTHING = 2.0, 0.1, 0.3
 # How many times faster the price falls where the cost is small enough than it rises where it is too large.
 _RELEASE = 4.0
 
@@ -34,12 +35,13 @@ class SearchELBO(DirectELBO):
 
     .. math:: \text{loss} = -\mathrm{ELBO} + N \mu_t \log E[c(z)], \qquad
         \mu_{t+1} = \max\Bigl(0,\; \mu_t + \tfrac{12}{S}\, r_t e_t\Bigr), \qquad
-        e_t = \log E[c(z)] + \tfrac{S}{10} v_t - \log c_t
+        e_t = \log E[c(z)] + h v_t - \log c_t
 
     with c the cost as a share of the dense network's, :math:`c_t` the share that is asked for at step t of
     the S steps of the search, and N the number of observations. In logarithms every halving of the cost is
     worth the same, so that the pull on a gate does not fade as the network becomes small. The price looks
-    ahead: :math:`v_t` is the change of :math:`\log E[c(z)]` a step, smoothed over a few steps. It is let go
+    ahead: :math:`v_t` is the change of :math:`\log E[c(z)]` a step, smoothed over a few steps, and
+    :math:`h = \min(2/\eta, S/10)` the steps in which a gate travels two logits at its rate η. It is let go
     faster than it rises, :math:`r_t = 4` where :math:`e_t < 0` and 1 elsewhere.
 
     The gradient of the expected cost takes longer than that of a small network: its logarithm is taken to be
@@ -54,6 +56,7 @@ class SearchELBO(DirectELBO):
         target: The target.
         steps: Number of steps of the search, S.
         observations: N.
+        gate_rate: Learning rate of the gates in logits, η.
         keywords: Keyword arguments of model and guide.
     """
 
@@ -74,10 +77,12 @@ class SearchELBO(DirectELBO):
         target: Target,
         steps: int,
         observations: float,
+        gate_rate: float,
         keywords: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(model, guide, elbo, sites, keywords)
         self.target, self.steps, self.observations = target, steps, observations
+        self.look = min(_LOGITS / gate_rate, _LOOK * steps)
         # The methods alone: the model is in this module already, and would be in its state twice.
         costs = costs_of(model, guide)
         self._cost_share, self._deployed_share = costs.cost_share, deployed_share_of(costs)
@@ -154,6 +159,6 @@ class SearchELBO(DirectELBO):
     def _control(self, share: Tensor) -> None:
         self.speed.lerp_(share - self.last, _SMOOTHING)
         self.last.copy_(share)
-        excess = share + _LOOK * self.steps * self.speed - self.asked
+        excess = share + self.look * self.speed - self.asked
         change = torch.where(excess > 0.0, excess, _RELEASE * excess)
         self.multiplier.add_(change, alpha=_GAIN / self.steps).clamp_(min=0.0)

@@ -39,6 +39,7 @@ def shrinking_run(
     target: Target | None,
     round_to: int | None,
     search: int,
+    gate_rate: float,
     steps: int,
     auto: bool,
     optimizer_of: Callable[[BoundELBO], Optimizer],
@@ -55,6 +56,7 @@ def shrinking_run(
         target: The target; ``None`` where gate priors alone shut gates.
         round_to: What numbers of units are to be multiples of.
         search: Number of steps before a network with a target is cut.
+        gate_rate: Learning rate of the gates, in logits.
         steps: Number of steps of the run.
         auto: Whether steps of the network that was cut are captured where that pays.
         optimizer_of: Makes the optimiser of an objective.
@@ -87,6 +89,7 @@ def shrinking_run(
         target=target,
         steps=search,
         observations=num_observations(traces),
+        gate_rate=gate_rate,
         keywords=keywords,
     )
 

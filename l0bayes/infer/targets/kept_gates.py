@@ -18,6 +18,9 @@ CLOSED = 1e-3
 """Probability of being open below which a gate has closed for good."""
 
 _MEASUREMENTS = 4
+# Logits beyond which gates are open all alike: how far they went then says how long they were pushed, and not
+# how much they are needed.
+_OPEN = 4.0
 
 
 @torch.no_grad()
@@ -25,7 +28,8 @@ def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = No
     r"""The gates with the largest :math:`P(z \ne 0)`, as many as the target allows.
 
     A site of several gates keeps its most probable one in any case. Gates that have closed for good stay
-    shut.
+    shut. Where open gates alone are too many, all above a probability of 0.98 count as equal, and every site
+    gives the same part of its own.
 
     Args:
         model: The model.
@@ -76,14 +80,24 @@ def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = No
 
 def _places(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The place of every gate among all, from the most probable one; equal ones go site by site in turn."""
-    everything = torch.cat([value.flatten() for value in logits.values()])
-    turns = [torch.arange(value.numel(), device=value.device) / value.numel() for value in logits.values()]
-    order = torch.cat(turns).argsort(stable=True)
+    everything = torch.cat([value.flatten() for value in logits.values()]).clamp(max=_OPEN)
+    order = torch.cat([_turns(value.flatten()) for value in logits.values()]).argsort(stable=True)
     order = order[everything[order].argsort(descending=True, stable=True)]
     places = torch.empty_like(order)
     places[order] = torch.arange(len(order), device=order.device)
     parts = places.split([value.numel() for value in logits.values()])
     return {site: part.view_as(value) for (site, value), part in zip(logits.items(), parts, strict=True)}
+
+
+def _turns(logits: Tensor) -> Tensor:
+    """How many of the gates of its site that count as equal go before a gate, as a part of them."""
+    order = logits.argsort(descending=True, stable=True)
+    ranked = logits[order].clamp(max=_OPEN)
+    _, group, sizes = ranked.unique_consecutive(return_inverse=True, return_counts=True)
+    before = torch.arange(len(order), device=order.device) - (sizes.cumsum(0) - sizes)[group]
+    turns = torch.empty(len(order), device=order.device)
+    turns[order] = before / sizes[group]
+    return turns
 
 
 def _largest(fits: Callable[[int], bool], most: int) -> int:
