@@ -115,6 +115,13 @@ class GatedNetwork(nn.Module):
             )
 
     @property
+    def bottlenecks(self) -> frozenset[str]:
+        """Sites whose one gate is on the only unit that a layer reads or gives: nothing passes without it."""
+        specs = self.plan.specs.items()
+        lone = {name for name, spec in specs if spec.placement in ("input", "output") and spec.shape == (1,)}
+        return frozenset(lone)
+
+    @property
     def dims(self) -> dict[str, tuple[str, ...]]:
         """Names of the gates' dimensions in ArviZ data."""
         return {

@@ -207,6 +207,12 @@ class ModelAbilities:
         return bool(getattr(self.model, "supports_per_example_gates", False))
 
     @property
+    def bottlenecks(self) -> frozenset[str]:
+        """Sites whose one gate a target leaves open, its attribute ``bottlenecks``: nothing passes else."""
+        found: frozenset[str] = getattr(self.model, "bottlenecks", frozenset())
+        return found
+
+    @property
     def check_data(self) -> Callable[..., None] | None:
         """Refuses data that the model cannot observe; called with all the model's arguments."""
         return self._method("check_data")

@@ -72,7 +72,8 @@ def small_network(
         held = numbers == 0
         if not numbers.numel() or bool(held.all()):
             origins[name] = Origin(name, numbers - 1)
-            _put(small, name, torch.zeros_like(value))
+            like = whole.get(name, next(net.parameters()))  # marks are in other numbers
+            _put(small, name, torch.zeros_like(value, dtype=like.dtype))
             continue
         at = int(torch.searchsorted(starts, numbers.max(), right=True)) - 1
         own = whole[names[at]]

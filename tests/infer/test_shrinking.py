@@ -351,6 +351,29 @@ def test_where_open_gates_alone_are_too_many_every_site_gives_the_same_part():
     assert all(count / total - share <= 1.0 / total + 1e-6 for count, total in parts)
 
 
+@pytest.mark.parametrize("shrink", [True, False])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_only_channel_of_an_image_stays(shrink):
+    """Without it the network is a constant. A residual block, whose gate is alone too, may shut."""
+    torch.manual_seed(0)
+    x, y = torch.randn(24, 1, 4, 4), torch.arange(24) % 3
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)
+    )
+    model = SparseNetwork(net, gates="input", inclusion=L0Penalty(0.0), num_data=24, example=x[:2])
+    assert model.bottlenecks == {"0.gate"}
+    guide = AutoHardConcrete(model, (x, y), slab="delta")
+    with torch.no_grad():
+        next(iter(guide.gate_parameters())).fill_(-9.0)
+    assert guide.gates()["0.gate"].prob_active < 0.001
+    settings = {"target": "macs:0.3", "shrink": shrink, "log_every": 5, "progress": False}
+    l0bayes.fit(model, guide, (x, y), steps=40, **settings)
+    small = model.deploy(guide)
+    assert small[0].weight.dtype == torch.float32
+    assert small[0].in_channels == 1
+    assert float(small[0].weight.abs().sum()) > 0.0
+
+
 def test_no_site_is_left_empty_and_what_has_closed_for_good_stays_shut():
     model, guide, _ = pair()
     with torch.no_grad():

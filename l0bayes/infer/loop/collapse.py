@@ -2,12 +2,14 @@ r"""The guard against a layer whose gates have all shut."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
 
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.training_run import Record, TrainingRun
+from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.infer.objectives.gate_parts import gate_laws, gate_part_of
 from l0bayes.user_warnings import warn_user
 
@@ -28,7 +30,7 @@ class CollapseGuard(Callback):
         self._start: dict[str, float] = {}
 
     def on_start(self, run: TrainingRun) -> None:
-        self._start = most_open(run.guide)
+        self._start = most_open(run.guide, ModelAbilities(run.model).bottlenecks)
 
     def on_record(self, run: TrainingRun, record: Record) -> None:
         if reopen_collapsed(run.guide, self._start, run.collapsed, record.step):
@@ -43,23 +45,27 @@ class CollapseGuard(Callback):
 
 
 @torch.no_grad()
-def most_open(guide: Any) -> dict[str, float]:
-    """The activity logit of the most probable gate of every site with several gates.
+def most_open(guide: Any, alone: Collection[str] = ()) -> dict[str, float]:
+    """The activity logit of the most probable gate of every site that shall keep one.
 
     Args:
         guide: Any guide.
+        alone: Sites of one gate among them; otherwise those of several gates.
     """
-    laws = gate_laws(guide).items()
-    return {name: float(law.activity_logits.max()) for name, law in laws if law.batch_shape.numel() > 1}
+    return {
+        name: float(law.activity_logits.max())
+        for name, law in gate_laws(guide).items()
+        if law.batch_shape.numel() > 1 or name in alone
+    }
 
 
 @torch.no_grad()
 def reopen_collapsed(guide: Any, start: dict[str, float], collapsed: dict[str, int], step: int) -> bool:
     """Reopen the most probable gate of every site that the median rule has shut altogether.
 
-    A site with one gate is left alone: a residual block may close. So is one whose gates are about as
-    undecided as they were at the start, and one whose gates share a probability and are never exactly 0,
-    as in Concrete Dropout, where something always passes.
+    A site with one gate is left alone, since a residual block may close, but for a gate on the only unit of
+    a layer. So is one whose gates are about as undecided as they were at the start, and one whose gates share
+    a probability and are never exactly 0, as in Concrete Dropout, where something always passes.
 
     Args:
         guide: A guide whose gate guides have ``reopen``; others are left as they are.

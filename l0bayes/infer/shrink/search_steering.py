@@ -3,7 +3,7 @@ r"""The search for a size as a callback: what is asked for falls, and units that
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -35,10 +35,11 @@ class SearchSteering(Callback):
     Args:
         objective: The objective of the search.
         live: The model, where it can leave units out.
+        alone: Sites whose one gate nothing passes without: their units are always computed.
     """
 
-    def __init__(self, objective: SearchELBO, live: LiveModel | None) -> None:
-        self.objective, self.live = objective, live
+    def __init__(self, objective: SearchELBO, live: LiveModel | None, alone: Collection[str] = ()) -> None:
+        self.objective, self.live, self.alone = objective, live, alone
         self._looks = max(1, objective.steps // _LOOKS)
 
     def on_start(self, run: TrainingRun) -> None:
@@ -59,7 +60,10 @@ class SearchSteering(Callback):
         if self.live is None:
             return
         active = activities(run.guide)
-        if self.live.sleep({site: torch.where(p < _SHUT, 0.0, p.detach()) for site, p in active.items()}):
+        shut = {site: 0.0 if site in self.alone else _SHUT for site in active}
+        if self.live.sleep(
+            {site: torch.where(p < shut[site], 0.0, p.detach()) for site, p in active.items()}
+        ):
             run.gradient_step.forget()
 
     def _wake(self) -> None:

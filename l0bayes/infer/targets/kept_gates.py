@@ -2,7 +2,7 @@ r"""Which gates stay when a network is cut."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -27,9 +27,9 @@ _OPEN = 4.0
 def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = None) -> dict[str, Tensor]:
     r"""The gates with the largest :math:`P(z \ne 0)`, as many as the target allows.
 
-    A site of several gates keeps its most probable one in any case. Gates that have closed for good stay
-    shut. Where open gates alone are too many, all above a probability of 0.98 count as equal, and every site
-    gives the same part of its own.
+    A site of several gates keeps its most probable one in any case, and so does one whose only gate is on the
+    only unit of a layer. Gates that have closed for good stay shut. Where open gates alone are too many, all
+    above a probability of 0.98 count as equal, and every site gives the same part of its own.
 
     Args:
         model: The model.
@@ -44,7 +44,8 @@ def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = No
     logits = {site: law.activity_logits for site, law in guide.gates().items()}
     costs = costs_of(model, guide)
     share_of = deployed_share_of(costs)
-    first = {site: _most_probable(value) for site, value in logits.items()}
+    alone = ModelAbilities(model).bottlenecks
+    first = {site: _most_probable(value, site in alone) for site, value in logits.items()}
     places = _places(logits)
     candidates = sum(int((torch.sigmoid(value) >= CLOSED).sum()) for value in logits.values())
 
@@ -69,7 +70,7 @@ def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = No
 
     rounded = ModelAbilities(model).round_widths
     if not fits(0):  # single pixels of many maps, say: the gates with which the target was found possible
-        return {site: _first(value) for site, value in logits.items()}
+        return {site: _first(value, site in alone) for site, value in logits.items()}
     found = most()
     for _ in range(_MEASUREMENTS):  # a cost that is measured is told better near where it was
         if not settle(costs, target.kind, found):
@@ -110,32 +111,33 @@ def _largest(fits: Callable[[int], bool], most: int) -> int:
 
 
 @torch.no_grad()
-def gates_left(guide: Any) -> dict[str, Tensor]:
+def gates_left(guide: Any, alone: Collection[str] = ()) -> dict[str, Tensor]:
     """0 for gates that have closed for good, and 1 for all others.
 
     A site of several gates keeps its most probable one in any case.
 
     Args:
         guide: The guide.
+        alone: Sites of one gate that keep it as well.
     """
     found = {}
     for site, law in guide.gates().items():
         left = (law.prob_active >= CLOSED).to(law.activity_logits.dtype)
-        found[site] = torch.maximum(left, _most_probable(law.activity_logits))
+        found[site] = torch.maximum(left, _most_probable(law.activity_logits, site in alone))
     return found
 
 
-def _first(logits: Tensor) -> Tensor:
-    """1 for the first gate of a site of several gates, 0 for all others."""
+def _first(logits: Tensor, alone: bool) -> Tensor:
+    """1 for the first gate of a site that keeps one, 0 for all others."""
     found = torch.zeros_like(logits)
-    if logits.numel() > 1:
+    if logits.numel() > 1 or alone:
         found.flatten()[0] = 1.0
     return found
 
 
-def _most_probable(logits: Tensor) -> Tensor:
-    """1 for the most probable gate of a site of several gates, 0 for all others."""
+def _most_probable(logits: Tensor, alone: bool) -> Tensor:
+    """1 for the most probable gate of a site that keeps one, 0 for all others."""
     found = torch.zeros_like(logits)
-    if logits.numel() > 1:  # a block may close
+    if logits.numel() > 1 or alone:  # a block may close
         found.flatten()[logits.argmax()] = 1.0
     return found
