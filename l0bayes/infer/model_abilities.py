@@ -34,7 +34,7 @@ class CostedModel(Protocol):
         ...
 
     def smallest_share(self, kind: str) -> float:
-        """The share with one gate open in every group, the smallest that a target may ask for.
+        """The share with one gate open at every site, the smallest that a target may ask for.
 
         Args:
             kind: One of ``cost_kinds``.

@@ -6,6 +6,8 @@ import re
 
 __all__ = ["in_options"]
 
+# What one would write elsewhere.
+_IN_PYTHON = re.compile(r"; in Python (?:[^;.()]|\([^()]*\))*")
 # "noise_prior (l0bayes select: --noise-prior)": the one or the other.
 _BESIDE = re.compile(r"\S+ \(l0bayes select: (?P<option>[^()]*(?:\([^()]*\)[^()]*)*)\)")
 _AND_SO = re.compile(r"\S+='\w+' \((?P<option>--[a-z-]+ \w+)\)")
@@ -43,6 +45,7 @@ def in_options(words: str) -> str:
     Args:
         words: The message, which may name arguments of Python.
     """
+    words = _IN_PYTHON.sub("", words)
     first = words.partition(" ")[0]
     if first in _ARGUMENTS and not words.startswith(f"{first} ("):
         return f"{_ARGUMENTS[first]}: {words}"

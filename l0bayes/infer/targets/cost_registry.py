@@ -103,7 +103,7 @@ class CombinedCosts:
         return share_of(kind, active)
 
     def smallest_share(self, kind: str) -> float:
-        """The share with one gate open in every group.
+        """The share with one gate open at every site.
 
         Args:
             kind: One of ``cost_kinds``.

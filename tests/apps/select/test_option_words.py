@@ -41,6 +41,7 @@ def run(tmp_path):
     ("words", "typed"),
     [
         ("always_in holds 'z', which is no column", "--always holds 'z', which is no column"),
+        ("write --offset COLUMN; in Python fit(..., offset=...)", "write --offset COLUMN"),
         ("Give noise_prior (l0bayes select: --noise-prior) 'weak'", "Give --noise-prior 'weak'"),
         ("fit again with engine='auto' (l0bayes select: --engine auto).", "fit again with --engine auto."),
         ("under heredity='strong' it must", "under --heredity strong it must"),
