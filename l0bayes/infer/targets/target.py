@@ -102,7 +102,7 @@ def as_target(value: str | Target, model: Any, guide: Any) -> Target:
     if target.share < smallest:
         raise ValueError(
             f"target {target} can't be reached: with one gate open at every site the share of "
-            f"{target.kind} is {smallest:.4g}, which is what parts without gates cost. Ask for more, or place "
+            f"{target.kind} is {smallest:.4g}, what parts without gates cost. Ask for more, or place "
             "gates there too: a network's layer_table(guide, batch) shows what each layer costs"
         )
     return target
