@@ -12,6 +12,12 @@ UNSAFE = re.compile(
     r"|torch\.load\(|torch\.save\(|torch\.jit\.load\(|torch\.export\.load\(|torch\.package\b"
     r"|read_pickle\(|to_pickle\(|allow_pickle=True|\bpickle\.loads?\(|weights_only=False"
 )
+# What only looks like it: the name of an error that joblib's own workers raise, and the demo's program, which
+# another Python reads as soon as the demo has written it.
+HARMLESS = {
+    "l0bayes/estimators/many/task_pool.py: from pickle import PicklingError",
+    "l0bayes/apps/demo/torch_alone.py: net = torch.export.load(sys.argv[1]).module()",
+}
 # Suites of tests that users inherit; what they pickle they made themselves.
 SUITES = "l0bayes/testing/"
 
@@ -31,7 +37,7 @@ def test_nothing_is_pickled_or_unpickled():
         for line in text.splitlines()
         if UNSAFE.search(line)
     }
-    assert not found
+    assert found == HARMLESS
 
 
 def test_the_search_finds_what_it_is_for():

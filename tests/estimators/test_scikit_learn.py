@@ -70,7 +70,10 @@ def test_pipelines_and_cross_validation(frame):
     line = make_pipeline(PolynomialFeatures(2, include_bias=False), SpikeSlabRegressor(random_state=0))
     assert cross_val_score(line, table, y, cv=3).mean() > 0.5
     labels = np.where(y + np.random.default_rng(1).normal(scale=2.0, size=40) > 0, "up", "down")
-    assert cross_val_score(SpikeSlabClassifier(random_state=0), table, labels, cv=2).mean() > 0.6
+    # Draws of the exact posterior move single labels across 0.5; the base rate's score is -0.69.
+    classifier = SpikeSlabClassifier(random_state=0)
+    assert cross_val_score(classifier, table, labels, cv=2).mean() >= 0.6
+    assert cross_val_score(classifier, table, labels, cv=2, scoring="neg_log_loss").mean() > -0.64
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,6 +101,7 @@ def test_arguments_are_the_ones_promised():
     promised = tuple([*names, "options"] for names in promised)
     promised[0].extend(["noise_prior", "slab", "g", "rscale"])
     promised = tuple([*names, "always_in", "heredity", "unseen"] for names in promised)
+    promised[0].append("slab_scale_prior")
     for kind, names in zip((*KINDS, SpikeSlabGLM), promised, strict=True):
         assert list(inspect.signature(kind).parameters) == names
         given = {name: object() for name in names}
