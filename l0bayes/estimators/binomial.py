@@ -12,6 +12,7 @@ from sklearn.base import RegressorMixin
 from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.generalised_estimator import GeneralisedEstimator
 from l0bayes.estimators.input_tables import Array
+from l0bayes.estimators.kept.predictor import Prediction
 from l0bayes.estimators.row_terms import ROUTING, RowTerms, row_values
 from l0bayes.estimators.separating_columns import warn_of_separation
 from l0bayes.likelihoods.binomial_likelihood import Binomial
@@ -182,9 +183,10 @@ class SpikeSlabBinomial(FoldScores, RegressorMixin, GeneralisedEstimator):  # ty
             return_std: Whether to give the standard deviation of the posterior predictive law too: of new
                 successes in so many trials.
             estimator: What is predicted from: ``"average"``, ``"median"`` or ``"best"``, as in the others.
-            interval: Probability of an interval of new successes, such as 0.9.
-            trials: Trials of each row, or one number for all; 1 where not given, so that means are
-                probabilities of success.
+            interval: Probability of an interval, such as 0.9: of new successes in so many trials; without
+                ``trials`` of the probability of a success, between quantiles of its posterior.
+            trials: Trials of each row, or one number for all. Where not given, means are probabilities of
+                success, and standard deviations those of a single trial.
             offset: What is added to the log odds of each row, shape ``(n,)`` or one number;
                 0 where not given, with a warning if ``fit`` had one.
 
@@ -196,6 +198,14 @@ class SpikeSlabBinomial(FoldScores, RegressorMixin, GeneralisedEstimator):  # ty
             ValueError: If a word or number is out of range.
         """
         columns = self._columns(X)
+        if trials is None and interval is not None and not return_std:
+            found = self.predictor_.probability(
+                columns,
+                estimator=estimator,
+                interval=interval,
+                offset=self._offset_of(len(columns), offset, None),
+            )
+            return Prediction(*(part.numpy() for part in found))
         number = _trials(1.0 if trials is None else trials, len(columns))
         return self.predictor_.response(
             columns,

@@ -116,10 +116,12 @@ class FittedPosterior:
         ``log_evidence``, ``num_gates``, ``hdi_prob``; where the response is Normal, also the posterior mean
         and interval of σ, ``sigma``, ``sigma_low``, ``sigma_high``, and of the share of the response's
         variance that is explained, ``r2``, ``r2_low``, ``r2_high``
-        (:func:`~l0bayes.estimators.noise_and_fit.noise_and_fit`).
+        (:func:`~l0bayes.estimators.noise_and_fit.noise_and_fit`). Of a slab scale that is learned
+        ``slab_scale`` is the median, and ``slab_scale_low`` and ``slab_scale_high`` are the ends of the
+        equal-tailed interval, by default of 94 %: from its 3 % to its 97 % quantile.
 
         Args:
-            hdi_prob: Share of the conditional posterior that the interval holds.
+            hdi_prob: Share of the posterior that intervals hold: of coefficients, given that they are in.
             credible_set_prob: Probability that one of a credible set is open.
             min_correlation: Least absolute correlation between two columns of a credible set.
 

@@ -2,7 +2,6 @@ r"""The noise and the share of the response that is explained, with intervals.""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +23,8 @@ class Spread:
 
     Attributes:
         mean: Posterior mean; of a learned slab scale the median.
-        low, high: Ends of the narrowest interval that holds the share asked for.
+        low, high: Ends of the narrowest interval that holds the share asked for; of a learned slab scale of
+            the equal-tailed one, with as much of the posterior below as above.
     """
 
     mean: float
@@ -106,9 +106,9 @@ def _explained(found: OriginalScalePosterior) -> Tensor:
 
 
 def _middle(draws: Tensor, hdi_prob: float) -> Spread:
-    """With the median for the mean, which a scale that the data say little of may not have."""
-    of_log = _spread(draws.log(), hdi_prob)
-    return Spread(float(draws.median()), math.exp(of_log.low), math.exp(of_log.high))
+    """Quantiles of a scale: one that the data say little of may have no mean, and no shortest interval."""
+    shares = torch.tensor([0.5, 0.5 - 0.5 * hdi_prob, 0.5 + 0.5 * hdi_prob], dtype=torch.float64)
+    return Spread(*draws.log().quantile(shares).exp().tolist())
 
 
 def _spread(draws: Tensor, hdi_prob: float) -> Spread:

@@ -13,6 +13,7 @@ from sklearn.model_selection import cross_val_score
 import l0bayes
 from l0bayes import SpikeSlabClassifier, SpikeSlabGLM, SpikeSlabPoissonRegressor, SpikeSlabRegressor
 from l0bayes.distributions.cumulative import cumulative
+from l0bayes.estimators import SpikeSlabBinomial
 from l0bayes.estimators.kept.mixture_quantiles import mixture_quantiles
 from l0bayes.likelihoods import NegativeBinomial
 
@@ -280,3 +281,17 @@ def test_a_fit_by_column_is_kept_with_the_columns_that_were_in_a_model(tmp_path)
     frame = pd.DataFrame(x, columns=[f"x{place}" for place in range(40)])
     np.testing.assert_allclose(kept.predict(frame), fit.predict(sparse.csr_matrix(x)), rtol=1e-12)
     assert {"x3", "x17"} <= set(kept.columns_)
+
+
+def test_without_trials_the_interval_is_of_the_probability_of_a_success():
+    generator = np.random.default_rng(2)
+    x, trials = generator.normal(size=(60, 2)), np.full(60, 20)
+    successes = generator.binomial(trials, 1.0 / (1.0 + np.exp(-x[:, 0])))
+    fit = SpikeSlabBinomial(random_state=0).fit(x, successes, trials=trials)
+    mean, low, high = fit.predict(x[:5], interval=0.9)
+    assert ((low < mean) & (mean < high) & (high - low < 0.3)).all()
+    np.testing.assert_allclose(mean, fit.predict(x[:5]), rtol=1e-9)
+    # Of very many trials the share of successes is the probability.
+    many = fit.predict(x[:5], interval=0.9, trials=100_000)
+    np.testing.assert_allclose(np.stack([low, high]), np.stack(many[1:]) / 100_000, atol=0.01)
+    assert set(fit.predict(x[:5], interval=0.9, trials=1).low) <= {0.0, 1.0}

@@ -49,6 +49,12 @@ def test_estimators_are_calibrated_for_a_frame_with_a_factor(estimator, frame):
     assert not hasattr(estimator, "n_features_in_")  # it is as it was
 
 
+def test_a_handful_of_data_sets_is_no_finding(frame):
+    found = SpikeSlabRegressor(noise_prior=(3.0, 1.0), **FEW).calibrate(frame, num_datasets=5)
+    assert "So few show nothing: with 5 data sets" in found.words
+    assert "Nothing speaks against" not in found.words
+
+
 def test_groups_heredity_and_columns_that_are_always_in_count(frame):
     x = frame[["dose", "age"]].assign(**{"dose:age": frame["dose"] * frame["age"]})
     estimator = SpikeSlabRegressor(always_in=["age"], heredity="strong", noise_prior=(3.0, 1.0), **FEW)

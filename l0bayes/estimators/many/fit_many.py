@@ -2,7 +2,7 @@ r"""Restarts, folds, imputations and responses of one estimator, on as many work
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from sklearn.utils import _safe_indexing
 
 from l0bayes import validate
 from l0bayes.estimators.many.many_fits import ManyFits
+from l0bayes.estimators.many.many_requests import check_request, check_rows, same_columns
 from l0bayes.estimators.many.task_pool import run_tasks, task_seeds
 
 __all__ = ["fit_folds", "fit_imputations", "fit_responses", "fit_restarts"]
@@ -44,10 +45,13 @@ def fit_restarts(
         The fits.
 
     Raises:
-        TypeError: If the estimator or the data cannot be sent to another process.
-        ValueError: If there are fewer than two restarts.
+        TypeError: If there is no estimator, it takes no such arguments, or it or the data cannot be sent to
+            another process.
+        ValueError: If there are fewer than two restarts, or an argument is not what it must be, by name.
     """
     validate.at_least(2, restarts=restarts)
+    check_request(estimator, rows, n_jobs)
+    check_rows(_count(X), y=y, **rows)
     return _fitted("restart", estimator, [(X, y, rows)] * restarts, n_jobs)
 
 
@@ -62,6 +66,9 @@ def fit_folds(
 ) -> ManyFits:
     """Fit the rows outside of each fold of a cross-validation, and score those in it.
 
+    A level that no row of a fit has is no column of it: see
+    :meth:`~l0bayes.estimators.many.many_fits.ManyFits.pooled`.
+
     Args:
         estimator: An estimator; it is left as it is.
         X: Columns.
@@ -74,20 +81,18 @@ def fit_folds(
         The fits with their scores.
 
     Raises:
-        TypeError: If the estimator or the data cannot be sent to another process.
-        ValueError: If the folds cannot be made.
+        TypeError: If there is no estimator, it takes no such arguments, or it or the data cannot be sent to
+            another process.
+        ValueError: If the folds cannot be made, one of them cannot be fitted, or an argument is not what it
+            must be, by name.
     """
+    check_request(estimator, rows, n_jobs, scored=True)
+    check_rows(_count(X), y=y, **rows)
     folds = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
     tasks = [(X, y, rows, *fold) for fold in folds]
-    seeds = task_seeds(estimator.random_state, len(tasks))
-    done = run_tasks(
-        _fit_and_score,
-        [(_seeded(estimator, seed), *task) for seed, task in zip(seeds, tasks, strict=True)],
-        n_jobs=n_jobs,
-    )
-    return ManyFits(
-        "fold", _numbered("fold", len(done)), [fit for fit, _ in done], [score for _, score in done]
-    )
+    names = _numbered("fold", len(tasks))
+    done = _run(_fit_and_score, names, estimator, tasks, n_jobs)
+    return ManyFits("fold", names, [fit for fit, _ in done], [score for _, score in done])
 
 
 def fit_imputations(
@@ -99,7 +104,8 @@ def fit_imputations(
 
     Args:
         estimator: An estimator; it is left as it is.
-        tables: Columns, the same in each; at least two.
+        tables: Columns, the same in each; at least two. Of a factor whose levels differ see
+            :meth:`~l0bayes.estimators.many.many_fits.ManyFits.pooled`.
         y: Response, or a list with one for each table where it was imputed too.
         n_jobs: As in :func:`fit_restarts`.
         **rows: What else ``fit`` takes for each row, the same for all tables.
@@ -108,21 +114,23 @@ def fit_imputations(
         The fits.
 
     Raises:
-        TypeError: If the estimator or the data cannot be sent to another process.
-        ValueError: If there are fewer than two tables, they differ in shape, or there are as many responses
-            as there are not tables.
+        TypeError: If there is no estimator, it takes no such arguments, or it or the data cannot be sent to
+            another process.
+        ValueError: If there are fewer than two tables, they differ in rows or columns, there is neither one
+            response for all nor one for each, or an argument is not what it must be, by name.
     """
     tables = list(tables)
     if len(tables) < 2:
         raise ValueError(f"tables must hold at least two imputed tables, got {len(tables)}; fit takes one")
-    shapes = [np.shape(table) for table in tables]
-    if len(set(shapes)) > 1:
-        raise ValueError(f"tables must have the same rows and columns, got the shapes {shapes}")
+    check_request(estimator, rows, n_jobs)
+    tables = same_columns(tables)
     each = y if isinstance(y, list) and np.ndim(y[0]) else [y] * len(tables)
     if len(each) != len(tables):
         raise ValueError(
             f"y has {len(each)} responses for {len(tables)} tables; give one for all, or one each"
         )
+    for one in each:
+        check_rows(_count(tables[0]), y=one, **rows)
     return _fitted(
         "imputation", estimator, [(x, one, rows) for x, one in zip(tables, each, strict=True)], n_jobs
     )
@@ -149,8 +157,9 @@ def fit_responses(
         The fits, by the names of the responses.
 
     Raises:
-        TypeError: If the estimator or the data cannot be sent to another process.
-        ValueError: If an array of responses is not a matrix.
+        TypeError: If there is no estimator, it takes no such arguments, or it or the data cannot be sent to
+            another process.
+        ValueError: If an array of responses is not a matrix, or an argument is not what it must be, by name.
     """
     if isinstance(responses, Mapping):
         named = {str(name): np.asarray(one) for name, one in responses.items()}
@@ -161,20 +170,33 @@ def fit_responses(
         names = getattr(responses, "columns", None)
         labels = [f"response {k + 1}" for k in range(values.shape[1])] if names is None else map(str, names)
         named = dict(zip(labels, values.T, strict=True))
-    found = _fitted("response", estimator, [(X, one, rows) for one in named.values()], n_jobs)
-    return ManyFits("response", list(named), found.estimators)
+    check_request(estimator, rows, n_jobs)
+    for name, one in named.items():
+        check_rows(_count(X), **{f"response {name!r}": one}, **rows)
+    tasks = [(X, one, rows) for one in named.values()]
+    return _fitted("response", estimator, tasks, n_jobs, list(named))
 
 
 def _fitted(
-    kind: str, estimator: Any, tasks: Sequence[tuple[Any, Any, dict[str, Any]]], n_jobs: int | None
+    kind: str,
+    estimator: Any,
+    tasks: Sequence[tuple[Any, Any, dict[str, Any]]],
+    n_jobs: int | None,
+    names: list[str] | None = None,
 ) -> ManyFits:
+    names = _numbered(kind, len(tasks)) if names is None else names
+    return ManyFits(kind, names, _run(_fit, names, estimator, tasks, n_jobs))
+
+
+def _run(
+    work: Callable[..., Any], names: list[str], estimator: Any, tasks: Sequence[Any], n_jobs: int | None
+) -> list[Any]:
+    """Each with a copy of the estimator that has a seed of its own."""
     seeds = task_seeds(estimator.random_state, len(tasks))
-    fits = run_tasks(
-        _fit,
-        [(_seeded(estimator, seed), *task) for seed, task in zip(seeds, tasks, strict=True)],
-        n_jobs=n_jobs,
+    copies = [clone(estimator).set_params(random_state=seed) for seed in seeds]
+    return run_tasks(
+        work, [(one, *task) for one, task in zip(copies, tasks, strict=True)], n_jobs=n_jobs, names=names
     )
-    return ManyFits(kind, _numbered(kind, len(fits)), fits)
 
 
 def _fit(estimator: Any, x: Any, y: Any, rows: dict[str, Any]) -> Any:
@@ -196,8 +218,8 @@ def _fit_and_score(
     return estimator, float(estimator.score(columns, response, **known))
 
 
-def _seeded(estimator: Any, seed: int) -> Any:
-    return clone(estimator).set_params(random_state=seed)
+def _count(table: Any) -> int:
+    return int(np.shape(table)[0])
 
 
 def _numbered(kind: str, count: int) -> list[str]:

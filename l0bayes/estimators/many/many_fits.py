@@ -28,12 +28,13 @@ class ManyFits:
     scores: list[float] = field(default_factory=list)
 
     def pips(self) -> pd.DataFrame:
-        """Posterior inclusion probabilities: a row a column of X, a column a fit."""
-        import pandas as pd
+        """Posterior inclusion probabilities: a row a column of X, a column a fit.
 
-        return pd.DataFrame(
-            {name: one.summary()["pip"] for name, one in zip(self.names, self.estimators, strict=True)}
-        ).loc[list(self._columns())]
+        Levels of a factor have one gate: a level that a fit did not see has the probability of its factor
+        there, and NaN if the fit has no such factor.
+        """
+        found = self._inclusion([one.summary() for one in self.estimators])
+        return found.set_axis(self.names, axis=1)
 
     def pooled(self) -> pd.DataFrame:
         r"""The fits as one: their mixture with equal weights.
@@ -47,9 +48,14 @@ class ManyFits:
         Of restarts, which all stand for one posterior, and of folds, which see different rows,
         ``pip_low`` and ``pip_high`` say how far a result holds.
 
+        **A level that not all fits have**, since no row of theirs had it, is in all of them as far as its
+        factor is: levels have one gate, and ``pip`` is over all fits. Its coefficient is known only in the
+        fits that have the level, and ``mean`` and ``sd`` are over these: M is then the number in ``fits``.
+
         Returns:
             For each column of X, the most probable first: ``pip``, ``pip_low`` and ``pip_high``, the least
-            and the largest of the fits, ``mean``, ``sd``, and ``fits``, in how many it is a column.
+            and the largest of the fits, ``mean``, ``sd``, and ``fits``, how many have such a column, over
+            which ``mean`` and ``sd`` are.
 
         Raises:
             ValueError: If the fits are of different responses.
@@ -63,10 +69,11 @@ class ManyFits:
                 "side by side"
             )
         tables = [one.summary() for one in self.estimators]
-        pip, mean, sd = (
+        mean, sd = (
             pd.concat([table[name] for table in tables], axis=1, keys=range(len(tables)))
-            for name in ("pip", "mean", "sd")
+            for name in ("mean", "sd")
         )
+        pip = self._inclusion(tables)
         centre = mean.mean(axis=1)
         second = (sd**2 + mean**2).mean(axis=1)
         found = pd.DataFrame(
@@ -76,10 +83,28 @@ class ManyFits:
                 "pip_high": pip.max(axis=1),
                 "mean": centre,
                 "sd": np.sqrt((second - centre**2).clip(lower=0.0)),
-                "fits": pip.notna().sum(axis=1),
+                "fits": mean.notna().sum(axis=1),
             }
         )
         return found.loc[list(self._columns())].sort_values("pip", ascending=False, kind="stable")
+
+    def _inclusion(self, tables: list[pd.DataFrame]) -> pd.DataFrame:
+        """Of every column in every fit; of a level that it does not have that of the level's gate."""
+        import pandas as pd
+
+        names = list(self._columns())
+        gates = pd.concat([table["group"] for table in tables])
+        gates = gates[~gates.index.duplicated()].loc[names]
+        return pd.concat(
+            [
+                table["pip"]
+                .reindex(names)
+                .fillna(gates.map(table.drop_duplicates("group").set_index("group")["pip"]))
+                for table in tables
+            ],
+            axis=1,
+            keys=range(len(tables)),
+        )
 
     def _columns(self) -> dict[str, None]:
         """Names of all columns, as the first fit that has them orders them."""

@@ -32,7 +32,13 @@ def task_seeds(random_state: Any, count: int) -> list[int]:
     return [int(child.generate_state(1)[0]) % (2**31 - 1) for child in children]
 
 
-def run_tasks(work: Callable[..., R], tasks: Sequence[tuple[Any, ...]], *, n_jobs: int | None) -> list[R]:
+def run_tasks(
+    work: Callable[..., R],
+    tasks: Sequence[tuple[Any, ...]],
+    *,
+    n_jobs: int | None,
+    names: Sequence[str] | None = None,
+) -> list[R]:
     """Run a function on the arguments of each task, in their order.
 
     Each task runs on one thread, wherever it runs: sums are then taken in the same order. Warnings of all of
@@ -43,12 +49,18 @@ def run_tasks(work: Callable[..., R], tasks: Sequence[tuple[Any, ...]], *, n_job
         tasks: Its arguments.
         n_jobs: Workers, as in scikit-learn: ``None`` is 1, or what ``joblib.parallel_config`` says; -1 is all
             cores.
+        names: What each task is called, in errors.
 
     Raises:
+        Exception: What a task raises, with its name before: as ``ValueError`` or ``TypeError`` if it is one,
+            as ``RuntimeError`` else; the task's own is its cause.
         TypeError: If something of the arguments or the results cannot be pickled for another process.
     """
+    called = [f"task {number}" for number in range(1, len(tasks) + 1)] if names is None else names
     try:
-        done = Parallel(n_jobs=n_jobs)(delayed(_on_one_thread)(work, task) for task in tasks)
+        done = Parallel(n_jobs=n_jobs)(
+            delayed(_on_one_thread)(work, task, name) for task, name in zip(tasks, called, strict=True)
+        )
     except PicklingError as error:
         # joblib's cause is a traceback in text; its last line is the reason.
         reason = [line for line in str(error.__cause__ or error).splitlines() if line.strip(' "')][-1]
@@ -62,7 +74,7 @@ def run_tasks(work: Callable[..., R], tasks: Sequence[tuple[Any, ...]], *, n_job
 
 
 def _on_one_thread(
-    work: Callable[..., R], task: tuple[Any, ...]
+    work: Callable[..., R], task: tuple[Any, ...], name: str
 ) -> tuple[R, list[tuple[str, type[Warning]]]]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -70,6 +82,9 @@ def _on_one_thread(
         with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             found = work(*task)
+    except Exception as error:
+        kind = next((one for one in (ValueError, TypeError) if isinstance(error, one)), RuntimeError)
+        raise kind(f"{name} failed: {error}") from error
     finally:
         torch.set_num_threads(threads)
     told: list[tuple[str, type[Warning]]]

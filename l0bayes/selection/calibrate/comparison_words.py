@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["comparison_words"]
 
 _CLEAR = 0.01
+# With fewer data sets, or fewer true effects in all of them, only what is very wrong could be found.
+_FEWEST_SETS, _FEWEST_EFFECTS = 20, 30
 
 
 def comparison_words(found: Comparisons) -> str:
@@ -32,6 +34,13 @@ def comparison_words(found: Comparisons) -> str:
 
 def _verdict(found: Comparisons) -> str:
     if found.right:
+        sets, effects = found.fits.num_datasets, len(found.fits.effects)
+        if sets < _FEWEST_SETS or effects < _FEWEST_EFFECTS:
+            return (
+                f"So few show nothing: with {sets} data sets and {effects} true effects in them only what is "
+                f"very wrong could be found, and was not (p = {found.p_value:.2g} for all comparisons "
+                "together). Take more data sets, such as num_datasets=200."
+            )
         return (
             "Nothing speaks against the posteriors: what they promise came true "
             f"(p = {found.p_value:.2g} for all comparisons together)."

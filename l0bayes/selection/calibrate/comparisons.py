@@ -73,7 +73,10 @@ class Comparisons:
 
     @property
     def right(self) -> bool:
-        """Whether nothing speaks against the posterior: of right ones 1 in 100 is called wrong."""
+        """Whether nothing speaks against the posterior: of right ones 1 in 100 is called wrong.
+
+        With few data sets or few effects in them that is no finding: hardly anything could speak against it.
+        """
         return self.p_value > _ALARM
 
     @cached_property

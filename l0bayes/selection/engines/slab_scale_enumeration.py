@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,8 @@ _FEWEST, _NEAR, _FINE = 8, 30.0, 20
 # It ends where the change of the log evidence over a pace, times what the prior has beyond, is this small, or
 # the prior leaves next to nothing.
 _FLAT, _LEFT_BEYOND, _REACH, _PACE = 1e-8, -28.0, 30.0, 1.6
+# Places at which the density between nodes, and beyond them, is looked at.
+_PLACES = 4001
 
 
 def enumerate_learned_slabs(problem: LearnedSlabProblem, num_draws: int, progress: Progress) -> Enumeration:
@@ -37,6 +40,9 @@ def enumerate_learned_slabs(problem: LearnedSlabProblem, num_draws: int, progres
     the step is halved until the evidence stays. On the left, where slabs are too small for the data to see,
     and on the right, where every model with a column is ruled out, the evidence no longer changes: what the
     prior has beyond is counted at the ends.
+
+    Draws of the scale are quantiles of its posterior between the nodes, where :math:`\log p(D \mid e^u)` is a
+    cubic spline; each has the gates and the noise of a draw at the node that has its share of the posterior.
 
     Args:
         problem: The problem.
@@ -69,7 +75,8 @@ def enumerate_learned_slabs(problem: LearnedSlabProblem, num_draws: int, progres
         if abs(total - before) < _PRECISION:
             break
         step, before = 0.5 * step, total
-    return _mixed([at(float(u)) for u in grid], grid, (logs - total).exp(), total, num_draws)
+    scales = _quantiles(problem, grid, evidences, num_draws).exp()
+    return _mixed([at(float(u)) for u in grid], scales, (logs - total).exp(), total)
 
 
 def _ends(problem: LearnedSlabProblem, at: Callable[[float], Enumeration]) -> tuple[float, float]:
@@ -99,13 +106,31 @@ def _log_weights(problem: LearnedSlabProblem, grid: Tensor, step: float) -> Tens
     return weights
 
 
-def _mixed(
-    nodes: list[Enumeration], grid: Tensor, shares: Tensor, log_evidence: float, num_draws: int
-) -> Enumeration:
+def _quantiles(problem: LearnedSlabProblem, grid: Tensor, evidences: Tensor, count: int) -> Tensor:
+    r"""So many quantiles of the posterior of :math:`\log s`, in equal steps of probability, ascending."""
+    from scipy.interpolate import CubicSpline
+
+    low, high = float(grid[0]), float(grid[-1])
+    inside, above = _even(low, high), _even(high, max(_REACH, high))[1:]
+    places = torch.cat([_even(min(-_REACH, low), low)[:-1], inside, above])
+    spline = CubicSpline(grid.numpy(), evidences.numpy())
+    logs = torch.from_numpy(spline(places.clamp(low, high).numpy())) - evidences.max()
+    density = (logs + problem.slab_law.log_density_of_log(places)).exp()
+    left, right = (
+        float((end + tail).exp())
+        for end, tail in zip(logs[[0, -1]], problem.slab_law.tails(places[0], places[-1]), strict=True)
+    )
+    mass = torch.cat([_double([0.0]), torch.cumulative_trapezoid(density, places)]) + left
+    shares = (torch.arange(count, dtype=torch.float64) + 0.5) / count * (float(mass[-1]) + right)
+    return torch.from_numpy(np.interp(shares.numpy(), mass.numpy(), places.numpy()))
+
+
+def _mixed(nodes: list[Enumeration], scales: Tensor, shares: Tensor, log_evidence: float) -> Enumeration:
     def mean(name: str) -> Tensor:
         total: Tensor = sum(share * getattr(node, name) for share, node in zip(shares, nodes, strict=True))
         return total
 
+    num_draws = len(scales)
     counts = torch.bincount(systematic_indices(shares, num_draws), minlength=len(nodes)).tolist()
     parts = [(node.draws, _some(node.draws.gates, count)) for node, count in zip(nodes, counts, strict=True)]
     draws = ModelDraws(
@@ -113,7 +138,7 @@ def _mixed(
         torch.cat([one.variances[chosen] for one, chosen in parts]),
         torch.full((num_draws,), 1.0 / num_draws, dtype=torch.float64),
         torch.zeros(num_draws, dtype=torch.long),
-        grid.exp().repeat_interleave(torch.tensor(counts))[:, None],
+        scales[:, None],
     )
     return replace(
         nodes[int(shares.argmax())],
@@ -125,6 +150,10 @@ def _mixed(
         log_odds=None,
         scalar_nodes=len(nodes),
     )
+
+
+def _even(low: float, high: float) -> Tensor:
+    return torch.linspace(low, high, _PLACES, dtype=torch.float64)
 
 
 def _some(gates: Tensor, count: int) -> Tensor:

@@ -148,6 +148,34 @@ def test_estimators_take_it_and_say_what_was_learned():
     np.testing.assert_allclose(part["pip"], again.fit(x, y).pip_, atol=1e-6)
 
 
+def dense_quantiles(x, y, shares):
+    """Of the scale under known noise 1 and gates of even odds: all models on a dense grid of log s."""
+    log_scale = np.linspace(-25.0, 25.0, 50_001)
+    density = 0.0
+    for chosen in np.ndindex(*[2] * x.shape[1]):
+        values, vectors = np.linalg.eigh(x[:, np.flatnonzero(chosen)].T @ x[:, np.flatnonzero(chosen)])
+        shares_of_y = (vectors.T @ (x[:, np.flatnonzero(chosen)].T @ y)) ** 2
+        log_density = np.zeros_like(log_scale)
+        for value, share in zip(values, shares_of_y, strict=True):
+            odds = value * np.exp(2.0 * log_scale)
+            log_density += 0.5 * share / value * odds / (1.0 + odds) - 0.5 * np.log1p(odds)
+        density = density + np.exp(log_density)
+    cumulated = np.cumsum(density * np.exp(log_scale) / (1.0 + np.exp(2.0 * log_scale)))  # half-Cauchy(1)
+    return np.exp(np.interp(np.multiply(shares, cumulated[-1]), cumulated, log_scale))
+
+
+@pytest.mark.parametrize("size", [0.2, 1.0, 5.0])
+def test_median_and_interval_are_those_of_dense_quadrature(size):
+    x = X.numpy()[:, 1:]
+    y = size * x[:, 0] + np.random.default_rng(0).normal(size=ROWS)
+    wanted = dense_quantiles(x, y, [0.5, 0.03, 0.97])
+    own = {"noise_scale": 1.0, "inclusion": 0.5, "standardize": False, "fit_intercept": False}
+    fit = SpikeSlabRegressor(slab_scale="learned", random_state=0, **own).fit(x, y)
+    attributes = fit.summary().attrs
+    names = ("slab_scale", "slab_scale_low", "slab_scale_high")
+    np.testing.assert_allclose([attributes[name] for name in names], wanted, rtol=0.02)
+
+
 def test_it_is_calibrated():
     small = {"options": ExactOptions(num_draws=200), "engine": "exact", "random_state": 0}
     law = {"slab_scale": "learned", "slab_scale_prior": ("inverse-gamma", 2, 1)}
