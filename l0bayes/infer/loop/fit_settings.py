@@ -39,12 +39,9 @@ class FitSettings:
         lr: Learning rate of slabs, other latents and the model's parameters.
         gate_lr: Learning rate of the gates, in logits; by default 10 times ``lr``, since gates that
             move as slowly as weights do not decide. With ``target`` or ``shrink`` it is at least what it
-            takes them to travel within the first part of the run, and with both just that: gates that are
-            much faster shut before anything is known of them.
-        lr_schedule: Factor on both rates over progress; by default 1 for the first half, then
-            linearly to 0.01.
-        temperature: Temperature of the guide's gates, a number or a schedule; default: as the guide
-            has it.
+            takes them to travel within the first part of the run, and with both just that.
+        lr_schedule: Factor on both rates over progress; by default 1 for half of it, then linearly to 0.01.
+        temperature: Temperature of the guide's gates, a number or a schedule; by default the guide's.
         kl_weight: Weight of all KL terms, a number or a schedule; 1 is the bound.
         num_particles: Draws a step; sets of draws for a guide that asks for several, such as
             :class:`~l0bayes.guides.AutoJointGates`.
@@ -212,11 +209,11 @@ class FitSettings:
         """Learning rate of the gates."""
         if self.gate_lr is not None:
             return self.gate_lr
-        if self.target is None and not self.shrink:
+        if not self.shrink and self.target is None:
             return 10.0 * self.lr
         needed = search_gate_rate(self.total_steps, self.search_share)
-        # Gates that go further than a search needs are shut and stuck before anything is known of them.
-        return needed if self.shrink and self.target is not None else max(10.0 * self.lr, needed)
+        # In a search, faster ones shut before anything is known of them.
+        return needed if self.shrink and self.target else max(10.0 * self.lr, needed)
 
     @property
     def search_steps(self) -> int:
