@@ -34,10 +34,15 @@ def _gates(sizes: list[dict[str, Any]]) -> str:
     for one in sizes:
         count, peak = one["gates"], one["peak_bytes"]
         lines.append(
-            f"| {count:,} | {one['step_ms']:.3g} | {1e6 * one['step_ms'] / count:.3g} | {peak / 1e6:.0f} "
-            f"| {peak / count:.3g} | {peak / one['needed_bytes']:.3g} |"
+            f"| {count:,} | {_short(one['step_ms'])} | {_short(1e6 * one['step_ms'] / count)} "
+            f"| {_short(peak / 1e6)} | {_short(peak / count)} | {_short(peak / one['needed_bytes'])} |"
         )
     return "\n".join(lines)
+
+
+def _short(value: float) -> str:
+    """Three digits, or all of those before the point."""
+    return f"{value:,.0f}" if value >= 100.0 else f"{value:.3g}"
 
 
 def _rows(sizes: list[dict[str, Any]]) -> str:
