@@ -317,7 +317,8 @@ def test_open_gates_that_are_too_many_are_shut_late_and_the_others_trained_on():
     run.done = 85
     steering.before_step(run)
     after = activities(run.guide)
-    assert steering.objective.shares()[1] == pytest.approx(0.3)
+    # All are open beyond a doubt, so that both sites give the same part: a 6 and b 8 become 5 and 7.
+    assert steering.objective.shares()[1] == pytest.approx((15 + 7) / 80)
     shut = {name: value == 0 for name, value in run.decision.opened.items()}
     assert sum(int(value.sum()) for value in shut.values()) == 2
     for name, value in shut.items():
