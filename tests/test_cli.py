@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import l0bayes
+import l0bayes.__main__
 from l0bayes.apps import demo
 from l0bayes.cli import app, main
 from l0bayes.selection import GibbsOptions
@@ -51,7 +52,7 @@ def test_options_of_the_acts(command):
 
 def test_the_entry_point_is_installed():
     (entry,) = (e for e in importlib.metadata.entry_points(group="console_scripts") if e.name == "l0bayes")
-    assert entry.load() is main
+    assert entry.load() is l0bayes.__main__.main
 
 
 # ---- table -------------------------------------------------------------------------------------------
