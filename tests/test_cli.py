@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import l0bayes
 import l0bayes.__main__
 from l0bayes.apps import demo
-from l0bayes.cli import app, main
+from l0bayes.cli import app
 from l0bayes.selection import GibbsOptions
 from tests.arviz_versions import from_groups
 from tests.posterior import fits

@@ -84,7 +84,8 @@ def _trace(
         shapes = ", ".join(str(tuple(x.shape)) for x in tensors_in(example))
         raise ValueError(
             f"net could not be run on an example of shape {shapes} ({type(error).__name__}: {error}); "
-            "give one or two rows of your data as example="
+            "give one or two rows of your data as example=: the input as a tensor, several inputs as a tuple "
+            "in the order of forward, or as a dictionary by their names"
         ) from error
     trace = tracker.finish(output)
     for name in others:

@@ -13,6 +13,7 @@ from l0bayes.plots.variable_rows import halo, label_rows, rows_title
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
     from l0bayes.infer.loop.fit_result import Fit
 
@@ -115,6 +116,9 @@ def plot_gate_map(
 ) -> Axes:
     """Gate probabilities of an image's pixels as a picture.
 
+    Light is a high probability, by a colour bar; where every gate is decided there are two colours, and a
+    legend of two words.
+
     Args:
         probabilities: P(z != 0) of every pixel, a tensor or array of ``height * width`` elements.
         shape: Height and width.
@@ -137,11 +141,25 @@ def plot_gate_map(
     if ax is None:
         _, ax = plt.subplots(figsize=(4.4, 3.6), layout="constrained")
     image = ax.imshow(values.reshape(shape), vmin=0.0, vmax=1.0, cmap="viridis")
-    ax.figure.colorbar(image, ax=ax, label="P(z ≠ 0)")
+    if np.isclose(values, np.round(values), rtol=0.0, atol=1e-4).all():
+        _two_words(ax, image)
+    else:
+        ax.figure.colorbar(image, ax=ax, label="P(z ≠ 0)")
     ax.set_xticks([])
     ax.set_yticks([])
     ax.set_title(title)
     return ax
+
+
+def _two_words(ax: Axes, image: AxesImage) -> None:
+    """What light and dark mean, where nothing is between them."""
+    from matplotlib.patches import Patch
+
+    words = ((1.0, "used"), (0.0, "unused"))
+    patches = [Patch(fc=image.cmap(value), ec=INK, lw=0.6, label=word) for value, word in words]
+    ax.legend(
+        handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=len(patches), frameon=False
+    )
 
 
 def plot_training(fit: Fit, *, axes: Any = None) -> Any:

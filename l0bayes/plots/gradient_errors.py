@@ -20,9 +20,10 @@ _MARKERS = "osD^vP*Xdp"
 def plot_gradients(report: Any, *, axes: Any = None, max_gates: int = 24) -> Any:
     """Bias against noise of every candidate, and its mean gradient for every gate beside the truth.
 
-    Left, near the lower left corner is good. A hollow marker with an arrow is a candidate whose bias
-    was too small to be seen, at the upper end of its interval. Right, gates are ordered by their gradient, a
-    dark line each; whiskers are 95 % intervals of the candidates' means.
+    Left, near the lower left corner is good; the unit is the length of the exact gradient. A hollow marker
+    with an arrow is a candidate whose bias was too small to be seen, at the upper end of its interval.
+    Right, gates are ordered by their gradient, a dark line each; whiskers are 95 % intervals of the
+    candidates' means.
 
     Args:
         report: A :class:`~l0bayes.gradients.GradientReport`.
@@ -66,16 +67,39 @@ def plot_gradients(report: Any, *, axes: Any = None, max_gates: int = 24) -> Any
             color=colour,
             label=name,
         )
-    left.set(xlabel="standard deviation of one draw / ‖g‖", ylabel="bias / ‖g‖")
-    left.set_title("Bias and noise (hollow: no bias seen, upper limit)")
+    left.set(
+        xlabel="sd of one draw / length of the gradient",
+        ylabel="bias / length of the gradient",
+        title="Bias and noise",
+    )
+    _bias_legend(left)
     _plain_log(left)
     right.axhline(0.0, color=INK, lw=0.6, ls=":", zorder=0)
     right.set_xticks(places, [report.gates[i] for i in order], rotation=90 if len(order) > 4 else 0)
     right.set_ylabel("gradient in the activity logit")
     which = "Each gate" if len(order) == len(truth) else f"{len(order)} of {len(truth)} gates"
     right.set_title(f"{which} ({'exact' if report.exact else 'reference'} gradient: line)")
-    right.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5))
+    right.legend(
+        title="estimate", frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5)
+    )
     return axes
+
+
+def _bias_legend(ax: Any) -> None:
+    """What filled and hollow mean, below: within the axes it would cover a candidate."""
+    from matplotlib.lines import Line2D
+
+    words = ((INK, "bias seen"), ("white", "none seen: it is below"))
+    handles = [Line2D([], [], ls="", marker="o", ms=7, c=INK, mfc=fill, label=word) for fill, word in words]
+    ax.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.14),
+        ncols=2,
+        frameon=False,
+        fontsize="small",
+        handletextpad=0.2,
+    )
 
 
 def _bias_marker(ax: Any, one: GateEstimate, colour: str, marker: str, size: float) -> None:

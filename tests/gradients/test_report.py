@@ -138,6 +138,8 @@ def test_the_picture(report):
     assert noise == pytest.approx(report.table["relative_variance"].tolist())
     hollow = [line.get_markerfacecolor() == "white" for line in markers]
     assert hollow == [one.bias_low == 0.0 for one in report.estimates.values()]
+    filled, empty = left.get_legend().legend_handles
+    assert (filled.get_markerfacecolor(), empty.get_markerfacecolor()) == ("#333333", "white")
     means = right.containers[0].lines[0].get_ydata()
     assert means == pytest.approx(report.mean("guide")[order].tolist())
     left.figure.draw_without_rendering()

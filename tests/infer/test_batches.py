@@ -58,7 +58,7 @@ def test_unusable_arguments_are_named(tensors, options, message):
 
 
 def test_a_list_is_no_tensor():
-    with pytest.raises(TypeError, match="argument 1 of tensors must be a Tensor, got list"):
+    with pytest.raises(TypeError, match="argument 1 of tensors must be a Tensor, got list; several"):
         Minibatches(X, [1.0] * 10, batch_size=2)
 
 

@@ -154,8 +154,11 @@ def test_what_is_lost_while_a_target_makes_it_small_is_told(targeted):
     if targeted:
         with pytest.warns(
             DeploymentWarning, match=r"before it was small: .* was -0.05 at step 4. Give it more"
-        ):
+        ) as warned:
             check.on_finish(fit)
+        assert "shrink" not in str(warned[0].message)
+        with pytest.warns(DeploymentWarning, match=r"recover, give shrink=True, .* or ask"):
+            DeploymentCheck(model, (X, Y), targeted, could_shrink=True).on_finish(fit)
     else:
         check.on_finish(fit)
 

@@ -147,6 +147,16 @@ def test_pixels_have_the_gates_probabilities(kind):
     assert axes.figure.axes[1].get_ylabel() == "P(z ≠ 0)"
 
 
+def test_decided_gates_have_a_legend_of_two_words():
+    axes = plot_gate_map(torch.tensor([1.0, 1e-6, 0.0, 1.0]), (2, 2))
+    light, dark = axes.get_legend().legend_handles
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["used", "unused"]
+    assert sum(light.get_facecolor()[:3]) > sum(dark.get_facecolor()[:3]) + 1.0
+    assert len(axes.figure.axes) == 1  # no colour bar
+    (image,) = axes.images
+    assert image.cmap(1.0) == light.get_facecolor()
+
+
 def test_a_gate_map_on_given_axes():
     _, ax = plt.subplots()
     assert plot_gate_map(torch.zeros(4), (2, 2), ax=ax) is ax

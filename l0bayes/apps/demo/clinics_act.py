@@ -2,8 +2,6 @@ r"""A model of one's own: patients in clinics, and which effects differ between 
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,50 +10,23 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from l0bayes.apps.demo.demo_words import PACKAGES, labelled, wrapped
-from l0bayes.apps.writers import try_writers
-from l0bayes.guides import AutoHardConcrete
-from l0bayes.infer import Fit, RestartWarning, fit
+from l0bayes.apps.demo.demo_words import PACKAGES
+from l0bayes.apps.demo.refined_act import RefinedAct, fit_and_refine
+from l0bayes.infer import Fit
 from l0bayes.optional_packages import need
 from l0bayes.sites import gate, spike_and_slab
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from l0bayes.selection.problem.verdict import Trust
     from l0bayes.selection.refine import Refinement
 
-__all__ = ["CLINICS", "COLUMNS", "ClinicsResult", "clinics_data", "clinics_model", "run_clinics"]
+__all__ = ["CLINICS", "COLUMNS", "clinics_data", "clinics_model", "run_clinics"]
 
 CLINICS = ("A", "B", "C", "D", "E", "F", "G", "H")
 COLUMNS = ("age", "dose", "sport", "pulse")
 _EFFECTS = {"age": 0.3, "sport": 0.15, "dose": 0.4}
 _DIFFERS = {"dose": 0.4}
-
-
-@dataclass(frozen=True)
-class ClinicsResult:
-    """What the act on a model of one's own made.
-
-    Attributes:
-        fit: The variational fit.
-        trust: Its verdict.
-        refined: What was put right.
-        refined_trust: The verdict on that.
-        table: One row a column: the truth of the simulation, and the PIP of both gates before and after.
-        question: Lines to print before the table.
-        answer: Lines to print after it.
-        files: Files written.
-    """
-
-    fit: Fit
-    trust: Trust
-    refined: Refinement
-    refined_trust: Trust
-    table: pd.DataFrame
-    question: list[str]
-    answer: list[str]
-    files: list[Path]
 
 
 def clinics_data(patients: int = 400, seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:
@@ -112,7 +83,7 @@ def clinics_model(x: Tensor, clinic: Tensor, y: Tensor | None = None) -> None:
 
 def run_clinics(
     out: Path, *, steps: int = 1000, restarts: int = 2, seed: int = 0, progress: bool = True
-) -> ClinicsResult:
+) -> RefinedAct:
     """Which columns have an effect, and which effects differ between clinics?
 
     Args:
@@ -123,7 +94,8 @@ def run_clinics(
         progress: Whether to show a progress bar.
 
     Returns:
-        The fit, its verdict, what was put right, and lines to print.
+        The fit, its verdict, what was put right, and lines to print. The table has one row a column: the
+        truth of the simulation, and the PIP of both gates before and after.
 
     Raises:
         ModuleNotFoundError: If a package that writes one of its files is missing, before anything is fitted.
@@ -132,50 +104,35 @@ def run_clinics(
     need("The example", *PACKAGES)
     from l0bayes.plots import plot_compared_pips
     from l0bayes.plots.style import save_picture
-    from l0bayes.posterior.netcdf import write_netcdf
-    from l0bayes.selection.refine import refine
-    from l0bayes.selection.trust.fit_trust import trust
-    from l0bayes.selection.trust.posterior_trust import trust_of
 
-    try_writers(out)
-    out.mkdir(parents=True, exist_ok=True)
     arguments = clinics_data()
-    guide = AutoHardConcrete(clinics_model, arguments, temperature=0.1)
-    result = fit(
-        clinics_model, guide, arguments, steps=steps, restarts=restarts, seed=seed, progress=progress
+    found = fit_and_refine(
+        out,
+        clinics_model,
+        arguments,
+        steps=steps,
+        restarts=restarts,
+        seed=seed,
+        progress=progress,
+        coords={"column": list(COLUMNS), "clinic": list(CLINICS)},
+        dims={"effect": ["column"], "differs": ["column"], "own": ["clinic", "column"]},
     )
-    verdict = trust(result, seed=seed)
-    refined = refine(result, seed=seed)
-    refined_verdict = trust_of(refined.posterior)
-    table = _table(result, refined)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RestartWarning)
-        idata = refined.to_arviz(
-            seed=seed,
-            coords={"column": list(COLUMNS), "clinic": list(CLINICS)},
-            dims={"effect": ["column"], "differs": ["column"], "own": ["clinic", "column"]},
-        )
-    files = [write_netcdf(idata, out / "posterior.nc")]
+    table = _table(found.fit, found.refined)
     panels, exact = _panels(table)
     axes = plot_compared_pips(panels, exact, reference_name="all models enumerated")
-    files.append(save_picture(axes[0], out / "pips.png"))
-    question = [
-        wrapped(
-            f"{len(arguments[0])} simulated patients in {len(CLINICS)} clinics, four columns. Two gates a "
-            "column: has it an effect, and does its effect differ between clinics? No estimator has this "
-            "model; it is twelve lines of Pyro, in l0bayes/apps/demo/clinics_act.py."
-        ),
-        "",
-        labelled("Fit", f"Variational, {steps:,} steps from each of {restarts} starts."),
-        labelled("Verdict", str(verdict)),
-        labelled("Refine", "l0bayes.refine(fit) finds out that the model is linear given its gates."),
-        labelled("Verdict", str(refined_verdict)),
-    ]
+    asked = (
+        f"{len(arguments[0])} simulated patients in {len(CLINICS)} clinics, four columns. Two gates a "
+        "column: has it an effect, and does its effect differ between clinics? No estimator has this "
+        "model; it is twelve lines of Pyro, in l0bayes/apps/demo/clinics_act.py."
+    )
+    fitted = f"Variational, {steps:,} steps from each of {restarts} starts."
+    put_right = "l0bayes.refine(fit) finds out that the model is linear given its gates."
     answer = [
         "True effects: age 0.3, sport 0.15, dose 0.4 on average and different in every clinic.",
-        *_arviz_lines(idata, out),
+        *_arviz_lines(found.idata, out),
     ]
-    return ClinicsResult(result, verdict, refined, refined_verdict, table, question, answer, files)
+    pictures = [save_picture(axes[0], out / "pips.png")]
+    return found.told(table, (asked, fitted, put_right), answer, pictures)
 
 
 def _table(result: Fit, refined: Refinement) -> pd.DataFrame:

@@ -3,8 +3,6 @@ r"""A table: a variational fit that fails, how that is noticed, and how it is pu
 from __future__ import annotations
 
 import json
-import warnings
-from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,46 +11,18 @@ import torch
 from torch import Tensor
 
 from l0bayes import datasets
-from l0bayes.apps.demo.demo_words import PACKAGES, labelled, wrapped
-from l0bayes.apps.writers import try_writers
-from l0bayes.guides import AutoHardConcrete
-from l0bayes.infer import Fit, RestartWarning, fit, hardened_elbo
+from l0bayes.apps.demo.demo_words import PACKAGES, wrapped
+from l0bayes.apps.demo.refined_act import RefinedAct, fit_and_refine
+from l0bayes.infer import Fit, hardened_elbo
 from l0bayes.models import SparseRegression
 from l0bayes.optional_packages import need
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from l0bayes.selection.problem.verdict import Trust
     from l0bayes.selection.refine import Refinement
 
-__all__ = ["RegressionResult", "long_chains", "run_diabetes"]
-
-
-@dataclass(frozen=True)
-class RegressionResult:
-    """What the act on a table made.
-
-    Attributes:
-        fit: The variational fit.
-        trust: Its verdict.
-        refined: What was put right.
-        refined_trust: The verdict on that.
-        table: One row a term: ``fit``, ``fit_low``, ``fit_high``, ``refined``, ``chains`` and
-            ``chains_error``, the most probable by the chains first.
-        question: Lines to print before the table.
-        answer: Lines to print after it.
-        files: Files written.
-    """
-
-    fit: Fit
-    trust: Trust
-    refined: Refinement
-    refined_trust: Trust
-    table: pd.DataFrame
-    question: list[str]
-    answer: list[str]
-    files: list[Path]
+__all__ = ["long_chains", "run_diabetes"]
 
 
 def long_chains() -> dict[str, Any]:
@@ -75,7 +45,7 @@ def run_diabetes(
     seed: int = 0,
     progress: bool = True,
     options: Any = None,
-) -> RegressionResult:
+) -> RefinedAct:
     """Which of 64 linear, square and interaction terms explain the progression of diabetes?
 
     Args:
@@ -87,7 +57,9 @@ def run_diabetes(
         options: Options of the engine that puts it right.
 
     Returns:
-        The fit, its verdict, what was put right, and lines to print.
+        The fit, its verdict, what was put right, and lines to print. The table has one row a term, the most
+        probable by the chains first: ``fit``, ``fit_low``, ``fit_high``, ``refined``, ``chains``,
+        ``chains_error``.
 
     Raises:
         ModuleNotFoundError: If a package that writes one of its files is missing, before anything is fitted.
@@ -97,59 +69,48 @@ def run_diabetes(
     from l0bayes.plots import plot_compared_pips, plot_effects, plot_training
     from l0bayes.plots.style import save_picture
     from l0bayes.posterior import gate_table
-    from l0bayes.posterior.netcdf import write_netcdf
-    from l0bayes.selection.refine import refine
-    from l0bayes.selection.trust.fit_trust import trust
-    from l0bayes.selection.trust.posterior_trust import trust_of
 
-    try_writers(out)
-    out.mkdir(parents=True, exist_ok=True)
     data = datasets.diabetes()
-    model = SparseRegression(data.names, expected_active=5, slab_scale=0.5)
     arguments = (data.x, data.y)
-    guide = AutoHardConcrete(model, arguments, temperature=0.1)
-    result = fit(model, guide, arguments, steps=steps, restarts=restarts, seed=seed, progress=progress)
-    verdict = trust(result, seed=seed)
-    refined = refine(result, seed=seed, options=options)
-    refined_verdict = trust_of(refined.posterior)
-    table = _compare(result, refined, data.names)
-    with warnings.catch_warnings():
-        # The verdict has said so; draws of all restarts are not kept.
-        warnings.simplefilter("ignore", RestartWarning)
-        idata = refined.to_arviz(seed=seed)
-    files = [write_netcdf(idata, out / "posterior.nc")]
+    found = fit_and_refine(
+        out,
+        SparseRegression(data.names, expected_active=5, slab_scale=0.5),
+        arguments,
+        steps=steps,
+        restarts=restarts,
+        seed=seed,
+        progress=progress,
+        options=options,
+    )
+    table = _compare(found.fit, found.refined, data.names)
     panels = {"Variational fit": table["fit"], "After l0bayes.refine": table["refined"]}
     ranges = {"Variational fit": table[["fit_low", "fit_high"]]}
     axes = plot_compared_pips(panels, table["chains"], ranges=ranges, reference_name="long chains")
-    files.append(save_picture(axes[0], out / "pips.png"))
-    files.append(save_picture(plot_effects(gate_table(idata, "beta"), max_rows=15), out / "forest.png"))
-    files.append(save_picture(plot_training(result)[0], out / "training.png"))
-    strict = hardened_elbo(result.model, result.guide, arguments, seed=seed)
-    question = [
-        wrapped(
-            f"442 patients; ten measurements, their squares and products: {len(data.names)} terms, which "
-            f"correlate by up to {_largest_correlation(data.x):.2f}. Every term has a gate. PIP is the "
-            "posterior inclusion probability: that the gate is open, and so the term in the model."
-        ),
-        "",
-        labelled("Fit", f"Variational, {steps:,} steps from each of {restarts} starts. Its ELBO: {strict}."),
-        labelled("Verdict", str(verdict)),
-        labelled(
-            "Refine", "l0bayes.refine(fit) integrates the coefficients out and samples the gates alone."
-        ),
-        labelled("Verdict", str(refined_verdict)),
+    pictures = [
+        save_picture(axes[0], out / "pips.png"),
+        save_picture(plot_effects(gate_table(found.idata, "beta"), max_rows=15), out / "forest.png"),
+        save_picture(plot_training(found.fit)[0], out / "training.png"),
     ]
+    strict = hardened_elbo(found.fit.model, found.fit.guide, arguments, seed=seed)
+    asked = (
+        f"442 patients; ten measurements, their squares and products: {len(data.names)} terms, which "
+        f"correlate by up to {_largest_correlation(data.x):.2f}. Every term has a gate. PIP is the "
+        "posterior inclusion probability: that the gate is open, and so the term in the model."
+    )
+    fitted = f"Variational, {steps:,} steps from each of {restarts} starts. Its ELBO: {strict}."
+    put_right = "l0bayes.refine(fit) integrates the coefficients out and samples the gates alone."
     chains = long_chains()
     off, near = ((table[name] - table["chains"]).abs() for name in ("fit", "refined"))
     answer = [
         wrapped(
+            "fit: by the best start; fit low, fit high: the least and the most that any start found. "
             f"Long chains: {chains['command']}, {chains['chains']} chains of {chains['sweeps']:,} sweeps, "
             f"standard errors up to {table['chains_error'].max():.3f}."
         ),
         f"The fit is off by up to {off.max():.2f} ({off.idxmax()}), the refined posterior by up to "
         f"{near.max():.3f} ({near.idxmax()}).",
     ]
-    return RegressionResult(result, verdict, refined, refined_verdict, table, question, answer, files)
+    return found.told(table, (asked, fitted, put_right), answer, pictures)
 
 
 def _compare(result: Fit, refined: Refinement, names: list[str]) -> pd.DataFrame:

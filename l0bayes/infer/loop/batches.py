@@ -53,7 +53,10 @@ class Minibatches:
             raise ValueError("tensors must be at least one, got none")
         for index, tensor in enumerate(tensors):
             if not isinstance(tensor, Tensor):
-                raise TypeError(f"argument {index} of tensors must be a Tensor, got {type(tensor).__name__}")
+                raise TypeError(
+                    f"argument {index} of tensors must be a Tensor, got {type(tensor).__name__}; several "
+                    "inputs are arguments of their own: Minibatches(first, second, labels, batch_size=...)"
+                )
             if tensor.dim() == 0:
                 raise ValueError(f"argument {index} must have examples along a dimension, got a scalar")
         lengths = [len(tensor) for tensor in tensors]

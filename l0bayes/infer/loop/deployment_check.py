@@ -29,6 +29,7 @@ _ROWS = 500  # at a time, of data that come as a whole
 _RECORDS = 20  # below which a run was too short to be judged
 _GAP = 0.2  # nats an entry of the target
 _DECIDED = 0.05
+_SHRINK = "give shrink=True, which decides gates early and trains what is left on, "
 
 
 class DeploymentWarning(UserWarning):
@@ -42,10 +43,14 @@ class DeploymentCheck(Callback):
         model: The model.
         data: A tuple of arguments or an iterable of batches.
         targeted: Whether a target made the network small, so that what it lost on the way is told too.
+        could_shrink: Whether ``shrink=True`` was not given and may be, so that warnings name it.
     """
 
-    def __init__(self, model: DeployedModel, data: Any, targeted: bool = False) -> None:
+    def __init__(
+        self, model: DeployedModel, data: Any, targeted: bool = False, could_shrink: bool = False
+    ) -> None:
         self.model, self.data, self.targeted = model, data, targeted
+        self.shrink_words = _SHRINK if could_shrink else ""
 
     def on_end(self, run: TrainingRun) -> None:
         if run.stopped in ("failed", "diverged") or not run.done:
@@ -84,7 +89,7 @@ class DeploymentCheck(Callback):
                     "the deployed network predicts worse than what was trained before it was small: its log "
                     f"likelihood is {deployed:.3g} nats an example, that of the gated network was {best:.3g} "
                     f"at step {step}. Give it more steps, so that it gets small more slowly and can recover, "
-                    "or ask for a larger share",
+                    f"{self.shrink_words}or ask for a larger share",
                     DeploymentWarning,
                 )
             return
@@ -94,8 +99,8 @@ class DeploymentCheck(Callback):
             f"the deployed network predicts worse than what was trained: its log likelihood is "
             f"{deployed:.3g} nats an example, that of the gated network in training was {trained:.3g}. "
             f"{open_ended} of {len(chances)} gates are undecided (P(z != 0) between {_DECIDED:g} and "
-            f"{1 - _DECIDED:g}). Train longer, lower the temperature towards the end, or train the deployed "
-            "network on",
+            f"{1 - _DECIDED:g}). Train longer, lower the temperature towards the end, {self.shrink_words}or "
+            "train the deployed network on",
             DeploymentWarning,
         )
 

@@ -54,6 +54,7 @@ def standard_callbacks(
     targeted, target = steering is not None, settings.target
     assert not isinstance(target, str)  # it was read when the fit began
     costs = costs_of(objective.model, objective.guide) if targeted else able.costs
+    could_shrink = able.shrinkable is not None and not settings.shrink and settings.restarts == 1
     found: list[Callback | None] = [
         ScheduleSetter(settings),
         # A cut that keeps what a target allows shuts the others, however far they came.
@@ -64,7 +65,7 @@ def standard_callbacks(
         None if costs is None or target is None else CostSettling(costs, target.kind),
         steering,
         # At the end, when every unit is awake again: the end is called in reverse order.
-        None if able.deployed is None else DeploymentCheck(able.deployed, data, targeted),
+        None if able.deployed is None else DeploymentCheck(able.deployed, data, targeted, could_shrink),
         # Whether values are finite is judged before anything acts on them.
         FiniteGuard(settings.lr, settings.gate_rate, data),
         CollapseGuard() if settings.guard_collapse else None,

@@ -165,6 +165,11 @@ def test_the_report_begins_with_its_contents(done):
     assert text.index("<nav") < text.index("<main>") < text.index("In short</h2>")
     assert text.count("<h1>") == text.count("<main>") == text.count("</main>") == 1
     assert all(alt.strip() for alt in re.findall(r'<img [^>]*alt="([^"]*)"', text))
+    # What scrolls sideways can be reached by the keyboard, and has a name; nothing is outside of landmarks.
+    frames = re.findall(r'<div class="scroll"([^>]*)>', text)
+    assert len(frames) == text.count("<table>") >= 2
+    assert all('tabindex="0"' in frame and re.search(r'aria-label="[^"]+"', frame) for frame in frames)
+    assert text.index("<header>") < text.index("<h1>") < text.index("</header>") < text.index("<nav")
 
 
 def test_the_report_says_what_was_done(done):
