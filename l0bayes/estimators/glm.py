@@ -13,6 +13,7 @@ from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.generalised_estimator import likelihood_for_selection
 from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.offset_predictions import OffsetPredictions
+from l0bayes.estimators.one_sided_columns import warn_of_zeros
 from l0bayes.likelihoods.likelihood import Likelihood
 
 __all__ = ["SpikeSlabGLM"]
@@ -152,6 +153,10 @@ class SpikeSlabGLM(FoldScores, RegressorMixin, OffsetPredictions):  # type: igno
         response = np.asarray(y, dtype=np.float64)
         self._own_likelihood().check(torch.as_tensor(response))
         return response
+
+    def _warn(self, x: Array, y: Array, names: list[str]) -> None:
+        if self._own_likelihood().takes_exposure and self.fit_intercept:
+            warn_of_zeros(x, y, names)
 
     def score(
         self,

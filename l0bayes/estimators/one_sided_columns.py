@@ -8,7 +8,7 @@ from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.separating_columns import SeparationWarning
 from l0bayes.user_warnings import warn_user
 
-__all__ = ["columns_of_order", "columns_without_counts", "warn_of_one_side"]
+__all__ = ["columns_of_order", "columns_without_counts", "warn_of_one_side", "warn_of_zeros"]
 
 
 def columns_without_counts(x: Array, y: Array) -> list[int]:
@@ -63,6 +63,19 @@ def warn_of_one_side(columns: list[int], names: list[str], what: str) -> None:
     warn_user(
         f"column {names[columns[0]]!r}{more} {what}: the likelihood rises for ever as its coefficient grows, "
         "so that how large it is is decided by slab_scale alone, and PIPs depend on it more than usual. The "
-        "posterior is proper; read signs and PIPs, not sizes, and try another slab_scale to see.",
+        "posterior is proper; read signs and PIPs, not sizes, and try another slab_scale to see. A rare level "
+        "of a factor can be merged with others.",
         SeparationWarning,
     )
+
+
+def warn_of_zeros(x: Array, y: Array, names: list[str]) -> None:
+    """Warn of columns by whose effect a likelihood of counts rises for ever.
+
+    Args:
+        x: Columns, shape ``(n, p)``.
+        y: Counts, shape ``(n,)``.
+        names: Names of the columns.
+    """
+    found = columns_without_counts(x, y)
+    warn_of_one_side(found, names, "differs from one number only in rows whose count is 0")

@@ -12,7 +12,7 @@ from sklearn.metrics import d2_tweedie_score, mean_poisson_deviance
 from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.input_tables import Array, row_weights
 from l0bayes.estimators.offset_predictions import OffsetPredictions
-from l0bayes.estimators.one_sided_columns import columns_without_counts, warn_of_one_side
+from l0bayes.estimators.one_sided_columns import warn_of_zeros
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.poisson_likelihood import Poisson
 from l0bayes.selection.trust.likelihood_fit import LikelihoodWarning
@@ -124,8 +124,7 @@ class SpikeSlabPoissonRegressor(FoldScores, RegressorMixin, OffsetPredictions): 
 
     def _warn_of_zeros(self, x: Array, y: Array, names: list[str]) -> None:
         if self.fit_intercept:
-            lonely = columns_without_counts(x, y)
-            warn_of_one_side(lonely, names, "differs from one number only in rows whose count is 0")
+            warn_of_zeros(x, y, names)
 
     def _own_likelihood(self) -> Likelihood:
         return Poisson(whole=False)
