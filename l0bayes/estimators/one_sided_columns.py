@@ -63,8 +63,8 @@ def warn_of_one_side(columns: list[int], names: list[str], what: str) -> None:
     warn_user(
         f"column {names[columns[0]]!r}{more} {what}: the likelihood rises for ever as its coefficient grows, "
         "so that how large it is is decided by slab_scale alone, and PIPs depend on it more than usual. The "
-        "posterior is proper; read signs and PIPs, not sizes, and try another slab_scale to see. A rare level "
-        "of a factor can be merged with others.",
+        "posterior is proper; read signs and PIPs, not sizes, and try another slab_scale to see. A rare "
+        "level of a factor can be merged with others.",
         SeparationWarning,
     )
 
