@@ -10,8 +10,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from benchmarks.selection.chains import LogisticChains, LongRun, PoissonChains, run_chains
+from benchmarks.selection.chains import LongRun, run_chains
 from benchmarks.selection.data import count_data, wide_count_data
+from benchmarks.selection.logistic_chains import LogisticChains
+from benchmarks.selection.poisson_chains import PoissonChains
 from benchmarks.selection.records import Array, Row, largest_error, timed, worst
 from benchmarks.selection.references import importance_pips
 from l0bayes.estimators import SpikeSlabClassifier, SpikeSlabPoissonRegressor

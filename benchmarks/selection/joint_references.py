@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from benchmarks.selection.joint_evidence import Density, Prior, joint_evidence
 from benchmarks.selection.records import Array
 
 __all__ = ["Response", "joint_importance_pips", "response_of"]
-
-_DEGREES = 6.0
 
 
 @dataclass(frozen=True)
@@ -90,21 +88,17 @@ def joint_importance_pips(
     likelihood, prior, start = _densities(response, noise_prior)
     columns, generator = torch.tensor(x), torch.Generator().manual_seed(seed)
     models = np.array(list(itertools.product([0.0, 1.0], repeat=x.shape[1])))
-    logs = [
-        _evidence(likelihood, prior, start, columns[:, torch.tensor(model > 0)], slab, draws, generator)
-        for model in models
-    ]
+    logs = []
+    for model in models:
+        held = columns[:, torch.tensor(model > 0)]
+        scale, offset = held.new_full((held.shape[1],), slab), held.new_zeros(len(held))
+        logs.append(joint_evidence(likelihood, prior, start, held, scale, offset, draws, generator)[0])
     score = np.array(logs) + models.sum(1) * math.log(inclusion / (1.0 - inclusion))
     weight = np.exp(score - score.max())
     return np.asarray(weight / weight.sum() @ models)
 
 
-Density = Callable[[Tensor, Tensor], Tensor]
-
-
-def _densities(
-    response: Response, noise_prior: tuple[float, float]
-) -> tuple[Density, Callable[[Tensor], Tensor], Tensor]:
+def _densities(response: Response, noise_prior: tuple[float, float]) -> tuple[Density, Prior, Tensor]:
     """Log likelihood from predictors and logarithms of the numbers, log prior of these, and a start."""
     laws, y, beside = torch.distributions, torch.tensor(response.y), torch.tensor(response.beside)
     nothing = torch.zeros(0, dtype=torch.float64)
@@ -145,53 +139,3 @@ def _densities(
     if response.kind == "poisson":
         return lambda eta, t: laws.Poisson(eta.exp()).log_prob(y).sum(1), flat, nothing
     return lambda eta, t: laws.Bernoulli(logits=eta).log_prob(y).sum(1), flat, nothing
-
-
-def _evidence(
-    likelihood: Density,
-    prior: Callable[[Tensor], Tensor],
-    start: Tensor,
-    columns: Tensor,
-    slab: float,
-    draws: int,
-    generator: torch.Generator,
-) -> float:
-    k = columns.shape[1]
-
-    def density(points: Tensor) -> Tensor:
-        beta, t = points[:, :k], points[:, k:]
-        normal = -0.5 * (beta / slab).square() - 0.5 * math.log(2.0 * math.pi * slab**2)
-        return likelihood(beta @ columns.T, t) + normal.sum(1) + prior(t)
-
-    mode, root = _mode(lambda point: density(point[None])[0], k, start)
-    d = len(mode)
-    if not d:
-        return float(density(torch.zeros(1, 0, dtype=torch.float64)))
-    normal = torch.randn(draws, d, generator=generator, dtype=torch.float64)
-    half = torch.full((draws, 1), _DEGREES / 2.0, dtype=torch.float64)
-    standard = normal / (torch._standard_gamma(half, generator) / (_DEGREES / 2.0)).sqrt()
-    log_q = math.lgamma((_DEGREES + d) / 2.0) - math.lgamma(_DEGREES / 2.0)
-    constant = log_q - 0.5 * d * math.log(_DEGREES * math.pi) - float(root.diagonal().log().sum())
-    tail = constant - 0.5 * (_DEGREES + d) * torch.log1p(standard.square().sum(1) / _DEGREES)
-    ratio = density(mode + standard @ root.T) - tail
-    return float(ratio.logsumexp(0)) - math.log(draws)
-
-
-def _mode(density: Callable[[Tensor], Tensor], k: int, start: Tensor) -> tuple[Tensor, Tensor]:
-    """The joint mode, by Newton's method, and a factor of the inverse of the curvature there."""
-    point = torch.cat([torch.zeros(k, dtype=torch.float64), start])
-    if not len(point):
-        return point, torch.zeros(0, 0, dtype=torch.float64)
-    for _ in range(60):
-        slope = torch.func.grad(density)(point)
-        curvature = -torch.func.jacrev(torch.func.grad(density))(point)
-        values, axes = torch.linalg.eigh(curvature)
-        curvature = axes @ torch.diag(values.abs().clamp(min=0.3)) @ axes.T
-        step = torch.linalg.solve(curvature, slope)
-        step = step / max(1.0, float(step.abs().max()))
-        while float(density(point + step)) < float(density(point)) and float(step.abs().max()) > 1e-12:
-            step = 0.5 * step
-        point = point + step
-        if float(step.abs().max()) < 1e-8:
-            break
-    return point.detach(), torch.linalg.cholesky(torch.linalg.inv(curvature)).detach()

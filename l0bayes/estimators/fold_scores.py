@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any, Self
 
+from sklearn.metrics import r2_score
+
 __all__ = ["FoldScores"]
 
 
@@ -24,3 +26,9 @@ class FoldScores:
         other = copy.copy(self)
         other.__dict__["_coding"] = coding.with_new_levels()
         return other
+
+    def _r2(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> float:  # noqa: N803
+        """R² of predictions beside offsets, without which rows of a fit that had some are not scored."""
+        scored: Any = self._for_scores()
+        scored._demand_offset(offset, None)
+        return float(r2_score(y, scored.predict(X, offset=offset), sample_weight=sample_weight))

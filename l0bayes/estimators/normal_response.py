@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from sklearn.metrics import r2_score
-from torch import Tensor
-
 from l0bayes.estimators.fold_scores import FoldScores
 from l0bayes.estimators.row_terms import RowTerms, row_offset
 
@@ -86,14 +83,7 @@ class NormalResponse(FoldScores):
             ValueError: If a word or number is out of range.
         """
         own: Any = self
-        columns: Tensor = own._columns(X)
-        return own.predictor_.response(
-            columns,
-            estimator=estimator,
-            return_std=return_std,
-            interval=interval,
-            offset=own._offset_of(len(columns), offset, None),
-        )
+        return own._predicted(X, return_std, estimator, interval, offset)
 
     def score(
         self,
@@ -114,7 +104,4 @@ class NormalResponse(FoldScores):
         Raises:
             ValueError: If ``fit`` had an offset, and there is none here.
         """
-        scored: Any = self._for_scores()
-        scored._demand_offset(offset, None)
-        predicted = scored.predict(X, offset=offset)
-        return float(r2_score(y, predicted, sample_weight=sample_weight))
+        return self._r2(X, y, sample_weight, offset)

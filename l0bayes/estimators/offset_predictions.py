@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
 from l0bayes.estimators.generalised_estimator import GeneralisedEstimator
 
 __all__ = ["OffsetPredictions"]
@@ -46,11 +44,4 @@ class OffsetPredictions(GeneralisedEstimator):
         Raises:
             ValueError: If a word or number is out of range.
         """
-        columns: Tensor = self._columns(X)
-        return self.predictor_.response(
-            columns,
-            estimator=estimator,
-            return_std=return_std,
-            interval=interval,
-            offset=self._offset_of(len(columns), offset, exposure),
-        )
+        return self._predicted(X, return_std, estimator, interval, offset, exposure)

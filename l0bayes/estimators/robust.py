@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from torch import Tensor
 
 from l0bayes import validate
@@ -259,6 +258,4 @@ class SpikeSlabRobustRegressor(FoldScores, RegressorMixin, OffsetPredictions):  
         Raises:
             ValueError: If ``fit`` had an offset, and there is none here.
         """
-        self._demand_offset(offset, None)
-        predicted = self._for_scores().predict(X, offset=offset)
-        return float(r2_score(y, predicted, sample_weight=sample_weight))
+        return self._r2(X, y, sample_weight, offset)

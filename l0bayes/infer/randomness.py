@@ -34,5 +34,14 @@ def private_randomness(seed: int | None = None) -> Iterator[None]:
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=list(gpus)):
         if seed is not None:
-            torch.manual_seed(seed)
+            _seed(seed)
         yield
+
+
+def _seed(seed: int) -> None:
+    """Seed the generators. Where there are none but the CPU's, that of ``torch.manual_seed``, which notes
+    down the whole stack of calls for others that may come, would take longer than a small fit."""
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)

@@ -67,11 +67,15 @@ class CoxDensity(WholeDensity):
             return found
         return found - self.left * self._tied(values * self.events)[..., self.seen]
 
-    def _risk(self, eta: Tensor) -> _Risk:
+    def _hazards(self, eta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Predictors in order, and the first three parts of :class:`_Risk`."""
         ordered = eta[:, self.order]
         shift = ordered.amax(1)
-        hazard = torch.exp(ordered - shift[:, None]) * self.weights
-        total = self._at_events(hazard)
+        hazard = (ordered - shift[:, None]).exp_().mul_(self.weights)
+        return ordered, hazard, shift, self._at_events(hazard)
+
+    def _risk(self, eta: Tensor) -> _Risk:
+        _, hazard, shift, total = self._hazards(eta)
         each = self.number / total
         spread = torch.zeros_like(hazard).index_add(1, self.at, each)
         share = spread.flip(1).cumsum(1).flip(1)
@@ -80,19 +84,21 @@ class CoxDensity(WholeDensity):
             share = share - self.events * tied
         return _Risk(hazard, shift, total, hazard * share)
 
-    def _value(self, eta: Tensor, risk: _Risk) -> Tensor:
-        value = eta[:, self.order] @ self.own - torch.log(risk.total) @ self.number
-        value = value - risk.shift * self.number.sum()
+    def _value(self, ordered: Tensor, shift: Tensor, total: Tensor) -> Tensor:
+        value = ordered @ self.own - torch.log(total) @ self.number
+        value = value - shift * self.number.sum()
         # Where hazards differ by more than numbers do, there is none.
-        return torch.where((risk.total > 0.0).all(1), value, -torch.inf)
+        return torch.where((total > 0.0).all(1), value, -torch.inf)
 
     def value(self, eta: Tensor) -> Tensor:
-        return self._value(eta, self._risk(eta))
+        ordered, _, shift, total = self._hazards(eta)
+        return self._value(ordered, shift, total)
 
     def rows(self, eta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         risk = self._risk(eta)
         back = torch.argsort(self.order)
-        return self._value(eta, risk), (self.own - risk.share)[:, back], risk.share[:, back]
+        value = self._value(eta[:, self.order], risk.shift, risk.total)
+        return value, (self.own - risk.share)[:, back], risk.share[:, back]
 
     def curvature(self, eta: Tensor, columns: Tensor) -> Tensor:
         risk, ordered = self._risk(eta), columns[..., self.order]

@@ -22,9 +22,10 @@ def logistic_derivatives(
         constant: c; ``None`` for 0.
         order: Highest derivative, 0 to 4.
     """
-    small = torch.exp(-eta.abs())
+    # In place where it can be: fresh memory costs as much as the arithmetic.
+    small = eta.abs().neg_().exp_()
     tail = torch.log1p(small)
-    value = success * (eta.clamp(max=0) - tail) - failure * (eta.clamp(min=0) + tail)
+    value = success * eta.clamp(max=0).sub_(tail) - failure * eta.clamp(min=0).add_(tail)
     values = [value if constant is None else value + constant]
     if order >= 1:
         share = 1.0 / (1.0 + small)

@@ -8,11 +8,13 @@ import torch
 
 from benchmarks.relaxations.exact import Problem, enumerate_models
 from benchmarks.selection.calibration import calibration
-from benchmarks.selection.chains import LogisticChains, PoissonChains, run_chains
+from benchmarks.selection.chains import run_chains
 from benchmarks.selection.data import DESIGNS, count_data, genotypes, small_data, wide_count_data
 from benchmarks.selection.few import small, twenty
 from benchmarks.selection.glm import glm
 from benchmarks.selection.huge import measure
+from benchmarks.selection.logistic_chains import LogisticChains
+from benchmarks.selection.poisson_chains import PoissonChains
 from benchmarks.selection.records import timed, worst
 from benchmarks.selection.references import (
     enumerate_densely,

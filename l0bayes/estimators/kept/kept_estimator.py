@@ -69,6 +69,25 @@ class KeptEstimator(RowOffsets, FittedPosterior):
             self._kept_predictors.append(Predictor(self._law_of, self._response_law()))
         return self._kept_predictors[0]
 
+    def _predicted(
+        self,
+        X: Any,  # noqa: N803
+        return_std: bool,
+        estimator: str,
+        interval: float | None,
+        offset: Any,
+        exposure: Any = None,
+    ) -> Any:
+        """Means of new responses, with their spread or an interval where these are asked for."""
+        columns = self._columns(X)
+        return self.predictor_.response(
+            columns,
+            estimator=estimator,
+            return_std=return_std,
+            interval=interval,
+            offset=self._offset_of(len(columns), offset, exposure),
+        )
+
     def _law_of(self, estimator: str) -> CoefficientLaw:
         found, columns = self.original_scale_, torch.arange(len(self.original_scale_.names))
         if estimator != "average":

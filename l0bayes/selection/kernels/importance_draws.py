@@ -21,6 +21,8 @@ SKEWED = 0.15
 """Models with a larger second-order term are looked at on each side of the mode."""
 
 _BATCH = 2**16
+# So few columns are taken together, whichever a model has.
+_FEW_COLUMNS = 32
 # Share of the draws that is spread over nodes by the root of the posterior by Laplace, in case it errs.
 _EVERYWHERE = 0.1
 
@@ -165,15 +167,37 @@ def log_joint(problem: GeneralisedProblem, modes: Modes, which: Tensor, values: 
     constant = torch.where(modes.held, log_tau[modes.place] - math.log(2.0 * math.pi), 0.0).sum(1)
     prior = 0.5 * constant[which] - 0.5 * (tau[modes.place][which] * values.square()).sum(1)
     columns, terms = problem.columns.T, terms_of(problem)
+    if len(columns) <= _FEW_COLUMNS:
+        full = _laid_out(values, modes.place, modes.held, which, len(columns))
+        return prior + torch.cat(
+            [
+                terms.value(torch.addmm(problem.offset, some, columns))
+                for some in full.split(max(1, _BATCH // problem.num_rows))
+            ]
+        )
     parts = []
     for rows in torch.arange(len(which)).split(max(1, _BATCH // problem.num_rows)):
         model = which[rows]
         first, last = int(model[0]), int(model[-1])
         held, place = modes.held[first : last + 1], modes.place[first : last + 1]
         union, where = torch.unique(place[held], return_inverse=True)
-        slots = torch.full(held.shape, len(union))  # what is not in use goes to a column that is dropped
+        slots = place.new_zeros(held.shape)
         slots[held] = where
-        full = values.new_zeros(len(rows), len(union) + 1)
-        full.scatter_add_(1, slots[model - first], values[rows])
-        parts.append(terms.value(problem.offset + full[:, :-1] @ columns[union]))
+        full = _laid_out(values[rows], slots, held, model - first, len(union))
+        parts.append(terms.value(torch.addmm(problem.offset, full, columns[union])))
     return prior + torch.cat(parts)
+
+
+def _laid_out(values: Tensor, place: Tensor, held: Tensor, which: Tensor, count: int) -> Tensor:
+    """Coefficients by column in place of by slot, shape ``(P, count)``.
+
+    Args:
+        values: By slot, 0 in slots that are not in use, shape ``(P, s)``.
+        place: Column of every slot of the models, shape ``(M, s)``.
+        held: Which slots are in use, shape ``(M, s)``.
+        which: Model of each row, shape ``(P,)``.
+        count: Number of columns.
+    """
+    slots = torch.where(held, place, count)  # what is not in use goes to a column that is dropped
+    full = values.new_zeros(len(values), count + 1)
+    return full.scatter_add_(1, slots[which], values)[:, :-1]

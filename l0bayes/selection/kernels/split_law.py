@@ -80,7 +80,10 @@ class SplitLaw:
             logs = torch.logaddexp(logs + math.log1p(-_FAR_SHARE), beyond + math.log(_FAR_SHARE))
         own = self.factor.diagonal(dim1=1, dim2=2).log() + math.log(2.0) - torch.log(self.low + self.high)
         logs = logs + torch.where(self.held, own, 0.0).sum(1)[which]
-        step = torch.linalg.solve_triangular(self.factor.mT[which], x[..., None], upper=True)[..., 0]
+        # A factor is inverted once, its draws are many.
+        identity = torch.eye(self.factor.shape[1], dtype=torch.float64)
+        inverse = torch.linalg.solve_triangular(self.factor, identity, upper=False)
+        step = torch.bmm(x[:, None], inverse[which])[:, 0]
         return torch.where(held, self.mode[which] + step, 0.0), logs
 
 

@@ -84,15 +84,7 @@ class LearnedProblem(SelectionProblem):
 def _at_start(problem: LearnedProblem) -> GeneralisedProblem:
     values = {one.name: one.start for one in problem.scalars}
     return GeneralisedProblem(
-        x=problem.x,
-        y=problem.y,
-        prior=problem.prior,
-        slab_scale=problem.slab_scale,
-        groups=problem.groups,
-        unpenalised=problem.unpenalised,
-        unpenalised_scale=problem.unpenalised_scale,
-        offset=problem.offset,
-        weights=problem.weights,
+        **problem.parts(),
         likelihood=problem.likelihood.given(values),
     )
 

@@ -79,15 +79,7 @@ class LearnedSlabProblem(SelectionProblem):
 
 def _given(problem: LearnedSlabProblem) -> GaussianProblem:
     return GaussianProblem(
-        x=problem.x,
-        y=problem.y,
-        prior=problem.prior,
-        slab_scale=problem.slab_scale,
-        groups=problem.groups,
-        unpenalised=problem.unpenalised,
-        unpenalised_scale=problem.unpenalised_scale,
-        offset=problem.offset,
-        weights=problem.weights,
+        **problem.parts(),
         noise=problem.noise,
         slab_scaled_by_noise=problem.slab_scaled_by_noise,
         weights_are_counts=problem.weights_are_counts,

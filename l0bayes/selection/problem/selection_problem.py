@@ -194,6 +194,10 @@ class SelectionProblem(ABC):
             vars(changed)["_kept_of_data"] = self.__dict__["_kept_of_data"]
         return changed
 
+    def parts(self) -> dict[str, Any]:
+        """What every problem has, by name, to pose one of another kind for the same columns and gates."""
+        return {part.name: getattr(self, part.name) for part in fields(SelectionProblem)}
+
     def of_columns(self, columns: Tensor, prior: InclusionPrior) -> Self:
         """The same problem with some of the columns, which share one gate.
 
