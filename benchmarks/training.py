@@ -71,6 +71,12 @@ ROWS = [
     Row("residual", 5_000, 4, 0.5, False, gates={"group1.*": "block", "group2.1": "block"}),
     Row("residual", 5_000, 4, 0.1, False, gates="weight", cost="params"),
     Row("transformer", 5_000, 4, 0.3, False),
+    Row("convolutional", 5_000, 3, 0.1, False),
+    Row("convolutional", 5_000, 8, 0.1, False),
+    Row("two-halves", 5_000, 3, 0.1, False),
+    Row("two-halves", 5_000, 8, 0.1, False),
+    Row("residual", 5_000, 3, 0.15, False, gates="input"),
+    Row("residual", 5_000, 8, 0.15, False, gates="input"),
 ]
 
 

@@ -12,7 +12,7 @@ from l0bayes.models import LeNet5Caffe, LeNet300100, VisionTransformer
 from l0bayes.models.wide_resnet import WideBlock
 from l0bayes.network import count_macs
 
-__all__ = ["SmallResidual", "network", "thin_network", "widths_of"]
+__all__ = ["SmallConvolutional", "SmallResidual", "TwoHalves", "network", "thin_network", "widths_of"]
 
 
 class SmallResidual(nn.Module):
@@ -42,6 +42,50 @@ class SmallResidual(nn.Module):
         return logits
 
 
+class SmallConvolutional(nn.Module):
+    """Two convolutions with batch normalisation and two dense layers, for images of 28 by 28.
+
+    Args:
+        widths: Maps of the convolutions, and hidden units.
+    """
+
+    def __init__(self, widths: tuple[int, int, int] = (16, 32, 64)) -> None:
+        super().__init__()
+        first, second, hidden = widths
+        self.conv1, self.norm1 = nn.Conv2d(1, first, 3, padding=1), nn.BatchNorm2d(first)
+        self.conv2, self.norm2 = nn.Conv2d(first, second, 3, padding=1), nn.BatchNorm2d(second)
+        self.hidden, self.last = nn.Linear(49 * second, hidden), nn.Linear(hidden, 10)
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images of shape ``(batch, 1, 28, 28)`` to logits."""
+        maps = self.pool(torch.relu(self.norm1(self.conv1(x))))
+        maps = self.pool(torch.relu(self.norm2(self.conv2(maps))))
+        logits: Tensor = self.last(torch.relu(self.hidden(maps.flatten(1))))
+        return logits
+
+
+class TwoHalves(nn.Module):
+    """The upper and the lower half of an image of 784 pixels, each with a layer of its own.
+
+    Args:
+        widths: Units that read each half, and units that read both.
+    """
+
+    def __init__(self, widths: tuple[int, int, int] = (128, 128, 64)) -> None:
+        super().__init__()
+        upper, lower, both = widths
+        self.upper, self.lower = nn.Linear(392, upper), nn.Linear(392, lower)
+        self.both, self.last = nn.Linear(upper + lower, both), nn.Linear(both, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images of 784 pixels, of any shape, to logits."""
+        upper, lower = x.flatten(1).split(392, 1)
+        halves = torch.cat([torch.relu(self.upper(upper)), torch.relu(self.lower(lower))], 1)
+        logits: Tensor = self.last(torch.relu(self.both(halves)))
+        return logits
+
+
 def _lenet_300_100(share: float) -> nn.Module:
     return LeNet300100(widths=tuple(max(1, round(share * width)) for width in (300, 100)))
 
@@ -63,10 +107,22 @@ def _transformer(share: float) -> nn.Module:
     )
 
 
+def _convolutional(share: float) -> nn.Module:
+    first, second, hidden = (max(1, round(share * width)) for width in (16, 32, 64))
+    return SmallConvolutional((first, second, hidden))
+
+
+def _two_halves(share: float) -> nn.Module:
+    upper, lower, both = (max(1, round(share * width)) for width in (128, 128, 64))
+    return TwoHalves((upper, lower, both))
+
+
 _NETWORKS: dict[str, Callable[[float], nn.Module]] = {
     "lenet-300-100": _lenet_300_100,
     "lenet-5-caffe": _lenet_5,
     "residual": _residual,
+    "convolutional": _convolutional,
+    "two-halves": _two_halves,
     "transformer": _transformer,
 }
 

@@ -122,6 +122,16 @@ class GatedNetwork(nn.Module):
         return frozenset(lone)
 
     @property
+    def data_sites(self) -> frozenset[str]:
+        """Sites of gates on what the network is given: what one of them shuts out cannot be learned again."""
+        layers = self.plan.trace.layers
+        return frozenset(
+            name
+            for name, spec in self.plan.specs.items()
+            if spec.placement == "input" and spec.owner in layers and layers[spec.owner].reads_data
+        )
+
+    @property
     def dims(self) -> dict[str, tuple[str, ...]]:
         """Names of the gates' dimensions in ArviZ data."""
         return {

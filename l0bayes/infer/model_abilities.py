@@ -207,10 +207,22 @@ class ModelAbilities:
         return bool(getattr(self.model, "supports_per_example_gates", False))
 
     @property
-    def bottlenecks(self) -> frozenset[str]:
-        """Sites whose one gate a target leaves open, its attribute ``bottlenecks``: nothing passes else."""
-        found: frozenset[str] = getattr(self.model, "bottlenecks", frozenset())
+    def data_sites(self) -> frozenset[str]:
+        """Sites of gates on what the model is given, its attribute ``data_sites``."""
+        found: frozenset[str] = getattr(self.model, "data_sites", frozenset())
         return found
+
+    def keeps_one(self, site: str, gates: int) -> bool:
+        """Whether a site has a gate open in any case: one of several, or the only one on all that passes.
+
+        A lone gate may shut otherwise, as that of a residual block. The model's attribute ``bottlenecks``
+        names the sites whose lone gate is on the only unit that a layer reads or gives.
+
+        Args:
+            site: The site.
+            gates: Its number of gates.
+        """
+        return gates > 1 or site in getattr(self.model, "bottlenecks", frozenset())
 
     @property
     def check_data(self) -> Callable[..., None] | None:

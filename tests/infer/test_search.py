@@ -12,6 +12,7 @@ from l0bayes.distributions import L0Penalty, L2Penalty
 from l0bayes.guides import AutoHardConcrete
 from l0bayes.infer import Callback, FitSettings, MeanFieldELBO, Minibatches
 from l0bayes.infer.model_abilities import ModelAbilities
+from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.shrink import shrinking
 from l0bayes.infer.shrink.phases import search_gate_rate, search_steps
 from l0bayes.infer.shrink.search_elbo import SearchELBO
@@ -42,7 +43,8 @@ def fitted(path=None, stop=None, **options):
             raise KeyboardInterrupt
 
     settings = {"target": "macs:0.15", "gate_lr": 0.6, "lr": 0.01, "log_every": 5, "steps": 60, "seed": 2}
-    settings |= {"shrink": True, "progress": False, "checkpoint": path, "callback": callback, **options}
+    settings |= {"shrink": True, "progress": False, "checkpoint": path, "callback": callback}
+    settings |= {"search_share": 0.4, **options}
     done = l0bayes.fit(model, guide, Minibatches(x, y, batch_size=12, seed=2), **settings)
     return done, state_of(guide), state_of(model)
 
@@ -63,19 +65,30 @@ class Awake(Callback):
 
 @pytest.mark.parametrize(
     ("steps", "search"),
-    [(1, 1), (2, 1), (100, 40), (375, 150), (600, 150), (624, 156), (1000, 250), (1600, 310), (8600, 1010)],
+    [
+        (1, 1),
+        (2, 1),
+        (100, 25),
+        (150, 44),
+        (415, 150),
+        (600, 150),
+        (624, 156),
+        (1000, 250),
+        (1600, 310),
+        (8600, 1010),
+    ],
 )
-def test_the_search_takes_less_of_a_run_the_longer_that_is(steps, search):
+def test_the_search_takes_as_many_steps_as_a_run_can_spare(steps, search):
     assert search_steps(steps) == search
 
 
-def test_it_never_falls_as_a_run_becomes_longer_and_its_part_never_rises():
+def test_it_never_falls_as_a_run_becomes_longer_and_its_part_rises_no_more_once_gates_can_decide():
     found = [search_steps(steps) for steps in range(1, 4000)]
     assert all(after >= before for before, after in itertools.pairwise(found))
     exact = [taken / steps for steps, taken in enumerate(found, 1)]
-    assert all(
-        later <= sooner + 1.0 / steps for steps, (sooner, later) in enumerate(itertools.pairwise(exact), 1)
-    )
+    assert max(exact[10:]) <= 150 / 415 + 0.5 / 415
+    from_there = enumerate(itertools.pairwise(exact[414:]), 415)
+    assert all(later <= sooner + 1.0 / steps for steps, (sooner, later) in from_there)
 
 
 @pytest.mark.parametrize(("share", "search"), [(0.1, 200), (0.75, 1500), (0.9999, 1999), (0.0001, 1)])
@@ -90,7 +103,7 @@ def test_a_share_of_ones_own(share, search):
 def test_the_network_is_cut_when_its_share_of_the_run_is_over():
     done, *_ = fitted(search_share=0.7)
     assert done.decision.step == 42
-    assert fitted()[0].decision.step == 24
+    assert fitted(search_share=None)[0].decision.step == search_steps(60) == 15
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.2, math.nan])
@@ -139,6 +152,34 @@ def test_the_price_looks_ahead_and_is_let_go_faster_than_it_rises():
     objective.eval()
     objective.with_terms(*batch)
     assert float(objective.multiplier) == pytest.approx(price, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize(("steps", "part"), [(40, 0.25), (150, 0.5), (300, 1.0), (4000, 1.0)])
+def test_gates_on_what_the_network_is_given_feel_less_of_the_price_in_a_short_search(steps, part):
+    """The value of the loss is the same; the price's gradient is a part of what differences of it give."""
+    model, guide, batch = pair()
+    assert model.data_sites == {"0.gate"}
+    sites = [*model.plan.specs, *(f"{name}.slab" for name in model.links)]
+    given = {"target": Target.parse("macs:0.2"), "steps": steps, "observations": 24.0, "gate_rate": 0.4}
+
+    def gradients(data_sites, price):
+        objective = SearchELBO(model, guide, MeanFieldELBO(), sites, data_sites=data_sites, **given)
+        objective.eval()
+        objective.multiplier.fill_(price)
+        parameters = list(guide.gate_parameters())
+        with private_randomness(3):
+            loss, *_ = objective.with_terms(*batch)
+        return loss.detach(), torch.autograd.grad(loss, parameters)
+
+    free = gradients((), 0.0)[1]
+    value, whole = gradients((), 2.0)
+    same, felt = gradients(model.data_sites, 2.0)
+    assert torch.allclose(value, same)
+    wanted = [part if "0" in site else 1.0 for site in guide.gates()]
+    assert wanted[0] == part
+    for no, full, less, share in zip(free, whole, felt, wanted, strict=True):
+        assert float((full - no).abs().max()) > 0.01
+        torch.testing.assert_close(less - no, share * (full - no), rtol=1e-3, atol=1e-4)
 
 
 def test_what_is_expected_stays_near_what_is_asked_for():

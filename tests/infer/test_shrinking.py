@@ -398,6 +398,8 @@ def fitted(path=None, stop=None, name="residual", shut=(), **options):
 
     settings = {"target": "macs:0.4", "gate_lr": 0.3, "lr": 0.01, "log_every": 3, "seed": 3, **options}
     batches = Minibatches(x, y, batch_size=6, seed=2)
+    if settings["target"] is not None:
+        settings = {"search_share": 0.4, **settings}
     settings |= {"steps": 24, "shrink": True, "progress": False, "checkpoint": path, "callback": callback}
     done = l0bayes.fit(model, guide, batches, **settings)
     return done, state_of(guide), state_of(model)

@@ -2,7 +2,6 @@ r"""The guard against a layer whose gates have all shut."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -30,7 +29,7 @@ class CollapseGuard(Callback):
         self._start: dict[str, float] = {}
 
     def on_start(self, run: TrainingRun) -> None:
-        self._start = most_open(run.guide, ModelAbilities(run.model).bottlenecks)
+        self._start = most_open(run.guide, run.model)
 
     def on_record(self, run: TrainingRun, record: Record) -> None:
         if reopen_collapsed(run.guide, self._start, run.collapsed, record.step):
@@ -45,17 +44,18 @@ class CollapseGuard(Callback):
 
 
 @torch.no_grad()
-def most_open(guide: Any, alone: Collection[str] = ()) -> dict[str, float]:
-    """The activity logit of the most probable gate of every site that shall keep one.
+def most_open(guide: Any, model: Any = None) -> dict[str, float]:
+    """The activity logit of the most probable gate of every site that keeps one.
 
     Args:
         guide: Any guide.
-        alone: Sites of one gate among them; otherwise those of several gates.
+        model: Its model, which knows of sites of one gate that keep it.
     """
+    able = ModelAbilities(model)
     return {
         name: float(law.activity_logits.max())
         for name, law in gate_laws(guide).items()
-        if law.batch_shape.numel() > 1 or name in alone
+        if able.keeps_one(name, law.batch_shape.numel())
     }
 
 

@@ -79,8 +79,8 @@ class FitSettings:
             ``fit.decision`` says what was decided, and when.
         search_share: With ``shrink`` and ``target``: part of the run after which the network is cut, in
             (0, 1). By default a quarter of the first 1000 steps and a tenth of those that come after, but 150
-            steps, or 0.4 of the run where that is less, at least. The shorter the search, the less time the
-            run takes; the longer, the better the small network is chosen.
+            steps, or 0.4 of all but 40 where that is less, at least. The shorter the search, the less time
+            the run takes; the longer, the better the small network is chosen.
         round_to: With ``shrink`` and ``target``: what numbers of units that are left are to be multiples of,
             such as 8; rounded up where the target allows it, else down, never to 0. Otherwise give it
             to :meth:`~l0bayes.models.SparseNetwork.deploy`.

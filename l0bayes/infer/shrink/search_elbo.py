@@ -3,7 +3,7 @@ r"""An ELBO with a price on relative size, for the search that comes before a cu
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -26,6 +26,10 @@ _GAIN = 12.0
 # below what is asked for, dear gates first. With more, the price is let go at every unit that shuts, and the
 # network stays far above it.
 _LOGITS, _LOOK, _SMOOTHING = 2.0, 0.1, 0.3
+# Gates on what a network is given feel less of the price in short searches: what a unit did is learned again
+# by those that stay, but not what an input told, and that is not known before weights have been trained.
+# From so many steps on they feel all of it, and no less than this part.
+_KNOWN_AFTER, _LEAST_PULL = 300, 0.25
 # How many times faster the price falls where the cost is small enough than it rises where it is too large.
 _RELEASE = 4.0
 
@@ -44,6 +48,10 @@ class SearchELBO(DirectELBO):
     :math:`h = \min(2/\eta, S/10)` the steps in which a gate travels two logits at its rate η. It is let go
     faster than it rises, :math:`r_t = 4` where :math:`e_t < 0` and 1 elsewhere.
 
+    Gates on what the network is given, ``data_sites``, feel the part
+    :math:`\kappa = \min(1, \max(S/300, 1/4))` of the price's gradient: what an input told is lost for good,
+    and a short search does not know yet what that is; what a unit did, others learn.
+
     The gradient of the expected cost takes longer than that of a small network: its logarithm is taken to be
     linear in the probabilities for a few steps, until :meth:`renew` is called. The multiplier is a buffer and
     follows inside the forward pass while the module is in training mode.
@@ -57,6 +65,7 @@ class SearchELBO(DirectELBO):
         steps: Number of steps of the search, S.
         observations: N.
         gate_rate: Learning rate of the gates in logits, η.
+        data_sites: Sites of gates on what the network is given.
         keywords: Keyword arguments of model and guide.
     """
 
@@ -78,10 +87,13 @@ class SearchELBO(DirectELBO):
         steps: int,
         observations: float,
         gate_rate: float,
+        data_sites: Collection[str] = (),
         keywords: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(model, guide, elbo, sites, keywords)
         self.target, self.steps, self.observations = target, steps, observations
+        self.pull = min(1.0, max(_LEAST_PULL, steps / _KNOWN_AFTER))
+        self.data_sites = sorted(data_sites) if self.pull < 1.0 else []
         self.look = min(_LOGITS / gate_rate, _LOOK * steps)
         # The methods alone: the model is in this module already, and would be in its state twice.
         costs = costs_of(model, guide)
@@ -147,13 +159,14 @@ class SearchELBO(DirectELBO):
     def with_terms(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
         gates = self.guide.gates()
         loss, likelihood, kl = self.terms_for(gates, args)
-        share = self.level
-        for site, law in gates.items():
-            share = share + (self._slope(site) * law.prob_active).sum()
+        parts = {site: (self._slope(site) * law.prob_active).sum() for site, law in gates.items()}
+        share = felt = sum(parts.values(), start=self.level)
+        for site in self.data_sites:  # of the same value, with a part of the gradient
+            felt = felt - (1.0 - self.pull) * (parts[site] - parts[site].detach())
         price = self.observations * self.multiplier.clone()
         if self.training:
             self._control(share.detach())
-        return loss + price * share, likelihood, kl
+        return loss + price * felt, likelihood, kl
 
     @torch.no_grad()
     def _control(self, share: Tensor) -> None:

@@ -3,14 +3,12 @@ r"""The search for a size as a callback: what is asked for falls, and units that
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-import torch
 
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.training_run import TrainingRun
-from l0bayes.infer.model_abilities import LiveModel
+from l0bayes.infer.model_abilities import ModelAbilities
 from l0bayes.infer.shrink.search_elbo import SearchELBO
 from l0bayes.infer.targets.costs import activities
 from l0bayes.infer.targets.target_steering import TargetWarning
@@ -34,12 +32,11 @@ class SearchSteering(Callback):
 
     Args:
         objective: The objective of the search.
-        live: The model, where it can leave units out.
-        alone: Sites whose one gate nothing passes without: their units are always computed.
+        model: The model: whether it can leave units out, and which are always computed.
     """
 
-    def __init__(self, objective: SearchELBO, live: LiveModel | None, alone: Collection[str] = ()) -> None:
-        self.objective, self.live, self.alone = objective, live, alone
+    def __init__(self, objective: SearchELBO, model: ModelAbilities) -> None:
+        self.objective, self.live, self._keeps_one = objective, model.live, model.keeps_one
         self._looks = max(1, objective.steps // _LOOKS)
 
     def on_start(self, run: TrainingRun) -> None:
@@ -59,11 +56,12 @@ class SearchSteering(Callback):
     def _leave_out(self, run: TrainingRun) -> None:
         if self.live is None:
             return
-        active = activities(run.guide)
-        shut = {site: 0.0 if site in self.alone else _SHUT for site in active}
-        if self.live.sleep(
-            {site: torch.where(p < shut[site], 0.0, p.detach()) for site, p in active.items()}
-        ):
+        active = {
+            # A lone gate that nothing passes without is never left out.
+            site: p.detach() if p.numel() == 1 and self._keeps_one(site, 1) else p.detach() * (p >= _SHUT)
+            for site, p in activities(run.guide).items()
+        }
+        if self.live.sleep(active):
             run.gradient_step.forget()
 
     def _wake(self) -> None:

@@ -76,11 +76,10 @@ def shrinking_run(
         if site["type"] == "sample" and not site["is_observed"]
     ]
     _check_sites(guide, sites)
-    alone = ModelAbilities(model).bottlenecks
     if target is None:
         objective: DirectELBO = DirectELBO(able, given, elbo, sites, keywords)
         several = [round(part * steps) for part in _WITHOUT_TARGET if 0 < round(part * steps) < steps]
-        cuts = Shrinking(several, lambda _, trained: gates_left(trained, alone), False, optimizer_of, batch)
+        cuts = Shrinking(several, gates_left, False, optimizer_of, batch)
         return objective, None, cuts
     objective = SearchELBO(
         able,
@@ -91,13 +90,14 @@ def shrinking_run(
         steps=search,
         observations=num_observations(traces),
         gate_rate=gate_rate,
+        data_sites=ModelAbilities(model).data_sites,
         keywords=keywords,
     )
 
     def choose(model: Any, guide: Any) -> dict[str, Tensor]:
         return kept_gates(model, guide, target, round_to)
 
-    steering = SearchSteering(objective, ModelAbilities(model).live, alone)
+    steering = SearchSteering(objective, ModelAbilities(model))
     return objective, steering, Shrinking([search], choose, True, optimizer_of, batch, auto)
 
 

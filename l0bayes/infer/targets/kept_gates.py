@@ -2,7 +2,7 @@ r"""Which gates stay when a network is cut."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -44,8 +44,8 @@ def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = No
     logits = {site: law.activity_logits for site, law in guide.gates().items()}
     costs = costs_of(model, guide)
     share_of = deployed_share_of(costs)
-    alone = ModelAbilities(model).bottlenecks
-    first = {site: _most_probable(value, site in alone) for site, value in logits.items()}
+    able = ModelAbilities(model)
+    first = {site: _most_probable(able, site, value) for site, value in logits.items()}
     places = _places(logits)
     candidates = sum(int((torch.sigmoid(value) >= CLOSED).sum()) for value in logits.values())
 
@@ -68,9 +68,9 @@ def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = No
         assert rounded is not None  # checked before the first step
         return rounded(found, logits, round_to, allowed)
 
-    rounded = ModelAbilities(model).round_widths
+    rounded = able.round_widths
     if not fits(0):  # single pixels of many maps, say: the gates with which the target was found possible
-        return {site: _first(value, site in alone) for site, value in logits.items()}
+        return {site: _one(able, site, value, 0) for site, value in logits.items()}
     found = most()
     for _ in range(_MEASUREMENTS):  # a cost that is measured is told better near where it was
         if not settle(costs, target.kind, found):
@@ -111,33 +111,27 @@ def _largest(fits: Callable[[int], bool], most: int) -> int:
 
 
 @torch.no_grad()
-def gates_left(guide: Any, alone: Collection[str] = ()) -> dict[str, Tensor]:
-    """0 for gates that have closed for good, and 1 for all others.
-
-    A site of several gates keeps its most probable one in any case.
+def gates_left(model: Any, guide: Any) -> dict[str, Tensor]:
+    """0 for gates that have closed for good, 1 for all others and for those that a site keeps in any case.
 
     Args:
-        guide: The guide.
-        alone: Sites of one gate that keep it as well.
+        model: The model.
+        guide: Its guide.
     """
-    found = {}
+    able, found = ModelAbilities(model), {}
     for site, law in guide.gates().items():
         left = (law.prob_active >= CLOSED).to(law.activity_logits.dtype)
-        found[site] = torch.maximum(left, _most_probable(law.activity_logits, site in alone))
+        found[site] = torch.maximum(left, _most_probable(able, site, law.activity_logits))
     return found
 
 
-def _first(logits: Tensor, alone: bool) -> Tensor:
-    """1 for the first gate of a site that keeps one, 0 for all others."""
-    found = torch.zeros_like(logits)
-    if logits.numel() > 1 or alone:
-        found.flatten()[0] = 1.0
-    return found
-
-
-def _most_probable(logits: Tensor, alone: bool) -> Tensor:
+def _most_probable(able: ModelAbilities, site: str, logits: Tensor) -> Tensor:
     """1 for the most probable gate of a site that keeps one, 0 for all others."""
+    return _one(able, site, logits, int(logits.argmax()))
+
+
+def _one(able: ModelAbilities, site: str, logits: Tensor, place: int) -> Tensor:
     found = torch.zeros_like(logits)
-    if logits.numel() > 1 or alone:  # a block may close
-        found.flatten()[logits.argmax()] = 1.0
+    if able.keeps_one(site, logits.numel()):
+        found.flatten()[place] = 1.0
     return found
