@@ -17,6 +17,7 @@ from torch.distributions import biject_to
 
 from l0bayes import validate
 from l0bayes.distributions import BernoulliGate, GatedSlab, GateLaw
+from l0bayes.guides.gate_laws import GateLaws
 from l0bayes.guides.latent import Latent
 from l0bayes.guides.latent_laws import other_law, slab_law
 from l0bayes.guides.quantile_levels import quantile_levels
@@ -172,7 +173,7 @@ class AutoGateGuide(TrainableGuide):
 
     def gates(self) -> dict[str, GateLaw]:
         """The posterior law of every gate site, elementwise and at full plate size."""
-        return {name: self._whole_gate_law(latent) for name, latent in self._gates.items()}
+        return GateLaws({name: self._whole_gate_law(latent) for name, latent in self._gates.items()})
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Sample every latent site.

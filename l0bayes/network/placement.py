@@ -147,7 +147,10 @@ class _Chooser:
         """All layers with weights between two sets of units: those whose inputs can be gated."""
         reading = [name for name in (*self.layers, *self.reasons) if self.takes(name, "input")]
         if not reading:
-            raise ValueError(f"net holds no Linear or convolution to gate{self.reasons_of(self.passed_over)}")
+            raise ValueError(
+                f"net holds no Linear or convolution to gate{self.reasons_of(self.passed_over)}. Gates on "
+                "other layers are asked for by name, such as gates={'embed*': 'output'} or {'*attn': 'heads'}"
+            )
         return [Place(name, placement, "*") for name in reading if self.takes(name, placement)]
 
     def matching(self, pattern: str, placement: GatePlacement) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from l0bayes import validate
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.loop.restart_agreement import RestartWarning
+from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.posterior.arviz_data import group_of
 from l0bayes.posterior.to_arviz import to_arviz
 
@@ -67,6 +68,10 @@ def gate_table(
 
     validate.inside("(0, 1)", hdi_prob=hdi_prob)
     if isinstance(posterior, Fit):
+        if not gate_laws(posterior.guide):
+            raise ValueError(
+                "the fit's model has no gates: sample them by l0bayes.spike_and_slab or l0bayes.gate"
+            )
         with warnings.catch_warnings():  # the table is of one restart, and shows how far the others differ
             warnings.simplefilter("ignore", RestartWarning)
             posterior = to_arviz(posterior)

@@ -50,11 +50,11 @@ class VariableNames:
         self.coords = {**able.coords, **(coords or {})}
         self.dims = {name: tuple(names) for name, names in {**able.dims, **(dims or {})}.items()}
         self.rows: dict[str, NDArray[np.bool_]] = {}
-        unknown = sorted(name for name in dims or {} if name not in trace.nodes)
-        if unknown:
-            raise ValueError(f"dims names {unknown}, which are no sites of the model")
         kinds = ("latent", "observed", "fixed", "deterministic")
         sites = {name: site for name, site in trace.nodes.items() if site_kind(site) in kinds}
+        unknown = sorted(name for name in dims or {} if name not in trace.nodes)
+        if unknown:
+            raise ValueError(f"dims names {unknown}, which are no sites of the model; it has {[*sites]}")
         self.variables = arviz_names(sites)
         self._event_dims = {name: len(site["fn"].event_shape) for name, site in sites.items()}
         own = self._own_dims(sites)

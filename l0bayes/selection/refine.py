@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.infer.callbacks.history import History
-from l0bayes.infer.loop.fit_result import Fit
+from l0bayes.infer.loop.fit_result import Fit, check_is_fit
 from l0bayes.infer.loop.restart_result import Restart
 from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.gate_parts import gate_laws
@@ -194,7 +194,8 @@ def refine(
 
     Raises:
         NotLinearError: If the model is not such a regression; the message says what does not fit.
-        TypeError: If the fit was on a loader and ``data`` is not given, or options are of another engine.
+        TypeError: If the fit is none, or was on a loader and ``data`` is not given, or options are of another
+            engine.
         ValueError: If the engine is unknown or cannot take the problem.
 
     Example::
@@ -203,6 +204,7 @@ def refine(
         refined.pip("beta"), refined.mean("beta")
     """
     check_options(engine, options)
+    check_is_fit(fit)
     if data is None and not isinstance(fit.data, tuple | Tensor):
         raise TypeError(
             f"the fit was trained on a {type(fit.data).__name__}; give all data as data=(x, y, ...)"

@@ -259,3 +259,11 @@ def test_perturb_gives_the_same_noise_in_both_precisions():
     single, double = AutoHardConcrete(model).perturb(1), AutoHardConcrete(model).double().perturb(1)
     for name, value in single.state_dict().items():
         torch.testing.assert_close(value.double(), double.state_dict()[name], atol=1e-6, rtol=1e-6)
+
+
+def test_a_gate_site_that_is_not_there_is_named_with_those_that_are():
+    def model():
+        spike_and_slab("beta", inclusion=0.5, slab=dist.Normal(0.0, 1.0))
+
+    with pytest.raises(KeyError, match=r"no gate site 'beta'; there are \['beta.gate'\]"):
+        AutoHardConcrete(model, ()).gates()["beta"]

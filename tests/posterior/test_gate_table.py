@@ -277,3 +277,17 @@ def test_data_that_l0bayes_did_not_write():
     other = from_groups(posterior={"mu": np.zeros((1, 10))}, constant_data={"x": np.zeros(3)})
     with pytest.raises(ValueError, match=r"posterior has no group 'constant_data' with gates.*to_arviz"):
         l0bayes.gate_table(other)
+
+
+def test_a_fit_without_gates():
+    def model(y):
+        mean = pyro.sample("mean", dist.Normal(0.0, 1.0))
+        with pyro.plate("row", len(y)):
+            pyro.sample("y", dist.Normal(mean, 1.0), obs=y)
+
+    data = (torch.zeros(3),)
+    fit = l0bayes.Fit.of(model, l0bayes.guides.AutoHardConcrete(model, data), data)
+    with pytest.raises(
+        ValueError, match=r"the fit's model has no gates: sample them by l0bayes.spike_and_slab"
+    ):
+        l0bayes.gate_table(fit)

@@ -3,6 +3,7 @@ r"""What is wrong with a formula, or could be meant otherwise, beside the errors
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Any
 
 from l0bayes.apps.select.column_names import ColumnNames
@@ -19,7 +20,25 @@ __all__ = [
     "check_response_is_apart",
     "notes_on_lookalikes",
     "notes_on_squares",
+    "said_by_parser",
 ]
+
+
+def said_by_parser(reason: str) -> str:
+    """Why a formula cannot be read, with what to write instead where that is known.
+
+    Args:
+        reason: What the parser said.
+    """
+    if re.search("Numeric literals|numerical scaling", reason):
+        return (
+            "it has a number as a term or in a product, which changes the unit of a column and no "
+            "result. Leave it out; arithmetic is written as I(2 * a), and 0 or 1 by itself says whether "
+            "there is an intercept"
+        )
+    if "Missing operator" in reason:
+        return f"{reason.rstrip('.')}. Write + between terms, and a name with spaces in backticks, `as this`"
+    return reason
 
 
 def check_response_is_apart(response: str, variables: set[str], used: list[str]) -> None:

@@ -20,6 +20,7 @@ from l0bayes.apps.select.formula_checks import (
     check_response_is_apart,
     notes_on_lookalikes,
     notes_on_squares,
+    said_by_parser,
 )
 from l0bayes.apps.select.formula_functions import SEVERAL_COLUMNS
 from l0bayes.apps.select.formula_text import read_formula_text, sides
@@ -232,18 +233,12 @@ def _parse(formula: str, hidden: str, variables: list[str], known: ColumnNames) 
     try:
         parsed: Any = Formula.from_spec(hidden, parser=formula_parser(), context=context)
     except (FormulaicError, SyntaxError) as error:
-        reason = known.type_in(first_line(error))
-        if re.search("Numeric literals|numerical scaling", reason):
-            reason = (
-                "it has a number as a term or in a product, which changes the unit of a column and no "
-                "result. Leave it out; arithmetic is written as I(2 * a), and 0 or 1 by itself says whether "
-                "there is an intercept"
-            )
+        reason = said_by_parser(known.type_in(first_line(error)))
         raise ValueError(f"formula {formula!r} cannot be read: {reason}") from None
     except ValueError as error:
         raise ValueError(known.type_in(str(error))) from None
     if not (isinstance(parsed.lhs, SimpleFormula) and isinstance(parsed.rhs, SimpleFormula)):
-        raise ValueError(f"formula {formula!r} must have one part on each side of '~'")
+        raise ValueError(f"formula {formula!r} must have one part on each side of '~': write + for |")
     answers, terms = list(parsed.lhs), list(parsed.rhs)
     if len(answers) != 1 or len(answers[0].factors) != 1 or not answers[0].degree:
         got = known.type_in(" + ".join(map(str, answers)))

@@ -45,7 +45,8 @@ def check_response(
         if len(classes) > 2:
             raise ValueError(
                 f"response {name!r} must have two classes for {option}, got {len(classes)}: "
-                f"{', '.join(map(_short, classes[:4]))}, ..."
+                f"{', '.join(map(_short, classes[:4]))}, ... Write a column that says yes or no, such as one "
+                "class against the others; of counts, --likelihood poisson"
             )
         if pd.api.types.is_float_dtype(values) and any(value % 1 != 0 for value in classes):
             raise ValueError(

@@ -2,6 +2,7 @@ r"""What a table must be for a selection: clear words where it is not."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Number
@@ -189,8 +190,17 @@ def check_finite(name: str, values: Any, index: Any) -> None:
     if len(bad):
         raise ValueError(
             f"column {name!r} is not finite in {rows_of(len(bad))}, the first of them "
-            f"{data_row(index, bad[0])}"
+            f"{data_row(index, bad[0])}{_of_domain(name)}"
         )
+
+
+def _of_domain(name: str) -> str:
+    """What the functions in a column's name can be taken of."""
+    if re.search(r"\blog(2|10)?\(", name):
+        return ": a logarithm is of positive numbers. Of counts write log1p(...), which adds 1 before it"
+    if re.search(r"\bsqrt\(", name):
+        return ": a square root is of numbers from 0 on"
+    return ": correct such rows, or leave the term out"
 
 
 def check_finite_column(name: str, values: Any) -> None:
@@ -207,7 +217,8 @@ def check_finite_column(name: str, values: Any) -> None:
     if len(bad):
         raise ValueError(
             f"column {name!r} is infinite in {rows_of(len(bad))}, the first of them "
-            f"{data_row(values.index, bad[0])}"
+            f"{data_row(values.index, bad[0])}. Correct such rows, leave their cells empty, or leave the "
+            "column out"
         )
 
 

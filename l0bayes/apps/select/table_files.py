@@ -17,6 +17,12 @@ import numpy as np
 
 from l0bayes.apps.select.csv_dialect import Dialect, recognise_dialect
 from l0bayes.apps.select.decimal_marks import may_be_thousands, two_readings
+from l0bayes.apps.select.file_words import (
+    of_names_twice,
+    of_unknown_kind,
+    of_unreadable_csv,
+    without_rows,
+)
 from l0bayes.apps.select.table_cells import USUAL_WORDS, mask_words, read_cells
 from l0bayes.optional_packages import needed_for
 from l0bayes.user_warnings import warn_user
@@ -109,12 +115,10 @@ def load_table(path: str | Path, na: Sequence[str] | None = None, aim: str = "se
     endings = [ending.lower() for ending in path.suffixes]
     kind = next((ending for ending in reversed(endings) if ending in {**_CSV, **_ARROW}), None)
     if kind is None:
-        raise ValueError(f"{str(path)!r} must end in one of {[*_CSV, *_ARROW]}, so that its kind is known")
+        raise ValueError(of_unknown_kind(path, [*_CSV, *_ARROW]))
     found = _load_csv(path, _CSV[kind], na) if kind in _CSV else _load_arrow(path, _ARROW[kind], na)
     if found.table.empty:
-        raise ValueError(
-            f"{str(path)!r} has {len(found.table)} rows and {found.table.shape[1]} columns: nothing to {aim}"
-        )
+        raise ValueError(without_rows(path, *found.table.shape, aim))
     return replace(found, table=found.table.reset_index(drop=True))
 
 
@@ -138,7 +142,7 @@ def _load_csv(path: Path, separator: str, na: Sequence[str] | None) -> TableFile
     try:
         dialect = recognise_dialect(path, separator)
     except _UNREADABLE as error:
-        raise ValueError(f"{str(path)!r} cannot be read as CSV: {_line(error)}") from None
+        raise ValueError(of_unreadable_csv(path, _line(error))) from None
     # Header and first row by themselves: of a whole table, pandas renames the second of two columns of one
     # name, and takes the first fields of rows that are too long for names of the rows, which shifts the rest.
     long: list[list[str]] = []
@@ -227,7 +231,7 @@ def _parse_csv(path: Path, dialect: Dialect, **options: Any) -> pd.DataFrame:
             **options,
         )
     except _UNREADABLE as error:
-        raise ValueError(f"{str(path)!r} cannot be read as CSV: {_line(error)}") from None
+        raise ValueError(of_unreadable_csv(path, _line(error))) from None
     return table
 
 
@@ -284,7 +288,7 @@ def _load_arrow(path: Path, kind: str, na: Sequence[str] | None) -> TableFile:
 def _check_names(path: Path, names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1 and name.strip()]
     if twice:
-        raise ValueError(f"columns of {str(path)!r} have the same name: {twice}")
+        raise ValueError(of_names_twice(path, twice))
 
 
 def _line(error: Exception) -> str:

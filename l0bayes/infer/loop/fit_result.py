@@ -20,7 +20,7 @@ from l0bayes.infer.objectives.gate_parts import gate_laws
 from l0bayes.infer.objectives.objective import Objective, describe_objective
 from l0bayes.infer.trained_parameters import TrainedParameters
 
-__all__ = ["Fit"]
+__all__ = ["Fit", "check_is_fit"]
 
 
 @dataclass
@@ -186,3 +186,19 @@ class Fit:
             again = "" if len(self.restarts) > 1 else ", and restarts=5 whether another start ends elsewhere"
             lines.append(f"  check     l0bayes.trust(fit) says how far inclusion probabilities hold{again}")
         return "\n".join(lines)
+
+
+def check_is_fit(fit: object) -> None:
+    """Refuse what is no fit, such as a model or a guide.
+
+    Args:
+        fit: What was given.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if not isinstance(fit, Fit):
+        raise TypeError(
+            "fit must be what l0bayes.fit returned, or l0bayes.Fit.of(model, guide, data) of a guide trained "
+            f"elsewhere; got {type(fit).__name__}"
+        )

@@ -142,7 +142,7 @@ def check_cover(traces: PairTraces, gate_laws: tuple[type, ...], objective: str)
             remedy = (
                 '; to sum over it, mark it with infer={"enumerate": "parallel"}'
                 if site["fn"].has_enumerate_support
-                else ""
+                else "; if it is data, hand it to the model too, as in fit(model, guide, (x, y))"
             )
             raise ValueError(f"{kind} {name!r} of the model is not covered by the guide{remedy}")
         law = inner_law(covered["fn"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from l0bayes.infer.loop.fit_result import Fit
+from l0bayes.infer.loop.fit_result import Fit, check_is_fit
 from l0bayes.infer.loop.restart_agreement import pip_disagreement
 from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.gate_parts import gate_laws
@@ -63,8 +63,9 @@ def trust(
 
     Raises:
         ValueError: If the guide has no gates, or a plate holds a part of the data.
-        TypeError: If ``data`` is no tuple.
+        TypeError: If ``data`` is no tuple, or ``fit`` no fit.
     """
+    check_is_fit(fit)
     arguments = fit.arguments(data, kwargs)
     laws = gate_laws(fit.guide)
     if not laws:

@@ -163,3 +163,9 @@ def test_importance_ratios_alone_are_evidence() -> None:
     verdict = l0bayes.trust(fit)
     assert verdict.residual is None
     assert verdict.verdict in ("plausible", "doubtful")
+
+
+def test_a_model_or_guide_in_the_place_of_a_fit_is_refused():
+    for judge in (l0bayes.trust, l0bayes.refine):
+        with pytest.raises(TypeError, match=r"fit must be what l0bayes.fit returned, .* got function"):
+            judge(model)
