@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.distributions import biject_to, constraints
 
 from l0bayes.distributions import L2Penalty
+from l0bayes.guides.prior_moments import moments_of
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.model_arguments import explained_names
 from l0bayes.infer.objectives.enumerated_latents import is_enumerated
@@ -237,7 +238,7 @@ def _describe(name: str, site: Any, links: SlabLinks | None) -> Latent:
         links.gates,
         _fixed(links, frames),
         type(law).__name__ if law.event_shape else None,
-        prior_moments=_moments(fn),
+        prior_moments=moments_of(fn),
         law=_law_on(fn.support),
     )
 
@@ -246,18 +247,6 @@ def _fixed(links: SlabLinks, frames: tuple[Any, ...]) -> Tensor | None:
     """Which fixed gates are open; they count as open where a plate will hold other rows than now."""
     partial = any(frame.full_size is not None and frame.full_size != frame.size for frame in frames)
     return None if links.fixed is None or partial else (links.fixed > 0).detach().clone()
-
-
-def _moments(fn: Any) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation; those of heavy tails and penalties, which have none, are 0 and 1."""
-    shape = fn.event_shape
-    try:
-        loc, scale = fn.mean, fn.variance.sqrt()
-    except NotImplementedError:
-        loc = scale = torch.full(shape, torch.nan)
-    loc, scale = (value.detach().expand(fn.shape()) for value in (loc, scale))
-    loc = torch.where(torch.isfinite(loc), loc, 0.0)
-    return loc, torch.where(torch.isfinite(scale), scale, 1.0)
 
 
 def _check_batch(name: str, batch_shape: torch.Size, plates: set[int]) -> None:

@@ -142,12 +142,23 @@ class TrainingRun:
         """
         self.stopped = self.stopped or reason
 
+    @torch.no_grad()
     def keep(self) -> None:
         """Keep the parameters as they are now, for :meth:`put_back`."""
-        self._kept = [parameter.detach().clone() for parameter in self.objective.parameters()]
+        now = [*self.objective.parameters()]
+        # Into the memory of what was kept before, unless other parameters are trained since.
+        if list(map(_form, self._kept)) == list(map(_form, now)):
+            for kept, parameter in zip(self._kept, now, strict=True):
+                kept.copy_(parameter)
+        else:
+            self._kept = [parameter.detach().clone() for parameter in now]
 
     @torch.no_grad()
     def put_back(self) -> None:
         """Put the parameters that were kept last back in place."""
         for parameter, value in zip(self.objective.parameters(), self._kept, strict=True):
             parameter.copy_(value)
+
+
+def _form(value: Tensor) -> tuple[Any, ...]:
+    return value.shape, value.stride(), value.dtype, value.device

@@ -8,6 +8,7 @@ never needed at once. What a step gives to its caller is new memory in every ste
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import Any
 
@@ -45,12 +46,13 @@ _WRITERS = {
 _DRAWS: dict[Any, str] = {aten.randn.default: "normal_", aten.rand.default: "uniform_"}
 
 
-def keep_memory(module: GraphModule, written: set[Node]) -> None:
+def keep_memory(module: GraphModule, written: set[Node], most: float = math.inf) -> None:
     """Give every large value of a step that does not leave it a place of its own.
 
     Args:
         module: The graph; it is changed.
         written: Nodes that are left alone.
+        most: Entries of a value from which on memory is short, so that none is kept for it.
     """
     nodes = list(module.graph.nodes)
     roots = _roots(nodes)
@@ -65,7 +67,7 @@ def keep_memory(module: GraphModule, written: set[Node]) -> None:
     for index, node in enumerate(nodes):
         # Of memory whose last reader is this operation a result of it must stay clear: freed after it.
         form = _form(node) if node not in barred and node in last_use else None
-        if form is not None:
+        if form is not None and math.prod(form[0]) < most:
             name = free[form].pop() if free[form] else _new_place(module, form)
             _write_into(module, node, name)
             ends[last_use[node]].append((form, name))

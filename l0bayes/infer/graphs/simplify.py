@@ -14,14 +14,15 @@ that.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from l0bayes.infer.graphs.array_graphs import array_function
+from l0bayes.infer.graphs.blocks import LONG, has_long_values, run_in_blocks
 from l0bayes.infer.graphs.constant_folding import fold_constants
 from l0bayes.infer.graphs.contractions import contract
 from l0bayes.infer.graphs.direct_calls import call_directly, keep_results_apart, reuse_memory
@@ -54,11 +55,15 @@ def simplified(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
     """
     if _is_slow_by_itself(captured):
         return captured
+    try:
+        reference = _within_memory(captured)
+    except Exception:  # as below
+        reference = captured
     for arrays in (True, False):
         found = copy.deepcopy(captured)
         try:
             simplify(found, arrays)
-            if _agree(captured, found, inputs):
+            if _agree(reference, found, inputs):
                 return found
         except Exception:  # a graph that no rule was written for is run as it was captured
             continue
@@ -90,10 +95,11 @@ def simplify(module: GraphModule, arrays: bool) -> None:
     broadcast_late(module)
     module.graph.eliminate_dead_code()
     keep_results_apart(module)
-    by_arrays = array_function(module, written) if arrays else None
+    in_blocks = run_in_blocks(module, written)
+    by_arrays = array_function(module, written) if arrays and not in_blocks else None
     reuse_memory(module, written)
     if by_arrays is None:
-        keep_memory(module, written)
+        keep_memory(module, written, LONG if in_blocks else math.inf)
         keep_numbers(module)
     call_directly(module)
     module.recompile()
@@ -113,14 +119,37 @@ def _rewrite(module: GraphModule, written: set[Node]) -> None:
             return
 
 
+def _within_memory(captured: GraphModule) -> GraphModule:
+    """The captured graph as it stands, but for long values, which it takes in blocks."""
+    if not has_long_values(captured):
+        return captured
+    found = copy.deepcopy(captured)
+    write_nothing_new(found)
+    if not run_in_blocks(found, written_nodes(found), once=True):
+        return captured
+    found.recompile()
+    return found
+
+
 @torch.no_grad()
 def _agree(captured: GraphModule, found: GraphModule, inputs: Sequence[Tensor]) -> bool:
-    results: list[Any] = []
-    for graph, given in ((captured, inputs), (found, inputs), (captured, _nearly(inputs))):
+    placeholders = [node for node in captured.graph.nodes if node.op == "placeholder"]
+    writes = bool(written_nodes(captured) & set(placeholders))
+
+    def values(graph: GraphModule, given: Sequence[Tensor]) -> list[Tensor]:
         with private_randomness():
             # Not graph(...), which prints what fails.
-            results.append(graph.forward(*(tensor.clone() for tensor in given)))
-    return all(_close(*three) for three in zip(*results, strict=True))
+            return list(graph.forward(*([tensor.clone() for tensor in given] if writes else given)))
+
+    wanted, results = values(captured, inputs), values(found, inputs)
+    tolerances = [_rounding_of(one) for one in wanted]
+    if all(_close(*three) for three in zip(wanted, results, tolerances, strict=True)):
+        return True
+    del results  # as long as all gradients together, like the next
+    nearly = values(captured, _nearly(inputs))
+    tolerances = [a + _enlarged(*two) for a, *two in zip(tolerances, wanted, nearly, strict=True)]
+    del nearly
+    return all(_close(*three) for three in zip(wanted, values(found, inputs), tolerances, strict=True))
 
 
 def _nearly(inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -131,14 +160,30 @@ def _nearly(inputs: Sequence[Tensor]) -> list[Tensor]:
     ]
 
 
-def _close(wanted: Tensor, found: Tensor, nearly: Tensor) -> bool:
+def _rounding_of(wanted: Tensor) -> float:
+    if not wanted.dtype.is_floating_point or not wanted.numel():
+        return 0.0
+    largest = max(float(part.nan_to_num(0.0, 0.0, 0.0).abs().max()) for part in _parts(wanted))
+    return _ROUNDING[wanted.dtype] * largest
+
+
+def _enlarged(wanted: Tensor, nearly: Tensor) -> float:
+    """What a rounding of the inputs can come to in a result."""
+    if not wanted.dtype.is_floating_point or not wanted.numel():
+        return 0.0
+    parts = zip(_parts(wanted), _parts(nearly), strict=True)
+    return _ROUNDINGS * max(float((b - a).nan_to_num(0.0, 0.0, 0.0).abs().max()) for a, b in parts)
+
+
+def _close(wanted: Tensor, found: Tensor, tolerance: float) -> bool:
     if (wanted.shape, wanted.dtype, wanted.stride()) != (found.shape, found.dtype, found.stride()):
         return False
     if not wanted.dtype.is_floating_point:
         return torch.equal(wanted, found)
-    if not wanted.numel():
-        return True
-    largest = wanted.nan_to_num(0.0, 0.0, 0.0).abs().max()
-    enlarged = (nearly - wanted).nan_to_num(0.0, 0.0, 0.0).abs().max()
-    tolerance = float(_ROUNDING[wanted.dtype] * largest + _ROUNDINGS * enlarged)
-    return torch.allclose(found, wanted, rtol=0.0, atol=tolerance, equal_nan=True)
+    parts = zip(_parts(wanted), _parts(found), strict=True)
+    return all(torch.allclose(b, a, rtol=0.0, atol=tolerance, equal_nan=True) for a, b in parts)
+
+
+def _parts(value: Tensor) -> Sequence[Tensor]:
+    """Parts of a long value: to compare two takes several times their memory."""
+    return value.view(-1).split(LONG) if value.is_contiguous() else [value]

@@ -37,5 +37,7 @@ def read_gates(guide: Any) -> GateReading:
     active = [value.flatten() for value in activities(guide).values()]
     if not active:
         return GateReading()
-    everything = torch.cat(active)
-    return GateReading(float(everything.sum()), int((everything > 0.5).sum()), everything.numel())
+    everything = active[0] if len(active) == 1 else torch.cat(active)
+    return GateReading(
+        float(everything.sum()), int(torch.count_nonzero(everything > 0.5)), everything.numel()
+    )

@@ -19,7 +19,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from l0bayes import validate
-from l0bayes.infer.graphs import refuse_free_shapes, simplified
+from l0bayes.infer.graphs import LONG, refuse_free_shapes, simplified
 from l0bayes.infer.objectives.elbo import BoundELBO, RecaptureError
 from l0bayes.infer.objectives.functional_state import call_with
 from l0bayes.infer.objectives.state_places import StatePlaces
@@ -195,8 +195,11 @@ class GradientStep:
         decompositions = {torch.ops.aten.normal_.default: _normal_} if self.mode == "inductor" else None
         # Capturing runs the model once, on copies, since it may update its buffers; validation would
         # branch on values.
-        with private_randomness(), pyro.validation_enabled(False), _one_fake_mode():
-            graph = make_fx(step, decompositions)(*(tensor.clone() for tensor in inputs))
+        with private_randomness(), pyro.validation_enabled(False):
+            graph = _without_values(step, decompositions, inputs)
+            if graph is None:
+                with _one_fake_mode():
+                    graph = make_fx(step, decompositions)(*(tensor.clone() for tensor in inputs))
         refuse_free_shapes(graph)
         graph.graph.eliminate_dead_code()  # checks of constants, which may not be compilable, among it
         graph.recompile()
@@ -251,6 +254,19 @@ def _one_fake_mode() -> AbstractContextManager[Any]:
         TracingContext(FakeTensorMode(allow_fallback_kernels=True))
     )
     return context
+
+
+def _without_values(step: Any, decompositions: Any, inputs: list[Tensor]) -> torch.fx.GraphModule | None:
+    """The graph from forms of tensors alone, where tensors are long: autograd keeps dozens as long as the
+    parameters. ``None`` where they are short, or the model asks for values while it runs."""
+    if max((tensor.numel() for tensor in inputs), default=0) < LONG or TracingContext.try_get() is not None:
+        return None
+    mode = FakeTensorMode(allow_fallback_kernels=False, allow_non_fake_inputs=True)
+    try:
+        with tracing(TracingContext(mode)), mode:
+            return make_fx(step, decompositions)(*(mode.from_tensor(tensor) for tensor in inputs))
+    except Exception:  # whatever is wrong with the model shows when it runs on values
+        return None
 
 
 def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:

@@ -19,14 +19,27 @@ from l0bayes.infer.objectives.score_elbo import elbo_of
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.schedules import Linear, Schedule, as_schedule
 from l0bayes.infer.targets.gate_speed import OptimizerKind, gate_speeds
-from l0bayes.infer.targets.gate_travel import Pull, SiteForecast, under_adam, under_sgd
+from l0bayes.infer.targets.gate_travel import Pull, SiteForecast, joined, under_adam, under_sgd
 from l0bayes.sites import inner_law
 from l0bayes.user_warnings import warn_user
 
-__all__ = ["PruningForecast", "PruningWarning", "forecast_of_traces", "pruning_forecast"]
+__all__ = [
+    "GatesAtStart",
+    "PruningForecast",
+    "PruningWarning",
+    "forecast_of_gates",
+    "gates_at_start",
+    "pruning_forecast",
+]
 
 # Points at which a schedule is read: each step of runs that have no more of them.
 _POINTS = 10_000
+# Gates that are looked at together, in numbers of double precision.
+_PART = 2**18
+
+
+GatesAtStart = tuple[Tensor, Pull, float]
+"""Activity logits at the start, shape ``(n,)``; the pull of the prior; the scale of the site."""
 
 
 class PruningWarning(UserWarning):
@@ -156,22 +169,21 @@ def pruning_forecast(
     with private_randomness(), torch.no_grad(), reading_mode(model, guide, whole=False):
         traces = elbo_of(guide).traces(model, guide, *arguments.args, **arguments.kwargs)
     schedule = Linear(1.0, 0.01, begin=0.5) if lr_schedule is None else as_schedule(lr_schedule)
-    return forecast_of_traces(
+    return forecast_of_gates(
         guide,
-        traces,
+        gates_at_start(traces, targeted),
         steps=steps,
         gate_lr=gate_lr,
         lr_schedule=schedule,
         optimizer=optimizer,
         momentum=momentum,
         loss_scale=loss_scale,
-        targeted=targeted,
     )
 
 
-def forecast_of_traces(
+def forecast_of_gates(
     guide: Any,
-    traces: PairTraces,
+    gates: Mapping[str, GatesAtStart],
     *,
     steps: int,
     gate_lr: float,
@@ -179,37 +191,45 @@ def forecast_of_traces(
     optimizer: OptimizerKind,
     momentum: float = 0.0,
     loss_scale: float = 1.0,
-    targeted: bool = False,
 ) -> PruningForecast:
-    """The forecast of :func:`pruning_forecast` from one run of guide and model.
+    """The forecast of :func:`pruning_forecast` from the gates of one run of guide and model.
 
     Args:
         guide: The guide, at its start.
-        traces: One run of guide and model.
+        gates: The gates, from :func:`gates_at_start`.
         steps: Number of steps.
         gate_lr: Learning rate of the gates.
         lr_schedule: Factor on it over progress.
         optimizer: The kind of optimiser.
         momentum: Momentum of SGD.
         loss_scale: What the loss in nats is multiplied by.
-        targeted: Whether a target pushes the gates shut, whatever their prior.
     """
     # A run of a billion steps is not walked through before its first one.
     points = min(steps, _POINTS)
     travelled = gate_lr * steps * sum(lr_schedule(point / points) for point in range(points)) / points
-    sites, gates = {}, _gates(traces, targeted)
+    sites = {}
     speeds = gate_speeds(guide, {name: start for name, (start, _, _) in gates.items()}, optimizer)
     for name, (start, pull, scale) in gates.items():
-        way = travelled * speeds[name]
-        if optimizer == "sgd":
-            sites[name] = under_sgd(start, pull, way * loss_scale * scale / (1.0 - momentum))
-        else:
-            sites[name] = under_adam(start, pull, way)
+        parts = []
+        for begin in range(0, max(1, len(start)), _PART):
+            one = slice(begin, begin + _PART)
+            of_part = start[one].double(), Pull(pull.constant[one].double(), pull.slope)
+            way = travelled * speeds[name][one].double()
+            if optimizer == "sgd":
+                parts.append(under_sgd(*of_part, way * loss_scale * scale / (1.0 - momentum)))
+            else:
+                parts.append(under_adam(*of_part, way))
+        sites[name] = joined(parts)
     return PruningForecast(sites, optimizer, gate_lr, steps)
 
 
-def _gates(traces: PairTraces, targeted: bool) -> dict[str, tuple[Tensor, Pull, float]]:
-    """Start, pull and scale of every gate site with a ``Gate`` or ``L0Penalty`` prior."""
+def gates_at_start(traces: PairTraces, targeted: bool) -> dict[str, GatesAtStart]:
+    """Start, pull and scale of every gate site with a ``Gate`` or ``L0Penalty`` prior.
+
+    Args:
+        traces: One run of guide and model.
+        targeted: Whether a target pushes the gates shut, whatever their prior.
+    """
     found = {}
     for name, site in traces.guide.nodes.items():
         if site["type"] != "sample" or name not in traces.model.nodes:
@@ -217,15 +237,17 @@ def _gates(traces: PairTraces, targeted: bool) -> dict[str, tuple[Tensor, Pull, 
         law, prior = inner_law(site["fn"]), inner_law(traces.model.nodes[name]["fn"])
         if not isinstance(law, GateLaw):
             continue
-        start = law.activity_logits.detach().double().cpu()
+        start = law.activity_logits.detach().cpu().flatten()
         if targeted:
-            found[name] = (start.flatten(), Pull(torch.ones_like(start).flatten(), 0.0), 1.0)
+            found[name] = (start, Pull(torch.ones(()).expand(start.shape), 0.0), 1.0)
             continue
         if not isinstance(prior, Gate | L0Penalty):
             continue
         penalty = isinstance(prior, L0Penalty)
         constant = prior.penalty if penalty else -prior.inclusion_logits
-        constant = constant.detach().double().cpu().expand(start.shape).flatten()
-        pull = Pull(constant, 0.0 if penalty else 1.0)
-        found[name] = (start.flatten(), pull, float(torch.as_tensor(site["scale"]).max()))
+        constant = constant.detach().cpu()
+        if constant.numel() > 1:
+            constant = constant.expand(law.activity_logits.shape).flatten()
+        pull = Pull(constant.reshape(-1).expand(start.shape), 0.0 if penalty else 1.0)
+        found[name] = (start, pull, float(torch.as_tensor(site["scale"]).max()))
     return found

@@ -2,13 +2,20 @@ r"""The pruning forecast as a callback: a warning before the first step."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.training_run import TrainingRun
 from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.schedules import Schedule
-from l0bayes.infer.targets.forecast import PruningForecast, forecast_of_traces
+from l0bayes.infer.targets.forecast import (
+    GatesAtStart,
+    PruningForecast,
+    forecast_of_gates,
+    gates_at_start,
+)
 
 __all__ = ["ForecastWarning"]
 
@@ -24,20 +31,21 @@ class ForecastWarning(Callback):
     """
 
     def __init__(self, traces: PairTraces, gate_lr: float, lr_schedule: Schedule, targeted: bool) -> None:
-        self._traces: PairTraces | None = traces
+        # The gates alone: a network's activations are in the traces.
+        self._gates: Mapping[str, GatesAtStart] | None = gates_at_start(traces, targeted)
         self.gate_lr = gate_lr
         self.lr_schedule = lr_schedule
         self.targeted = targeted
 
     def on_start(self, run: TrainingRun) -> None:
-        if self._traces is None:  # restarts start like the first run
+        if self._gates is None:  # restarts start like the first run
             return
-        forecast = self._forecast(run, self._traces)
-        self._traces = None  # a network's activations are in it
+        forecast = self._forecast(run, self._gates)
+        self._gates = None
         if forecast is not None:
             forecast.warn()
 
-    def _forecast(self, run: TrainingRun, traces: PairTraces) -> PruningForecast | None:
+    def _forecast(self, run: TrainingRun, gates: Mapping[str, GatesAtStart]) -> PruningForecast | None:
         """The forecast for SGD and for optimisers of Adam's family; others have none."""
         momentum = 0.0
         if isinstance(run.optimizer, torch.optim.SGD):
@@ -46,13 +54,12 @@ class ForecastWarning(Callback):
                 return None
         elif "adam" not in type(run.optimizer).__name__.lower():
             return None
-        return forecast_of_traces(
+        return forecast_of_gates(
             run.guide,
-            traces,
+            gates,
             steps=run.steps,
             gate_lr=self.gate_lr,
             lr_schedule=self.lr_schedule,
             optimizer="sgd" if isinstance(run.optimizer, torch.optim.SGD) else "adam",
             momentum=momentum,
-            targeted=self.targeted,
         )

@@ -32,7 +32,7 @@ def gate_speeds(guide: Any, starts: Mapping[str, Tensor], optimizer: OptimizerKi
     Returns:
         A tensor of the shape of its start for each site.
     """
-    speeds = {site: torch.ones_like(start) for site, start in starts.items()}
+    speeds = {site: torch.ones(()).expand(start.shape) for site, start in starts.items()}
     for part in GuideAbilities(guide).parts:
         sites = [site for site in part.guide.gates() if site in starts]
         if not sites:
@@ -54,8 +54,11 @@ def _speeds(part: Any, sites: Sequence[str], optimizer: OptimizerKind) -> dict[s
         steps = []
         for site, (logits, slopes) in _slopes(part, sites, parameters).items():
             adam = torch.stack([slope.abs() for _, slope in slopes]).sum(0)
-            shared = [slope.square() * (slope.numel() / p.numel()) for p, slope in slopes]
-            found[site].append(adam if optimizer == "adam" else torch.stack(shared).sum(0))
+            if optimizer == "adam":
+                found[site].append(adam)
+            else:
+                shared = [slope.square() * (slope.numel() / p.numel()) for p, slope in slopes]
+                found[site].append(torch.stack(shared).sum(0))
             way = logits.clamp(min=0.0) / adam.clamp(min=1e-6)
             steps += [(parameter, way * slope.sign()) for parameter, slope in slopes]
         with torch.no_grad():

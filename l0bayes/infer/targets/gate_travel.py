@@ -2,13 +2,14 @@ r"""How far a prior alone can carry gates during a run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Pull", "SiteForecast", "under_adam", "under_sgd"]
+__all__ = ["Pull", "SiteForecast", "joined", "under_adam", "under_sgd"]
 
 _NODES, _WEIGHTS = (torch.tensor(a) for a in np.polynomial.legendre.leggauss(48))
 
@@ -52,7 +53,7 @@ class Pull:
     def __call__(self, logits: Tensor) -> Tensor:
         return self.constant + self.slope * logits
 
-    def __getitem__(self, index: Tensor) -> Pull:
+    def __getitem__(self, index: Tensor | slice) -> Pull:
         return Pull(self.constant[index], self.slope)
 
 
@@ -123,6 +124,30 @@ def under_adam(start: Tensor, pull: Pull, distance: Tensor) -> SiteForecast:
         end=end,
         closing=int((needed <= distance).sum()),
         factor=float(needed[first] / distance[first]),
+    )
+
+
+def joined(parts: Sequence[SiteForecast]) -> SiteForecast:
+    """The forecast of a site from those of its gates in parts.
+
+    Args:
+        parts: The forecasts, at least one, of parts equally long but for the last.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    opened = [part for part in parts if part.gates]
+    if not opened:
+        nearest = max(part.start for part in parts)
+        return SiteForecast(0, sum(part.pull for part in parts) / len(parts), nearest, nearest, 0, 0.0)
+    gates = sum(part.gates for part in opened)
+    first = min(opened, key=lambda part: part.factor)
+    return SiteForecast(
+        gates=gates,
+        pull=sum(part.pull * part.gates for part in opened) / gates,
+        start=first.start,
+        end=first.end,
+        closing=sum(part.closing for part in opened),
+        factor=first.factor,
     )
 
 
