@@ -31,11 +31,14 @@ def _gates(sizes: list[dict[str, Any]]) -> str:
         "| gates | a step (ms) | ns a gate | peak (MB) | bytes a gate | as a multiple |",
         "|" + "---|" * 6,
     ]
+    packages = sizes[0]["peak_bytes"]
     for one in sizes:
         count, peak = one["gates"], one["peak_bytes"]
+        beyond = peak - packages
         lines.append(
             f"| {count:,} | {_short(one['step_ms'])} | {_short(1e6 * one['step_ms'] / count)} "
-            f"| {_short(peak / 1e6)} | {_short(peak / count)} | {_short(peak / one['needed_bytes'])} |"
+            f"| {_short(peak / 1e6)} | {_short(beyond / count) if beyond else ''} "
+            f"| {_short(beyond / one['needed_bytes']) if beyond else ''} |"
         )
     return "\n".join(lines)
 
