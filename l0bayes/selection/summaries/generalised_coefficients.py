@@ -112,7 +112,9 @@ def _summarised(
     eta = problem.offset + problem.unpenalised @ unpenalised.mean(0) + problem.x @ beta.mean(0)
     ones = torch.ones(len(drawn), dtype=torch.float64)
     working = working_problem(problem, eta)
-    near = gaussian_coefficients(working, replace(draws, variances=ones), seed=seed, blocks=blocks)
+    # What the likelihood learned is in the working problem, whose own learned number would be a slab scale.
+    models = replace(draws, variances=ones, scalars=None)
+    near = gaussian_coefficients(working, models, seed=seed, blocks=blocks)
     found = _with_own(
         near, unpenalised, level_effects(beta, blocks), draws.gates[:, problem.groups] > 0, ones
     )
