@@ -188,7 +188,7 @@ def apply_formula(
     y = check_response(response_values(hidden, answer, known), response, law, rows.terms)
     if not any(term.degree for term in terms):
         raise ValueError(f"formula {formula!r} leaves no variable to select")
-    made = term_columns(hidden, terms, known, centred=centred)
+    made = term_columns(hidden, terms, known, centred=centred, counts=rows.counts)
     intercept = any(term.degree == 0 for term in terms)
     gated = [known.type_in(_tick(term)) for term in terms if term.degree]
     answered = (
@@ -214,7 +214,7 @@ def apply_formula(
         rows=rows,
         monomials=term_monomials([term for term in terms if term.degree], known),
         notes=list(dict.fromkeys(notes)),
-        coding=learned_coding(response, table, used, known, made, dict(of_rows)),
+        coding=learned_coding(response, table, used, known, made, dict(of_rows), rows.counts),
     )
 
 

@@ -97,6 +97,14 @@ class RowNumbers:
     weights: Array | None = None
     terms: RowTerms = field(default_factory=RowTerms)
 
+    @property
+    def counts(self) -> Array | None:
+        """How many rows each row stands for; ``None`` where each stands for itself."""
+        counted = self.terms.counted
+        if counted is None:
+            return self.weights
+        return counted if self.weights is None else counted * self.weights
+
 
 def survival_response(left: str) -> tuple[str, str] | None:
     """Columns of time and event where the left-hand side is ``Surv(time, event)``; ``None`` elsewhere.

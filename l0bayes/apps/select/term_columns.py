@@ -47,7 +47,14 @@ class TermColumns:
     values: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
-def term_columns(table: pd.DataFrame, terms: list[Any], known: ColumnNames, *, centred: bool) -> TermColumns:
+def term_columns(
+    table: pd.DataFrame,
+    terms: list[Any],
+    known: ColumnNames,
+    *,
+    centred: bool,
+    counts: npt.NDArray[np.float64] | None = None,
+) -> TermColumns:
     r"""Evaluate the terms of a formula.
 
     A factor has a column for each level that rows have. Where the rest of its term is a term of the
@@ -62,6 +69,7 @@ def term_columns(table: pd.DataFrame, terms: list[Any], known: ColumnNames, *, c
         terms: The terms; one without variables is the intercept.
         known: The names.
         centred: Whether products are of centred columns.
+        counts: How many rows each row stands for, in the means that are taken off.
 
     Raises:
         ValueError: If a term cannot be evaluated, is constant or not finite, or two have one name.
@@ -92,7 +100,7 @@ def term_columns(table: pd.DataFrame, terms: list[Any], known: ColumnNames, *, c
             parts.append(Part(values.names, values.values, values.levels, values.levels and margin))
         if term.degree > 1:
             _check_crossed(parts, label)
-            parts = [_for_product(part, centred, found) for part in parts]
+            parts = [_for_product(part, centred, counts, found) for part in parts]
         _add(label, parts, columns, found, table.index)
         found.terms.append(
             TermRecipe(
@@ -107,13 +115,15 @@ def term_columns(table: pd.DataFrame, terms: list[Any], known: ColumnNames, *, c
     return found
 
 
-def _for_product(part: Part, centred: bool, found: TermColumns) -> Part:
+def _for_product(
+    part: Part, centred: bool, counts: npt.NDArray[np.float64] | None, found: TermColumns
+) -> Part:
     """A factor as it is multiplied: levels with an effect of their own as they are."""
     if not centred:
         return Part(part.names, part.values, part.levels)
     if part.levels and not part.contrast:
         return part
-    means = part.values.mean(0)
+    means = np.average(part.values, axis=0, weights=counts)
     if not part.levels:
         found.centres |= {name: float(mean) for name, mean in zip(part.names, means, strict=True)}
     return Part(part.names, part.values - means, part.levels, part.contrast, means.tolist())

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from l0bayes.apps.select.table_cells import USUAL_WORDS
 from l0bayes.apps.select.table_checks import data_row, plain_columns, rows_of
@@ -32,23 +33,25 @@ class ColumnKind:
     usual: Any
 
     @classmethod
-    def of(cls, name: str, values: pd.Series[Any]) -> Self:
+    def of(cls, name: str, values: pd.Series[Any], counts: npt.NDArray[np.float64] | None = None) -> Self:
         """That of a column without missing cells.
 
         Args:
             name: Its name.
             values: The column, as :func:`~l0bayes.apps.select.table_checks.plain_columns` gives it.
+            counts: How many rows each row stands for; one if ``None``.
         """
         import pandas as pd
 
-        frequent = values.value_counts().index[0]
+        many = np.ones(len(values)) if counts is None else counts
+        frequent = pd.Series(many).groupby(values.to_numpy(object), sort=False).sum().idxmax()
         usual = frequent.item() if isinstance(frequent, np.generic) else frequent
         if isinstance(values.dtype, pd.CategoricalDtype):
             return cls(name, "category", usual)
         if pd.api.types.is_bool_dtype(values.dtype):
             return cls(name, "truth", bool(usual))
         if pd.api.types.is_numeric_dtype(values.dtype):
-            return cls(name, "number", float(values.mean()))
+            return cls(name, "number", float(np.average(values, weights=many)))
         return cls(name, "text", usual)
 
     def state(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from l0bayes.apps.select.column_names import ColumnNames
 from l0bayes.apps.select.prediction.column_kinds import ColumnKind
@@ -25,6 +26,7 @@ def learned_coding(
     known: ColumnNames,
     made: TermColumns,
     row_columns: Mapping[str, str],
+    counts: npt.NDArray[np.float64] | None = None,
 ) -> FormulaCoding:
     """The coding of a formula, for other rows.
 
@@ -38,11 +40,12 @@ def learned_coding(
         known: The names.
         made: What the formula made of it.
         row_columns: Columns that say something of each row, by what that is.
+        counts: How many rows each row stands for, in the means that fill what is missing elsewhere.
     """
     coding = FormulaCoding(
         response=response,
         aliases={name: known.hide(name) for name in used},
-        columns=[ColumnKind.of(name, table[name]) for name in used],
+        columns=[ColumnKind.of(name, table[name], counts) for name in used],
         factors=made.factors,
         terms=made.terms,
         of_all_rows=[],
