@@ -137,10 +137,9 @@ class Conditionals:
             unexplained.clamp_(min=1e-12)
             self.variance.mul_(unexplained).mul_((sets.rate / (sets.degrees - 1.0))[:, None])
             torch.log(unexplained, out=odds).mul_(-sets.degrees).add_(constant)
-        odds.add_(root.log_())
         chain, _, place = held = _open_columns(sets)
         odds[chain, place] = -torch.inf  # nothing is known of these yet
-        _held(odds).exp_()
+        _held(odds).exp_().mul_(root)  # a product costs less than a logarithm
         torch.add(odds, 1.0, out=root)
         torch.div(odds, root, out=self.open_)
         odds.mul_(0.5 * (1.0 + self.floor)).add_(0.5 * self.floor)
