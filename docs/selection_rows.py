@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["selection_rows"]
 
 ABSENT = "not measured"
-PARTS = ("small", "twenty", "glm", "wide", "calibration", "huge")
+PARTS = ("small", "twenty", "glm", "wide", "calibration", "calibration-likelihoods", "huge")
 Part = dict[str, Any]
 
 
@@ -32,7 +32,8 @@ def selection_rows(results: Path) -> dict[str, str]:
         "about": "; ".join(told) or ABSENT,
         "errors": _errors(parts),
         "wide": _wide(parts.get("wide")),
-        "calibration": _calibration(parts.get("calibration")),
+        "calibration": _calibration(parts.get("calibration"), "prior", "setting"),
+        "likelihoods": _calibration(parts.get("calibration-likelihoods"), "likelihood", "likelihood"),
         "huge": _huge(parts.get("huge")),
     }
 
@@ -116,12 +117,13 @@ def _wide(part: Part | None) -> str:
     return _table(heads, lines)
 
 
-def _calibration(part: Part | None) -> str:
+def _calibration(part: Part | None, head: str, name: str) -> str:
     if part is None:
         return ABSENT
     lines = [
         [
-            run["setting"],
+            run[name],
+            str(run.get("data_sets", part["data_sets"])),
             str(run["selected"]),
             f"{100 * run['promised_fdr']:.1f} %",
             f"{100 * run['realised_fdr']:.1f} ± {100 * run['realised_fdr_se']:.1f} %",
@@ -129,7 +131,8 @@ def _calibration(part: Part | None) -> str:
         ]
         for run in part["runs"]
     ]
-    return _table(("prior", "selected", "FDR promised", "FDR realised", "ECE of PIPs"), lines)
+    heads = (head, "data sets", "selected", "FDR promised", "FDR realised", "ECE of PIPs")
+    return _table(heads, lines)
 
 
 def _huge(part: Part | None) -> str:
