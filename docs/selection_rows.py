@@ -32,8 +32,8 @@ def selection_rows(results: Path) -> dict[str, str]:
         "about": "; ".join(told) or ABSENT,
         "errors": _errors(parts),
         "wide": _wide(parts.get("wide")),
-        "calibration": _calibration(parts.get("calibration"), "prior", "setting"),
-        "likelihoods": _calibration(parts.get("calibration-likelihoods"), "likelihood", "likelihood"),
+        "calibration": _calibration(parts.get("calibration")),
+        "likelihoods": _likelihoods(parts.get("calibration-likelihoods")),
         "huge": _huge(parts.get("huge")),
     }
 
@@ -117,22 +117,30 @@ def _wide(part: Part | None) -> str:
     return _table(heads, lines)
 
 
-def _calibration(part: Part | None, head: str, name: str) -> str:
+def _calibration(part: Part | None) -> str:
     if part is None:
         return ABSENT
-    lines = [
-        [
-            run[name],
-            str(run.get("data_sets", part["data_sets"])),
-            str(run["selected"]),
-            f"{100 * run['promised_fdr']:.1f} %",
-            f"{100 * run['realised_fdr']:.1f} ± {100 * run['realised_fdr_se']:.1f} %",
-            f"{run['ece']:.3f}",
-        ]
-        for run in part["runs"]
+    lines = [[run["setting"], *_discoveries(run)] for run in part["runs"]]
+    return _table(("prior", *_DISCOVERIES), lines)
+
+
+def _likelihoods(part: Part | None) -> str:
+    if part is None:
+        return ABSENT
+    lines = [[run["likelihood"], str(run["data_sets"]), *_discoveries(run)] for run in part["runs"]]
+    return _table(("likelihood", "data sets", *_DISCOVERIES), lines)
+
+
+_DISCOVERIES = ("selected", "FDR promised", "FDR realised", "ECE of PIPs")
+
+
+def _discoveries(run: Part) -> list[str]:
+    return [
+        str(run["selected"]),
+        f"{100 * run['promised_fdr']:.1f} %",
+        f"{100 * run['realised_fdr']:.1f} ± {100 * run['realised_fdr_se']:.1f} %",
+        f"{run['ece']:.3f}",
     ]
-    heads = (head, "data sets", "selected", "FDR promised", "FDR realised", "ECE of PIPs")
-    return _table(heads, lines)
 
 
 def _huge(part: Part | None) -> str:

@@ -91,7 +91,7 @@ def calibrated_likelihoods(count: int) -> dict[str, Any]:
     runs = []
     for kind in KINDS:
         single, cost = timed(partial(_data_sets, kind, count))
-        runs.append({"likelihood": kind, **calibrated(single, cost)})
+        runs.append({"likelihood": kind, "data_sets": count, **calibrated(single, cost)})
     gaps = [abs(run["realised_fdr"] - run["promised_fdr"]) for run in runs]
     return {"data_sets": count, "level": _LEVEL, "runs": runs, "worst_gap": max(gaps)}
 

@@ -91,3 +91,13 @@ def test_calibration_and_many_columns(tmp_path):
     found = rows.selection_rows(tmp_path)
     assert found["calibration"].splitlines()[-1] == "| inclusion 0.15 | 289 | 2.5 % | 1.9 ± 0.7 % | 0.005 |"
     assert found["huge"].splitlines()[-1] == "| 100,000 | 0.25 | 256 | 1.0 | 512 | 4 of 5 |"
+
+
+def test_false_discoveries_of_likelihoods_say_over_how_many_data_sets(tmp_path):
+    run = {
+        "likelihood": "cox", "data_sets": 300, "selected": 347, "promised_fdr": 0.0091,
+        "realised_fdr": 0.0094, "realised_fdr_se": 0.0037, "ece": 0.0126,
+    }  # fmt: skip
+    write(tmp_path, "calibration-likelihoods", runs=[run])
+    found = rows.selection_rows(tmp_path)
+    assert found["likelihoods"].splitlines()[-1] == "| cox | 300 | 347 | 0.9 % | 0.9 ± 0.4 % | 0.013 |"

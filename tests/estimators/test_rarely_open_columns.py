@@ -1,4 +1,4 @@
-"""Columns that are hardly ever in are described given that they are, where a likelihood learns numbers too."""
+"""Columns that are hardly ever in are described given that they are, where numbers are learned too."""
 
 import itertools
 import math
