@@ -63,7 +63,7 @@ class FitsByColumn:
     ) -> Any:
         # Other engines are better where they can be had.
         if self.engine == "auto" and small_for_memory(table):
-            return self._fit_table(in_memory(table), y, sample_weight, terms)
+            return self._fit_given(in_memory(table), y, sample_weight, terms)
 
         def noise(response: Tensor, weights: Tensor, unit: float) -> Any:
             if self.noise_scale is not None:

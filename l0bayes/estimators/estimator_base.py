@@ -154,22 +154,16 @@ class SpikeSlabEstimator(
         """
         return self._fit_table(X, y, sample_weight)
 
-    def _fit_table(
-        self,
-        X: Any,  # noqa: N803
-        y: Any,
-        sample_weight: Any,
-        terms: Callable[[int], RowTerms] = lambda count: RowTerms(),
-    ) -> Self:
+    def _fit_given(self, table: Any, y: Any, sample_weight: Any, terms: Callable[[int], RowTerms]) -> Self:
         """Find the posterior of a table, with what is known of its rows, by their number."""
         self._check_arguments()
-        if self._goes_by_column(X):
-            return self._fit_by_column(X, y, sample_weight, terms)
-        given = training_table(self, X, y, sample_weight, numeric=self._numeric_response)
+        if self._goes_by_column(table):
+            return self._fit_by_column(table, y, sample_weight, terms)
+        given = training_table(self, table, y, sample_weight, numeric=self._numeric_response)
         known = terms(len(np.asarray(y))).of_rows(given.rows)
-        table, slab, restriction = self._coded(given)
+        coded, slab, restriction = self._coded(given)
         self._coding = given.coding
-        return self._fit(table, given.y, given.weights, slab, restriction, known)
+        return self._fit(coded, given.y, given.weights, slab, restriction, known)
 
     def _coded(self, given: TrainingTable) -> tuple[CodedTable, Tensor, GateRestriction | None]:
         """The columns as engines take them, their slab scales, and which models have no probability."""

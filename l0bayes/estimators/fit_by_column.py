@@ -163,7 +163,7 @@ def fit_by_column(
         )
     scaling, squares = _scaling(estimator, source, target, weights)
     problem = _problem(estimator, source, target, weights, scaling, squares, noise)
-    with _progress_bar() as progress:
+    with _progress_bar(estimator._tell) as progress:
         wide = infer_wide(problem, options=estimator.options, seed=seed, progress=progress)
     kept = wide.kept
     few = Scaling(scaling.center[kept], scaling.scale[kept], scaling.response_center, scaling.response_scale)
@@ -275,7 +275,7 @@ def _problem(
 
 
 @contextmanager
-def _progress_bar() -> Iterator[Callable[[float], None]]:
+def _progress_bar(tell: Callable[[float], None]) -> Iterator[Callable[[float], None]]:
     """A bar on stderr, in a terminal only."""
     from tqdm import tqdm  # Pyro brings it
 
@@ -284,5 +284,6 @@ def _progress_bar() -> Iterator[Callable[[float], None]]:
 
         def show(share: float) -> None:
             bar.update(share - bar.n)
+            tell(share)
 
         yield show

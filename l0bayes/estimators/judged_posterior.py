@@ -14,6 +14,7 @@ from torch import Tensor
 
 from l0bayes.estimators.coded_table import CodedTable
 from l0bayes.estimators.correlation import warn_of_correlation
+from l0bayes.estimators.fit_callbacks import FitCallbacks
 from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.kept.kept_estimator import KeptEstimator
 from l0bayes.estimators.original_scale import OriginalScalePosterior
@@ -30,7 +31,7 @@ from l0bayes.user_warnings import warn_user
 __all__ = ["JudgedPosterior"]
 
 
-class JudgedPosterior(KeptEstimator):
+class JudgedPosterior(FitCallbacks, KeptEstimator):
     """What an estimator does with its problem; base of all of them."""
 
     engine: str
@@ -52,7 +53,9 @@ class JudgedPosterior(KeptEstimator):
         names, weights = table.names, problem.weights
         x, target = (torch.tensor(values, dtype=torch.float64) for values in (table.values, response))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        posterior = infer_gates(problem, self.engine, options=self._engine_options(), seed=seed)
+        posterior = infer_gates(
+            problem, self.engine, options=self._engine_options(), seed=seed, progress=self._tell
+        )
         trust = trust_of(posterior, seed=seed)
         original = OriginalScalePosterior(posterior, scaling, names, table.gate_names, seed, table.blocks)
         self._keep(posterior, trust, original, target)
