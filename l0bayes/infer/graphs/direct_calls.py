@@ -9,6 +9,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from l0bayes.infer.graphs.node_facts import aten, is_pointwise, is_view, same_form, tensor_of
+from l0bayes.infer.graphs.shared_memory import SharedMemory
 
 __all__ = ["FUNCTIONS", "call_directly", "keep_results_apart", "reuse_memory"]
 
@@ -107,20 +108,19 @@ def keep_results_apart(module: GraphModule) -> None:
     """
     output = _outputs(module)
     results: Any = output.args[0]
+    memory = SharedMemory(module.graph.nodes)
     seen: set[Node] = set()
     kept = []
     for result in results:
-        root = result
-        while isinstance(root, Node) and is_view(root) and isinstance(root.args[0], Node):
-            root = root.args[0]
-        if isinstance(root, Node) and (root.op != "call_function" or root in seen):
+        maker = memory.maker(result)
+        if maker.op != "call_function" or maker in seen:
             with module.graph.inserting_before(output):
                 copy = module.graph.call_function(aten.clone.default, (result,))
             copy.meta.update(result.meta)
             kept.append(copy)
         else:
             kept.append(result)
-        seen.add(root)
+        seen.add(maker)
     output.args = (tuple(kept),)
 
 

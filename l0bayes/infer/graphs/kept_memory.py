@@ -16,7 +16,8 @@ import torch
 from torch.fx import GraphModule, Node
 
 from l0bayes.infer.graphs.direct_calls import FUNCTIONS
-from l0bayes.infer.graphs.node_facts import aten, is_view, tensor_of
+from l0bayes.infer.graphs.node_facts import aten, tensor_of
+from l0bayes.infer.graphs.shared_memory import SharedMemory
 
 __all__ = ["keep_memory"]
 
@@ -55,13 +56,13 @@ def keep_memory(module: GraphModule, written: set[Node], most: float = math.inf)
         most: Entries of a value from which on memory is short, so that none is kept for it.
     """
     nodes = list(module.graph.nodes)
-    roots = _roots(nodes)
+    memory = SharedMemory(nodes)
     last_use: dict[Node, int] = {}
     for index, node in enumerate(nodes):
         for given in node.all_input_nodes:
-            last_use[roots[given]] = index
-    barred = {roots[node] for node in written if node in roots}
-    barred |= {roots[node] for node in nodes[-1].all_input_nodes}
+            last_use[memory.maker(given)] = index
+    barred = {memory.maker(node) for node in nodes if node in written}
+    barred |= {memory.maker(node) for node in nodes[-1].all_input_nodes}
     free: dict[Any, list[str]] = defaultdict(list)
     ends: dict[int, list[tuple[Any, str]]] = defaultdict(list)
     for index, node in enumerate(nodes):
@@ -73,22 +74,6 @@ def keep_memory(module: GraphModule, written: set[Node], most: float = math.inf)
             ends[last_use[node]].append((form, name))
         for form, name in ends.pop(index, []):
             free[form].append(name)
-
-
-def _roots(nodes: list[Node]) -> dict[Node, Node]:
-    """Of each value the operation that made its memory."""
-    roots: dict[Node, Node] = {}
-    for node in nodes:
-        first = node.args[0] if node.args and isinstance(node.args[0], Node) else None
-        roots[node] = roots[first] if first is not None and _shares(node) else node
-    return roots
-
-
-def _shares(node: Node) -> bool:
-    if node.op == "call_method":  # the ones that write in place
-        return True
-    # Some operations give a view and do not say so.
-    return node.op == "call_function" and (is_view(node) or "unsafe" in str(node.target))
 
 
 def _form(node: Node) -> Any:

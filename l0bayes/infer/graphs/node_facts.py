@@ -17,8 +17,8 @@ __all__ = [
     "is_view",
     "rewritable",
     "same_form",
+    "schema_of",
     "tensor_of",
-    "written_nodes",
 ]
 
 aten: Any = torch.ops.aten
@@ -50,7 +50,12 @@ def constant_of(module: GraphModule, node: Any) -> Tensor | None:
     return None
 
 
-def _schema(node: Node) -> Any:
+def schema_of(node: Node) -> Any:
+    """What torch declares of an operation: its arguments, and what it writes; ``None`` where it does not.
+
+    Args:
+        node: A node.
+    """
     return getattr(node.target, "_schema", None) if node.op == "call_function" else None
 
 
@@ -60,7 +65,7 @@ def is_view(node: Node) -> bool:
     Args:
         node: A node.
     """
-    schema = _schema(node)
+    schema = schema_of(node)
     return schema is not None and any(one.alias_info is not None for one in schema.returns)
 
 
@@ -105,36 +110,11 @@ def same_form(node: Any, other: Any) -> bool:
     return (ours.shape, ours.dtype, ours.device) == (theirs.shape, theirs.dtype, theirs.device)
 
 
-def written_nodes(module: GraphModule) -> set[Node]:
-    """Nodes whose memory is written while the graph runs, and all that share or read it.
-
-    Args:
-        module: The graph.
-    """
-    roots: dict[Node, Node] = {}
-    written: set[Node] = set()
-    for node in module.graph.nodes:
-        first = node.args[0] if node.args and isinstance(node.args[0], Node) else None
-        shares = first is not None and is_view(node)
-        roots[node] = roots[first] if shares and first is not None else node
-        schema = _schema(node)
-        if schema is not None and schema.is_mutable:
-            for given, declared in zip(node.args, schema.arguments, strict=False):
-                if (
-                    isinstance(given, Node)
-                    and declared.alias_info is not None
-                    and declared.alias_info.is_write
-                ):
-                    written.add(roots[given])
-    touched = {node for node, root in roots.items() if root in written}
-    return touched | {user for node in touched for user in node.users}
-
-
 def rewritable(node: Node, written: set[Node]) -> bool:
     """Whether an operation may be replaced by another that computes the same.
 
     Args:
         node: A node.
-        written: The nodes of :func:`written_nodes`.
+        written: Nodes whose memory is written, and all that share or read it.
     """
     return node not in written and is_pure(node)

@@ -32,8 +32,9 @@ from l0bayes.infer.graphs.fusion import fuse_sums
 from l0bayes.infer.graphs.identities import broadcast_late, rewrite_identities
 from l0bayes.infer.graphs.kept_memory import keep_memory
 from l0bayes.infer.graphs.kept_numbers import keep_numbers
-from l0bayes.infer.graphs.node_facts import tensor_of, written_nodes
+from l0bayes.infer.graphs.node_facts import tensor_of
 from l0bayes.infer.graphs.products import order_products, take_numbers_out_of_sums
+from l0bayes.infer.graphs.shared_memory import written_nodes
 from l0bayes.infer.randomness import private_randomness
 
 __all__ = ["simplified", "simplify"]
