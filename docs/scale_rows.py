@@ -61,10 +61,11 @@ def _rows(sizes: list[dict[str, Any]]) -> str:
 def _steps(found: dict[str, Any]) -> str:
     memory = found["resident_bytes"]
     late = memory[len(memory) // 10 :]
+    change = (late[-1] - late[0]) / 1e6
     return (
-        f"{found['steps'] / 1e6:.1f} million steps in {found['minutes']:.0f} minutes: between "
-        f"{min(late) / 1e6:.0f} and {max(late) / 1e6:.0f} MB, "
-        f"{found['bytes_a_million_steps'] / 1e6:.2g} MB more a million steps."
+        f"{found['steps']:,} steps in {found['minutes']:.0f} minutes, beside other work, with a checkpoint: "
+        f"from the first tenth of the time on between {min(late) / 1e6:.0f} and {max(late) / 1e6:.0f} MB, "
+        f"at the end {abs(change):.1f} MB {'more' if change > 0 else 'less'} than then."
     )
 
 
