@@ -88,7 +88,8 @@ def fit_folds(
     """
     check_request(estimator, rows, n_jobs, scored=True)
     check_rows(_count(X), y=y, **rows)
-    folds = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
+    folding: Any = check_cv(cv, y, classifier=is_classifier(estimator))
+    folds = list(folding.split(X, y))
     tasks = [(X, y, rows, *fold) for fold in folds]
     names = _numbered("fold", len(tasks))
     done = _run(_fit_and_score, names, estimator, tasks, n_jobs)
@@ -193,7 +194,9 @@ def _run(
 ) -> list[Any]:
     """Each with a copy of the estimator that has a seed of its own."""
     seeds = task_seeds(estimator.random_state, len(tasks))
-    copies = [clone(estimator).set_params(random_state=seed) for seed in seeds]
+    copies: list[Any] = [clone(estimator) for _ in seeds]
+    for one, seed in zip(copies, seeds, strict=True):
+        one.set_params(random_state=seed)
     return run_tasks(
         work, [(one, *task) for one, task in zip(copies, tasks, strict=True)], n_jobs=n_jobs, names=names
     )

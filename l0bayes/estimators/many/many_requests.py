@@ -42,7 +42,8 @@ def check_request(estimator: Any, rows: dict[str, Any], n_jobs: Any, *, scored: 
         raise ValueError(f"n_jobs must be a number of workers, -1 for all cores, or None; got {n_jobs!r}")
     takes = _row_arguments(estimator.fit)
     if scored:
-        theirs = _row_arguments(estimator.score)
+        scoring: Any = estimator
+        theirs = _row_arguments(scoring.score)
         takes = [name for name in takes if name in theirs]
     unknown = [name for name in rows if name not in takes]
     if unknown:

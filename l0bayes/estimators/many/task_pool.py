@@ -58,7 +58,7 @@ def run_tasks(
     """
     called = [f"task {number}" for number in range(1, len(tasks) + 1)] if names is None else names
     try:
-        done = Parallel(n_jobs=n_jobs)(
+        done: Any = Parallel(n_jobs=n_jobs)(
             delayed(_on_one_thread)(work, task, name) for task, name in zip(tasks, called, strict=True)
         )
     except PicklingError as error:

@@ -61,6 +61,7 @@ def enumerate_learned_slabs(problem: LearnedSlabProblem, num_draws: int, progres
 
     low, high = _ends(problem, at)
     step, before = _STEP, math.inf
+    logs, total = torch.zeros(()), math.inf
     for _ in range(_ROUNDS):
         grid = low + step * torch.arange(round((high - low) / step) + 1, dtype=torch.float64)
         evidences = _double([at(float(u)).log_evidence for u in grid])
