@@ -25,7 +25,8 @@ def round_widths(
 
     All numbers are rounded down first, and then up, those first that lack least, where the network still
     fits. If it does not fit as it is, ``to`` more units are shut at a time, the least probable ones. No site
-    goes below ``to`` units; one of fewer gates stays as it is, as do gates on heads, blocks and weights. Of
+    goes below ``to`` units. One of fewer gates than that stays as it is, unless the network does not fit
+    otherwise: then its units are shut one at a time, down to one. Gates on heads, blocks and weights stay. Of
     the pixels of a flattened map only those count whose map is left, and a map that is left keeps one.
 
     Args:
@@ -37,19 +38,25 @@ def round_widths(
             are rounded up.
 
     Returns:
-        Zeros and ones by site. Where even ``to`` units a site do not fit, that is what is returned.
+        Zeros and ones by site. Where even the least numbers of units do not fit, they are returned.
     """
     widths = _Widths(plan, opened, scores)
     sites, had = [site for site in widths.sites if widths.size(site) >= to], dict[str, int]()
+    narrow = [site for site in widths.sites if widths.size(site) < to]
     for site in sites:  # those of pixels come last, when it is known which maps are left
         had[site] = widths.width(site)
         widths.change(site, max(to, had[site] // to * to))
     while fits is not None and not fits(widths.gates()):
-        wide = [site for site in sites if widths.width(site) >= 2 * to]
-        if not wide:
+        steps = {site: to for site in sites if widths.width(site) >= 2 * to}
+        steps = steps or {site: 1 for site in narrow if widths.width(site) > 1}
+        if not steps:
             return widths.gates()
-        least = min(wide, key=lambda site: widths.worth(site, to))
-        widths.change(least, widths.width(least) - to)
+        least = min(steps, key=lambda site: widths.worth(site, steps[site]))
+        had_now = widths.width(least)
+        widths.change(least, had_now - steps[least])
+        if widths.width(least) == had_now:  # pixels whose maps keep them
+            narrow = [site for site in narrow if site != least]
+            sites = [site for site in sites if site != least]
         widths.round_pixels(sites, to)
     for site in sorted(sites, key=lambda one: -(had[one] % to)):
         if not had[site] % to or widths.width(site) != had[site] // to * to:

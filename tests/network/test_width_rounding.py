@@ -7,7 +7,7 @@ from torch import nn
 import l0bayes
 from l0bayes.distributions import L0Penalty, L2Penalty
 from l0bayes.guides import AutoHardConcrete
-from l0bayes.infer import Minibatches
+from l0bayes.infer import DeploymentWarning, Minibatches
 from l0bayes.models import LeNet5Caffe, LeNet300100, SparseNetwork, WideResNet
 from l0bayes.models.network_deployment import deployed_network
 from l0bayes.network import count_macs, round_widths
@@ -155,13 +155,43 @@ def test_a_network_is_deployed_with_multiples():
     with torch.no_grad():
         for site, law in guide.gates().items():
             guide.decide({site: (torch.arange(law.batch_shape.numel()) < 21).float()})
-    plain, up = model.deploy(guide), model.deploy(guide, round_to=8)
-    held = model.deploy(guide, round_to=8, target="macs:0.3")
+    plain = model.deploy(guide)
+    with pytest.warns(DeploymentWarning, match="opens 9 gates that have closed for good"):
+        up = model.deploy(guide, round_to=8)
+    with pytest.warns(DeploymentWarning, match=r"shuts \d+ gates that are open for certain"):
+        held = model.deploy(guide, round_to=8, target="macs:0.3")
     assert widths(plain) == [21, 21, 21]
     assert widths(up) == [24, 24, 24]
     assert sorted(widths(held)) != [24, 24, 24]
     assert all(width % 8 == 0 for width in widths(held))
     assert count_macs(held, model.example) <= 0.3 * model.cost.dense["macs"]
+
+
+def test_layers_of_fewer_units_give_where_the_target_is_not_kept_otherwise():
+    model, guide, batches = problem()
+    fit = l0bayes.fit(
+        model, guide, batches, steps=60, target="macs:0.7", shrink=True, round_to=32, progress=False
+    )
+    small = model.deploy(guide)
+    assert fit.decision is not None
+    assert widths(small)[:2] == [32, 32] or widths(small)[:2] == [64, 32]
+    assert 1 <= widths(small)[2] <= 24
+    assert count_macs(small, model.example) <= 0.7 * model.cost.dense["macs"]
+    with torch.no_grad():
+        guide = AutoHardConcrete(model, next(iter(batches.epoch(0))), slab="delta", init_active=0.95)
+    opened = {site: torch.ones(law.batch_shape) for site, law in guide.gates().items()}
+    scores = {site: torch.arange(float(value.numel())) for site, value in opened.items()}
+    share = model.deployed_share
+    pixels, first, second = opened
+    least = {pixels: 64, first: 40, second: 24}
+    for target in (0.9, 0.6, 0.5, 0.45):
+        found = model.round_widths(opened, scores, 32, lambda one, at=target: float(share("macs", one)) <= at)
+        assert float(share("macs", found)) <= target
+        for site, value in found.items():
+            assert int(value.sum()) % 32 == 0 or value.numel() < 32
+            least[site] = min(least[site], int(value.sum()))
+    assert least[pixels] == least[first] == 32
+    assert 1 <= least[second] < 24
 
 
 @pytest.mark.parametrize(

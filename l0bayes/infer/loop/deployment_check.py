@@ -82,6 +82,12 @@ class DeploymentCheck(Callback):
         deployed, entries, rows = found
         rows = examples_stood_for(fit.model, self.data, rows)
         trained, best = float(sums[-1]) / rows, float(sums.max()) / rows
+        chances = torch.cat([value.flatten() for value in active.values()]) if active else torch.zeros(0)
+        open_ended = int(((chances > _DECIDED) & (chances < 1.0 - _DECIDED)).sum())
+        fit.deployment = (
+            f"log likelihood {deployed:.3g} nats an example, in training {trained:.3g}; {open_ended} of "
+            f"{len(chances)} gates undecided"
+        )
         if (trained - deployed) / entries <= _GAP:
             if self.targeted and (best - deployed) / entries > _GAP:
                 step = history.step[int(sums.argmax()) + width - 1]
@@ -93,8 +99,6 @@ class DeploymentCheck(Callback):
                     DeploymentWarning,
                 )
             return
-        chances = torch.cat([value.flatten() for value in active.values()]) if active else torch.zeros(0)
-        open_ended = int(((chances > _DECIDED) & (chances < 1.0 - _DECIDED)).sum())
         warn_user(
             f"the deployed network predicts worse than what was trained: its log likelihood is "
             f"{deployed:.3g} nats an example, that of the gated network in training was {trained:.3g}. "

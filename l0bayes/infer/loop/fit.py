@@ -37,7 +37,7 @@ from l0bayes.infer.objectives.per_example import check_per_example
 from l0bayes.infer.objectives.score_elbo import elbo_of
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.infer.ranks.launch import ranks_of, refuse_wrapped
-from l0bayes.infer.shrink.shrinking_run import shrinking_run
+from l0bayes.infer.shrink.shrinking_run import check_shrinkable, shrinking_run
 from l0bayes.infer.targets.observations import num_observations
 from l0bayes.infer.targets.rounding_check import check_rounding
 from l0bayes.infer.targets.target import as_target
@@ -132,6 +132,8 @@ def fit(
         with explained_names(model, batch):
             traces = preflight(objective, batch, complaints)
         described = describe_traces(traces)
+        if settings.shrink:  # says what is wrong with the gates before any target is judged
+            check_shrinkable(elbo, model, guide)
         target = None if settings.target is None else as_target(settings.target, model, guide)
         settings = replace(settings, target=target)
         if target is not None and settings.round_to is not None:

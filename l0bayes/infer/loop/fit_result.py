@@ -38,6 +38,8 @@ class Fit:
         settings: The settings of :func:`l0bayes.fit`, with the number of steps and whatever else follows from
             data and model filled in; ``None`` for a guide that was trained elsewhere.
         kwargs: The model's keyword arguments.
+        deployment: For a model that is deployed: what its deployed network predicts beside what was trained,
+            and how many gates are undecided, in words; ``None`` where it was not measured.
     """
 
     restarts: list[Restart]
@@ -49,6 +51,7 @@ class Fit:
     mode: str
     settings: FitSettings | None = None
     kwargs: dict[str, Any] = field(default_factory=dict)
+    deployment: str | None = None
 
     @classmethod
     def of(cls, model: Any, guide: Any, data: Any, kwargs: Mapping[str, Any] | None = None) -> Fit:
@@ -175,6 +178,8 @@ class Fit:
             )
         if best.decision is not None:
             lines.append(f"  decided   {best.decision}; what follows is conditional on it")
+        if self.deployment is not None:
+            lines.append(f"  deployed  {self.deployment}")
         if best.collapsed:
             lines.append(f"  collapsed {', '.join(best.collapsed)}; one gate each was reopened")
         if len(self.restarts) > 1:

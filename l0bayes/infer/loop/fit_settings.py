@@ -17,7 +17,13 @@ from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.history import History
 from l0bayes.infer.loop.batch_stream import num_batches
 from l0bayes.infer.loop.early_stopping import EarlyStopping
-from l0bayes.infer.loop.setting_checks import check_places, check_schedule, target_text
+from l0bayes.infer.loop.setting_checks import (
+    check_places,
+    check_schedule,
+    check_search,
+    check_shrink,
+    target_text,
+)
 from l0bayes.infer.objectives.compiled import CompileMode
 from l0bayes.infer.schedules import Linear, Schedule, as_schedule
 from l0bayes.infer.shrink.phases import search_gate_rate, search_steps
@@ -148,19 +154,11 @@ class FitSettings:
         validate.positive(lr=self.lr, **validate.given(gate_lr=self.gate_lr))
         validate.at_least(1, num_particles=self.num_particles, restarts=self.restarts)
         validate.at_least(1, **validate.given(steps=self.steps, epochs=self.epochs, log_every=self.log_every))
-        if self.shrink and self.sleep:
-            raise ValueError("give shrink or sleep, not both: shrink takes units out for good")
-        if self.shrink and self.restarts > 1:
-            raise ValueError(f"shrink=True goes with one run; got restarts={self.restarts}")
-        validate.inside("(0, 1)", **validate.given(search_share=self.search_share))
-        if self.search_share is not None and (not self.shrink or self.target is None):
-            raise ValueError("search_share goes with shrink=True and a target, which a search is for")
-        validate.at_least(1, **validate.given(round_to=self.round_to))
-        if self.round_to is not None and (not self.shrink or self.target is None):
-            raise ValueError(
-                "round_to goes with shrink=True and a target; otherwise gates are trained to the end: give "
-                "round_to to deploy"
-            )
+        validate.true_or_false(sleep=self.sleep, shrink=self.shrink, per_example_gates=self.per_example_gates)
+        validate.true_or_false(resume=self.resume)
+        check_shrink(self.shrink, self.sleep, self.restarts)
+        searches = self.shrink and self.target is not None
+        check_search(searches, self.search_share, self.round_to)
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give steps or epochs, not both")
         check_schedule("lr_schedule", self.rate_schedule, validate.not_negative)

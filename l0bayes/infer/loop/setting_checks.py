@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from l0bayes import validate
 from l0bayes.infer.schedules import Schedule
 from l0bayes.infer.targets.target import Target
 
-__all__ = ["check_places", "check_schedule", "target_text"]
+__all__ = ["check_places", "check_schedule", "check_search", "check_shrink", "target_text"]
 
 
 def check_schedule(name: str, schedule: Schedule, check: Callable[..., None]) -> None:
@@ -28,6 +29,45 @@ def check_schedule(name: str, schedule: Schedule, check: Callable[..., None]) ->
             check(**{name: schedule(at)})
         except ValueError as error:
             raise ValueError(f"{error} at progress {at}") from None
+
+
+def check_shrink(shrink: bool, sleep: bool, restarts: int) -> None:
+    """Check what does not go with taking units out for good.
+
+    Args:
+        shrink: The setting.
+        sleep: The setting.
+        restarts: The setting.
+
+    Raises:
+        ValueError: If both are given, or several runs.
+    """
+    if shrink and sleep:
+        raise ValueError("give shrink or sleep, not both: shrink takes units out for good")
+    if shrink and restarts > 1:
+        raise ValueError(f"shrink=True goes with one run; got restarts={restarts}")
+
+
+def check_search(searches: bool, search_share: float | None, round_to: int | None) -> None:
+    """Check the settings of a search and its cut.
+
+    Args:
+        searches: Whether there is one: ``shrink`` with a target.
+        search_share: The setting.
+        round_to: The setting.
+
+    Raises:
+        ValueError: If one is out of range, or given without a search.
+    """
+    validate.inside("(0, 1)", **validate.given(search_share=search_share))
+    if search_share is not None and not searches:
+        raise ValueError("search_share goes with shrink=True and a target, which a search is for")
+    validate.at_least(1, **validate.given(round_to=round_to))
+    if round_to is not None and not searches:
+        raise ValueError(
+            "round_to goes with shrink=True and a target; otherwise gates are trained to the end: give "
+            "round_to to deploy"
+        )
 
 
 def check_places(**files: str | os.PathLike[str] | None) -> None:

@@ -22,7 +22,7 @@ from l0bayes.infer.targets.observations import num_observations
 from l0bayes.infer.targets.rank_decision import reason_not_decided
 from l0bayes.infer.targets.target import Target
 
-__all__ = ["shrinking_run"]
+__all__ = ["check_shrinkable", "shrinking_run"]
 
 # Parts of a run without a target after which gates that have closed for good are looked for.
 _WITHOUT_TARGET = (0.25, 0.5, 0.75)
@@ -69,7 +69,7 @@ def shrinking_run(
     """
     if target is not None and target.schedule is not None:
         raise ValueError("a Target with a schedule goes without shrink=True, whose search has its own")
-    able, given = _checked(elbo, model, guide)
+    able, given = check_shrinkable(elbo, model, guide)
     sites = [
         name
         for name, site in traces.model.nodes.items()
@@ -101,7 +101,17 @@ def shrinking_run(
     return objective, steering, Shrinking([search], choose, True, optimizer_of, batch, auto)
 
 
-def _checked(elbo: MeanFieldELBO, model: Any, guide: Any) -> tuple[ShrinkableModel, DirectGuide]:
+def check_shrinkable(elbo: MeanFieldELBO, model: Any, guide: Any) -> tuple[ShrinkableModel, DirectGuide]:
+    """The model and its guide, as what can be cut.
+
+    Args:
+        elbo: The objective.
+        model: The model.
+        guide: Its guide.
+
+    Raises:
+        ValueError: If model, guide or objective cannot be cut, with the reason.
+    """
     able, guide_able = ModelAbilities(model).shrinkable, GuideAbilities(guide)
     if able is None:
         raise ValueError(

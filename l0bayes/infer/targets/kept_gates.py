@@ -18,6 +18,8 @@ CLOSED = 1e-3
 """Probability of being open below which a gate has closed for good."""
 
 _MEASUREMENTS = 4
+# Part of what the target allows from which on no more gates are looked for.
+_NEARLY = 0.995
 # Logits beyond which gates are open all alike: how far they went then says how long they were pushed, and not
 # how much they are needed.
 _OPEN = 4.0
@@ -29,7 +31,8 @@ def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = No
 
     A site of several gates keeps its most probable one in any case, and so does one whose only gate is on the
     only unit of a layer. Gates that have closed for good stay shut. Where open gates alone are too many, all
-    above a probability of 0.98 count as equal, and every site gives the same part of its own.
+    above a probability of 0.98 count as equal, and every site gives the same part of its own. Where the next
+    gate is too dear, its site is left as it is and the next ones of the others stay, as long as they fit.
 
     Args:
         model: The model.
@@ -46,12 +49,14 @@ def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = No
     share_of = deployed_share_of(costs)
     able = ModelAbilities(model)
     first = {site: _most_probable(able, site, value) for site, value in logits.items()}
-    places = _places(logits)
+    places, order = _places(logits)
     candidates = sum(int((torch.sigmoid(value) >= CLOSED).sum()) for value in logits.values())
+
+    full: dict[str, int] = {}  # sites of which no more fit, and up to which place their gates stay
 
     def opened(count: int) -> dict[str, Tensor]:
         return {
-            site: torch.maximum((places[site] < count).to(value.dtype), first[site])
+            site: torch.maximum((places[site] < full.get(site, count)).to(value.dtype), first[site])
             for site, value in logits.items()
         }
 
@@ -61,12 +66,26 @@ def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = No
     def fits(count: int) -> bool:
         return allowed(opened(count))
 
+    def fill() -> dict[str, Tensor]:
+        full.clear()
+        count = _largest(fits, candidates)
+        while count < candidates and float(share_of(target.kind, opened(count))) < _NEARLY * target.share:
+            full[order[count]] = count
+            count = _largest(fits, candidates, count)
+        return opened(count)
+
     def most() -> dict[str, Tensor]:
-        found = opened(_largest(fits, candidates))
         if round_to is None:
-            return found
+            return fill()
+        found = multiples(fill())
+        if not allowed(found):  # gates that are not rounded, as of heads, have to give
+            full.clear()
+            found = multiples(opened(_largest(lambda n: allowed(multiples(opened(n))), candidates)))
+        return found
+
+    def multiples(gates: dict[str, Tensor]) -> dict[str, Tensor]:
         assert rounded is not None  # checked before the first step
-        return rounded(found, logits, round_to, allowed)
+        return rounded(gates, logits, round_to, allowed)
 
     rounded = able.round_widths
     if not fits(0):  # single pixels of many maps, say: the gates with which the target was found possible
@@ -79,15 +98,20 @@ def kept_gates(model: Any, guide: Any, target: Target, round_to: int | None = No
     return found
 
 
-def _places(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The place of every gate among all, from the most probable one; equal ones go site by site in turn."""
+def _places(logits: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """The place of every gate among all, from the most probable one, and the site of the gate at each place.
+
+    Equal ones go site by site in turn.
+    """
     everything = torch.cat([value.flatten() for value in logits.values()]).clamp(max=_OPEN)
     order = torch.cat([_turns(value.flatten()) for value in logits.values()]).argsort(stable=True)
     order = order[everything[order].argsort(descending=True, stable=True)]
     places = torch.empty_like(order)
     places[order] = torch.arange(len(order), device=order.device)
     parts = places.split([value.numel() for value in logits.values()])
-    return {site: part.view_as(value) for (site, value), part in zip(logits.items(), parts, strict=True)}
+    sites = [site for site, value in logits.items() for _ in range(value.numel())]
+    found = {site: part.view_as(value) for (site, value), part in zip(logits.items(), parts, strict=True)}
+    return found, [sites[gate] for gate in order.tolist()]
 
 
 def _turns(logits: Tensor) -> Tensor:
@@ -101,9 +125,9 @@ def _turns(logits: Tensor) -> Tensor:
     return turns
 
 
-def _largest(fits: Callable[[int], bool], most: int) -> int:
-    """The largest number that fits, where 0 does and fewer fit where more do."""
-    low, high = 0, most + 1
+def _largest(fits: Callable[[int], bool], most: int, low: int = 0) -> int:
+    """The largest number from ``low`` on that fits, where that does and fewer fit where more do."""
+    high = most + 1
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)

@@ -88,9 +88,9 @@ def save_deployed(
         ModuleNotFoundError: If ``onnx=True`` and a package is missing; says how to install it.
         TypeError: If ``net`` is no module, the gated model in place of its deployed network, or holds what
             is no dense tensor.
-        ValueError: If ``program`` or ``onnx`` is true and there is no example, the network cannot be
-            exported, or it runs what ONNX cannot hold; names the operation and the layer. Also if the
-            network that comes back from the files is not this one.
+        ValueError: If the network cannot be run on ``example``, ``program`` or ``onnx`` is true and there is
+            none, the network cannot be exported, or it runs what ONNX cannot hold; names the operation and the
+            layer. Also if the network that comes back from the files is not this one.
 
     Example::
 
@@ -144,6 +144,14 @@ def _inputs(net: nn.Module, example: Any) -> tuple[Any, ...] | None:
         return x.detach().to(like if x.is_floating_point() else like.device)
 
     found: tuple[Any, ...] = map_tensors(inputs, change)
+    try:
+        run(net, found)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(x.shape)) for x in tensors_in(found))
+        raise ValueError(
+            f"the network cannot be run on the example given, of shape {shapes} "
+            f"({type(error).__name__}: {str(error)[:200]}); give inputs as the network takes them"
+        ) from error
     return found
 
 

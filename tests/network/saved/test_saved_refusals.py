@@ -14,7 +14,7 @@ from torch import nn
 import l0bayes
 from l0bayes.models import SparseNetwork
 from l0bayes.network import SavedNetworkError, read_certificate, write_tensors
-from tests.network.saved.saved_cases import cnn, mlp, rows
+from tests.network.saved.saved_cases import cnn, deployed, mlp, rows
 
 FILES = ["architecture.json", "certificate.json", "weights.safetensors", "program.pt2"]
 
@@ -317,3 +317,13 @@ def test_bytes_changed_at_random_and_signed_again(folder, whole, name):
         assert isinstance(net, nn.Module)
     assert largest_memory() - before < 200e6
     assert loaded < 500
+
+
+@pytest.mark.parametrize(
+    "example", [torch.rand(2, 5), (torch.rand(2, 12), torch.rand(2, 12)), torch.rand(12, 2)]
+)
+def test_an_example_that_the_network_does_not_take(example, tmp_path):
+    _, _, small = deployed(mlp(), "input", rows(4, 12))
+    with pytest.raises(ValueError, match=r"the network cannot be run on the example given, of shape \("):
+        l0bayes.save_deployed(small, tmp_path / "net", example=example, program=False, onnx=False)
+    assert not (tmp_path / "net").exists()
