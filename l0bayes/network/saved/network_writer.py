@@ -89,8 +89,8 @@ def save_deployed(
         TypeError: If ``net`` is no module, the gated model in place of its deployed network, or holds what
             is no dense tensor.
         ValueError: If the network cannot be run on ``example``, ``program`` or ``onnx`` is true and there is
-            none, the network cannot be exported, or it runs what ONNX cannot hold; names the operation and the
-            layer. Also if the network that comes back from the files is not this one.
+            none, the network cannot be exported, or it runs what ONNX cannot hold; names operation and layer.
+            Also if the network that comes back from the files is not this one.
 
     Example::
 
