@@ -18,10 +18,10 @@ mpl.use("Agg")
 
 SMALL_RUN = ["lenet-300-100", "--data", "digits", "--epochs", "1", "--batch-size", "500"]
 COMMANDS = {
-    "demo": (["demo"], ["l0bayes.apps.demo.diabetes_act.fit", "l0bayes.apps.demo.digits_act.fit"]),
-    "diabetes": (["diabetes"], ["l0bayes.apps.demo.diabetes_act.fit"]),
+    "demo": (["demo"], ["l0bayes.apps.demo.refined_act.fit", "l0bayes.apps.demo.digits_act.fit"]),
+    "diabetes": (["diabetes"], ["l0bayes.apps.demo.refined_act.fit"]),
     "digits": (["digits"], ["l0bayes.apps.demo.digits_act.fit", "l0bayes.apps.demo.digits_act.train_plain"]),
-    "clinics": (["clinics"], ["l0bayes.apps.demo.clinics_act.fit"]),
+    "clinics": (["clinics"], ["l0bayes.apps.demo.refined_act.fit"]),
     "train": (["train", *SMALL_RUN], ["l0bayes.apps.train.training_job.fit"]),
     "select": (["select", "table.csv", "y ~ ."], ["l0bayes.estimators.SpikeSlabRegressor.fit"]),
 }

@@ -106,14 +106,11 @@ class ActiveModels:
         diagonal = torch.where(held, tau.gather(1, place), 1.0)
         inner = inner + torch.diag_embed(diagonal)
         factor = _factor(inner)
+        rows = torch.where(held[:, :, None], self.moments[place], 0.0) / scale[:, :, None]
+        half = torch.linalg.solve_triangular(factor, rows, upper=False)
         target = torch.where(held, self.vector[place], 0.0) / scale
         mean_half = torch.linalg.solve_triangular(factor, target[:, :, None], upper=False)
         inverse = torch.cholesky_inverse(factor)
-        # The largest product of all: what can be done to the small side of it is.
-        identity = torch.eye(slots, dtype=factor.dtype).expand_as(factor)
-        side = torch.linalg.solve_triangular(factor, identity, upper=False)
-        side = torch.where(held[:, None, :], side, 0.0) / scale[:, :, None]
-        half = torch.bmm(side, self.moments[place])
         self.inverse = torch.where(both, inverse, 0.0)
         self.mean = torch.linalg.solve_triangular(factor.mT, mean_half, upper=True)[:, :, 0]
         # Rounding aside, a pivot is never below the prior precision.

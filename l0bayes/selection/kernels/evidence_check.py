@@ -18,7 +18,7 @@ __all__ = ["CheckedEvidences", "check_evidences"]
 _FIRST, _LEAST, _MOST_LEAST = 2_000, 3, 16
 # Draws of the next one, by what the first one found: more of few rows, which cost less and where Laplace's
 # method errs more. Doubled until errors of PIPs are small enough, up to so many draws, and terms of rows.
-_SECOND, _MOST_SECOND, _SECOND_NUMBERS = 4_000, 16_000, 400_000
+_SECOND, _MOST_SECOND, _SECOND_NUMBERS = 4_000, 16_000, 1_500_000
 _MOST, _MOST_NUMBERS = 160_000, 200_000_000
 _SMALL_ERROR = 0.0025
 # Second-order terms count only so far where draws are planned: a series that diverges says nothing.
