@@ -110,13 +110,17 @@ def _images(
     with needed_for("CIFAR-10 as PNG"):
         from PIL import Image
 
-    with Image.open(io.BytesIO(_read(root, name, checksum, verify))) as image:
-        if image.mode != "RGB" or image.width != _SIDE * _SIDE:
-            raise ValueError(
-                f"{name} in {str(root)!r} must be RGB with one image of {_SIDE * _SIDE} pixels a row, "
-                f"got {image.mode} of {image.width} pixels a row"
-            )
-        return np.array(image, dtype=np.uint8).reshape(-1, _SIDE, _SIDE, 3)
+    raw = io.BytesIO(_read(root, name, checksum, verify))
+    try:
+        with Image.open(raw) as image:
+            if image.mode != "RGB" or image.width != _SIDE * _SIDE:
+                raise ValueError(
+                    f"{name} in {str(root)!r} must be RGB with one image of {_SIDE * _SIDE} pixels a row, "
+                    f"got {image.mode} of {image.width} pixels a row"
+                )
+            return np.array(image, dtype=np.uint8).reshape(-1, _SIDE, _SIDE, 3)
+    except SyntaxError as error:  # Pillow's word for a piece of the file that has no proper name
+        raise ValueError(f"{name} in {str(root)!r} is damaged: {error}") from error
 
 
 def _labels(root: Path, name: str, checksum: str, verify: bool, count: int) -> Tensor:

@@ -127,6 +127,16 @@ def test_an_image_of_another_layout(folder, mode, width, got):
         load(folder)
 
 
+def test_a_piece_of_an_image_file_that_has_no_name(folder):
+    """Pillow raises SyntaxError for it."""
+    Image.fromarray(pixels_of(0, rows=60).reshape(60, 1024, 3)).save(folder / TRAIN[0])
+    whole = (folder / TRAIN[0]).read_bytes()
+    second = whole.index(b"IDAT", whole.index(b"IDAT") + 4)
+    (folder / TRAIN[0]).write_bytes(whole[:second] + bytes(4) + whole[second + 4 :])
+    with pytest.raises(ValueError, match=r"data_batch_1.png in .* is damaged: broken PNG file"):
+        load(folder)
+
+
 @pytest.mark.parametrize("labels", [[0] * 19, [10] + [0] * 19, [-1] + [0] * 19, [[0] * 20]])
 def test_labels_that_do_not_fit(folder, labels):
     (folder / "train_lables.json").write_text(json.dumps(labels))
