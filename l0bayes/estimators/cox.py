@@ -218,14 +218,7 @@ class SpikeSlabCox(FoldScores, GeneralisedEstimator):
         Raises:
             ValueError: If a word or number is out of range.
         """
-        columns = self._columns(X)
-        return self.predictor_.response(
-            columns,
-            estimator=estimator,
-            return_std=return_std,
-            interval=interval,
-            offset=self._offset_of(len(columns), offset, None),
-        )
+        return self._predicted(X, return_std, estimator, interval, offset)
 
     def relative_hazard(self, X: Any, interval: float | None = None, *, offset: Any = None) -> Any:  # noqa: N803
         r"""Posterior mean of the hazard relative to a row at the mean of the columns, :math:`e^\eta`.

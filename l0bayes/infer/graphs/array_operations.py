@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from l0bayes.infer.graphs.node_facts import aten, tensor_of
+from l0bayes.infer.graphs.node_facts import LAYOUTS, SUMS, aten, tensor_of
 
 __all__ = ["array_form", "by_torch"]
 
@@ -125,16 +125,6 @@ _PRODUCTS: dict[Any, _Operation] = {
 }
 # Sums with a factor.
 _WITH_ALPHA: dict[Any, _Operation] = {aten.add.Tensor: _add_times, aten.sub.Tensor: _sub_times}
-# Operations that lay out anew what is there: the shape of the result says all.
-_LAYOUTS = {
-    aten.view.default,
-    aten.reshape.default,
-    aten._unsafe_view.default,
-    aten.unsqueeze.default,
-    aten.squeeze.dim,
-    aten.squeeze.default,
-}
-_SUMS = {aten.sum.default, aten.sum.dim_IntList}
 _DRAWS: dict[Any, Any] = {aten.rand.default: torch.rand, aten.randn.default: torch.randn}
 
 
@@ -164,9 +154,9 @@ def _plain_form(node: Node, value: Tensor) -> tuple[Any, tuple[Any, ...], dict[s
     target: Any = node.target
     if target in _PRODUCTS:
         return _PRODUCTS[target], node.args, {}
-    if target in _SUMS and _dimensions(node.args[0]) > 0:
+    if target in SUMS and _dimensions(node.args[0]) > 0:
         return np.add.reduce, (node.args[0],), _axes(node)
-    if target in _LAYOUTS:
+    if target in LAYOUTS:
         return _laid_out, (node.args[0], tuple(value.shape)), {}
     if target in (aten.t.default, aten.transpose.int) and value.dim() == 2:
         return np.transpose, (node.args[0],), {}

@@ -12,23 +12,14 @@ from torch.utils import _pytree as pytree
 from l0bayes.infer.graphs.direct_calls import call_directly, reuse_memory
 from l0bayes.infer.graphs.kept_memory import keep_memory
 from l0bayes.infer.graphs.kept_numbers import keep_numbers
-from l0bayes.infer.graphs.node_facts import aten, tensor_of
+from l0bayes.infer.graphs.node_facts import LAYOUTS, SUMS, aten, tensor_of
 
-__all__ = ["BLOCK", "LAYOUTS", "SUMS", "BlockLoop"]
+__all__ = ["BLOCK", "SPREADS", "BlockLoop"]
 
 # Entries of a block: a dozen values of that length fit into a cache.
 BLOCK = 2**14
-SUMS = {aten.sum.default, aten.sum.dim_IntList}
-LAYOUTS = {
-    aten.view.default,
-    aten.reshape.default,
-    aten._unsafe_view.default,
-    aten.unsqueeze.default,
-    aten.squeeze.dim,
-    aten.squeeze.default,
-    aten.expand.default,
-}
-"""Operations that lay out anew what is there."""
+SPREADS = LAYOUTS | {aten.expand.default}
+"""Operations that lay out anew what is there, once or again and again."""
 
 
 class BlockLoop(nn.Module):
@@ -103,12 +94,12 @@ def _block_graph(
         new[node].meta["val"] = _form(node.meta.get("val"), size) if node in long_inputs else None
     for node in steps:
         (first, *_) = node.all_input_nodes
-        if node.target in LAYOUTS and first not in short_inputs:
+        if node.target in SPREADS and first not in short_inputs:
             new[node] = new[first]
             continue
         if node.target in SUMS:
             new[node] = graph.call_function(aten.sum.default, (new[first],))
-        elif node.target in LAYOUTS:  # a number, so many times
+        elif node.target in SPREADS:  # a number, so many times
             new[node] = graph.call_function(aten.expand.default, (new[first], [size]))
         else:
             new[node] = graph.node_copy(node, lambda one: new[one])

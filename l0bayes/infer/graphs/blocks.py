@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
-from l0bayes.infer.graphs.block_loop import LAYOUTS, SUMS, BlockLoop
-from l0bayes.infer.graphs.node_facts import aten, constant_of, is_pointwise, is_pure
+from l0bayes.infer.graphs.block_loop import SPREADS, BlockLoop
+from l0bayes.infer.graphs.node_facts import SUMS, aten, constant_of, is_pointwise, is_pure
 
 __all__ = ["LONG", "has_long_values", "run_in_blocks"]
 
@@ -156,7 +156,7 @@ class _Plan:
             return False
         if node.target is operator.getitem:
             return node.args[0] in self._looped
-        if node.target in LAYOUTS:
+        if node.target in SPREADS:
             return self._is_spread(node) or self._is_laid_out_anew(node)
         known = node.target in _SPECIAL or is_pointwise(node)
         return known and is_pure(node) and self._fits(node)

@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 __all__ = [
+    "LAYOUTS",
+    "SUMS",
     "aten",
     "constant_of",
     "is_pointwise",
@@ -22,6 +24,18 @@ __all__ = [
 ]
 
 aten: Any = torch.ops.aten
+
+LAYOUTS = {
+    aten.view.default,
+    aten.reshape.default,
+    aten._unsafe_view.default,
+    aten.unsqueeze.default,
+    aten.squeeze.dim,
+    aten.squeeze.default,
+}
+"""Operations that lay out anew what is there: the shape of the result says all."""
+SUMS = {aten.sum.default, aten.sum.dim_IntList}
+"""Sums of entries."""
 
 # Memory that is written afterwards, or whose content is no value.
 _UNWRITTEN = {"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "empty_permuted"}
