@@ -25,7 +25,9 @@ from l0bayes.user_warnings import warn_user
 
 __all__ = ["Checkpoint", "CheckpointError", "CheckpointWarning"]
 
-_FORMAT = 3
+_FORMAT = 4
+# Format 3 does not say what the run is of.
+_READ = (3, 4)
 # Settings that explain why another run has parameters and buffers of other shapes.
 _FIRST = {"steps", "seed", "target"}
 # Settings that may change when a run is resumed.
@@ -44,22 +46,31 @@ class CheckpointWarning(UserWarning):
 class Checkpoint(Callback):
     """Keeps the state of a run at its last record, and writes it to a file now and then.
 
-    It holds the settings, the parameters and buffers of guide, model and objective, the state of the
-    optimiser and of all callbacks (the history is one of them), the number of steps done, the state of
-    torch's random generators, and of a fit with restarts the runs that have ended. The file is safetensors
-    with a checksum, and the one before it is kept: see :class:`~l0bayes.files.generations.Generations`.
+    It holds the settings, what the run is of, the parameters and buffers of guide, model and objective, the
+    state of the optimiser and of all callbacks (the history is one of them), the number of steps done, the
+    state of torch's random generators, and of a fit with restarts the runs that have ended. The file is
+    safetensors with a checksum, and the one before it is kept: see
+    :class:`~l0bayes.files.generations.Generations`.
 
     Args:
         path: The file.
         every: Seconds between two writes; the end of a run, whatever ends it, is always written.
         writes: Whether this process writes the file; the others only read it.
+        identity: What the run is of, see :func:`~.run_identity.run_identity`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], every: float, writes: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        every: float,
+        writes: bool = True,
+        identity: Mapping[str, str] | None = None,
+    ) -> None:
         need("A checkpoint", "safetensors")  # before a step is made, not at the first writing
         self.path = Path(path)
         self.every = every
         self.writes = writes
+        self.identity = dict(identity or {})
         self.generations = Generations(self.path)
         self.start: dict[str, Any] = {}
         self.ended: list[dict[str, Any]] = []
@@ -76,6 +87,7 @@ class Checkpoint(Callback):
         self._state = {
             "format": _FORMAT,
             "settings": dict(run.settings),
+            "identity": self.identity,
             "shapes": shapes_of(run.objective.state_dict()),
             "objective": as_plain_state(dict(run.objective.state_dict()), "the objective"),
             "optimizer": as_plain_state(run.optimizer.state_dict(), "the optimiser's state"),
@@ -125,6 +137,7 @@ class Checkpoint(Callback):
         if wrong := difference_of_shapes(state["shapes"], shapes_of(run.objective.state_dict())):
             raise CheckpointError(f"checkpoint {self.path} is of another model or guide: {wrong}")
         self._check_settings(state["settings"], run.settings, {*run.settings, *state["settings"]} - _FREE)
+        self._check_identity(state.get("identity", self.identity))
         run.objective.load_state_dict(state["objective"])
         run.optimizer.load_state_dict(state["optimizer"])
         run.done = state["done"]
@@ -153,6 +166,7 @@ class Checkpoint(Callback):
         if not start:
             return [], 0, start
         self._check_settings(state["settings"], settings, {*settings, *state["settings"]} - _FREE)
+        self._check_identity(state.get("identity", self.identity))
         runs = []
         self.ended = list(state["ended"])
         for kept in self.ended:
@@ -176,6 +190,16 @@ class Checkpoint(Callback):
                     f"{value!r}. Give another file, or resume=False to overwrite it"
                 )
 
+    def _check_identity(self, theirs: Mapping[str, str]) -> None:
+        """Refuse a run of another guide, model or data of the same shapes, whose result would be taken on."""
+        for name in (*self.identity, *theirs):
+            before, ours = theirs.get(name, "not there"), self.identity.get(name, "not there")
+            if before != ours:
+                raise CheckpointError(
+                    f"checkpoint {self.path} is of another run: its {name} is {before}, that of this run is "
+                    f"{ours}. Give another file, or resume=False to overwrite it"
+                )
+
     def read(self) -> dict[str, Any]:
         """The last state that is whole; read from the file once.
 
@@ -191,7 +215,7 @@ class Checkpoint(Callback):
             state, wrong = self.generations.read()
         except (FileNotFoundError, StateFileError) as error:
             raise CheckpointError(f"checkpoint {self.path} can't be read: {error}") from error
-        if state.get("format") != _FORMAT:
+        if state.get("format") not in _READ:
             raise CheckpointError(f"checkpoint {self.path} was not written by this version of l0bayes.fit")
         if wrong:
             warn_user(

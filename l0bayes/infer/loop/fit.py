@@ -25,7 +25,8 @@ from l0bayes.infer.loop.num_data import tell_num_data
 from l0bayes.infer.loop.optimizers import make_optimizer
 from l0bayes.infer.loop.preflight import check_data, preflight
 from l0bayes.infer.loop.restarts import Restarts
-from l0bayes.infer.loop.shared_data import refuse_measured, share_of
+from l0bayes.infer.loop.run_identity import run_identity
+from l0bayes.infer.loop.shared_data import counts_all, refuse_measured, share_of
 from l0bayes.infer.loop.single_row import check_single_row, explained_single_row
 from l0bayes.infer.loop.standard_callbacks import standard_callbacks
 from l0bayes.infer.model_abilities import ModelAbilities
@@ -169,7 +170,9 @@ def fit(
     step = GradientStep(objective, _mode(settings, objective))
     checkpoint = None
     if settings.checkpoint is not None:
-        checkpoint = Checkpoint(settings.checkpoint, settings.checkpoint_every, ranks.writes)
+        whole = data if ranks.count == 1 or counts_all(data) else None
+        identity = run_identity(objective, traces, batch, whole)
+        checkpoint = Checkpoint(settings.checkpoint, settings.checkpoint_every, ranks.writes, identity)
     settings = replace(settings, progress=settings.progress and ranks.writes)
     callbacks = standard_callbacks(
         settings, objective, traces, steering, shrinking, checkpoint, data, ranks.writes

@@ -11,8 +11,9 @@ from l0bayes.files.state_files import StateFileError, as_plain_state, read_state
 from l0bayes.files.whole_files import settle, write_whole
 from l0bayes.infer.guide_combinations import copied_guide
 from l0bayes.infer.kept_model import kept_model
-from l0bayes.infer.loop.kept_runs import KeptRunError, kept_run, run_of
+from l0bayes.infer.loop.kept_runs import KeptRunError, check_fits, kept_run, run_of
 from l0bayes.infer.loop.restart_result import Restart, take_best
+from l0bayes.infer.loop.run_identity import guide_in_words
 from l0bayes.optional_packages import need
 
 __all__ = ["SavedFitError", "read_fit", "write_fit"]
@@ -48,7 +49,7 @@ def write_fit(folder: str | os.PathLike[str], runs: Sequence[Restart], about: Ma
         raise FileExistsError(f"folder {str(folder)!r} exists and holds no fit; name another one")
     state = {
         "format": _FORMAT,
-        "guide": type(runs[0].guide).__name__,
+        "guide": guide_in_words(runs[0].guide),
         "runs": [kept_run(run) for run in runs],
         "about": as_plain_state(dict(about), "what is known of the fit"),
     }
@@ -80,12 +81,26 @@ def read_fit(folder: str | os.PathLike[str], model: Any, guide: Any) -> tuple[li
     if state.get("format") != _FORMAT:
         raise SavedFitError(f"{_FILE} in {str(folder)!r} was not written by this version of Fit.save")
     try:
+        for one in state["runs"]:
+            check_fits(one, model, guide)
+        _check_guide(folder, state["guide"], guide)
         return _runs(state["runs"], model, guide), state["about"]
     except KeptRunError as error:
         raise SavedFitError(
             f"the fit in {str(folder)!r} was made with the guide {state['guide']} and can't be read into "
             f"this one: {error}"
         ) from error
+
+
+def _check_guide(folder: Path, theirs: str, guide: Any) -> None:
+    """Refuse a guide of other settings, under which the same parameters mean something else."""
+    # Version 0.1 kept the class alone.
+    ours = guide_in_words(guide) if "(" in theirs else type(guide).__name__
+    if ours != theirs:
+        raise SavedFitError(
+            f"the fit in {str(folder)!r} was made with the guide {theirs} and can't be read into {ours}: "
+            "make the guide as it was made for the fit"
+        )
 
 
 def _runs(kept: list[dict[str, Any]], model: Any, guide: Any) -> list[Restart]:

@@ -16,7 +16,7 @@ from l0bayes.infer.loop.constraint_words import constraint_of, plain_constraint
 from l0bayes.infer.loop.restart_result import Restart
 from l0bayes.infer.trained_parameters import TrainedParameters
 
-__all__ = ["KeptRunError", "difference_of_shapes", "kept_run", "run_of", "shapes_of"]
+__all__ = ["KeptRunError", "check_fits", "difference_of_shapes", "kept_run", "run_of", "shapes_of"]
 
 
 class KeptRunError(ValueError):
@@ -57,6 +57,31 @@ def kept_run(run: Restart) -> dict[str, Any]:
     return dict(as_plain_state(state, "what is kept of a run"))
 
 
+def check_fits(kept: Mapping[str, Any], model: Any, guide: Any) -> None:
+    """Refuse modules that can't take the values of a run, before any is changed.
+
+    Args:
+        kept: From :func:`kept_run`.
+        model: The model.
+        guide: The guide.
+
+    Raises:
+        KeptRunError: If model or guide have parameters of other names or shapes, by name.
+    """
+    for what, module, values in (("guide", guide, kept["guide"]), ("model", model, kept["model"])):
+        if isinstance(module, torch.nn.Module) != (values is not None):
+            is_one = "is no module" if values is not None else "is a module"
+            raise KeptRunError(f"the {what} {is_one}, unlike the one whose run was kept")
+        if values is None:
+            continue
+        own = shapes_of(module.state_dict())
+        wrong = difference_of_shapes(shapes_of(values), own)
+        if wrong and not own:
+            raise KeptRunError(f"the {what} has no parameters yet; run it once on the data, and then load")
+        if wrong:
+            raise KeptRunError(f"it is of another {what}: {wrong}")
+
+
 def run_of(kept: Mapping[str, Any], model: Any, guide: Any) -> Restart:
     """The run again, in modules that are given.
 
@@ -68,12 +93,10 @@ def run_of(kept: Mapping[str, Any], model: Any, guide: Any) -> Restart:
     Raises:
         KeptRunError: If model or guide have parameters of other names or shapes, by name.
     """
-    for what, module, values in (("guide", guide, kept["guide"]), ("model", model, kept["model"])):
-        if isinstance(module, torch.nn.Module) != (values is not None):
-            is_one = "is no module" if values is not None else "is a module"
-            raise KeptRunError(f"the {what} {is_one}, unlike the one whose run was kept")
+    check_fits(kept, model, guide)
+    for module, values in ((guide, kept["guide"]), (model, kept["model"])):
         if values is not None:
-            _load(what, module, values)
+            module.load_state_dict(dict(values))
     history = History(**kept["history"])
     history.settings = dict(kept["history_settings"])
     decision = None if kept["decision"] is None else Decision(**kept["decision"])
@@ -117,13 +140,3 @@ def difference_of_shapes(theirs: Mapping[str, list[int]], ours: Mapping[str, lis
         f"{len(different)} entries differ, the first is {name!r}, of shape {theirs.get(name)} in the file "
         f"and {ours.get(name)} here"
     )
-
-
-def _load(what: str, module: torch.nn.Module, values: Mapping[str, Any]) -> None:
-    own = shapes_of(module.state_dict())
-    wrong = difference_of_shapes(shapes_of(values), own)
-    if wrong and not own:
-        raise KeptRunError(f"the {what} has no parameters yet; run it once on the data, and then load")
-    if wrong:
-        raise KeptRunError(f"it is of another {what}: {wrong}")
-    module.load_state_dict(dict(values))

@@ -1,0 +1,1 @@
+"""Does a wrong sign make a test fail?"""
