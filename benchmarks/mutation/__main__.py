@@ -5,7 +5,8 @@ and / for *. They are drawn with a seed from all places of distributions/, infer
 minus in front of a whole number, which names an axis, is left alone. One pass of the quick tests without any
 mutant tells which of them run which line. Each mutant is then written into a copy of the project, and
 processes of their own run the tests of its line until one fails, those first whose file names what the
-mutated file gives. A process that dies has noticed; one that takes longer than the limit is told apart.
+mutated file gives, and as many as take a minute without a mutant. A process that dies has noticed; one that
+takes longer than the limit is told apart.
 
     pip install cosmic-ray
     python -m benchmarks.mutation [--mutants 300] [--seed 0] [--minutes 60] [--map FOLDER] [--out FILE]
@@ -99,6 +100,7 @@ def main() -> None:
     )
     parser.add_argument("--limit", type=int, default=60, help="processor seconds, beside twice what is usual")
     parser.add_argument("--map", type=Path, help="folder that keeps which tests run which line")
+    parser.add_argument("--resume", action="store_true", help="go on from what --out holds, of the same code")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/mutation.json")
     options = parser.parse_args()
     places = all_mutants(ROOT)
@@ -140,9 +142,9 @@ def run(
     # What every process needs is loaded once; nothing of the package is.
     for name in ("pyro.infer", "pytest", "scipy.stats", "torch"):
         importlib.import_module(name)
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = json.loads(options.out.read_text())["mutants_run"] if options.resume else []
     started, log = time.monotonic(), copy / "told"
-    for mutant in drawn:
+    for mutant in drawn[len(rows) :]:
         if time.monotonic() - started > 60.0 * options.minutes:
             break
         begun, before = time.monotonic(), used()
@@ -166,12 +168,10 @@ def run(
             }
         )
         print(f"{len(rows)} {found} {mutant.file}:{mutant.line} {time.monotonic() - begun:.0f} s", flush=True)
-        options.out.write_text(json.dumps(result_of(rows, places, started, options), indent=1) + "\n")
+        options.out.write_text(json.dumps(result_of(rows, places, options), indent=1) + "\n")
 
 
-def result_of(
-    rows: list[dict[str, Any]], places: int, started: float, options: argparse.Namespace
-) -> dict[str, Any]:
+def result_of(rows: list[dict[str, Any]], places: int, options: argparse.Namespace) -> dict[str, Any]:
     caught = sum(one["outcome"] == "caught" for one in rows)
     names = ("torch", "pyro-ppl", "numpy", "pytest", "cosmic-ray")
     return {
@@ -180,7 +180,6 @@ def result_of(
         "mutants": len(rows),
         "caught": caught,
         "share": round(caught / len(rows), 4),
-        "seconds": round(time.monotonic() - started),
         "processor_seconds": round(sum(one["processor_seconds"] for one in rows)),
         "versions": {"python": sys.version.split()[0], **{name: version(name) for name in names}},
         "not_caught": [one for one in rows if one["outcome"] != "caught"],

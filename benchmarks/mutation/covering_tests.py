@@ -27,6 +27,8 @@ TESTS = (
 CHOSEN = ("-m", "not slow and not examples", "-p", "no:cacheprovider", "-q", "--no-header", "--tb=line")
 """Options of pytest in every run."""
 
+# Of the tests that run a line so many are tried, in seconds that they take under coverage.
+_MOST_SECONDS = 60.0
 _DURATIONS, _COVERAGE = "durations.json", "coverage.sqlite"
 
 
@@ -105,7 +107,13 @@ class CoveringTests:
         def order(test: str) -> tuple[bool, float]:
             return not given & _names(self._root / test.partition("::")[0]), self._seconds[test]
 
-        return sorted(tests & self._seconds.keys(), key=order)
+        chosen: list[str] = []
+        left = _MOST_SECONDS
+        for test in sorted(tests & self._seconds.keys(), key=order):
+            left -= self._seconds[test]
+            if left >= 0.0 or not chosen:
+                chosen.append(test)
+        return chosen
 
     def seconds(self, tests: list[str]) -> float:
         """What tests take without a mutant."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from l0bayes.files.state_files import StateFileError, read_state, write_state
-from l0bayes.files.whole_files import settle
+from l0bayes.files.whole_files import as_usual, remove_abandoned, settle
 
 __all__ = ["Generations"]
 
@@ -25,6 +25,7 @@ class Generations:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.before = path.with_name(f"{path.name}.before")
+        self._written = False
         self._whole: Path | None = None  # what is known to be a whole state of this run
 
     @property
@@ -63,15 +64,18 @@ class Generations:
         Raises:
             OSError: If there is no room for it; the states that were there are as they were.
         """
+        if not self._written:  # what a killed run left, of the size of a state
+            remove_abandoned(self.path.absolute().parent, f"{self.path.name}.", ".part")
         part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
         try:
             write_state(state, part)
+            as_usual(part)
             if self._whole == self.path:
                 self.path.replace(self.before)
             part.replace(self.path)
             if self._whole is None:  # that of another run is none to fall back to
                 self.before.unlink(missing_ok=True)
-            self._whole = self.path
+            self._whole, self._written = self.path, True
             settle(self.path.parent)
         finally:
             part.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Stopped", "folder_for", "settle", "staged", "write_whole"]
+__all__ = [
+    "Stopped",
+    "as_usual",
+    "folder_for",
+    "new_folder",
+    "remove_abandoned",
+    "settle",
+    "staged",
+    "write_whole",
+]
 
 
 class Stopped(KeyboardInterrupt):
@@ -38,10 +48,64 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> Path:
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         write(part)
+        as_usual(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def as_usual(path: Path) -> None:
+    """Give a file or folder the rights that new ones have here, where its maker gave it to its owner alone.
+
+    Args:
+        path: The file, as safetensors writes it, or the folder, as ``tempfile`` makes it.
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
+
+
+def new_folder(parent: Path, prefix: str) -> Path:
+    """A folder to write to, whose name tells which process made it.
+
+    Args:
+        parent: Where.
+        prefix: How its name begins.
+    """
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=parent))
+
+
+def remove_abandoned(parent: Path, prefix: str, suffix: str = "") -> None:
+    """Remove what processes of this machine left half written that were killed.
+
+    Args:
+        parent: Where it would be.
+        prefix: How names begin, up to the number of the process.
+        suffix: How names end; only files whose number stands right before it are taken then.
+    """
+    number = re.compile(re.escape(prefix) + r"(\d+)" + (re.escape(suffix) + "$" if suffix else "-"))
+    for path in parent.iterdir() if parent.is_dir() else ():
+        found = number.match(path.name)
+        if found is None or _runs(int(found[1])):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process runs; where that can't be asked without touching it, it is taken to run."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's, or no number of a process
+        return True
+    return True
 
 
 @contextmanager
@@ -76,7 +140,8 @@ def staged(out: Path, names: Sequence[str]) -> Iterator[Path]:
         Stopped: At an interruption; what was whole by then has been moved.
     """
     # Within the folder, as only there it is sure to be on the same disk.
-    folder = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=out))
+    remove_abandoned(out, ".unfinished-")
+    folder = new_folder(out, ".unfinished-")
     whole: list[str] = []
 
     def move() -> list[Path]:

@@ -18,7 +18,7 @@ from l0bayes.infer.loop.fit_keywords import FitKeywords
 from l0bayes.infer.loop.fit_loading import load_fit
 from l0bayes.infer.loop.fit_result import Fit
 from l0bayes.infer.loop.fit_settings import FitSettings
-from l0bayes.infer.loop.history_file import HistoryFile
+from l0bayes.infer.loop.history_file import HistoryFile, HistoryFileWarning
 from l0bayes.infer.loop.restart_agreement import RestartWarning
 from l0bayes.infer.loop.restart_result import Restart
 from l0bayes.infer.model_abilities import CostedModel, LiveModel
@@ -70,6 +70,7 @@ __all__ = [
     "HardenedELBO",
     "History",
     "HistoryFile",
+    "HistoryFileWarning",
     "Linear",
     "LiveModel",
     "MeanFieldELBO",

@@ -196,3 +196,14 @@ def test_data_are_asked_for_where_they_are_needed(kept):
     with pytest.raises(TypeError, match="data"):
         l0bayes.trust(fit)
     assert l0bayes.trust(fit, data=(X, Y), num_draws=50).verdict
+
+
+def test_places_that_are_no_folder_of_a_fit(kept, tmp_path):
+    model = Shifted()
+    guide = AutoHardConcrete(model, (X, Y))
+    with pytest.raises(
+        TypeError, match=r"folder must be a path, got Shifted: .*load_fit\(folder, model, guide\)"
+    ):
+        l0bayes.load_fit(model, str(kept), guide)
+    with pytest.raises(ValueError, match=r"checkpoint must be a file; .* is a folder"):
+        l0bayes.fit(model, guide, (X, Y), steps=2, checkpoint=tmp_path, resume=True)

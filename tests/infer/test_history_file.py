@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 import l0bayes
-from l0bayes.infer import Callback, TensorBoard
+from l0bayes.infer import Callback, HistoryFileWarning, TensorBoard
 from tests.infer.ranks.launched import data, pair
 
 
@@ -129,3 +129,30 @@ def test_without_tensorboard_it_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     with pytest.raises(ImportError, match=r"l0bayes\[tensorboard\]"):
         TensorBoard("runs")
+
+
+@pytest.mark.parametrize("room_from", [7, None], ids=["room again", "full to the end"])
+def test_a_full_disk_costs_the_file_its_lines_and_no_run_its_end(tmp_path, room_from):
+    """A limit on the size of files stands for a disk without room; a half line is taken back."""
+    resource = pytest.importorskip("resource")
+    whole = fit(history_file=tmp_path / "whole.jsonl")
+    path = tmp_path / "h.jsonl"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    first = len((tmp_path / "whole.jsonl").read_text().splitlines()[0])
+
+    class Filling(Callback):
+        def after_step(self, run):
+            if run.done in (4, room_from):
+                size = before[0] if run.done == room_from else first + 100
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+
+    try:
+        with pytest.warns(
+            HistoryFileWarning, match=r"h\.jsonl at step 6: File too large.* fit goes on"
+        ) as told:
+            found = fit(history_file=path, callbacks=[Filling()])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len([one for one in told if one.category is HistoryFileWarning]) == 1
+    assert found.history == whole.history
+    assert [line["step"] for line in lines(path)] == ([3] if room_from is None else [3, 6, 9, 12])

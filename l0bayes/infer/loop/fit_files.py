@@ -40,10 +40,10 @@ def write_fit(folder: str | os.PathLike[str], runs: Sequence[Restart], about: Ma
     Raises:
         FileExistsError: If the folder holds other files, and no fit.
         ModuleNotFoundError: If the extra ``files`` is not installed.
-        TypeError: If model or guide hold something that no file can hold, by name.
+        TypeError: If the folder is no path, or model or guide hold something that no file can hold, by name.
     """
     need("A saved fit", "safetensors")
-    folder = Path(folder)
+    folder = _as_folder(folder)
     is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_free and not (folder / _FILE).is_file():
         raise FileExistsError(f"folder {str(folder)!r} exists and holds no fit; name another one")
@@ -71,7 +71,7 @@ def read_fit(folder: str | os.PathLike[str], model: Any, guide: Any) -> tuple[li
         FileNotFoundError: If there is no such folder, or no fit in it.
         SavedFitError: If the file is not whole, or of another model or guide.
     """
-    folder = Path(folder)
+    folder = _as_folder(folder)
     if not (folder / _FILE).is_file():
         raise FileNotFoundError(f"there is no fit in {str(folder)!r}: no file {_FILE}")
     try:
@@ -90,6 +90,17 @@ def read_fit(folder: str | os.PathLike[str], model: Any, guide: Any) -> tuple[li
             f"the fit in {str(folder)!r} was made with the guide {state['guide']} and can't be read into "
             f"this one: {error}"
         ) from error
+
+
+def _as_folder(folder: Any) -> Path:
+    """The folder of a fit, also where its file is named."""
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(
+            f"folder must be a path, got {type(folder).__name__}: fit.save(folder), and then "
+            "load_fit(folder, model, guide)"
+        )
+    path = Path(folder)
+    return path.parent if path.name == _FILE and path.is_file() else path
 
 
 def _check_guide(folder: Path, theirs: str, guide: Any) -> None:

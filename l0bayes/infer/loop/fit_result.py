@@ -167,7 +167,7 @@ class Fit:
         if self.num_gates and history.step:
             lines.append(
                 f"  gates     {self.num_gates}, expected open {history.expected_l0[-1]:.1f}, "
-                f"deployed open {history.deployed_l0[-1]}"
+                f"deployed open {history.deployed_l0[-1]}{self._all_alike(history.deployed_l0[-1])}"
             )
         target = self.config.get("target")
         if target and history.step:
@@ -191,6 +191,12 @@ class Fit:
             again = "" if len(self.restarts) > 1 else ", and restarts=5 whether another start ends elsewhere"
             lines.append(f"  check     l0bayes.trust(fit) says how far inclusion probabilities hold{again}")
         return "\n".join(lines)
+
+    def _all_alike(self, opened: float) -> str:
+        """What it means that no gate is open, or all are, in words."""
+        if opened == 0:
+            return ": all are shut, so that nothing they gate is left"
+        return ": none is shut, so that nothing was left out" if opened == self.num_gates else ""
 
 
 def check_is_fit(fit: object) -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from l0bayes.files.whole_files import write_whole
 from l0bayes.infer.callbacks.callback import Callback
 from l0bayes.infer.callbacks.training_run import Record, TrainingRun
+from l0bayes.user_warnings import warn_user
 
-__all__ = ["HistoryFile"]
+__all__ = ["HistoryFile", "HistoryFileWarning"]
+
+
+class HistoryFileWarning(UserWarning):
+    """Records could not be written to the file of the history."""
 
 
 class HistoryFile(Callback):
@@ -20,7 +27,8 @@ class HistoryFile(Callback):
 
     A line holds ``run`` (the number of the restart, from 0), ``seed``, and the values of the record by the
     names of :class:`~l0bayes.infer.History`; what is NaN or infinite is ``null``. A run that is resumed
-    drops the lines after its checkpoint first.
+    drops the lines after its checkpoint first. Where the disk takes no line, as a full one, the run goes on
+    and says so once; the lines that the file lacks are tried again with every record.
 
     Args:
         path: The file.
@@ -28,29 +36,47 @@ class HistoryFile(Callback):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._lines = 0  # of this run, in the file
+        self._told = False
 
     def on_start(self, run: TrainingRun) -> None:
+        self._told = False
         self._keep(run.index, 0)
 
     def load_state_dict(self, run: TrainingRun, state: dict[str, Any]) -> None:
         self._keep(run.index, run.done)
-        for position in range(len(run.history.step)):  # those that the file lacks
-            if position >= self._lines:
-                self._add(run, position)
+        self._add(run)
 
     def on_record(self, run: TrainingRun, record: Record) -> None:
-        self._add(run, len(run.history.step) - 1)
+        self._add(run)
 
-    def _add(self, run: TrainingRun, position: int) -> None:
+    def _add(self, run: TrainingRun) -> None:
+        """Write the records that the file lacks."""
+        count = len(run.history.step)
+        text = "".join(self._line(run, position) for position in range(self._lines, count))
+        try:
+            size = self.path.stat().st_size if self.path.exists() else 0
+            with _no_more_than(self.path, size), self.path.open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            if not self._told:
+                warn_user(
+                    f"the history could not be written to {self.path} at step {run.done}: {error.strerror}. "
+                    "The fit goes on; its records stay in fit.history, and are written once there is room",
+                    HistoryFileWarning,
+                )
+            self._told = True
+            return
+        self._lines = count
+
+    def _line(self, run: TrainingRun, position: int) -> str:
         values = {name: column[position] for name, column in run.history.by_name().items()}
         line = {
             "run": run.index,
             "seed": run.seed,
             **{name: _finite(value) for name, value in values.items()},
         }
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._lines += 1
+        return json.dumps(line, allow_nan=False) + "\n"
 
     def _keep(self, index: int, done: int) -> None:
         """Keep the lines of earlier runs, and of this one those of the steps that were done."""
@@ -72,7 +98,19 @@ class HistoryFile(Callback):
         if strange > 1 or (strange and len(texts) == 1):
             raise ValueError(f"{self.path} exists and is no history of a fit: give history_file another name")
         whole = "".join(f"{text}\n" for text in kept)
-        write_whole(self.path, lambda part: part.write_text(whole, "utf-8"))
+        if whole != self.path.read_text("utf-8"):
+            write_whole(self.path, lambda part: part.write_text(whole, "utf-8"))
+
+
+@contextmanager
+def _no_more_than(path: Path, size: int) -> Iterator[None]:
+    """Take back a part of a line where the rest of it could not be written."""
+    try:
+        yield
+    except OSError:
+        with suppress(OSError):
+            os.truncate(path, size)
+        raise
 
 
 def _finite(value: Any) -> Any:

@@ -77,9 +77,11 @@ def check_places(**files: str | os.PathLike[str] | None) -> None:
         **files: The files, by the names of their settings; ``None`` where there is none.
 
     Raises:
-        ValueError: If a folder does not exist.
+        ValueError: If a folder does not exist, or what is named is itself one.
     """
     for name, file in files.items():
+        if file is not None and Path(file).is_dir():
+            raise ValueError(f"{name} must be a file; {os.fspath(file)!r} is a folder")
         folder = None if file is None else Path(file).absolute().parent
         if folder is not None and not folder.is_dir():
             raise ValueError(f"{name} must stand in a folder that exists; {folder} does not")

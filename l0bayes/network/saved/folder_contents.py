@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from l0bayes.files.whole_files import settle
+from l0bayes.files.whole_files import as_usual, new_folder, remove_abandoned, settle
 from l0bayes.network.saved.saved_errors import SavedNetworkError
 
 __all__ = ["ARCHITECTURE", "FORMAT_VERSION", "WEIGHTS", "read_index", "replaced_folder", "write_index"]
@@ -151,13 +149,14 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside it, as only there it is sure to be on the same disk.
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.part-", dir=folder.parent))
+    remove_abandoned(folder.parent, f".{folder.name}.part-")
+    part = new_folder(folder.parent, f".{folder.name}.part-")
     try:
         yield part
         for file in part.iterdir():
             settle(file)
         settle(part)
-        part.chmod(0o777 & ~_umask())
+        as_usual(part)
         _swap(part, folder)
         settle(folder.parent)
     finally:
@@ -175,7 +174,7 @@ def _swap(part: Path, folder: Path) -> None:
     if not folder.exists():
         part.replace(folder)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old-", dir=folder.parent))
+    old = new_folder(folder.parent, f".{folder.name}.old-")
     try:
         folder.replace(old / folder.name)
         try:
@@ -185,9 +184,3 @@ def _swap(part: Path, folder: Path) -> None:
             raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
