@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from dataclasses import replace
 
 import pyro
 import pyro.distributions as dist
@@ -152,9 +153,23 @@ def objective_of(target="macs:0.1", steps=100, **options):
         model,
         guide,
         MeanFieldELBO(),
-        Target.parse(target),
+        Target.parse(target) if isinstance(target, str) else target,
         **{"steps": steps, "gate_lr": 0.05, "observations": 200.0, **options},
     )
+
+
+@pytest.mark.parametrize(
+    ("steps", "ramp", "gate_lr", "gain"),
+    [
+        (1000, 0.4, 0.5, 12.0 / 400.0),  # a ramp takes as long as the run has steps
+        (4000, 0.4, 0.5, 12.0 / 1600.0),
+        (4000, 0.1, 0.5, 12.0 / 400.0),
+        (10, 0.4, 0.01, 2.5 * 0.01 / 3.0),  # but no faster than gates travel
+    ],
+)
+def test_the_gain_of_the_controller(steps, ramp, gate_lr, gain):
+    target = replace(Target.parse("macs:0.1"), ramp=ramp)
+    assert objective_of(target, steps=steps, gate_lr=gate_lr).gain == pytest.approx(gain, rel=1e-12)
 
 
 def test_the_price_is_on_the_logarithm_of_the_expected_cost():
