@@ -6,27 +6,13 @@ import pytest
 import torch
 
 from l0bayes.infer import GradientStep
-from l0bayes.infer.graphs import block_loop, blocks, simplified
+from l0bayes.infer.graphs import block_loop, blocks
 from l0bayes.infer.objectives import compiled
 from l0bayes.sites import spike_and_slab
 from tests.infer.test_compiled import CASES, objective_of
 
 # Two blocks, and some entries more.
 GATES = 40_000
-
-
-@pytest.fixture
-def captures(monkeypatch):
-    """Each captured graph beside what was made of it."""
-    found = []
-
-    def keeping(graph, inputs):
-        new = simplified(graph, inputs)
-        found.append((graph, new, [tensor.clone() for tensor in inputs]))
-        return new
-
-    monkeypatch.setattr(compiled, "simplified", keeping)
-    return found
 
 
 def from_length(monkeypatch, length, block=block_loop.BLOCK):

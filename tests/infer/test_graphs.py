@@ -15,20 +15,6 @@ from tests.infer.test_compiled import CASES, objective_of
 aten = torch.ops.aten
 
 
-@pytest.fixture
-def pairs(monkeypatch):
-    """Each captured graph beside what was made of it."""
-    found = []
-
-    def keeping(graph, inputs):
-        new = simplified(graph, inputs)
-        found.append((graph, new, [tensor.clone() for tensor in inputs]))
-        return new
-
-    monkeypatch.setattr(compiled, "simplified", keeping)
-    return found
-
-
 def calls(graph):
     return [node for node in graph.graph.nodes if node.op in ("call_function", "call_method")]
 
@@ -41,10 +27,10 @@ def run(graph, inputs, seed=0):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_kind_of_objective_is_simplified(case, pairs):
+def test_every_kind_of_objective_is_simplified(case, captures):
     build, slab, data, options = CASES[case]
     compiled.GradientStep(objective_of(build(), slab, data, **options), "graph")(data)
-    ((captured, new, inputs),) = pairs
+    ((captured, new, inputs),) = captures
     assert new is not captured
     assert len(calls(new)) < 0.75 * len(calls(captured))
     for seed in range(3):
@@ -54,12 +40,12 @@ def test_every_kind_of_objective_is_simplified(case, pairs):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * scale)
 
 
-def test_in_double_precision_only_rounding_differs(pairs):
+def test_in_double_precision_only_rounding_differs(captures):
     build, slab, data, options = CASES["hyper-normal"]
     objective = objective_of(build(), slab, data, **options).double()
     data = tuple(tensor.double() for tensor in data)
     compiled.GradientStep(objective, "graph")(data)
-    ((captured, new, inputs),) = pairs
+    ((captured, new, inputs),) = captures
     assert new is not captured
     for one, other in zip(run(captured, inputs)[0], run(new, inputs)[0], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
