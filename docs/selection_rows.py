@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["selection_rows"]
 
 ABSENT = "not measured"
-PARTS = ("small", "twenty", "glm", "wide", "calibration", "calibration-likelihoods", "huge")
+PARTS = ("small", "twenty", "glm", "likelihoods", "wide", "calibration", "calibration-likelihoods", "huge")
 Part = dict[str, Any]
 
 
@@ -44,6 +44,7 @@ def _errors(parts: dict[str, Part]) -> str:
         if name in parts:
             lines += _enumerated(parts[name])
     lines += _counts(parts["glm"]) if "glm" in parts else []
+    lines += _near_duplicates(parts["likelihoods"]) if "likelihoods" in parts else []
     heads = ("data", "columns", "engine", "PIP", "mean", "log evidence", "seconds, median (most)")
     return _table(heads, lines)
 
@@ -80,6 +81,16 @@ def _counts(part: Part) -> list[list[str]]:
         engines = ", ".join(sorted({r["engine"] for r in own}))
         about = f"{kind}, {own[0]['n']} rows, {_fits(own)}"
         lines.append([about, str(p), f"`auto` ({engines})", error, "", "", _seconds(own)])
+    return lines
+
+
+def _near_duplicates(part: Part) -> list[list[str]]:
+    lines = []
+    for kind, engine in _kinds(part["runs"], ("likelihood", "engine")):
+        own = [r for r in part["runs"] if (r["likelihood"], r["engine"]) == (kind, engine)]
+        about = f"{kind}, near-duplicates, {part['rows']} rows, {_fits(own)}"
+        error = _small(max(r["pip_error"] for r in own))
+        lines.append([about, str(part["columns"]), f"`{engine}`", error, "", "", _seconds(own)])
     return lines
 
 
