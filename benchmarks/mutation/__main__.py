@@ -6,7 +6,8 @@ minus in front of a whole number, which names an axis, is left alone. One pass o
 mutant tells which of them run which line. Each mutant is then written into a copy of the project, and
 processes of their own run the tests of its line until one fails, those first whose file names what the
 mutated file gives, and as many as take a minute without a mutant. A process that dies has noticed; one that
-takes longer than the limit is told apart.
+takes longer than the limit is told apart. Of those that no test notices some cannot change a result: they are
+listed in ``equivalents.py``, each with its reason, and counted apart.
 
     pip install cosmic-ray
     python -m benchmarks.mutation [--mutants 300] [--seed 0] [--minutes 60] [--map FOLDER] [--out FILE]
@@ -35,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.mutation.covering_tests import CHOSEN, CoveringTests, record
+from benchmarks.mutation.equivalents import why_equivalent
 from benchmarks.mutation.places import Mutant, all_mutants, mutated
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,6 +103,9 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=60, help="processor seconds, beside twice what is usual")
     parser.add_argument("--map", type=Path, help="folder that keeps which tests run which line")
     parser.add_argument("--resume", action="store_true", help="go on from what --out holds, of the same code")
+    parser.add_argument(
+        "--again", action="store_true", help="the same, with those first that were not caught"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/mutation.json")
     options = parser.parse_args()
     places = all_mutants(ROOT)
@@ -142,37 +147,47 @@ def run(
     # What every process needs is loaded once; nothing of the package is.
     for name in ("pyro.infer", "pytest", "scipy.stats", "torch"):
         importlib.import_module(name)
-    rows: list[dict[str, Any]] = json.loads(options.out.read_text())["mutants_run"] if options.resume else []
-    started, log = time.monotonic(), copy / "told"
-    for mutant in drawn[len(rows) :]:
+    goes_on = options.resume or options.again
+    rows: list[dict[str, Any]] = json.loads(options.out.read_text())["mutants_run"] if goes_on else []
+    again = [index for index, row in enumerate(rows) if options.again and row["outcome"] != "caught"]
+    started = time.monotonic()
+    for index in [*again, *range(len(rows), len(drawn))]:
         if time.monotonic() - started > 60.0 * options.minutes:
             break
-        begun, before = time.monotonic(), used()
-        file = copy / mutant.file
-        log.unlink(missing_ok=True)
-        file.write_text(mutated(ROOT, mutant))
-        tests, found = covering.of(mutant.file, mutant.line), "survived"
-        for few in (tests[:_FIRST], tests[_FIRST:]):
-            if few and found == "survived":
-                found = outcome(few, copy, log, options.limit + round(2.0 * covering.seconds(few)))
-        shutil.copy2(ROOT / mutant.file, file)
-        rows.append(
-            {
-                "file": mutant.file,
-                "line": mutant.line,
-                "operator": mutant.operator.removeprefix("core/Replace"),
-                "outcome": found,
-                "tests": len(tests),
-                "processor_seconds": round(used() - before, 1),
-                "by": first_failure(log) if found == "caught" else "",
-            }
-        )
-        print(f"{len(rows)} {found} {mutant.file}:{mutant.line} {time.monotonic() - begun:.0f} s", flush=True)
+        begun = time.monotonic()
+        rows[index : index + 1] = [tried(drawn[index], copy, covering, options.limit)]
+        told = f"{index + 1} {rows[index]['outcome']} {drawn[index].file}:{drawn[index].line}"
+        print(f"{told} {time.monotonic() - begun:.0f} s", flush=True)
         options.out.write_text(json.dumps(result_of(rows, places, options), indent=1) + "\n")
 
 
+def tried(mutant: Mutant, copy: Path, covering: CoveringTests, limit: int) -> dict[str, Any]:
+    """What tests say of a mutant."""
+    before, log, file = used(), copy / "told", copy / mutant.file
+    log.unlink(missing_ok=True)
+    file.write_text(mutated(ROOT, mutant))
+    tests, found = covering.of(mutant.file, mutant.line), "survived"
+    for few in (tests[:_FIRST], tests[_FIRST:]):
+        if few and found == "survived":
+            found = outcome(few, copy, log, limit + round(2.0 * covering.seconds(few)))
+    shutil.copy2(ROOT / mutant.file, file)
+    return {
+        "file": mutant.file,
+        "line": mutant.line,
+        "source": (ROOT / mutant.file).read_text().splitlines()[mutant.line - 1].strip(),
+        "operator": mutant.operator.removeprefix("core/Replace"),
+        "outcome": found,
+        "tests": len(tests),
+        "processor_seconds": round(used() - before, 1),
+        "by": first_failure(log) if found == "caught" else "",
+    }
+
+
 def result_of(rows: list[dict[str, Any]], places: int, options: argparse.Namespace) -> dict[str, Any]:
-    caught = sum(one["outcome"] == "caught" for one in rows)
+    """What was found, and which share of the mutants that can change a result was caught."""
+    left = [row for row in rows if row["outcome"] != "caught"]
+    same = [{**row, "why": why} for row in left if (why := why_equivalent(row))]
+    caught = len(rows) - len(left)
     names = ("torch", "pyro-ppl", "numpy", "pytest", "cosmic-ray")
     return {
         "command": f"python -m benchmarks.mutation --mutants {options.mutants} --seed {options.seed}",
@@ -180,9 +195,12 @@ def result_of(rows: list[dict[str, Any]], places: int, options: argparse.Namespa
         "mutants": len(rows),
         "caught": caught,
         "share": round(caught / len(rows), 4),
-        "processor_seconds": round(sum(one["processor_seconds"] for one in rows)),
+        "equivalent": len(same),
+        "share_of_others": round(caught / max(1, len(rows) - len(same)), 4),
+        "processor_seconds": round(sum(row["processor_seconds"] for row in rows)),
         "versions": {"python": sys.version.split()[0], **{name: version(name) for name in names}},
-        "not_caught": [one for one in rows if one["outcome"] != "caught"],
+        "cannot_change_a_result": same,
+        "not_caught": [row for row in left if not why_equivalent(row)],
         "mutants_run": rows,
     }
 
