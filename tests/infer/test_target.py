@@ -236,6 +236,17 @@ def test_an_excess_raises_the_multiplier_and_a_shortfall_lowers_it_faster():
     assert float(objective.integral - before) == pytest.approx(-4 * rise)
 
 
+@pytest.mark.parametrize(
+    ("ratio", "lift"), [(1.1, 0.0), (0.95, 0.0), (0.9**1.25, 0.25), (0.9**1.5, 0.5), (0.81, 1.0), (0.5, 1.0)]
+)
+def test_a_cost_below_nine_tenths_of_what_is_asked_is_lifted(ratio, lift):
+    """By how far it is below, in logarithms, up to the same distance again."""
+    objective = objective_of()
+    objective.asked.fill_(objective.shares()[0] / ratio)
+    objective.with_terms(X, Y)
+    assert float(objective.lift) == pytest.approx(0.02 * lift, abs=1e-6)
+
+
 def test_gates_on_their_way_need_no_push():
     """The same place is judged by where the gates are going."""
     still, moving = objective_of(), objective_of()

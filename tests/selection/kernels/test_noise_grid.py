@@ -50,3 +50,28 @@ def test_many_rows_need_no_more_places(rows: int, share: float) -> None:
     assert abs(found - wanted) < 1e-9 + 1e-14 * abs(wanted) * math.sqrt(rows)
     assert len(asked) < 130
     assert len(rule.variances) < 60
+
+
+@pytest.mark.parametrize("rows", [200, 20_000])
+@pytest.mark.parametrize("share", [k / 16 for k in range(17)])
+def test_a_peak_anywhere_is_found_whole(rows: int, share: float) -> None:
+    """One model, whose peak may be at either end of the range or in it: its nodes are those of a fine search."""
+    given = problem("independent", 40, 6, noise=InverseGamma(2.0, 0.7))
+    unit, each = math.sqrt(40.0 / rows), torch.full((40,), rows / 40.0)
+    counts = given.replace(x=unit * given.x, y=unit * given.y, weights=each, weights_are_counts=True)
+    square, least = float(counts.gram.square), _least_squares(counts.gram)
+    sum_of_squares = square + share * (least - square)
+    alpha = 2.0 + 0.5 * rows
+
+    def log_evidence(variance: torch.Tensor) -> torch.Tensor:
+        return -0.5 * rows * variance.log() - 0.5 * sum_of_squares / variance
+
+    rule = noise_rule(counts, log_evidence)
+    peak = math.log((0.7 + 0.5 * sum_of_squares) / alpha)
+    t = torch.arange(-4000, 4001, dtype=DOUBLE) * 0.25 * _step(alpha) + peak
+    height = -alpha * t - (0.7 + 0.5 * sum_of_squares) * torch.exp(-t)
+    wide = t[height > height.max() - 28.0]
+    found = rule.variances.log()
+    assert float(found.min() - wide.min()) < 1.01 * _step(alpha)
+    assert float(wide.max() - found.max()) < 1.01 * _step(alpha)
+    torch.testing.assert_close(found.diff(), torch.full_like(found.diff(), _step(alpha)), rtol=1e-9, atol=0.0)
