@@ -75,14 +75,14 @@ def _laws(
             for name, value in traces.drawn.items()
         }
         with torch.enable_grad():
-            first = traces.model_at(objective.model, batch, objective.keywords, values)
+            first = _of_sites(traces.model_at(objective.model, batch, objective.keywords, values))
         with torch.no_grad():
             pair = objective.elbo.traces(objective.model, objective.guide, *batch, **objective.keywords)
-        return _of_sites(first.nodes), _of_sites(pair.model.nodes)
+        return first, _of_sites(pair.model)
 
 
-def _of_sites(nodes: Mapping[str, Any]) -> dict[str, str]:
-    sites = {name: site for name, site in nodes.items() if site["type"] == "sample"}
+def _of_sites(trace: Any) -> dict[str, str]:
+    sites = {name: site for name, site in trace.nodes.items() if site["type"] == "sample"}
     return {name: _law_in_words(inner_law(site["fn"]), site["is_observed"]) for name, site in sites.items()}
 
 
