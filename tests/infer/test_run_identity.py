@@ -8,6 +8,7 @@ import torch
 import l0bayes
 from l0bayes.guides import AutoConcrete, AutoHardConcrete
 from l0bayes.infer import CheckpointError, Minibatches, SavedFitError
+from l0bayes.infer.loop.run_identity import differs
 from l0bayes.sites import spike_and_slab
 
 torch.manual_seed(0)
@@ -120,3 +121,21 @@ def test_a_saved_fit_is_of_its_guide(tmp_path, guide):
     again = l0bayes.load_fit(tmp_path / "fit", model, AutoHardConcrete(model, (X, Y)))
     kept = done.guide.state_dict()
     assert all(torch.equal(kept[name], value) for name, value in again.guide.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other", "wanted"),
+    [
+        ("site 'w'", "Normal(loc=0, scale=3.1416)", "Normal(loc=0, scale=3.1417)", False),
+        ("site 'w'", "Normal(loc=0, scale=3.1416)", "Normal(loc=0, scale=3.2)", True),
+        ("site 'w'", "Normal(loc=0, scale=1e-05)", "Normal(loc=0, scale=1e-06)", True),
+        ("site 'w'", "Normal(loc=0, scale=1)", "Laplace(loc=0, scale=1)", True),
+        ("site 'w'", "Normal(loc=(3,) numbers that sum to -1.2)", "Normal(loc=(4,) numbers that sum to -1.2)", True),
+        ("argument 0 of the data", "(3,) of float32 with checksum 00000001", "(3,) of float32 with checksum 00000002",
+         True),
+        ("guide", "A(stretch=(-0.1, 1.1))", "A(stretch=(-0.1, 1.1001))", True),
+    ],
+)  # fmt: skip
+def test_numbers_of_sites_may_be_rounded_otherwise_elsewhere(name, one, other, wanted):
+    assert differs(name, one, other) is differs(name, other, one) is wanted
+    assert not differs(name, one, one)

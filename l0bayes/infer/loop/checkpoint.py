@@ -19,6 +19,7 @@ from l0bayes.infer.guide_combinations import copied_guide
 from l0bayes.infer.kept_model import kept_model
 from l0bayes.infer.loop.kept_runs import KeptRunError, difference_of_shapes, run_of, shapes_of
 from l0bayes.infer.loop.restart_result import Restart
+from l0bayes.infer.loop.run_identity import differs
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.optional_packages import need
 from l0bayes.user_warnings import warn_user
@@ -194,7 +195,7 @@ class Checkpoint(Callback):
         """Refuse a run of another guide, model or data of the same shapes, whose result would be taken on."""
         for name in (*self.identity, *theirs):
             before, ours = theirs.get(name, "not there"), self.identity.get(name, "not there")
-            if before != ours:
+            if differs(name, before, ours):
                 raise CheckpointError(
                     f"checkpoint {self.path} is of another run: its {name} is {before}, that of this run is "
                     f"{ours}. Give another file, or resume=False to overwrite it"

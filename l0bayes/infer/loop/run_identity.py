@@ -2,6 +2,8 @@ r"""What a run is of: its guide, its model and its data, in words by which anoth
 
 from __future__ import annotations
 
+import math
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -17,10 +19,11 @@ from l0bayes.infer.objectives.pair_traces import PairTraces
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.sites import inner_law
 
-__all__ = ["guide_in_words", "run_identity"]
+__all__ = ["differs", "guide_in_words", "run_identity"]
 
 # Attributes of a module that change while it is trained or read.
 _STATES = {"training", "hardened"}
+_NUMBER = re.compile(r"-?(?:\d+(?:\.\d+)?(?:e[-+]\d+)?|inf|nan)\b")
 # So many numbers of a tensor of data are looked at, evenly spread.
 _LOOKED_AT = 65_536
 
@@ -46,6 +49,22 @@ def run_identity(
         told[f"site {name!r}"] = law if law == again else law.partition("(")[0]
     tensors = _tensors(data) | _tensors(objective.keywords)
     return told | {f"argument {name} of the data": _tensor_in_words(one) for name, one in tensors.items()}
+
+
+def differs(name: str, one: str, other: str) -> bool:
+    """Whether two runs differ in something; numbers of sites may be rounded otherwise on another machine.
+
+    Args:
+        name: Of what, as in :func:`run_identity`.
+        one: Its words in one run.
+        other: Its words in the other.
+    """
+    if one == other:
+        return False
+    if not name.startswith("site ") or _NUMBER.split(one) != _NUMBER.split(other):
+        return True
+    pairs = zip(_NUMBER.findall(one), _NUMBER.findall(other), strict=True)
+    return not all(math.isclose(float(a), float(b), rel_tol=1e-3) for a, b in pairs)
 
 
 def guide_in_words(guide: nn.Module) -> str:
