@@ -55,7 +55,7 @@ def test_many_rows_need_no_more_places(rows: int, share: float) -> None:
 @pytest.mark.parametrize("rows", [200, 20_000])
 @pytest.mark.parametrize("share", [k / 16 for k in range(17)])
 def test_a_peak_anywhere_is_found_whole(rows: int, share: float) -> None:
-    """One model, whose peak may be at either end of the range or in it: its nodes are those of a fine search."""
+    """One model, whose peak may be at either end of the range or in it, beside a fine search."""
     given = problem("independent", 40, 6, noise=InverseGamma(2.0, 0.7))
     unit, each = math.sqrt(40.0 / rows), torch.full((40,), rows / 40.0)
     counts = given.replace(x=unit * given.x, y=unit * given.y, weights=each, weights_are_counts=True)
