@@ -130,8 +130,8 @@ def test_a_saved_fit_is_of_its_guide(tmp_path, guide):
         ("site 'w'", "Normal(loc=0, scale=3.1416)", "Normal(loc=0, scale=3.2)", True),
         ("site 'w'", "Normal(loc=0, scale=1e-05)", "Normal(loc=0, scale=1e-06)", True),
         ("site 'w'", "Normal(loc=0, scale=1)", "Laplace(loc=0, scale=1)", True),
-        ("site 'w'", "Normal(loc=(3,) numbers that sum to 1.2)", "Normal(loc=(4,) numbers that sum to 1.2)", True),
-        ("argument 0 of the data", "(3,) of int64 with checksum 00000001", "(3,) of int64 with checksum 00000002", True),
+        ("site 'w'", "Normal(loc=(3,) numbers of sum 1)", "Normal(loc=(4,) numbers of sum 1)", True),
+        ("argument 0 of the data", "(3,) with checksum 00000001", "(3,) with checksum 00000002", True),
         ("guide", "A(stretch=(-0.1, 1.1))", "A(stretch=(-0.1, 1.1001))", True),
     ],
 )  # fmt: skip
