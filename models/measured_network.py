@@ -42,12 +42,13 @@ class MeasuredNetwork(GatedNetwork):
         """The plain network that is left; see :meth:`l0bayes.models.SparseNetwork.deploy`."""
 
     def split(self, arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
-        """Inputs and targets of a batch.
+        """Inputs and targets of a batch, these as the likelihood takes them.
 
         Args:
             arguments: The model's arguments.
         """
-        return split_batch(self.net, self.example, arguments)
+        inputs, y = split_batch(self.net, self.example, arguments)
+        return inputs, self.observation.as_targets(y)
 
     def run_deployed(self, net: nn.Module, x: Any) -> Any:
         """What a deployed network predicts, for the likelihood to take.

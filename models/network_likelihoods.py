@@ -126,6 +126,14 @@ class Observation(nn.Module):
             latents["noise"] = self.log_noise.exp()
         return self.likelihood.law(output, latents)
 
+    def as_targets(self, y: Any) -> Any:
+        """Targets as the law takes them: for a likelihood that has a name ``True`` and ``False`` are numbers.
+
+        Args:
+            y: Targets, as they are given.
+        """
+        return self.likelihood.as_response(y) if self.likelihood is not None and isinstance(y, Tensor) else y
+
     def check(self, y: Any, output_shape: Sequence[int], rows: int) -> None:
         """Refuse targets that cannot be observed.
 

@@ -21,6 +21,7 @@ from l0bayes.infer.loop.fit_settings import FitSettings
 from l0bayes.infer.loop.history_file import HistoryFile, HistoryFileWarning
 from l0bayes.infer.loop.restart_agreement import RestartWarning
 from l0bayes.infer.loop.restart_result import Restart
+from l0bayes.infer.loop.unobserved_model import UnobservedModelWarning
 from l0bayes.infer.model_abilities import CostedModel, LiveModel
 from l0bayes.infer.objectives.compiled import CompilationWarning, CompileMode, GradientStep
 from l0bayes.infer.objectives.elbo import BoundELBO, MeanFieldELBO
@@ -92,6 +93,7 @@ __all__ = [
     "TargetWarning",
     "TensorBoard",
     "TrainingRun",
+    "UnobservedModelWarning",
     "UntrainedParameterWarning",
     "describe_objective",
     "elbo_of",

@@ -46,6 +46,10 @@ class Bernoulli(Likelihood):
     def law(self, predictor: Tensor, latents: dict[str, Tensor], weights: Tensor | None = None) -> Any:
         return dist.Bernoulli(logits=predictor, validate_args=None if self.whole else False)
 
+    def as_response(self, y: Any) -> Tensor:
+        whole = isinstance(y, Tensor) and not y.is_floating_point() and not y.is_complex()
+        return y.to(torch.get_default_dtype()) if whole else super().as_response(y)
+
     @property
     def accepts(self) -> str:
         return "zeros and ones" if self.whole else "values between 0 and 1"

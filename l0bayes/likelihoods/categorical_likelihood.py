@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyro.distributions as dist
+import torch
 from torch import Tensor
 
 from l0bayes import validate
@@ -58,6 +59,9 @@ class Categorical(Likelihood):
         if self.ignore_index is not None or self.label_smoothing:
             return LabelLaw(predictor, self.ignore_index, self.label_smoothing)
         return dist.Categorical(logits=predictor)
+
+    def as_response(self, y: Any) -> Tensor:
+        return y.long() if isinstance(y, Tensor) and y.dtype == torch.bool else super().as_response(y)
 
     @property
     def accepts(self) -> str:

@@ -182,12 +182,14 @@ class Likelihood(Options, RecognisedByLaw, ForSelection, ABC):
             )
 
     def as_response(self, y: Any) -> Tensor:
-        """A response as one tensor, from how a user may give it.
+        """A response as one tensor of numbers, from how a user may give it; ``True`` is 1.
 
         Args:
             y: A tensor of shape ``(n, *response_shape)``, or what else this likelihood takes.
         """
         response: Tensor = y
+        if isinstance(y, Tensor) and y.dtype == torch.bool:
+            response = y.to(torch.get_default_dtype())
         return response
 
     def target_shape(self, output_shape: Sequence[int]) -> tuple[int, ...]:

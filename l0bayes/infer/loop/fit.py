@@ -90,7 +90,8 @@ def fit(
 
     Raises:
         ValueError: If an argument is outside its range, data are empty, or not finite where the model does
-            not mask them, or the guide does not cover the model.
+            not mask them, the guide does not cover the model, or an observed value does not have the shape
+            of its law.
         TypeError: If an argument is of a type that is not accepted, or unknown.
         NotImplementedError: If a KL is missing.
         DivergenceError: If the objective or its gradient becomes NaN or infinite; its ``fit`` holds the
@@ -98,6 +99,7 @@ def fit(
         CheckpointError: If ``resume`` finds a file of another run.
 
     Warns:
+        UnobservedModelWarning: If the model observes nothing, as where ``obs=`` was forgotten.
         PruningWarning: If no gate of a site can close in the run as it is set up; see
             :func:`~l0bayes.infer.pruning_forecast`.
         TargetWarning: If the deployed network ended above its target, or much smaller than it had to be.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.guide_abilities import GuideAbilities
+from l0bayes.infer.loop.unobserved_model import warn_unobserved
 from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.objectives.masked_latents import check_masked_latents
@@ -95,6 +96,9 @@ def preflight(objective: BoundELBO, data: tuple[Any, ...], complaints: Sequence[
             a module, if the model masks a latent whose value it uses, or if the objective is not finite at
             the start.
         NotImplementedError: If a KL is missing.
+
+    Warns:
+        UnobservedModelWarning: If the model observes nothing.
     """
     if complaints:
         _refuse_unmasked(objective, data, complaints[0])
@@ -127,6 +131,7 @@ def preflight(objective: BoundELBO, data: tuple[Any, ...], complaints: Sequence[
     for what, value in (("log likelihood", terms.log_likelihood), ("KL", terms.total_kl)):
         if not torch.isfinite(torch.as_tensor(value)):
             raise ValueError(f"the {what} is {float(value)} at the start; check the data and the priors")
+    warn_unobserved(traces.model.nodes)
     return traces
 
 

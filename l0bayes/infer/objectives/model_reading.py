@@ -22,6 +22,7 @@ from l0bayes.infer.objectives.enumerated_latents import (
     row_likelihoods,
 )
 from l0bayes.infer.objectives.latent_draws import Given
+from l0bayes.infer.objectives.observed_shapes import check_observed_shapes
 from l0bayes.infer.objectives.pair_traces import run_model
 from l0bayes.infer.objectives.reading_mode import reading_mode
 from l0bayes.infer.randomness import private_randomness
@@ -73,13 +74,15 @@ class ModelReading:
 
         Raises:
             ValueError: If a plate is given a part of its rows, or draws it and the model does not run with
-                all of them, or the model hides a gate or a slab.
+                all of them, the model hides a gate or a slab, or an observed value does not have the shape
+                of its law.
         """
         if parameters is None:
             parameters = TrainedParameters.in_store(model, guide)
         found = cls(model, guide, arguments, parameters)
         model_trace, guide_trace = found._check_plates(whole)
         refuse_hidden(model_trace.nodes)
+        check_observed_shapes(model_trace.nodes)
         enumerated = enumerated_in(model_trace, guide_trace.nodes)
         if not enumerated:
             return found

@@ -13,6 +13,7 @@ from torch import Tensor
 from l0bayes.distributions import JointGateLaw
 from l0bayes.infer.objectives.enumerated_latents import enumerated_in, first_free_dim, run_enumerated
 from l0bayes.infer.objectives.latent_draws import Given
+from l0bayes.infer.objectives.observed_shapes import check_observed_shapes
 from l0bayes.infer.objectives.per_example import PerExampleGates, check_per_example, num_examples
 from l0bayes.sites import check_links, gate_record, inner_law
 
@@ -71,7 +72,8 @@ def run_pair(
         first_enum_dim: The first dimension for enumeration, where a run before has found one.
 
     Raises:
-        ValueError: If gates are to be drawn for each example and the model does not take them so.
+        ValueError: If gates are to be drawn for each example and the model does not take them so, or an
+            observed value does not have the shape of its law.
     """
     with ExitStack() as stack:
         if per_example_gates:
@@ -85,6 +87,7 @@ def run_pair(
     # Not poutine.replay: that overwrites the records that l0bayes.sites leaves on the model's sites.
     with Given.sampled_in(guide_trace):
         model_trace: Any = poutine.trace(model).get_trace(*args, **kwargs)
+    check_observed_shapes(model_trace.nodes)
     drawn, guide_trace = Given.sampled_in(model_trace).values, prune_subsample_sites(guide_trace)
     enumerated = enumerated_in(model_trace, guide_trace.nodes)
     if not enumerated:

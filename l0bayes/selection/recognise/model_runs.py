@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from l0bayes.infer.model_arguments import ModelArguments
 from l0bayes.infer.objectives.latent_draws import Given
+from l0bayes.infer.objectives.observed_shapes import check_observed_shapes
 from l0bayes.infer.objectives.site_densities import masks_of
 from l0bayes.sites import gate_record, inner_law, slab_links
 
@@ -83,6 +84,7 @@ class ModelRuns:
 
     Raises:
         NotLinearError: If there are no gated weights, or the sites change from run to run.
+        ValueError: If an observed value does not have the shape of its law.
     """
 
     def __init__(self, model: Callable[..., Any], arguments: ModelArguments) -> None:
@@ -92,6 +94,7 @@ class ModelRuns:
         if not self._stays_double():
             self.double, self.arguments = False, arguments
         nodes = self.trace({})
+        check_observed_shapes(nodes)
         latent = [name for name, site in nodes.items() if not site["is_observed"]]
         self.gates = [name for name in latent if gate_record(nodes[name]) is not None]
         self.links = slab_links(nodes)
