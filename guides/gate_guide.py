@@ -89,6 +89,11 @@ class AutoGateGuide(TrainableGuide):
     ) -> None:
         validate.one_of(get_args(SlabLaw), slab=slab)
         validate.positive(init_scale=init_scale)
+        if kwargs is not None and not isinstance(kwargs, Mapping):
+            raise TypeError(
+                f"kwargs must be a dictionary of arguments by name, got {type(kwargs).__name__}; all "
+                f"positional arguments of the model go into one tuple: {type(self).__name__}(model, (x, y))"
+            )
         super().__init__(
             model,
             as_arguments(args),

@@ -20,9 +20,11 @@ from torch.distributions import biject_to, constraints
 
 from l0bayes.distributions import L2Penalty
 from l0bayes.guides.prior_moments import moments_of
+from l0bayes.infer.argument_faults import not_tensor
 from l0bayes.infer.evaluation_mode import evaluating
-from l0bayes.infer.model_arguments import explained_names
+from l0bayes.infer.first_run import explained_run
 from l0bayes.infer.objectives.enumerated_latents import is_enumerated
+from l0bayes.infer.objectives.observed_shapes import observes_anything
 from l0bayes.sites import (
     GateLink,
     HiddenSiteWarning,
@@ -36,6 +38,12 @@ from l0bayes.sites import (
 from l0bayes.user_warnings import warn_user
 
 __all__ = ["Latent", "LatentLaw", "Role", "elementwise", "find_latents"]
+
+# What is to be said first of a discrete site in a model that observes nothing.
+_MISSING = (
+    "; the model observes nothing: if this is the response, its data (labels) are missing. Give them with "
+    "the inputs, as in AutoHardConcrete(model, (x, y)) and in every batch of a loader; and to the site, obs=y"
+)
 
 Role = Literal["gate", "slab", "other"]
 LatentLaw = Literal["normal", "log_normal", "pushed"]
@@ -145,7 +153,7 @@ def find_latents(
         return fn.sample() if fn.support.is_discrete else init_loc_fn(site)
 
     plates = _GivenPlates()
-    with torch.no_grad(), poutine.block(), plates, evaluating(model), explained_names(model, args):
+    with torch.no_grad(), poutine.block(), plates, evaluating(model), explained_run(model, args, kwargs):
         trace = poutine.trace(InitMessenger(start)(model)).get_trace(*args, **kwargs)
     links = slab_links(trace.nodes)
     for words in hidden_sites(trace.nodes):
@@ -154,13 +162,13 @@ def find_latents(
             "where it is summed over; both are trained on the model with all its sites in sight",
             HiddenSiteWarning,
         )
-    latents, values = [], {}
+    latents, values, has_data = [], {}, observes_anything(trace.nodes)
     for name, node in trace.iter_stochastic_nodes():
         site: Any = node
         if site_is_subsample(site) or _is_summed(site):
             continue
         latent = replace(
-            _describe(name, site, links.get(name)),
+            _describe(name, site, links.get(name), has_data),
             given=frozenset(plates.names) & {frame.name for frame in site["cond_indep_stack"]},
         )
         latents.append(latent)
@@ -184,6 +192,9 @@ def _check_binds(model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
+        for value in args:
+            if (words := not_tensor("what the guide was given", value)) is not None:
+                raise TypeError(words) from error
         raise TypeError(
             f"the model's signature is {signature} and does not accept the given args and kwargs "
             f"({error}); pass example arguments as AutoGuide(model, args=(x, y))"
@@ -202,7 +213,7 @@ class _GivenPlates(Messenger):
             self.names.add(msg["name"])
 
 
-def _describe(name: str, site: Any, links: SlabLinks | None) -> Latent:
+def _describe(name: str, site: Any, links: SlabLinks | None, has_data: bool) -> Latent:
     fn, frames = site["fn"], tuple(site["cond_indep_stack"])
     if not all(frame.vectorized for frame in frames):
         raise NotImplementedError(
@@ -214,6 +225,7 @@ def _describe(name: str, site: Any, links: SlabLinks | None) -> Latent:
     if fn.support.is_discrete:
         raise ValueError(
             f"cannot cover discrete sample site {name!r}, which is no gate"
+            + _MISSING * (not has_data)
             + (
                 '; mark it with infer={"enumerate": "parallel"} and it is summed over'
                 * fn.has_enumerate_support

@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from l0bayes.infer.randomness import private_randomness
 from l0bayes.models.network_deployment import cost_summary, cost_table
+from l0bayes.models.network_example import network_example, refuse_unready
 from l0bayes.models.sleeping_units import SleepingUnits
 from l0bayes.network import (
     GatePlan,
     Gates,
     chosen_places,
-    inputs_of,
     link_parameters,
-    map_tensors,
     nearest_kind,
     plan_gates,
     prepare,
     round_widths,
+    tensors_in,
     trace_units,
     tried_plan,
 )
@@ -32,15 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["GatedNetwork", "HasDefaultGates"]
-
-# Modules that run another one elsewhere, by the name of their class, and where they hold it.
-_WRAPPERS = {
-    "DataParallel": "module",
-    "DistributedDataParallel": "module",
-    "FullyShardedDataParallel": "_fsdp_wrapped_module",
-    "OptimizedModule": "_orig_mod",
-    "CheckpointWrapper": "_checkpoint_wrapped_module",
-}
 
 
 @runtime_checkable
@@ -76,13 +67,13 @@ class GatedNetwork(nn.Module):
             raise TypeError(
                 f"net is a single {type(net).__name__}, whose parts have no names; give nn.Sequential(net)"
             )
-        _refuse_wrapped(net)
+        refuse_unready(net)
         if gates is None:
             gates = net.default_gates if isinstance(net, HasDefaultGates) else "input"
         self.net = prepare(net)
         assert gates is not None
         places, groups = chosen_places(self.net, gates)
-        self.example = _example(self.net, example)
+        self.example = network_example(self.net, example)
         blocks = tuple(place.name for place in places if place.placement == "block")
         trace = trace_units(self.net, self.example, blocks)
         self.plan, self.cost = tried_plan(
@@ -113,6 +104,11 @@ class GatedNetwork(nn.Module):
                 f"gates of {', '.join(map(repr, held))} leave these units at full size, and are counted so: "
                 f"smaller layers do not fit the network's forward ({next(iter(held.values()))})"
             )
+
+    @property
+    def example_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the inputs of a few examples, in the order of ``forward``."""
+        return tuple(tuple(one.shape) for one in tensors_in(self.example))
 
     @property
     def bottlenecks(self) -> frozenset[str]:
@@ -252,35 +248,3 @@ class GatedNetwork(nn.Module):
             guide: The guide.
         """
         return cost_summary(self.cost_table(guide))
-
-
-def _refuse_wrapped(net: nn.Module) -> None:
-    """Refuse what runs the network's modules somewhere else than where their weights are replaced."""
-    for name, module in net.named_modules():
-        inner = next((key for cls, key in _WRAPPERS.items() if type(module).__name__ == cls), None)
-        if inner is not None and inner in module._modules:
-            where = f"net.{name}" if name else "net"
-            raise TypeError(
-                f"{where} is a {type(module).__name__}, which runs its module with other weights than those "
-                f"drawn for it; give {where}.{inner}"
-            )
-
-
-def _example(net: nn.Module, given: Any) -> tuple[Any, ...]:
-    if given is not None:
-        found: tuple[Any, ...] = map_tensors(
-            inputs_of(net, given), lambda x: (x[:2] if x.dim() else x).detach().clone()
-        )
-        return found
-    nearest = [(module, kind) for module in net.modules() if (kind := nearest_kind(module)) is not None]
-    first = next(((module, kind) for module, kind in nearest if "input" in kind.placements), None)
-    if first is None:
-        raise ValueError("net holds no Linear or convolution to gate")
-    module, kind = first
-    rows = kind.example(module, torch.Generator().manual_seed(0))
-    if rows is None:
-        raise ValueError(
-            "example is needed, one or two rows of your data, to find how the units of this network hang "
-            f"together: its first layer is a {type(module).__name__}, whose input size is not known"
-        )
-    return (rows,)

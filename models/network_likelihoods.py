@@ -149,7 +149,7 @@ class Observation(nn.Module):
         if self.likelihood is None:
             return
         if not isinstance(y, Tensor):
-            raise TypeError(f"y must be a tensor, got {type(y).__name__}")
+            raise TypeError(f"y must be a tensor, got {type(y).__name__}; give torch.as_tensor(y)")
         self.check_shape(y, output_shape, rows)
         if self._classes_are_second(y, output_shape, rows):
             output_shape = (rows, *output_shape[2:], output_shape[1])
@@ -167,8 +167,14 @@ class Observation(nn.Module):
             )
             raise ValueError(
                 f"y must have shape {expected} for the {self.likelihood.name} likelihood{second}, "
-                f"got {tuple(y.shape)}"
+                f"got {tuple(y.shape)}" + (self.likelihood.instead(y, output_shape) or _reshaped(y, expected))
             )
+
+
+def _reshaped(y: Tensor, expected: tuple[int, ...]) -> str:
+    if tuple(y.shape) == (*expected, 1):
+        return "; give y.squeeze(-1)"
+    return "; give y[:, None]" if (*y.shape, 1) == expected and y.dim() == 1 else ""
 
 
 def _parts(given: NetworkLikelihood) -> tuple[Likelihood | None, Callable[[Tensor], Any] | None]:

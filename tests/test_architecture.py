@@ -77,6 +77,8 @@ SUBROOM_FLOOR = {
         "kept_model": 0,
         "model_abilities": 0,
         "model_arguments": 0,
+        "argument_faults": 1,
+        "first_run": 2,
         "row_parts": 1,
         "trained_parameters": 0,
         "whole_plates": 0,

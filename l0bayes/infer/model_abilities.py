@@ -212,6 +212,12 @@ class ModelAbilities:
         found: frozenset[str] = getattr(self.model, "data_sites", frozenset())
         return found
 
+    @property
+    def example_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the inputs that it was laid out for, rows first, its attribute ``example_shapes``."""
+        found: tuple[tuple[int, ...], ...] = getattr(self.model, "example_shapes", ())
+        return found
+
     def keeps_one(self, site: str, gates: int) -> bool:
         """Whether a site has a gate open in any case: one of several, or the only one on all that passes.
 

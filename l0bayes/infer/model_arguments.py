@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 from torch import Tensor
 
-__all__ = ["ModelArguments", "as_arguments", "explained_names"]
+__all__ = ["ModelArguments", "as_arguments", "names_as_keys"]
 
 Result = TypeVar("Result")
 
@@ -26,30 +25,23 @@ def as_arguments(batch: Any) -> tuple[Any, ...]:
     return tuple(batch) if isinstance(batch, tuple | list) else (batch,)
 
 
-@contextmanager
-def explained_names(model: Callable[..., Any], args: tuple[Any, ...]) -> Iterator[None]:
-    """Run a model on a dictionary; where it fails since it takes the keys as arguments, say so.
+def names_as_keys(model: Callable[..., Any], args: tuple[Any, ...]) -> Exception | None:
+    """What is to be said where the only argument is a dictionary of the model's arguments by name.
 
     Args:
         model: The model.
         args: Its positional arguments.
-
-    Raises:
-        TypeError: If the only argument is a dictionary of the model's arguments by name.
     """
-    try:
-        yield
-    except Exception as error:
-        if len(args) != 1 or not isinstance(args[0], Mapping):
-            raise
-        names = _names_of(model)
-        if not args[0] or not all(key in names for key in args[0]):
-            raise
-        raise TypeError(
-            f"the data are a dictionary of {', '.join(map(repr, args[0]))}, which are arguments of the model "
-            f"by name; give them as a tuple, ({', '.join(names)}), as a loader's collate_fn can, or as "
-            "kwargs where they are the same at every step"
-        ) from error
+    if len(args) != 1 or not isinstance(args[0], Mapping):
+        return None
+    names = _names_of(model)
+    if not args[0] or not all(key in names for key in args[0]):
+        return None
+    return TypeError(
+        f"the data are a dictionary of {', '.join(map(repr, args[0]))}, which are arguments of the model "
+        f"by name; give them as a tuple, ({', '.join(names)}), as a loader's collate_fn can, or as "
+        "kwargs where they are the same at every step"
+    )
 
 
 def _names_of(model: Callable[..., Any]) -> list[str]:

@@ -78,15 +78,28 @@ class Categorical(Likelihood):
     def target_shape(self, output_shape: Sequence[int]) -> tuple[int, ...]:
         return tuple(output_shape[:-1])
 
+    def instead(self, y: Tensor, output_shape: Sequence[int]) -> str:
+        if output_shape[-1] == 1:
+            return (
+                "; a network with one output predicts a number, by likelihood='gaussian' (regression), or "
+                "the log odds of two classes, by likelihood='bernoulli', with y of the shape of the output"
+            )
+        if y.shape[1:] != tuple(output_shape[1:]):
+            return ""
+        return "; for numbers (regression) give likelihood='gaussian', for one-hot classes y.argmax(-1)"
+
     def check_targets(self, y: Tensor, output_shape: Sequence[int]) -> None:
         if y.is_floating_point() or y.is_complex():
-            raise ValueError(f"y must hold labels as integers for the categorical likelihood, got {y.dtype}")
+            raise ValueError(
+                f"y must hold labels as integers for the categorical likelihood, got {y.dtype}"
+                + (self.instead(y, output_shape) or "; give y.long(), or for numbers likelihood='gaussian'")
+            )
         count = output_shape[-1]
         wrong = self.changed(classes=count).impossible(y)
         said = f"labels 0 to {count - 1}, for the network has {count} outputs"
         if self.ignore_index is None and len(output_shape) > 2:  # pixels, of which some have none
             said += "; a label that does not count goes into Categorical(ignore_index=...)"
-        self.refuse("y", y, wrong, said)
+        self.refuse("y", y, wrong, said + (self.instead(y, output_shape) if count == 1 else ""))
 
     def link(self, mean: Tensor) -> Tensor:
         return mean.log()

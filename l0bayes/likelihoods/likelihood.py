@@ -200,6 +200,10 @@ class Likelihood(Options, RecognisedByLaw, ForSelection, ABC):
         """
         return tuple(output_shape)
 
+    def instead(self, y: Tensor, output_shape: Sequence[int]) -> str:
+        """What to give where these do not fit outputs of this shape, in words; empty if it is not known."""
+        return ""
+
     def check_targets(self, y: Tensor, output_shape: Sequence[int]) -> None:
         """Refuse responses that cannot be observed beside outputs of a network.
 

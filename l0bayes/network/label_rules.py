@@ -38,6 +38,8 @@ def follow(
         _pointwise(units, tensors, out)
     elif name in SHAPES:
         _shape(units, func, name, args, kwargs, out)
+    elif name == "as_strided" and _is_as_it_was(args, out):
+        _pointwise(units, tensors, out)
     elif name in SHUFFLES:
         _shuffle(units, name, args[0], args[1], out)
     elif name in POOLING:
@@ -109,6 +111,23 @@ def _shape(units: UnitLabels, func: Any, name: str, args: Any, kwargs: Any, out:
         labels = run(whole=True)
     for x, one in zip(pytree.tree_leaves(out), pytree.tree_leaves(labels), strict=True):
         units.put(x, one)
+
+
+def _is_as_it_was(args: Any, out: Tensor) -> bool:
+    """Whether ``as_strided`` leaves every entry in its place, as where a mean of pixels, all maps with a last
+    pixel of their own, is said to be in ``channels_last``: only strides of dimensions of size 1 differ."""
+    x = args[0]
+    if x.shape != out.shape or x.storage_offset() != out.storage_offset():
+        return False
+    several = [dim for dim, size in enumerate(out.shape) if size > 1]
+    if x is not out:
+        return all(x.stride(dim) == out.stride(dim) for dim in several)
+    expected = 1  # in place, so that what it was is gone: entries that stand one behind the other
+    for dim in reversed(several):
+        if out.stride(dim) != expected:
+            return False
+        expected *= out.shape[dim]
+    return True
 
 
 def _shuffle(units: UnitLabels, name: str, x: Tensor, count: int, out: Tensor) -> None:

@@ -82,10 +82,11 @@ def _trace(
                 _follow_training(net, tracker, example)
     except Exception as error:
         shapes = ", ".join(str(tuple(x.shape)) for x in tensors_in(example))
+        said = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"net could not be run on an example of shape {shapes} ({type(error).__name__}: {error}); "
-            "give one or two rows of your data as example=: the input as a tensor, several inputs as a tuple "
-            "in the order of forward, or as a dictionary by their names"
+            f"net could not be run on an example of shape {shapes}: give one or two rows of your data as "
+            "example=, the input as a tensor, several inputs as a tuple in the order of forward, or as a "
+            f"dictionary by their names{_hint(example, error)} ({type(error).__name__}: {said})"
         ) from error
     trace = tracker.finish(output)
     for name in others:
@@ -96,6 +97,19 @@ def _trace(
     elif rows_of(one_row_more(example)) == rows_of(example):  # nobody knows where examples are counted
         _find_batch(trace, {name: one.shape for name, one in trace.layers.items()})
     return trace, tracker.used_outside
+
+
+def _hint(example: tuple[Any, ...], error: Exception) -> str:
+    """What is the likely fault of an example that a network does not take."""
+    args, named = arguments_of(example)
+    if isinstance(error, TypeError) and len(args) > 1 and "positional argument" in str(error):
+        return f"; labels are no input: not (x, y), which are {len(args)} inputs, but x[:2]"
+    shape = tuple(args[0].shape) if args and isinstance(args[0], Tensor) else ()
+    if len(shape) == 4 and shape[-1] <= 4 < shape[1] and not named:
+        return "; images must be (N, C, H, W), with channels second: x.permute(0, 3, 1, 2)"
+    if len(shape) in (1, 3) and not named:
+        return "; a single row needs a first dimension of examples: x[None]"
+    return ""
 
 
 def _follow_training(net: nn.Module, tracker: Tracker, example: tuple[Any, ...]) -> None:

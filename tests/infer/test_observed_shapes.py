@@ -118,7 +118,9 @@ def test_a_shape_that_broadcasting_would_blow_up_is_refused(model, y):
 
 
 def test_the_words_name_site_shapes_and_remedy():
-    with pytest.raises(ValueError, match=r"shape \(12, 1\) and a law of shape \(12,\).*144.*y\.squeeze\(-1\)$"):
+    with pytest.raises(
+        ValueError, match=r"shape \(12, 1\) and a law of shape \(12,\).*144.*y\.squeeze\(-1\)$"
+    ):
         check_observed_shapes(nodes_of(plated, X, Y[:, None]))
     with pytest.raises(ValueError, match=r"shape \(12,\) and a law of shape \(12, 1\).*as \.squeeze\(-1\)$"):
         check_observed_shapes(nodes_of(bare_column, X, Y))
@@ -261,7 +263,9 @@ COLUMN = (X, Y[:, None])
 )
 def test_whatever_takes_data_refuses_it(read):
     guide = AutoBernoulliGates(plated, (X, Y))
-    with pytest.raises(ValueError, match=r"^site 'y' has a value of shape \(12, 1\) and a law of shape \(12,\)"):
+    with pytest.raises(
+        ValueError, match=r"^site 'y' has a value of shape \(12, 1\) and a law of shape \(12,\)"
+    ):
         read(guide)
 
 

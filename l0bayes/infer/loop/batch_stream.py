@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from l0bayes.infer.argument_faults import not_tensor
 from l0bayes.infer.loop.batches import Minibatches
 from l0bayes.infer.model_arguments import as_arguments
 from l0bayes.infer.row_parts import num_rows
@@ -30,10 +31,12 @@ def first_batch(data: Any) -> tuple[Any, ...]:
     if isinstance(data, Tensor | tuple | Mapping):
         return as_arguments(data)
     bare = isinstance(data, list) and any(isinstance(item, Tensor) for item in data)
-    if bare or isinstance(data, str) or not isinstance(data, Iterable):
+    batches = isinstance(data, Iterable) and isinstance(data, Dataset | DataLoader | Minibatches)
+    said = None if batches else not_tensor("data", data)
+    if bare or said is not None or isinstance(data, str) or not isinstance(data, Iterable):
         raise TypeError(
             "data must be a tuple of the model's arguments, a tensor, or a DataLoader of tuples; "
-            f"got {'a list of tensors' if bare else type(data).__name__}"
+            f"got {'a list of tensors: give (x, y)' if bare else said or type(data).__name__}"
         )
     if iter(data) is data:
         raise TypeError("data must be iterable more than once, as a DataLoader is; got a one-time iterator")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from l0bayes import validate
+from l0bayes.infer.argument_faults import not_tensor
 
 __all__ = ["Minibatches"]
 
@@ -53,8 +54,10 @@ class Minibatches:
             raise ValueError("tensors must be at least one, got none")
         for index, tensor in enumerate(tensors):
             if not isinstance(tensor, Tensor):
+                words = not_tensor(f"argument {index}", tensor)
                 raise TypeError(
-                    f"argument {index} of tensors must be a Tensor, got {type(tensor).__name__}; several "
+                    f"argument {index} of tensors must be a Tensor, got {type(tensor).__name__}"
+                    f"{f' ({words})' if words else ''}; several "
                     "inputs are arguments of their own: Minibatches(first, second, labels, batch_size=...)"
                 )
             if tensor.dim() == 0:

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from l0bayes.infer.callbacks.callback import Callback
+from l0bayes.infer.first_run import explained_run
 from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.loop.batch_stream import first_batch, rows_of_smallest_batch
 from l0bayes.infer.loop.checkpoint import Checkpoint
@@ -30,7 +31,7 @@ from l0bayes.infer.loop.shared_data import counts_all, refuse_measured, share_of
 from l0bayes.infer.loop.single_row import check_single_row, explained_single_row
 from l0bayes.infer.loop.standard_callbacks import standard_callbacks
 from l0bayes.infer.model_abilities import ModelAbilities
-from l0bayes.infer.model_arguments import ModelArguments, as_arguments, explained_names
+from l0bayes.infer.model_arguments import ModelArguments, as_arguments
 from l0bayes.infer.objectives.compiled import CompileMode, GradientStep
 from l0bayes.infer.objectives.elbo import BoundELBO
 from l0bayes.infer.objectives.objective import describe_traces
@@ -122,7 +123,8 @@ def fit(
         batch = first_batch(data)
     keywords_of_model = ModelArguments.of(batch, kwargs).kwargs
     tell_num_data(model, data, ranks)
-    settings, complaints = _check(settings, model, guide, data, ModelArguments(batch, keywords_of_model))
+    with explained_run(model, batch, keywords_of_model):
+        settings, complaints = _check(settings, model, guide, data, ModelArguments(batch, keywords_of_model))
     elbo = elbo_of(guide, settings.num_particles, settings.per_example_gates)
     if settings.target is not None and not elbo.independent_gates:
         raise ValueError(
@@ -132,7 +134,7 @@ def fit(
     steering: Callback | None = None
     shrinking: Callback | None = None
     with private_randomness(settings.seed):
-        with explained_names(model, batch):
+        with explained_run(model, batch, keywords_of_model):
             traces = preflight(objective, batch, complaints)
         described = describe_traces(traces)
         if settings.shrink:  # says what is wrong with the gates before any target is judged

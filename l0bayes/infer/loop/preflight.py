@@ -2,7 +2,6 @@ r"""Checks before any training: bad data and unusable pairs are refused by name.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import pyro
 import torch
 from torch import Tensor
 
+from l0bayes.infer.argument_faults import named_arguments, not_finite
 from l0bayes.infer.evaluation_mode import evaluating
 from l0bayes.infer.guide_abilities import GuideAbilities
 from l0bayes.infer.loop.unobserved_model import warn_unobserved
@@ -41,40 +41,14 @@ def check_data(
         TypeError: If the arguments do not bind to the model's signature.
     """
     complaints = []
-    for name, value in _names(model, ModelArguments.of(data)):
-        if not isinstance(value, Tensor):
-            continue
-        if value.numel() == 0:
+    for name, value in named_arguments(model, ModelArguments.of(data)):
+        if isinstance(value, Tensor) and value.numel() == 0:
             raise ValueError(f"{name} is empty: its shape is {tuple(value.shape)}")
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            bad = ~torch.isfinite(value)
-            where = tuple(torch.nonzero(bad)[0].tolist())
-            complaints.append(
-                f"{name} holds {int(bad.sum())} values that are NaN or infinite, the first at index {where}"
-            )
+        if (said := not_finite(name, value)) is not None:
+            complaints.append(said)
     if complaints and not may_be_masked:
         raise ValueError(complaints[0])
     return complaints
-
-
-def _names(model: Callable[..., Any], data: ModelArguments) -> list[tuple[str, Any]]:
-    target = model.forward if isinstance(model, torch.nn.Module) else model
-    try:
-        signature = inspect.signature(target)
-    except (TypeError, ValueError):
-        return [*((f"argument {i}", value) for i, value in enumerate(data.args)), *data.kwargs.items()]
-    try:
-        bound = data.call(signature.bind)
-    except TypeError as error:
-        raise TypeError(f"data does not fit the model's signature {signature}: {error}") from error
-    pairs: list[tuple[str, Any]] = []
-    for name, value in bound.arguments.items():
-        kind = signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_POSITIONAL:
-            pairs += [(f"{name}[{i}]", item) for i, item in enumerate(value)]
-        else:
-            pairs += value.items() if kind is inspect.Parameter.VAR_KEYWORD else [(name, value)]
-    return pairs
 
 
 def preflight(objective: BoundELBO, data: tuple[Any, ...], complaints: Sequence[str] = ()) -> PairTraces:
