@@ -74,6 +74,7 @@ def not_tensor(name: str, value: Any) -> str | None:
         value: The argument.
     """
     kind, package = type(value).__name__, type(value).__module__.partition(".")[0]
+    code = "..." if " " in name else name
     if isinstance(value, DataLoader) or (package == "l0bayes" and kind == "Minibatches"):
         return (
             f"{name} is a {kind}, and a model or guide takes one batch: next(iter(loader)); l0bayes.fit "
@@ -85,11 +86,11 @@ def not_tensor(name: str, value: Any) -> str | None:
             "model or guide one batch, next(iter(loader))"
         )
     if package == "numpy" and kind == "ndarray":
-        return f"{name} is a NumPy array; give a tensor, {_made(name, value)}"
+        return f"{name} is a NumPy array; give a tensor, {_made(code, value)}"
     if package in ("pandas", "polars"):
-        return f"{name} is a {package} {kind}; give a tensor, {_made(f'{name}.to_numpy()', value)}"
+        return f"{name} is a {package} {kind}; give a tensor, {_made(f'{code}.to_numpy()', value)}"
     if isinstance(value, list | tuple) and _of_numbers(value):
-        return f"{name} is a {kind} of numbers; give a tensor, torch.tensor({name})"
+        return f"{name} is a {kind} of numbers; give a tensor, torch.tensor({code})"
     return None
 
 

@@ -84,9 +84,9 @@ def _trace(
         shapes = ", ".join(str(tuple(x.shape)) for x in tensors_in(example))
         said = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"net could not be run on an example of shape {shapes}: give one or two rows of your data as "
-            "example=, the input as a tensor, several inputs as a tuple in the order of forward, or as a "
-            f"dictionary by their names{_hint(example, error)} ({type(error).__name__}: {said})"
+            f"net could not be run on an example of shape {shapes} ({type(error).__name__}: {said[:200]}); "
+            "give one or two rows of your data as example=: the input as a tensor, several inputs as a tuple "
+            f"in the order of forward, or as a dictionary by their names{_hint(example, error)}"
         ) from error
     trace = tracker.finish(output)
     for name in others:

@@ -86,7 +86,9 @@ def test_fit_says_what_data_are(data, words):
 
 
 def test_minibatches_of_arrays():
-    with pytest.raises(TypeError, match=r"argument 0 is a NumPy array; give a tensor, torch.as_tensor"):
+    with pytest.raises(
+        TypeError, match=r"; argument 0 is a NumPy array; give a tensor, torch.as_tensor\(\.\.\., "
+    ):
         Minibatches(X.numpy(), Y, batch_size=2)
 
 

@@ -114,8 +114,8 @@ def test_targets_that_want_another_likelihood_or_shape(outputs, likelihood, y, w
         (IMAGES[:2].numpy(), r"^example is a NumPy array; give a tensor, torch.as_tensor"),
         (LOADER, r"^example is a DataLoader.*next\(iter\(loader\)\).*example=x\[:2\]"),
         (TensorDataset(IMAGES, Y), "^example is a TensorDataset"),
-        ((IMAGES[:2], Y[:2]), r"labels are no input: not \(x, y\), .* but x\[:2\] \(TypeError"),
-        (IMAGES[:2].movedim(1, -1), r"channels second: x.permute\(0, 3, 1, 2\) \(RuntimeError: Given"),
+        ((IMAGES[:2], Y[:2]), r"labels are no input: not \(x, y\), .* but x\[:2\]$"),
+        (IMAGES[:2].movedim(1, -1), r"channels second: x.permute\(0, 3, 1, 2\)$"),
         (IMAGES[0], r"single row needs a first dimension of examples: x\[None\]"),
     ],
 )

@@ -56,9 +56,9 @@ class Minibatches:
             if not isinstance(tensor, Tensor):
                 words = not_tensor(f"argument {index}", tensor)
                 raise TypeError(
-                    f"argument {index} of tensors must be a Tensor, got {type(tensor).__name__}"
-                    f"{f' ({words})' if words else ''}; several "
+                    f"argument {index} of tensors must be a Tensor, got {type(tensor).__name__}; several "
                     "inputs are arguments of their own: Minibatches(first, second, labels, batch_size=...)"
+                    + (f"; {words}" if words else "")
                 )
             if tensor.dim() == 0:
                 raise ValueError(f"argument {index} must have examples along a dimension, got a scalar")
