@@ -70,7 +70,7 @@ class FittedPosterior:
         """
         check_is_fitted(self)
         if self._data is None:
-            self._data = inference_data(self.original_scale_, self._response_seen, self._attributes())
+            self._data = inference_data(self.original_scale_, self._observed(), self._attributes())
         return self._data
 
     def summary(
@@ -168,6 +168,10 @@ class FittedPosterior:
         """
         check_is_fitted(self)
         return credible_sets(self.posterior_, coverage=coverage, min_correlation=min_correlation)
+
+    def _observed(self) -> Tensor | None:
+        """The responses of the rows; ``None`` where these are not known."""
+        return self._response_seen
 
     def _attributes(self) -> dict[str, Any]:
         return {

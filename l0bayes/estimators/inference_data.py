@@ -17,7 +17,7 @@ __all__ = ["inference_data"]
 _FEWEST_CHAINS = 4
 
 
-def inference_data(original: OriginalScalePosterior, y: Tensor, attributes: dict[str, Any]) -> Any:
+def inference_data(original: OriginalScalePosterior, y: Tensor | None, attributes: dict[str, Any]) -> Any:
     """The posterior with names, wrapped for ArviZ.
 
     ====================  ==========================================================================
@@ -34,7 +34,7 @@ def inference_data(original: OriginalScalePosterior, y: Tensor, attributes: dict
 
     Args:
         original: The posterior on the user's scale.
-        y: Response.
+        y: Response; ``None`` where its rows are not known.
         attributes: Attributes of the data.
 
     Returns:
@@ -68,7 +68,6 @@ def inference_data(original: OriginalScalePosterior, y: Tensor, attributes: dict
         variables[name] = (("chain", "draw"), of(values))
     groups = {
         "posterior": xr.Dataset(variables, coords, attributes),
-        "observed_data": xr.Dataset({"y": (("observation",), y.numpy())}, attrs=attributes),
         "constant_data": xr.Dataset(
             {
                 "pip": (("group",), original.pip.numpy()),
@@ -79,6 +78,8 @@ def inference_data(original: OriginalScalePosterior, y: Tensor, attributes: dict
             attributes,
         ),
     }
+    if y is not None:
+        groups["observed_data"] = xr.Dataset({"y": (("observation",), y.numpy())}, attrs=attributes)
     return wrap_groups(groups, attributes)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from torch import Tensor
 
 from l0bayes.estimators.input_tables import Array
+from l0bayes.estimators.moment_digits import check_digits
+from l0bayes.estimators.moment_labels import labelled_moments
 from l0bayes.estimators.regressor import SpikeSlabRegressor
 
 __all__ = ["MomentRegressor", "select_from_moments"]
@@ -21,12 +24,40 @@ _ROUNDING = 1e-9
 class MomentRegressor(SpikeSlabRegressor):
     """The estimator that :func:`select_from_moments` gives.
 
-    Its rows were made to have the moments: nothing is said of residuals, of which moments know no more than
-    their size.
+    Its rows were made to have the moments: nothing is said of rows or residuals, of which moments know no
+    more than their size. After ``fit`` to rows it is the estimator of these.
     """
 
+    _of_moments = False
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None) -> Self:  # noqa: N803
+        self._of_moments = False
+        return super().fit(X, y, sample_weight, offset=offset)
+
+    def fit_made(self, made: Any, response: Array, weights: Array) -> Self:
+        """Find the posterior of rows that were made to have some moments.
+
+        Args:
+            made: Columns, shape ``(m, p)``.
+            response: Response, shape ``(m,)``.
+            weights: How many rows each stands for, shape ``(m,)``.
+        """
+        self._of_moments = True
+        return super().fit(made, response, weights)
+
     def _likelihood_checks(self, *given: Any) -> list[Any]:
-        return []
+        return [] if self._of_moments else super()._likelihood_checks(*given)
+
+    def supports_row_checks(self) -> str | None:
+        if self._of_moments:
+            return (
+                "moments hold no rows, and those of the fit were made up to have them. Fit "
+                "SpikeSlabRegressor to the rows, where they are at hand"
+            )
+        return super().supports_row_checks()
+
+    def _observed(self) -> Tensor | None:
+        return None if self._of_moments else super()._observed()
 
 
 def select_from_moments(
@@ -46,22 +77,28 @@ def select_from_moments(
     probabilities, coefficients and evidence are those of the data to rounding, under every prior.
 
     Args:
-        xtx: :math:`X'X`, sums of products of the columns as they stand, shape ``(p, p)``.
+        xtx: :math:`X'X`, sums of products of the columns as they stand, shape ``(p, p)``. A data frame names
+            the columns; a series of ``xty`` or ``means`` is put into their order by its labels.
         xty: :math:`X'y`, shape ``(p,)``.
         yty: :math:`y'y`.
         n: Number of rows.
         means: Means of columns and response, the response's last, shape ``(p + 1,)``, or a pair of the
             columns' and the response's; zeros for moments that were centred. With them there is an intercept.
-            Without them there is none, and columns are standardised as if their means were 0.
-        names: Names of the columns; by default ``x0``, ``x1``, ...
+            Without them there is none, and columns are standardised as if their means were 0. Means that
+            are large beside the spread of their columns cost :math:`X'X - n\,\bar x\bar x'` its digits: where
+            that could be seen in a probability, the moments are refused, and centred ones are needed.
+        names: Names of the columns; by default the labels of ``xtx``, or ``x0``, ``x1``, ...
         **arguments: Of the estimator.
 
     Returns:
         The fitted estimator.
 
     Raises:
-        ValueError: If shapes do not fit, numbers are not finite, or no data have such moments, by name.
+        ValueError: If shapes do not fit, numbers are not finite, labels name other columns than others do,
+            no data have such moments, or their means leave too few digits of the spread, by name.
     """
+    labelled = labelled_moments(xtx, xty, means, names)
+    xtx, xty, means = labelled.xtx, labelled.xty, labelled.means
     x, response, square = _array("xtx", xtx, 2), _array("xty", xty, 1), _number("yty", yty)
     rows, p = _number("n", n), len(response)
     if x.shape != (p, p):
@@ -77,15 +114,16 @@ def select_from_moments(
         raise ValueError("xtx must be symmetric, and is not")
     middle = np.zeros(p + 1) if means is None else _means(means, p)
     moments = np.block([[x, response[:, None]], [response[None], np.array([[square]])]])
-    made = _rows(moments - rows * np.outer(middle, middle), rows, centred=means is not None) + middle
+    about = moments - rows * np.outer(middle, middle)
+    if intercept:
+        check_digits(moments, about, rows, [*(labelled.names or (f"x{index}" for index in range(p))), "y"])
+    made = _rows(about, rows, centred=means is not None) + middle
     table: Any = made[:, :p]
-    if names is not None:
+    if labelled.names is not None:
         import pandas as pd
 
-        table = pd.DataFrame(table, columns=list(names))
-    estimator = MomentRegressor(**arguments)
-    estimator.fit(table, made[:, p], sample_weight=np.full(len(made), rows / len(made)))
-    return estimator
+        table = pd.DataFrame(table, columns=labelled.names)
+    return MomentRegressor(**arguments).fit_made(table, made[:, p], np.full(len(made), rows / len(made)))
 
 
 def _rows(moments: Array, n: float, *, centred: bool) -> Array:

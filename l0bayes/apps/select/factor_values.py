@@ -16,6 +16,7 @@ from l0bayes.apps.select.column_names import ColumnNames
 from l0bayes.apps.select.formula_functions import FACTOR, context
 from l0bayes.apps.select.table_checks import check_finite, data_row, rows_of
 from l0bayes.apps.select.term_recipes import FactorRecipe, plain_state
+from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.kept.table_coding import plain_levels
 
 if TYPE_CHECKING:
@@ -43,13 +44,16 @@ class FactorValues:
     notes: list[str] = field(default_factory=list)
 
 
-def response_values(table: pd.DataFrame, term: Any, known: ColumnNames) -> pd.Series[Any]:
+def response_values(
+    table: pd.DataFrame, term: Any, known: ColumnNames, counts: Array | None = None
+) -> pd.Series[Any]:
     """What stands on the left of a formula.
 
     Args:
         table: The table, with stand-ins for names.
         term: The term.
         known: The names.
+        counts: How many rows each row stands for, in what functions learn from rows.
 
     Raises:
         ValueError: If it cannot be evaluated, is no single column, or is not finite.
@@ -57,7 +61,7 @@ def response_values(table: pd.DataFrame, term: Any, known: ColumnNames) -> pd.Se
     if [factor.eval_method.value for factor in term.factors] == ["lookup"]:
         column: pd.Series[Any] = table[term.factors[0].expr]
         return column
-    matrix = evaluate_term(table, term, known)
+    matrix = evaluate_term(table, term, known, counts=counts)
     name = known.show_in(str(term))
     if matrix.shape[1] != 1:
         columns = [known.show_in(str(column)) for column in matrix.columns]
@@ -67,13 +71,17 @@ def response_values(table: pd.DataFrame, term: Any, known: ColumnNames) -> pd.Se
     return values
 
 
-def factor_values(table: pd.DataFrame, factor: Any, known: ColumnNames) -> FactorValues:
+def factor_values(
+    table: pd.DataFrame, factor: Any, known: ColumnNames, counts: Array | None = None
+) -> FactorValues:
     """Evaluate one factor of a term.
 
     Args:
         table: The table, with stand-ins for names.
         factor: The factor.
         known: The names.
+        counts: How many rows each row stands for: levels that none has which counts are left out, and
+            functions learn from the others.
 
     Raises:
         ValueError: If it cannot be evaluated, or has a coding of its own.
@@ -82,7 +90,7 @@ def factor_values(table: pd.DataFrame, factor: Any, known: ColumnNames) -> Facto
 
     expression, notes = _without_coding(factor.expr, known)
     plain = factor if expression == factor.expr else Factor(expression, eval_method="python")
-    matrix = evaluate_term(table, Term([plain]), known)
+    matrix = evaluate_term(table, Term([plain]), known, counts=counts)
     kind, state = matrix.model_spec.encoder_state.get(expression, (None, {}))
     label, levels = known.show_in(factor.expr), state.get("categories")
     values = matrix.to_numpy(float)
@@ -92,7 +100,7 @@ def factor_values(table: pd.DataFrame, factor: Any, known: ColumnNames) -> Facto
         kept = plain_state(matrix.model_spec.transform_state)
         recipe = FactorRecipe(expression, lookup, names, None, kept, kind is Factor.Kind.CATEGORICAL)
         return FactorValues(names, values, False, recipe, notes)
-    held = values.any(0)
+    held = (values if counts is None else values[counts > 0]).any(0)
     had = [level for level, one in zip(levels, held, strict=True) if one]
     names = [f"{label}[{level}]" for level in had]
     recipe = FactorRecipe(_only_column(expression), lookup, names, plain_levels(had))
@@ -136,6 +144,7 @@ def evaluate_term(
     term: Any,
     known: ColumnNames,
     states: tuple[dict[str, Any], dict[str, Any]] | None = None,
+    counts: Array | None = None,
 ) -> Any:
     """The columns of a term as ``formulaic`` makes them.
 
@@ -144,6 +153,7 @@ def evaluate_term(
         term: The term.
         known: The names.
         states: What transforms and encoders learned from other rows, if they did.
+        counts: How many rows each row stands for, in what they learn from these.
 
     Raises:
         ValueError: If it cannot be evaluated.
@@ -162,7 +172,7 @@ def evaluate_term(
                 na_action="ignore",
                 transform_state=(states or ({}, {}))[0],
                 encoder_state=(states or ({}, {}))[1],
-            ).get_model_matrix(table, context=context())
+            ).get_model_matrix(table, context=context(counts))
     except DataMismatchWarning as warning:
         raise ValueError(_of_other_levels(table, term, known, warning)) from None
     except (FormulaicError, ArithmeticError, LookupError, TypeError, ValueError) as error:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+import numpy as np
+
+from l0bayes.apps.select.weighted_transforms import natural_spline, weighted_transforms
+from l0bayes.estimators.input_tables import Array
+
 __all__ = ["FACTOR", "NATURAL_SPLINE", "SEVERAL_COLUMNS", "context", "function_called", "is_function"]
 
 NATURAL_SPLINE = "ns"
 """R's natural spline, whose columns together are no constant, beside an intercept."""
 FACTOR = "C"
 """The function that makes a factor of a column."""
-SEVERAL_COLUMNS = (FACTOR, "bs", "cs", "cc", "cr", "poly")
+SEVERAL_COLUMNS = (FACTOR, "bs", "cs", "cc", "cr", NATURAL_SPLINE, "poly")
 """Functions that make several columns of one, which hold the column itself."""
 
 # Names that a function has in other packages.
-_ALSO_CALLED = {"factor": FACTOR, "as.factor": FACTOR, "ordered": FACTOR, NATURAL_SPLINE: "cs"}
+_ALSO_CALLED = {"factor": FACTOR, "as.factor": FACTOR, "ordered": FACTOR}
 _INSTEAD = {
     "offset": "an offset is an option and no term: leave it out of the formula and write --offset COLUMN, "
     "for counts also --exposure COLUMN, which takes the logarithm by itself; in Python fit(..., offset=...)",
@@ -48,11 +53,17 @@ _FURTHER = (
 _PYTHON = ("abs", "round")
 
 
-def context() -> dict[str, Any]:
-    """What a formula may use beside the columns and what ``formulaic`` brings."""
-    import numpy as np
+def context(counts: Array | None = None) -> dict[str, Any]:
+    """What a formula may use beside the columns and what ``formulaic`` brings.
 
-    return {name: getattr(np, name) for name in _FURTHER}
+    Args:
+        counts: How many rows each row stands for, in what functions learn from rows; ``None`` where each
+            stands for itself, or nothing is learned.
+    """
+    found = {NATURAL_SPLINE: natural_spline(), **{name: getattr(np, name) for name in _FURTHER}}
+    if counts is not None and (counts != 1.0).any():
+        found |= weighted_transforms(counts)
+    return found
 
 
 def is_function(name: str) -> bool:
@@ -91,4 +102,4 @@ def function_called(name: str) -> str:
 def _known() -> set[str]:
     from formulaic.transforms import TRANSFORMS
 
-    return {*TRANSFORMS, *_FURTHER, *_PYTHON}
+    return {*TRANSFORMS, NATURAL_SPLINE, *_FURTHER, *_PYTHON}

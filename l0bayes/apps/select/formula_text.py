@@ -94,7 +94,6 @@ class _Reader:
         self.known, self.found = known, Reading()
         self.tokens = [(str(match.lastgroup), match[0]) for match in _TOKEN.finditer(text)]
         self.next = 0
-        self.endings: dict[int, str] = {}  # what is put before a closing sign, by depth
         self.open: list[tuple[str, bool]] = []  # closing signs awaited, and whether Python stands before them
         unquoted = "".join("``" if kind in ("quoted", "string") else part for kind, part in self.tokens)
         self.found.lookalikes = [
@@ -175,7 +174,6 @@ class _Reader:
         self.next += 1
         self.open.append((")", True))
         if name == NATURAL_SPLINE:
-            self.endings[len(self.open)] = ", constraints='center'"
             self.found.notes.append(
                 "ns(...) is cs(..., constraints='center') here, a natural cubic spline with df columns "
                 "beside the intercept; knots are not those of R"
@@ -210,9 +208,7 @@ class _Reader:
             inside = text == "{" or (text == "[" and self._follows_a_value())
             self.open.append((_PAIRS[text], self._in_python or inside))
         elif self.open and text == self.open[-1][0]:
-            ending = self.endings.pop(len(self.open), "")
             self.open.pop()
-            return f"{ending}{text}"
         elif text in ("|", "||") and self.open and not self._in_python:
             raise ValueError(
                 f"formula has {text!r}: effects that vary by group, as in (1|b), are not for formulas here. "

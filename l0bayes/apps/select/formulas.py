@@ -30,6 +30,7 @@ from l0bayes.apps.select.response_checks import check_response
 from l0bayes.apps.select.row_columns import (
     RowColumns,
     RowNumbers,
+    check_learned_by_weight,
     check_survival,
     row_numbers,
     survival_response,
@@ -185,10 +186,12 @@ def apply_formula(
     check_predictors(table, needs)
     hidden = table.rename(columns=known.hide)
     check_expressions([*answer.factors, *factors], hidden, known)
-    y = check_response(response_values(hidden, answer, known), response, law, rows.terms)
+    y = check_response(response_values(hidden, answer, known, rows.counts), response, law, rows.terms)
     if not any(term.degree for term in terms):
         raise ValueError(f"formula {formula!r} leaves no variable to select")
     made = term_columns(hidden, terms, known, centred=centred, counts=rows.counts)
+    coding = learned_coding(response, table, used, known, made, dict(of_rows), rows.counts)
+    check_learned_by_weight(coding.of_all_rows, rows.weights)
     intercept = any(term.degree == 0 for term in terms)
     gated = [known.type_in(_tick(term)) for term in terms if term.degree]
     answered = (
@@ -214,7 +217,7 @@ def apply_formula(
         rows=rows,
         monomials=term_monomials([term for term in terms if term.degree], known),
         notes=list(dict.fromkeys(notes)),
-        coding=learned_coding(response, table, used, known, made, dict(of_rows), rows.counts),
+        coding=coding,
     )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RowColumns",
     "RowNumbers",
+    "check_learned_by_weight",
     "check_survival",
     "law_with_columns",
     "row_numbers",
@@ -177,6 +178,24 @@ def check_survival(law: Likelihood, *, survival: bool) -> None:
     if not survival and not law.by_row:
         raise ValueError(
             f"likelihood {law.name!r} takes times and events: write the formula as Surv(time, event) ~ ..."
+        )
+
+
+def check_learned_by_weight(of_all_rows: Sequence[str], weights: Array | None) -> None:
+    """Refuse expressions that are computed from all rows, each counted once, where weights say otherwise.
+
+    Args:
+        of_all_rows: The expressions, as typed.
+        weights: Weights of the rows.
+
+    Raises:
+        ValueError: If there are any.
+    """
+    if of_all_rows and weights is not None and (weights != 1.0).any():
+        raise ValueError(
+            f"{of_all_rows[0]} in the formula is computed from all rows, each counted once, and --weights "
+            "has them count otherwise: use center(), scale(), poly() or a spline, which count each row by "
+            "its weight, or make the column in the table"
         )
 
 

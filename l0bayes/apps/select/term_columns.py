@@ -69,7 +69,8 @@ def term_columns(
         terms: The terms; one without variables is the intercept.
         known: The names.
         centred: Whether products are of centred columns.
-        counts: How many rows each row stands for, in the means that are taken off.
+        counts: How many rows each row stands for, in the means that are taken off and in what functions
+            learn from rows.
 
     Raises:
         ValueError: If a term cannot be evaluated, is constant or not finite, or two have one name.
@@ -89,7 +90,7 @@ def term_columns(
         for factor in term.factors:
             values = evaluated.get(factor.expr)
             if values is None:
-                values = evaluated[factor.expr] = factor_values(table, factor, known)
+                values = evaluated[factor.expr] = factor_values(table, factor, known, counts)
                 found.notes += values.notes
             rest = {other.expr for other in term.factors} - {factor.expr}
             margin = (
@@ -101,7 +102,7 @@ def term_columns(
         if term.degree > 1:
             _check_crossed(parts, label)
             parts = [_for_product(part, centred, counts, found) for part in parts]
-        _add(label, parts, columns, found, table.index)
+        _add(label, parts, columns, found, table.index, counts)
         found.terms.append(
             TermRecipe(
                 [factor.expr for factor in term.factors],
@@ -129,14 +130,22 @@ def _for_product(
     return Part(part.names, part.values - means, part.levels, part.contrast, means.tolist())
 
 
-def _add(label: str, parts: list[Part], columns: dict[str, Any], found: TermColumns, index: Any) -> None:
+def _add(
+    label: str,
+    parts: list[Part],
+    columns: dict[str, Any],
+    found: TermColumns,
+    index: Any,
+    counts: npt.NDArray[np.float64] | None,
+) -> None:
     """Add the columns of a term, and the blocks of those that stand for levels."""
     level_parts = [part for part in parts if part.levels]
+    used: Any = slice(None) if counts is None else counts > 0
     for block in products(parts):
         start = len(columns)
         for name, values in block:
             check_finite(name, values, index)
-            if level_parts and not any(part.contrast for part in level_parts) and not values.any():
+            if level_parts and not any(part.contrast for part in level_parts) and not values[used].any():
                 continue  # a combination of levels that no row has
             if name in columns:
                 raise ValueError(
@@ -144,7 +153,7 @@ def _add(label: str, parts: list[Part], columns: dict[str, Any], found: TermColu
                 )
             columns[name] = values
             found.groups.append(label)
-        _check_varies(label, list(columns)[start:], [*columns.values()][start:])
+        _check_varies(label, list(columns)[start:], [one[used] for one in [*columns.values()][start:]])
         if level_parts:
             found.blocks.append(_block(range(start, len(columns)), level_parts))
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-__all__ = ["FactorRecipe", "TermRecipe", "plain_state"]
+__all__ = ["FactorRecipe", "TermRecipe", "numeric_state", "plain_state"]
 
 
 @dataclass(frozen=True)
@@ -86,3 +86,14 @@ def plain_state(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     return value.item() if isinstance(value, np.generic) else value
+
+
+def numeric_state(value: Any) -> Any:
+    """What :func:`plain_state` gave, lists of numbers as the arrays that transforms take.
+
+    Args:
+        value: Dictionaries, lists and numbers.
+    """
+    if isinstance(value, Mapping):
+        return {key: numeric_state(one) for key, one in value.items()}
+    return np.array(value, dtype=np.float64) if isinstance(value, list) else value

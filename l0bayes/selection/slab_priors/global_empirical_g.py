@@ -15,15 +15,15 @@ from l0bayes.selection.slab_priors.slab_prior import GRule, SlabPrior, SlabSetti
 __all__ = ["GlobalEmpiricalG"]
 
 _LOWEST, _HIGHEST, _COARSE = -10.0, 40.0, 1.0
-_PRECISION = 1e-8
-_GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 
 
 @dataclass(frozen=True)
 class GlobalEmpiricalG(SlabPrior):
     r"""Global empirical Bayes: the g at which all models together make the data most probable,
 
-    .. math:: \hat g = \arg\max_g \sum_\gamma p(\gamma)\,\mathrm{BF}_\gamma(g).
+    .. math:: \hat g = \arg\max_g \sum_\gamma p(\gamma)\,\mathrm{BF}_\gamma(g), \qquad
+        \frac{\partial \log \mathrm{BF}_\gamma}{\partial \log g} =
+        \tfrac{\nu - p}{2}\,\frac{g}{1 + g} - \tfrac{\nu}{2}\,\frac{g (1 - R^2)}{1 + g (1 - R^2)}.
 
     Source: George and Foster 2000; Liang et al. 2008, section 2.4.
     """
@@ -40,23 +40,23 @@ class GlobalEmpiricalG(SlabPrior):
         )
 
     def settled(self, setting: SlabSetting, rank: Tensor, r2: Tensor, log_prior: Tensor) -> SlabPrior:
-        def value(log_g: float) -> float:
-            factors = log_bayes_factor(FixedG(math.exp(log_g)), setting, rank, r2)
-            return float(torch.logsumexp(factors + log_prior, 0))
+        unexplained, size = torch.log1p(-r2.clamp(0.0, 1.0)), rank.to(r2)
+
+        def factors(log_g: float) -> Tensor:
+            return log_bayes_factor(FixedG(math.exp(log_g)), setting, rank, r2) + log_prior
+
+        def slope(log_g: float) -> float:
+            """Of the log probability of the data, over log g."""
+            at = r2.new_tensor(log_g)
+            gain = 0.5 * (setting.degrees - size) * torch.sigmoid(at)
+            loss = 0.5 * setting.degrees * torch.sigmoid(at + unexplained)
+            return float(torch.softmax(factors(log_g), 0) @ torch.where(rank > 0, gain - loss, 0.0))
 
         count = round((_HIGHEST - _LOWEST) / _COARSE)
         grid = [_LOWEST + _COARSE * place for place in range(count + 1)]
-        best = max(grid, key=value)
+        best = max(grid, key=lambda log_g: float(torch.logsumexp(factors(log_g), 0)))
+        # The slope says where the top is to nearly all digits; values, which are flat there, to half of them.
         low, high = best - _COARSE, best + _COARSE
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        at_left, at_right = value(left), value(right)
-        while high - low > _PRECISION:
-            if at_left >= at_right:
-                high, right, at_right = right, left, at_left
-                left = high - _GOLDEN * (high - low)
-                at_left = value(left)
-            else:
-                low, left, at_left = left, right, at_right
-                right = low + _GOLDEN * (high - low)
-                at_right = value(right)
+        while low < (middle := 0.5 * (low + high)) < high:
+            low, high = (middle, high) if slope(middle) > 0.0 else (low, middle)
         return FixedG(math.exp(0.5 * (low + high)))

@@ -16,7 +16,7 @@ from l0bayes.apps.select.prediction.column_kinds import ColumnKind
 from l0bayes.apps.select.prediction.kept_row_terms import row_terms
 from l0bayes.apps.select.table_checks import check_finite, data_row, rows_of
 from l0bayes.apps.select.term_products import Part, products
-from l0bayes.apps.select.term_recipes import FactorRecipe, TermRecipe
+from l0bayes.apps.select.term_recipes import FactorRecipe, TermRecipe, numeric_state
 from l0bayes.estimators.input_tables import Array, is_frame
 from l0bayes.estimators.kept.table_coding import TableCoding, check_filling, warn_of_filled
 from l0bayes.user_warnings import warn_user
@@ -187,7 +187,10 @@ class FormulaCoding(TableCoding):
         factor = Factor(recipe.expression, eval_method="lookup" if recipe.lookup else "python")
         if recipe.levels is None:
             kind = Factor.Kind.CATEGORICAL if recipe.encoded else Factor.Kind.NUMERICAL
-            states: tuple[dict[str, Any], dict[str, Any]] = (recipe.learned, {recipe.expression: (kind, {})})
+            states: tuple[dict[str, Any], dict[str, Any]] = (
+                numeric_state(recipe.learned),
+                {recipe.expression: (kind, {})},
+            )
             try:
                 return np.asarray(evaluate_term(hidden, Term([factor]), known, states).to_numpy(float))
             except ValueError as error:

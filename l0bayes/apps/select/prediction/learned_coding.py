@@ -52,7 +52,9 @@ def learned_coding(
         na=None,
         row_columns=dict(row_columns),
     )
-    places = sorted({0, len(table) // 3, len(table) // 2, len(table) - 1})
+    counted = np.arange(len(table)) if counts is None else np.flatnonzero(counts > 0)
+    many = len(counted)
+    places = counted[sorted({0, many // 3, many // 2, many - 1})]
     some = table[list(used)].iloc[places].rename(columns=known.hide)
     for expression, recipe in made.factors.items():
         if recipe.lookup:
