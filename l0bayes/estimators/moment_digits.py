@@ -43,7 +43,7 @@ def check_digits(moments: Array, about: Array, n: float, names: Sequence[str]) -
     """
     spread, square = np.diag(about), np.diag(moments)
     # What is constant, or no data's, is said elsewhere; but of large means it may be rounding alone.
-    rounding = (16.0 + 4.0 * math.sqrt(n)) * np.finfo(np.float64).eps * square
+    rounding = _of_sums(n) * square
     left = np.where(np.abs(spread) > rounding, np.abs(spread), np.maximum(rounding, 1e-300))
     lost = np.where(square > 0.0, square / left, 1.0)
     worst = int(lost.argmax())
@@ -51,7 +51,8 @@ def check_digits(moments: Array, about: Array, n: float, names: Sequence[str]) -
         return
     if (spread < -rounding).any():
         return  # these are no data's, whatever was lost
-    error = _rounding_of(about, n, np.sqrt(lost), spread > rounding)
+    unknown = ((np.abs(spread) <= rounding) & (spread != 0.0)).any()  # constant, or rounding alone
+    error = 1.0 if unknown else _rounding_of(about, n, np.sqrt(lost), spread > rounding)
     if error <= max(_MOST, _MOST_A_ROW * n):
         return
     digits = math.ceil(math.log10(lost[worst]))
@@ -62,6 +63,11 @@ def check_digits(moments: Array, about: Array, n: float, names: Sequence[str]) -
     )
 
 
+def _of_sums(n: float) -> float:
+    """The share of a sum of n squares that its rounding may be, added one by one."""
+    return min(8.0 * (n + 4.0) * float(np.finfo(np.float64).eps), 1e-8)
+
+
 def _rounding_of(about: Array, n: float, lost: Array, varied: Any) -> float:
     """What a probability may be off by, where columns vary beyond rounding; 1 where the response does not."""
     if not varied[-1]:
@@ -69,10 +75,7 @@ def _rounding_of(about: Array, n: float, lost: Array, varied: Any) -> float:
     lost = lost[varied]
     unit = np.sqrt(np.diag(about)[varied])
     correlations = about[np.ix_(varied, varied)] / unit[:, None] / unit
-    if (
-        np.linalg.eigvalsh(correlations).min()
-        < -(16.0 + 4.0 * math.sqrt(n)) * len(unit) * np.finfo(np.float64).eps * lost.max() ** 2
-    ):
+    if np.linalg.eigvalsh(correlations).min() < -_of_sums(n) * len(unit) * lost.max() ** 2:
         return 0.0  # no data's either
     of_response = correlations[:-1, -1]
     beta = np.linalg.lstsq(correlations[:-1, :-1] + np.eye(len(of_response)) / n, of_response, rcond=None)[0]
