@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from l0bayes.estimators.original_scale import OriginalScalePosterior
-from l0bayes.infer.randomness import private_randomness
 from l0bayes.selection.problem.learned_problem import LearnedProblem
 from l0bayes.selection.summaries.coefficient_draws import narrowest_interval
 
@@ -66,8 +65,7 @@ def noise_and_fit(found: OriginalScalePosterior, hdi_prob: float) -> dict[str, S
 def learned_draws(found: OriginalScalePosterior) -> dict[str, Tensor]:
     """Draws of the numbers that a likelihood learns, by name, each of shape ``(S,)``.
 
-    The noise's is its scale, ``"noise_scale"``, in units of the response. Engines give the nodes of a
-    lattice; where it has one dimension, draws are spread over its cells, with the same mean and variance.
+    The noise's is its scale, ``"noise_scale"``, in units of the response.
 
     Args:
         found: The posterior on the user's scale.
@@ -76,13 +74,6 @@ def learned_draws(found: OriginalScalePosterior) -> dict[str, Tensor]:
     if not isinstance(problem, LearnedProblem) or scalars is None:
         return {}
     logs = scalars.log()
-    if logs.shape[1] == 1:
-        nodes = torch.unique(logs)
-        width = float(nodes.diff().min()) if len(nodes) > 1 else 0.0
-        middle, spread = logs.mean(), float(logs.var())
-        shrink = max(0.0, 1.0 - width**2 / (12.0 * spread)) ** 0.5 if spread > 0.0 else 1.0
-        with private_randomness(found.seed):
-            logs = middle + shrink * (logs - middle) + width * (torch.rand_like(logs) - 0.5)
     draws = {}
     for index, one in enumerate(problem.scalars):
         if one.name == "noise_variance":

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from l0bayes.selection.kernels.between_nodes import between_nodes
 from l0bayes.selection.problem.selection_posterior import ModelDraws, SelectionPosterior
 from l0bayes.selection.problem.selection_problem import SelectionProblem
 from l0bayes.selection.recognise.latent_scales import LatentScale
@@ -89,13 +90,17 @@ def average_over_scale(
         posteriors = [at(float(one)) for one in grid]
     logs = joint(grid, posteriors) + (grid[1] - grid[0]).log()
     weights = logs.softmax(0)
-    return _mixed(posteriors, weights, float(logs.logsumexp(0))), [
+    rounded = 2.0 * scale.power * (grid[1] - grid[0]) if scale.columns is None else grid.new_zeros(())
+    return _mixed(posteriors, weights, float(logs.logsumexp(0)), rounded), [
         ScaleComponent(math.exp(float(one)), float(weight), posterior)
         for one, weight, posterior in zip(grid, weights, posteriors, strict=True)
     ]
 
 
-def _mixed(posteriors: list[SelectionPosterior], weights: Tensor, log_evidence: float) -> SelectionPosterior:
+def _mixed(
+    posteriors: list[SelectionPosterior], weights: Tensor, log_evidence: float, step: Tensor
+) -> SelectionPosterior:
+    """The average; noise variances, which from one posterior to the next are a step apart, from between."""
     best = posteriors[int(weights.argmax())]
 
     def mean(name: str) -> Tensor:
@@ -104,6 +109,9 @@ def _mixed(posteriors: list[SelectionPosterior], weights: Tensor, log_evidence: 
         return found
 
     draws = [one.draws for one in posteriors]
+    nodes = torch.cat([torch.full((len(one.gates),), index) for index, one in enumerate(draws)])
+    shares = torch.cat([one.weights * weight for one, weight in zip(draws, weights, strict=True)])
+    places = between_nodes(torch.arange(len(draws))[:, None], weights.log(), nodes, shares)[:, 0]
     return replace(
         best,
         pip=mean("pip"),
@@ -114,8 +122,8 @@ def _mixed(posteriors: list[SelectionPosterior], weights: Tensor, log_evidence: 
         size_probabilities=mean("size_probabilities"),
         draws=ModelDraws(
             torch.cat([one.gates for one in draws]),
-            torch.cat([one.variances for one in draws]),
-            torch.cat([one.weights * weight for one, weight in zip(draws, weights, strict=True)]),
+            torch.cat([one.variances for one in draws]) * (step * (places - nodes)).exp(),
+            shares,
             torch.cat([one.chains for one in draws]),
         ),
         exact_joint=None if best.exact_joint is None else mean("exact_joint"),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from l0bayes.distributions import BernoulliGate, GateLaw
+from l0bayes.selection.kernels.between_nodes import between_nodes
 from l0bayes.selection.kernels.resampling import independent_indices
 from l0bayes.selection.pooled_scales import ScaleComponent
 from l0bayes.selection.problem.selection_posterior import SelectionPosterior
@@ -71,6 +72,10 @@ class RefinedGuide:
         weights = torch.tensor([one.weight for one in self.components], dtype=torch.float64)
         which = torch.bincount(independent_indices(weights, num_draws), minlength=len(weights)).tolist()
         parts = [self._from(index, count) for index, count in enumerate(which) if count]
+        if self.linear_model.pooled_scale is not None:
+            scales = self._scales(torch.tensor(which)).split([count for count in which if count])
+            for part, scale in zip(parts, scales, strict=True):
+                part[self.linear_model.pooled_scale.name] = scale
         order, like = torch.randperm(num_draws), self.prototypes
         return {
             site: torch.cat([part[site] for part in parts])[order]
@@ -79,10 +84,18 @@ class RefinedGuide:
             for site in parts[0]
         }
 
+    def _scales(self, counts: Tensor) -> Tensor:
+        """Draws of the pooled scale, so many near the value of each component, in their order."""
+        logs = torch.tensor([one.value for one in self.components], dtype=torch.float64).log()
+        masses = torch.tensor([one.weight for one in self.components], dtype=torch.float64).log()
+        nodes = torch.arange(len(logs))
+        places = between_nodes(nodes[:, None], masses, nodes.repeat_interleave(counts))[:, 0]
+        step = logs[1] - logs[0] if len(logs) > 1 else logs.new_zeros(())
+        return (logs[0] + step * places).exp()
+
     def _from(self, index: int, count: int) -> dict[str, Tensor]:
-        """Draws of one component."""
-        component, linear = self.components[index], self.linear_model
-        posterior = component.posterior
+        """Draws of one component, but for the scale."""
+        posterior, linear = self.components[index].posterior, self.linear_model
         if index not in self._coefficients:
             self._coefficients[index] = coefficients_of(posterior)
         models, drawn = posterior.draws, self._coefficients[index]
@@ -95,8 +108,6 @@ class RefinedGuide:
         for weight, columns in linear.weights.items():
             found[linear.slabs[weight]] = slabs[:, columns]
         found |= self._ungated(drawn.unpenalised[chosen] + linear.unpenalised_mean)
-        if linear.pooled_scale is not None:
-            found[linear.pooled_scale.name] = torch.full((count,), component.value, dtype=torch.float64)
         for site, power in linear.noise.items():
             found[site] = variances.pow(0.5 / power)
         for site, latent in linear.inclusion.items():

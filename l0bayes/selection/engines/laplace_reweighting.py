@@ -197,6 +197,8 @@ def _corrected(
     centred = models.log_ratio - models.share @ models.log_ratio
     mean = sample.mean + moments[0]
     draws = sample.draws
+    gates = draws.gates[:num_draws]
+    weights = _weights_of(gates, models)
     return SelectionPosterior(
         engine="gibbs",
         problem=problem,
@@ -207,11 +209,11 @@ def _corrected(
         log_evidence=math.nan,
         size_probabilities=sizes / sizes.sum(),
         draws=ModelDraws(
-            draws.gates[:num_draws],
+            gates,
             draws.variances[:num_draws],
-            _weights_of(draws.gates[:num_draws], models),
+            weights,
             draws.chains[:num_draws],
-            _scalars_of(draws.gates[:num_draws], models, found.shares, seed) if grid.logs.shape[1] else None,
+            _scalars_of(gates, weights, models, found.shares, seed) if grid.logs.shape[1] else None,
         ),
         unpenalised_mean=unpenalised_mean,
         diagnostics=replace(
@@ -243,11 +245,12 @@ def _weights_of(draws: Tensor, models: _Weighted) -> Tensor:
     return weights / weights.sum()
 
 
-def _scalars_of(draws: Tensor, models: _Weighted, shares: Tensor, seed: int) -> Tensor:
+def _scalars_of(draws: Tensor, weights: Tensor, models: _Weighted, shares: Tensor, seed: int) -> Tensor:
     """Numbers that are learned, drawn given the model of each draw; where it was not looked at, given all."""
     rows, which = torch.unique(torch.cat([models.gates, draws]), dim=0, return_inverse=True)
-    law = (models.weight @ shares).expand(len(rows), -1).clone()
+    mean = models.weight @ shares
+    law = mean.expand(len(rows), -1).clone()
     law[which[: len(models.gates)]] = shares
     with private_randomness(seed):
         nodes = torch.multinomial(law[which[len(models.gates) :]], 1)[:, 0]
-    return models.evidences.grid.logs[nodes].exp()
+        return models.evidences.grid.between(nodes, mean, weights).exp()

@@ -135,7 +135,7 @@ def _draws(
     place = torch.full((len(models),), -1).index_copy(0, known, torch.arange(len(known)))[chosen]
     law = torch.where(place[:, None] >= 0, shares[place], mean / mean.sum())
     nodes = torch.multinomial(law, 1)[:, 0]
-    scalars = grid.logs[nodes].exp()
+    scalars = grid.between(nodes, mean).exp()
     return ModelDraws(
         models[chosen].double(),
         torch.ones(count, dtype=torch.float64),

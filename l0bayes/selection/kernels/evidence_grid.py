@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from l0bayes.selection.kernels.between_nodes import between_nodes
 from l0bayes.selection.kernels.laplace import Modes, Refined, find_modes, refine_modes
 from l0bayes.selection.kernels.model_averages import average_coefficients
 from l0bayes.selection.kernels.scalar_nodes import ScalarNodes
@@ -29,11 +30,15 @@ class EvidenceGrid:
         log_weights: What is added to log evidences at every node, shape ``(K,)``.
         logs: Logarithms of the numbers that are learned, shape ``(K, q)``; q is 0 where there are none.
         best: The node in the middle of the posterior.
+        lattice: Whole numbers of each node, shape ``(K, q)``.
+        basis: What a step along each axis of the lattice is in logarithms, columns of shape ``(q, q)``.
     """
 
     problems: tuple[GeneralisedProblem, ...]
     log_weights: Tensor
     logs: Tensor
+    lattice: Tensor
+    basis: Tensor
     best: int = 0
 
     @classmethod
@@ -44,7 +49,8 @@ class EvidenceGrid:
             problem: The problem.
         """
         zero = torch.zeros(1, dtype=torch.float64)
-        return cls((problem,), zero, zero.new_zeros(1, 0))
+        nothing = zero.new_zeros(1, 0)
+        return cls((problem,), zero, nothing, nothing, zero.new_zeros(0, 0))
 
     @classmethod
     def over(cls, problem: LearnedProblem, nodes: ScalarNodes) -> EvidenceGrid:
@@ -55,7 +61,7 @@ class EvidenceGrid:
             nodes: The nodes.
         """
         problems = tuple(problem.at(logs) for logs in nodes.logs)
-        return cls(problems, nodes.log_weights, nodes.logs, nodes.best)
+        return cls(problems, nodes.log_weights, nodes.logs, nodes.lattice, nodes.basis, nodes.best)
 
     @property
     def centre(self) -> GeneralisedProblem:
@@ -69,7 +75,20 @@ class EvidenceGrid:
             index: Which.
         """
         problems = tuple(self.problems[one] for one in index.tolist())
-        return EvidenceGrid(problems, self.log_weights[index], self.logs[index])
+        return EvidenceGrid(
+            problems, self.log_weights[index], self.logs[index], self.lattice[index], self.basis
+        )
+
+    def between(self, nodes: Tensor, masses: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Logarithms of the numbers for draws of nodes, from between them, shape ``(N, q)``.
+
+        Args:
+            nodes: Node of every draw, shape ``(N,)``.
+            masses: Posterior masses of all nodes, shape ``(K,)``.
+            weights: Weights of the draws, shape ``(N,)``; by default all alike.
+        """
+        moved = between_nodes(self.lattice, masses.log(), nodes, weights) - self.lattice[nodes]
+        return self.logs[nodes] + moved @ self.basis.T
 
     def evaluate(self, gates: Tensor, near: GaussianProblem | Modes, *, shared: bool = False) -> Evidences:
         """Modes and evidences of models at all nodes, from the middle outwards.

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from l0bayes.selection.kernels.between_nodes import quantiles_between
 from l0bayes.selection.kernels.elimination import ModelTree, slab_sums
 from l0bayes.selection.kernels.gated_system import gated_system
 from l0bayes.selection.kernels.resampling import independent_indices, systematic_indices
@@ -96,15 +97,23 @@ class NoiseAverage:
     def draws(self, variances: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:
         """Numbers of models, and noise variances: systematic draws of a node, independent ones of a model.
 
+        Noises are from between the nodes, those of a node from about it.
+
         Args:
-            variances: Nodes that were added.
+            variances: Nodes that were added, ascending.
             masses: Their posterior probabilities.
         """
         counts = torch.bincount(systematic_indices(masses, self._num_draws), minlength=len(masses))
         added = torch.tensor(self._log_variances, dtype=torch.float64)
         nearest = (variances.log()[:, None] - added).abs().argmin(1).tolist()
         models = [self._drawn[node][:count] for node, count in zip(nearest, counts.tolist(), strict=True)]
-        return torch.cat(models), variances.repeat_interleave(counts)
+        logs = variances.log()
+        if len(logs) == 1:
+            return torch.cat(models), variances.repeat_interleave(counts)
+        step = logs.diff().min()
+        places = ((logs - logs[0]) / step).round()
+        shares = (torch.arange(self._num_draws, dtype=torch.float64) + 0.5) / self._num_draws
+        return torch.cat(models), (logs[0] + step * quantiles_between(places, masses.log(), shares)).exp()
 
     def _constants_with(self, log_slab: Tensor) -> Tensor:
         """What of the log weights depends on no data; slabs that are scaled by the noise change with it."""

@@ -34,11 +34,15 @@ class ScalarNodes:
         logs: Logarithms of the numbers, shape ``(K, q)``.
         log_weights: Log prior density there, and of the volume that each node stands for, shape ``(K,)``.
         heights: Log evidence of the models that the nodes were found with, prior included, shape ``(K,)``.
+        lattice: Whole numbers of each node, shape ``(K, q)``.
+        basis: What a step along each axis of the lattice is in logarithms, columns of shape ``(q, q)``.
     """
 
     logs: Tensor
     log_weights: Tensor
     heights: Tensor
+    lattice: Tensor
+    basis: Tensor
 
     @property
     def best(self) -> int:
@@ -108,10 +112,11 @@ def find_nodes(problem: LearnedProblem, gates: Tensor, start: Tensor) -> ScalarN
         if height > highest - _REACH:
             waiting.extend(tuple(a + b for a, b in zip(place, move, strict=True)) for move in moves)
     kept = [place for place, height in heights.items() if height > highest - _REACH]
-    logs = centre + torch.tensor(kept, dtype=torch.float64) @ basis.T
+    lattice = torch.tensor(kept, dtype=torch.float64)
+    logs = centre + lattice @ basis.T
     volume = torch.linalg.det(basis).abs().log()
     found = torch.tensor([heights[place] for place in kept], dtype=torch.float64)
-    return ScalarNodes(logs, problem.log_density(logs) + volume, found)
+    return ScalarNodes(logs, problem.log_density(logs) + volume, found, lattice, basis)
 
 
 def _climb(surface: _Surface, start: Tensor) -> tuple[Tensor, Tensor]:
