@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,13 @@ class _Durations:
             self.failed.append(report.nodeid)
 
 
-def record(root: Path, folder: Path) -> None:
-    """Run the tests of a copy of the project, and keep which of them ran which line.
+def record(root: Path, folder: Path, tests: Sequence[str] = TESTS) -> None:
+    """Run tests of a copy of the project, and keep which of them ran which line, beside what was kept.
 
     Args:
         root: The copy.
         folder: Where the two files go.
+        tests: Files or folders of tests.
 
     Raises:
         RuntimeError: If a test fails without any mutant.
@@ -61,11 +63,13 @@ def record(root: Path, folder: Path) -> None:
     os.chdir(root)
     os.environ["COVERAGE_FILE"] = str(folder / _COVERAGE)
     durations = _Durations()
-    asked = ("--cov", "--cov-context=test", "--cov-report=")
-    pytest.main([*CHOSEN, *asked, *TESTS], plugins=[durations])
+    asked = ("--cov", "--cov-append", "--cov-context=test", "--cov-report=")
+    pytest.main([*CHOSEN, *asked, *tests], plugins=[durations])
     if durations.failed:
         raise RuntimeError(f"these tests fail without any mutant: {durations.failed}")
-    (folder / _DURATIONS).write_text(json.dumps(durations.seconds, indent=1))
+    file = folder / _DURATIONS
+    before = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps({**before, **durations.seconds}, indent=1))
 
 
 class CoveringTests:

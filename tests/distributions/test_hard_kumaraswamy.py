@@ -16,7 +16,7 @@ from torch.distributions import kl_divergence
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from l0bayes.distributions import BernoulliGate, HardConcrete, HardKumaraswamy
-from l0bayes.distributions.hard_kumaraswamy import shapes_for
+from l0bayes.distributions.hard_kumaraswamy import _log_log, shapes_for
 from l0bayes.testing.gate_law_case import PROPERTY, close
 from l0bayes.testing.gate_law_suite import GateLawSuite
 from tests.distributions.references import BernoulliReference, HardKumaraswamyReference
@@ -338,3 +338,12 @@ def test_a_second_shape_that_is_not_finite_is_refused(value: float) -> None:
 
 def test_stretch_survives_expand() -> None:
     assert law_of(0.1, 0.2, NARROW).expand((3, 2)).stretch == NARROW
+
+
+@pytest.mark.parametrize("logit", [-700.0, -30.0, -3.0, 0.0, 5.0, 19.99, 20.01, 21.0, 25.0, 40.0, 300.0])
+def test_the_log_of_a_small_rate_keeps_its_digits(logit: float) -> None:
+    r""":math:`\log(-\log\sigma(\ell))` on both sides of where its expansion takes over."""
+    with mpmath.workdps(400):
+        wanted = float(mpmath.log(mpmath.log(1 + mpmath.exp(-mpmath.mpf(logit)))))
+    found = float(_log_log(torch.tensor(logit, dtype=torch.float64)))
+    assert found == pytest.approx(wanted, rel=1e-14, abs=1e-15)

@@ -34,6 +34,12 @@ def test_kl_is_weighted_by_the_activity() -> None:
     close(kl, [share * normal_kl(0.4, 0.7, 2.0) for share in (0.0, 0.25, 1.0)], 1e-14)
 
 
+@pytest.mark.parametrize("prior_loc", [-1.3, 0.25, 2.0])
+def test_kl_to_a_slab_about_another_place(prior_loc: float) -> None:
+    kl = kl_divergence(GatedSlab(normal(0.4, 0.7, 2), double(1.0, 0.5)), normal(prior_loc, 2.0, 2))
+    close(kl, [share * normal_kl(0.4 - prior_loc, 0.7, 2.0) for share in (1.0, 0.5)], 1e-14)
+
+
 def test_a_point_costs_its_code_length() -> None:
     """-log p(theta) times the activity."""
     slab = GatedSlab(dist.Delta(double(0.3, -1.2)), double(0.5, 0.9))

@@ -12,6 +12,7 @@ from l0bayes.selection import (
     coefficients_of,
     infer_gates,
 )
+from l0bayes.selection.kernels.scalar_nodes import find_mode
 from tests.likelihoods.naive_cox import partial_log_likelihood
 from tests.selection.engines.joint_importance import importance_posterior
 
@@ -139,3 +140,12 @@ def test_a_problem_says_what_it_learns():
         problem.replace(y=problem.y + 0.5)
     at = problem.at(torch.tensor([0.3], dtype=DOUBLE))
     assert at.likelihood.dispersion == pytest.approx(2.718281828**0.3)
+
+
+def test_the_mode_of_learned_numbers_is_of_models_weighted_by_their_prior():
+    """Columns that hardly anybody would take in count as little as that, however well they fit."""
+    problem = counts()[0].replace(prior=InclusionPrior(log_odds=torch.full((3,), -30.0, dtype=DOUBLE)))
+    models = torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], dtype=DOUBLE)
+    empty, full = (find_mode(problem, models[row : row + 1], problem.start) for row in (0, 1))
+    assert float((empty - full).abs().max()) > 0.2
+    torch.testing.assert_close(find_mode(problem, models, problem.start), empty, rtol=0, atol=1e-6)

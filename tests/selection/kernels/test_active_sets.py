@@ -9,6 +9,7 @@ import torch
 
 from l0bayes.selection import InverseGamma
 from l0bayes.selection.kernels.active_groups import active_sets
+from l0bayes.selection.kernels.active_models import _factor
 from l0bayes.selection.kernels.active_sets import ActiveSets
 from tests.selection.problems import DOUBLE, everything, problem
 
@@ -90,3 +91,14 @@ def test_many_open_gates_find_room() -> None:
         sets.flip(torch.tensor([group, 39 - group]))
     fresh = active_sets(sets.problem, torch.ones(2, 40, dtype=torch.bool), sets.variances)
     torch.testing.assert_close(sets.log_odds(), fresh.log_odds(), rtol=1e-8, atol=1e-8)
+
+
+def test_matrices_that_are_singular_by_rounding_have_factors() -> None:
+    """Beside ones that are not, whose factors stay as they are."""
+    whole = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=DOUBLE)
+    ones = torch.ones(2, 2, dtype=DOUBLE)
+    found = _factor(torch.stack([whole, ones, 1e8 * ones]))
+    assert torch.equal(found[0], torch.linalg.cholesky(whole))
+    for factor, size in ((found[1], 1.0), (found[2], 1e8)):
+        torch.testing.assert_close(factor @ factor.T, size * ones, rtol=1e-12, atol=0.0)
+        assert float(factor[1, 1]) > 0.0

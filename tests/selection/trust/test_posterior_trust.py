@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from l0bayes.selection import (
 from l0bayes.selection.kernels.laplace_accuracy import ImportanceCheck, LaplaceAccuracy
 from l0bayes.selection.kernels.mean_field import Factors
 from l0bayes.selection.kernels.rao_blackwell import rao_blackwell
-from l0bayes.selection.kernels.variational_verdict import judge_variational
+from l0bayes.selection.kernels.variational_verdict import _of_k_hat, judge_variational
 from l0bayes.selection.problem.gaussian_problem import GaussianProblem
 from l0bayes.selection.problem.inclusion_prior import InclusionPrior
 from l0bayes.selection.problem.noise_prior import InverseGamma
@@ -263,3 +264,11 @@ def test_what_is_no_probability_is_wrong_whatever_the_engine_says(pip: float, re
     trust = trust_of(replace(found, pip=wrong))
     assert trust.verdict == "wrong"
     assert reason in str(trust)
+
+
+def test_what_a_k_hat_says() -> None:
+    assert "few values and have no tail" in _of_k_hat(-math.inf, True)
+    assert "hardly vary" in _of_k_hat(0.9, True)
+    assert "is 0.90 (usable up to 0.7)" in _of_k_hat(0.9, False)
+    assert "is 0.30 (usable up to 0.7)" in _of_k_hat(0.3, True)
+    assert "is inf" in _of_k_hat(math.inf, False)
