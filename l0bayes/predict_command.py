@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from l0bayes import validate
 from l0bayes.command_options import Load, Threads
 from l0bayes.terminal import errors_in_a_line
 
@@ -68,6 +69,7 @@ def _predict(
     torch.set_num_threads(threads)
     with errors_in_a_line(in_options), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        validate.inside("[0, 1)", interval=interval)
         for file in load or ():
             load_user_file(file)
         if out is not None and out.exists() and not force:

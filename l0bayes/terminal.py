@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,16 +52,24 @@ def use_one_thread() -> None:
 
 @contextmanager
 def errors_in_a_line(words: Callable[[str], str] = str) -> Iterator[None]:
-    """What is wrong with arguments or files, in a line instead of a traceback.
+    """What is wrong with arguments or files, in a line instead of a traceback; warnings in a line each.
 
     Args:
         words: From a message to how it is printed.
     """
+
+    def told(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        typer.echo(f"Warning: {words(str(message))}", err=True)
+
+    usual = warnings.showwarning
+    warnings.showwarning = told
     try:
         yield
     except (OSError, ValueError, TypeError, ModuleNotFoundError) as error:
         typer.echo(f"error: {words(str(error))}", err=True)
         raise typer.Exit(2) from None
+    finally:
+        warnings.showwarning = usual
 
 
 @contextmanager

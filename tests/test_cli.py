@@ -2,6 +2,7 @@
 
 import functools
 import importlib.metadata
+import warnings
 
 import matplotlib as mpl
 import numpy as np
@@ -12,7 +13,10 @@ import l0bayes
 import l0bayes.__main__
 from l0bayes.apps import demo
 from l0bayes.cli import app
+from l0bayes.infer import PruningWarning
 from l0bayes.selection import GibbsOptions
+from l0bayes.terminal import errors_in_a_line
+from l0bayes.user_warnings import warn_user
 from tests.arviz_versions import from_groups
 from tests.posterior import fits
 
@@ -202,3 +206,22 @@ def test_all_acts(tmp_path, short_acts):
     assert max(len(line) for line in text.replace(str(tmp_path), "").splitlines()) <= 100
     again = run("table", tmp_path / "out" / "diabetes" / "posterior.nc")
     assert again.exit_code == 0
+
+
+def test_warnings_are_a_line_each_and_no_longer_than_the_command(capsys):
+    before = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with errors_in_a_line(str.upper):
+            assert warnings.showwarning is not before
+            warn_user("no gate can close", PruningWarning)
+    assert warnings.showwarning is before
+    assert capsys.readouterr().err == "Warning: NO GATE CAN CLOSE\n"
+
+
+@pytest.mark.parametrize("command", ["digits", "demo", "train"])
+def test_seeds_below_0_are_refused_by_name(command):
+    result = run(command, *(["lenet-300-100"] if command == "train" else []), "--seed", "-1")
+    assert result.exit_code == 2
+    assert "--seed" in result.output
+    assert "-1" in result.output

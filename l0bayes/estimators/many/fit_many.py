@@ -116,10 +116,14 @@ def fit_imputations(
 
     Raises:
         TypeError: If there is no estimator, it takes no such arguments, or it or the data cannot be sent to
-            another process.
+            another process, or a single table is given.
         ValueError: If there are fewer than two tables, they differ in rows or columns, there is neither one
             response for all nor one for each, or an argument is not what it must be, by name.
     """
+    if getattr(tables, "ndim", None) == 2 or getattr(tables, "columns", None) is not None:
+        raise TypeError(
+            f"tables must be a list of imputed tables, got one {type(tables).__name__}; fit takes one"
+        )
     tables = list(tables)
     if len(tables) < 2:
         raise ValueError(f"tables must hold at least two imputed tables, got {len(tables)}; fit takes one")

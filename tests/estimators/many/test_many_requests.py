@@ -96,3 +96,14 @@ def test_a_fold_that_cannot_be_fitted_is_named():
             SpikeSlabCountRegressor(), broken, counts, cv=[(np.arange(15, 30),) * 2, (np.arange(15),) * 2]
         )
     assert "X holds NaN" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("table", [X, X.to_numpy()], ids=["frame", "array"])
+def test_one_table_is_no_list_of_them(table):
+    with pytest.raises(TypeError, match="tables must be a list of imputed tables, got one"):
+        fit_imputations(EXACT, table, Y)
+
+
+def test_tables_may_be_stacked():
+    stacked = np.stack([X.to_numpy(), X.to_numpy()])
+    assert len(fit_imputations(EXACT, stacked, Y).pips().columns) >= 2
