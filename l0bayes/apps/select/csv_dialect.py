@@ -32,6 +32,19 @@ _MARKS = [
     (codecs.BOM_UTF16_BE, "utf-16"),
 ]
 
+_AS_WINDOWS = (
+    "the file is not UTF-8 and was read as Windows-1252: see that letters with accents look right, or save "
+    "it as UTF-8",
+)
+# What the first bytes of files say that are no text.
+_NO_TEXT = {
+    b"PK\x03\x04": "a zip archive, as spreadsheets (.xlsx, .ods) are",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet of the old kind (.xls)",
+    b"PAR1": "a Parquet file",
+    b"%PDF": "a PDF",
+}
+_AS_CSV = "Save it as CSV from the program that made it"
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -41,6 +54,7 @@ class Dialect:
         encoding: As Python names it.
         separator: What separates fields.
         notes: What is not as the ending of its name says, in words.
+        guessed: What was guessed of the file as a whole, in sentences for a warning.
         skipped: Lines before the header: one where the first says what separates fields, as Excel has it.
     """
 
@@ -48,6 +62,7 @@ class Dialect:
     separator: str
     notes: tuple[str, ...] = ()
     skipped: int = 0
+    guessed: tuple[str, ...] = ()
 
 
 def recognise_dialect(path: Path, separator: str) -> Dialect:
@@ -66,13 +81,14 @@ def recognise_dialect(path: Path, separator: str) -> Dialect:
     """
     encoding, head, whole = _decode(path)
     notes = []
-    if encoding == "cp1252":
+    guessed = _AS_WINDOWS if encoding == "cp1252" else ()
+    if guessed:
         notes.append("The file is not UTF-8; it was read as Windows-1252.")
     elif encoding in ("utf-16", "utf-32"):
         notes.append(f"The file was read as {encoding.upper()}.")
     if said := _SAID.match(head):
         notes.append(f"The first line says what separates fields: {said[1]!r}.")
-        return Dialect(encoding, said[1], tuple(notes), skipped=1)
+        return Dialect(encoding, said[1], tuple(notes), 1, guessed)
     counts = {one: _fields(head, one, whole) for one in (separator, *_SEPARATORS)}
     right = [one for one, fields in counts.items() if len(set(fields)) == 1 and fields[0] > 1]
     if right and separator not in right:
@@ -80,7 +96,7 @@ def recognise_dialect(path: Path, separator: str) -> Dialect:
         notes.append(f"Fields are separated by {_SEPARATORS[separator]}.")
     elif not right and all(len(set(fields)) == 1 for fields in counts.values()):
         _refuse_spaces(head, whole)
-    return Dialect(encoding, separator, tuple(notes))
+    return Dialect(encoding, separator, tuple(notes), guessed=guessed)
 
 
 def _decode(path: Path) -> tuple[str, str, bool]:
@@ -91,6 +107,8 @@ def _decode(path: Path) -> tuple[str, str, bool]:
         if encoding == "utf-8" and not _is_utf8(start, file):
             encoding = "cp1252"
     whole = len(start) < _HEAD
+    if found := next((kind for mark, kind in _NO_TEXT.items() if start.startswith(mark)), None):
+        raise ValueError(f"it is {found}, whatever its name says. {_AS_CSV}")
     # A letter may be cut in two at the end; anything else that cannot be decoded is no text.
     head = codecs.getincrementaldecoder(encoding)().decode(start, final=whole)
     if "\0" in head:

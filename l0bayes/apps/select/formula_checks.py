@@ -36,6 +36,10 @@ def said_by_parser(reason: str) -> str:
             "result. Leave it out; arithmetic is written as I(2 * a), and 0 or 1 by itself says whether "
             "there is an intercept"
         )
+    if "String literals" in reason:
+        return "it has a name in quotes. Put names with spaces or signs into backticks, `as this`"
+    if "Unknown operator ','" in reason:
+        return "it has a comma between terms. Write + between them"
     if "Missing operator" in reason:
         return f"{reason.rstrip('.')}. Write + between terms, and a name with spaces in backticks, `as this`"
     return reason

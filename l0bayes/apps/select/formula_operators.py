@@ -98,6 +98,13 @@ def _of_product(left: Any, right: Any) -> None:
             )
 
 
+def _of_nesting(inner: Any, outer: Any) -> None:
+    raise ValueError(
+        "formula has in, or %in%, of which it is not clear what it is to mean: write a:b for the product "
+        "of a and b alone, a*b for both and their product, and a + b for both"
+    )
+
+
 def _is_made(term: Any) -> bool:
     """Whether a function makes several columns of a term, such as a spline."""
     return any(
@@ -113,4 +120,5 @@ _CHECKS: dict[tuple[str, int], Callable[..., None]] = {
     ("^", 2): _of_power,
     (":", 2): _of_product,
     ("*", 2): _of_product,
+    ("in", 2): _of_nesting,
 }

@@ -42,6 +42,7 @@ from l0bayes.apps.select.table_checks import (
     plain_columns,
     quoted,
 )
+from l0bayes.apps.select.table_suspicions import levels_that_look_otherwise
 from l0bayes.apps.select.term_columns import term_columns
 from l0bayes.apps.select.term_monomials import term_monomials
 from l0bayes.estimators.coded_table import CodedTable
@@ -199,7 +200,8 @@ def apply_formula(
     )
     written = f"{answered} ~ {' + '.join(gated if intercept else ['0', *gated])}"
     notes = [*answer_read.notes, *terms_read.notes, *notes_on_lookalikes(answer_read, terms_read)]
-    notes += [*notes_on_squares(factors, known), *made.notes]
+    plain = [name for expression, of_factor in needs if expression is None for name in of_factor]
+    notes += [*notes_on_squares(factors, known), *made.notes, *levels_that_look_otherwise(table, plain)]
     return FormulaData(
         formula=written,
         response=response,

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l0bayes import validate
 from l0bayes.apps.select.table_checks import data_row, rows_of
 from l0bayes.estimators.input_tables import Array
 from l0bayes.estimators.row_terms import RowTerms
 from l0bayes.likelihoods.likelihood import Likelihood
 from l0bayes.likelihoods.likelihood_registry import likelihood_by_name
+from l0bayes.likelihoods.likelihood_registry import names as likelihood_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,6 +144,8 @@ def law_with_columns(name: str | None, options: Mapping[str, Any], columns: RowC
     """
     implied = "gaussian" if columns.trials is None else "binomial"
     chosen = implied if name is None else name
+    if chosen not in likelihood_names():  # why a known one is not taken is said further down
+        validate.one_of(dict.fromkeys([*likelihood_names("selection"), "binomial"]), likelihood=chosen)
     if chosen == "binomial":
         if columns.trials is None:
             raise ValueError(

@@ -125,7 +125,7 @@ def select(
             estimator.fit_coded(data.coded, data.y.to_numpy(), data.rows.weights, data.rows.terms)
         seconds = time.perf_counter() - started
         caught_words = [in_options(str(w.message)) for w in caught if issubclass(w.category, UserWarning)]
-        doubts = [*_doubts_of(file, data), *doubts_about_response(data, settings)]
+        doubts = [*file.guessed, *_doubts_of(file, data), *doubts_about_response(data, settings)]
         warned = list(dict.fromkeys([*doubts, *data.notes, *caught_words]))
         summary = estimator.summary(settings.hdi)
         found = Selection(out, settings, data, estimator, summary, seconds, warned, list(file.notes))

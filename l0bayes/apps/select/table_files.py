@@ -24,6 +24,7 @@ from l0bayes.apps.select.file_words import (
     without_rows,
 )
 from l0bayes.apps.select.table_cells import USUAL_WORDS, mask_words, read_cells
+from l0bayes.apps.select.table_suspicions import check_header, missing_codes
 from l0bayes.optional_packages import needed_for
 from l0bayes.user_warnings import warn_user
 
@@ -63,6 +64,7 @@ class TableFile:
     notes: tuple[str, ...] = ()
     doubts: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    guessed: tuple[str, ...] = ()  # of the file as a whole, in sentences for a warning
 
 
 def read_table(path: str | Path, na: Sequence[str] | None = None) -> pd.DataFrame:
@@ -170,15 +172,16 @@ def _load_csv(path: Path, separator: str, na: Sequence[str] | None) -> TableFile
     if any(str(name) != str(name).strip() for name, kept in zip(head.iloc[0], names, strict=True) if kept):
         notes.append("Spaces around names in the header were taken away.")
     table.columns = names
+    check_header(path, names, table)
     given = table
     table, of_cells, doubts = read_cells(given, na, commas_separate=dialect.separator == ",")
     table, refused, open_ones = _with_one_reading(path, dialect, given, table)
-    doubts |= open_ones
+    doubts |= {**missing_codes(table), **open_ones}
     words = ", ".join(USUAL_WORDS) if na is None else ", ".join(na)
     where = " in columns of numbers" if na is None else ""
     missing = f", and the words {words}{where}" if words else " and nothing else"
     notes += [*of_cells, f"Empty cells count as missing{missing} (--na)."]
-    return TableFile(table, tuple(notes), doubts, refused)
+    return TableFile(table, tuple(notes), doubts, refused, dialect.guessed)
 
 
 def _with_one_reading(
@@ -238,7 +241,8 @@ def _parse_csv(path: Path, dialect: Dialect, **options: Any) -> pd.DataFrame:
 def _of_long_rows(path: Path, names: list[str], row: list[str]) -> str:
     fault = f"{str(path)!r} has {len(names)} names in its header and {len(row)} fields in data row 1"
     if any(field.strip() for field in row[len(names) :]):
-        return f"{fault}: which field belongs to which name cannot be known"
+        above = " Lines above the header, such as a title, are to be deleted." if len(names) < 3 else ""
+        return f"{fault}: which field belongs to which name cannot be known.{above}"
     return f"{fault}, the last of them empty: rows end in a separator. Take it away"
 
 
