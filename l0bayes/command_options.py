@@ -10,7 +10,7 @@ import typer
 __all__ = ["Load", "Out", "Seed", "Threads"]
 
 Out = Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder for results.")]
-Seed = Annotated[int, typer.Option(help="Seed of every random number, 0 or above.", min=0)]
+Seed = Annotated[int, typer.Option(help="Seed of every random number, 0 or above.")]
 Load = Annotated[
     list[Path] | None,
     typer.Option(

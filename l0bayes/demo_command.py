@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from l0bayes import validate
 from l0bayes.command_options import Out, Seed
 from l0bayes.terminal import (
     errors_in_a_line,
@@ -50,7 +51,7 @@ def diabetes(out: Out = _OUT / "diabetes", seed: Seed = 0) -> None:
     """A table: 64 linear, square and interaction terms; a fit that fails, and how it is put right."""
     from l0bayes.apps import demo as acts
 
-    console = _begin("1 of 3. A table: which of 64 terms explain the progression of diabetes?")
+    console = _begin("1 of 3. A table: which of 64 terms explain the progression of diabetes?", seed)
     with errors_in_a_line():
         result = acts.run_diabetes(out, seed=seed)
     title = f"PIP, the {_TERMS_SHOWN} most probable terms by the chains"
@@ -62,7 +63,7 @@ def digits(out: Out = _OUT / "digits", seed: Seed = 0) -> None:
     """A network: 64-300-100-10 with gates on every pixel and unit, beside networks trained from scratch."""
     from l0bayes.apps import demo as acts
 
-    console = _begin("2 of 3. A network: how small can it be and still read digits?")
+    console = _begin("2 of 3. A network: how small can it be and still read digits?", seed)
     with errors_in_a_line():
         result = acts.run_digits(out, seed=seed)
     _show(
@@ -78,7 +79,7 @@ def clinics(out: Out = _OUT / "clinics", seed: Seed = 0) -> None:
     """A model of one's own in Pyro: which effects are there, and which differ between clinics?"""
     from l0bayes.apps import demo as acts
 
-    console = _begin("3 of 3. A Pyro model of one's own: which effects differ between clinics?")
+    console = _begin("3 of 3. A Pyro model of one's own: which effects differ between clinics?", seed)
     with errors_in_a_line():
         result = acts.run_clinics(out, seed=seed)
     _show(console, result, out, result.table, "PIP of both gates of every column")
@@ -93,7 +94,9 @@ def _console() -> Any:
     return console
 
 
-def _begin(title: str) -> Any:
+def _begin(title: str, seed: int) -> Any:
+    with errors_in_a_line():
+        validate.not_negative(seed=seed)
     use_one_thread()
     console = _console()
     console.rule(title, align="left")

@@ -50,7 +50,8 @@ def test_the_commands_are_listed(arguments):
 def test_options_of_the_acts(command):
     result = run(command, "--help")
     assert result.exit_code == 0
-    assert "--seed" in result.output
+    assert "seed must not be negative, got -1" in result.output
+    assert "of 3." not in result.output  # before anything is begun
     assert "--out" in result.output
 
 
@@ -223,4 +224,5 @@ def test_warnings_are_a_line_each_and_no_longer_than_the_command(capsys):
 def test_seeds_below_0_are_refused_by_name(command):
     result = run(command, *(["lenet-300-100"] if command == "train" else []), "--seed", "-1")
     assert result.exit_code == 2
-    assert "--seed" in result.output
+    assert "seed must not be negative, got -1" in result.output
+    assert "of 3." not in result.output  # before anything is begun

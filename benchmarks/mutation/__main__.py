@@ -7,7 +7,7 @@ mutant tells which of them run which line. Each mutant is then written into a co
 processes of their own run the tests of its line until one fails, those first whose file names what the
 mutated file gives, and as many as take a minute without a mutant. A process that dies has noticed, and so has
 one that does not end in a minute and twice its usual time. Of those that no test notices some cannot change
-a result: they are listed in ``equivalents.py``, each with its reason, and counted apart.
+a result: they are listed in ``equivalents.json``, each with its reason, and counted apart.
 
     pip install cosmic-ray
     python -m benchmarks.mutation [--mutants 300] [--seed 0] [--minutes 60] [--map FOLDER] [--out FILE]

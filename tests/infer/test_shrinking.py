@@ -2,6 +2,7 @@
 
 import copy
 
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
@@ -538,7 +539,8 @@ def test_what_cannot_be_cut_is_refused_by_name_before_work_starts():
 
 def test_a_model_without_a_cut_is_refused():
     def model(x):
-        l0bayes.spike_and_slab("w", 0.5, dist.Normal(0.0, 1.0).expand([3]).to_event(1))
+        w = l0bayes.spike_and_slab("w", 0.5, dist.Normal(0.0, 1.0).expand([3]).to_event(1))
+        pyro.sample("y", dist.Normal(w.sum(-1), 1.0).expand([2]).to_event(1), obs=x)
 
     guide = AutoHardConcrete(model, (torch.zeros(2),))
     refused(

@@ -455,7 +455,7 @@ def test_formulas_that_will_not_do(data, tmp_path, formula, message):
 @pytest.mark.parametrize(
     ("likelihood", "formula", "message"),
     [
-        ("gamma", "y ~ bmi", "bernoulli, poisson, negative_binomial, cox; got 'gamma'"),
+        ("gamma", "y ~ bmi", "bernoulli, poisson, negative_binomial, cox, binomial; got 'gamma'"),
         ("bernoulli", "region ~ bmi", "must have two classes for --likelihood bernoulli, got 3: 'north'"),
         ("bernoulli", "one ~ bmi", "response 'one' has one class only, 1 in all 442 rows"),
         ("poisson", "age ~ bmi", "response 'age' must not be negative for --likelihood poisson: "),
