@@ -52,6 +52,7 @@ def test_options_of_the_acts(command):
     assert result.exit_code == 0
     assert "seed must not be negative, got -1" in result.output
     assert "of 3." not in result.output  # before anything is begun
+    assert not list(tmp_path.iterdir())
     assert "--out" in result.output
 
 
@@ -221,8 +222,10 @@ def test_warnings_are_a_line_each_and_no_longer_than_the_command(capsys):
 
 
 @pytest.mark.parametrize("command", ["digits", "demo", "train"])
-def test_seeds_below_0_are_refused_by_name(command):
+def test_seeds_below_0_are_refused_by_name(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     result = run(command, *(["lenet-300-100"] if command == "train" else []), "--seed", "-1")
     assert result.exit_code == 2
     assert "seed must not be negative, got -1" in result.output
     assert "of 3." not in result.output  # before anything is begun
+    assert not list(tmp_path.iterdir())

@@ -100,7 +100,7 @@ class RunConfig:
         validate.positive(**validate.given(temperature=self.temperature))
         validate.at_least(1, epochs=self.epochs, batch_size=self.batch_size)
         validate.at_least(1, **validate.given(train_size=self.train_size, round_to=self.round_to))
-        validate.not_negative(weight_decay=self.weight_decay, kl_weight=self.kl_weight)
+        validate.not_negative(weight_decay=self.weight_decay, kl_weight=self.kl_weight, seed=self.seed)
         validate.inside("(0, 1)", init_active=self.init_active)
         validate.inside("[0, 1)", decay_from=self.decay_from)
         validate.one_of(GATE_FAMILIES, gate_law=self.gate_law)
