@@ -141,7 +141,7 @@ def test_the_command_checks_the_response_by_it(tmp_path):
         str(tmp_path / "o"),
     ]
     unknown = CliRunner().invoke(app, ["select", *arguments])
-    listed = "gaussian, student_t, bernoulli, poisson, negative_binomial, cox"
+    listed = "gaussian, student_t, bernoulli, poisson, negative_binomial, cox, binomial"
     assert f"likelihood must be one of {listed}; got 'exponential'" in unknown.stderr
     done = CliRunner().invoke(app, ["select", *arguments, "--load", str(FILE)])
     assert done.exit_code == 2

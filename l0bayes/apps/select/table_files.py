@@ -58,13 +58,14 @@ class TableFile:
         notes: How it was read, in sentences for a report.
         doubts: By column, what might have been meant otherwise, in a sentence for a warning.
         refused: By column, why it cannot be read in one way only; its cells are left as text.
+        guessed: What was guessed of the file as a whole, in sentences for a warning.
     """
 
     table: pd.DataFrame
     notes: tuple[str, ...] = ()
     doubts: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    guessed: tuple[str, ...] = ()  # of the file as a whole, in sentences for a warning
+    guessed: tuple[str, ...] = ()
 
 
 def read_table(path: str | Path, na: Sequence[str] | None = None) -> pd.DataFrame:
