@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +53,13 @@ class HistoryFile(Callback):
         """Write the records that the file lacks."""
         count = len(run.history.step)
         text = "".join(self._line(run, position) for position in range(self._lines, count))
+        size = self.path.stat().st_size if self.path.exists() else 0
         try:
-            size = self.path.stat().st_size if self.path.exists() else 0
-            with _no_more_than(self.path, size), self.path.open("a", encoding="utf-8") as file:
+            with self.path.open("a", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:
+            with suppress(OSError):  # a part of a line, of which the rest could not be written
+                os.truncate(self.path, size)
             if not self._told:
                 warn_user(
                     f"the history could not be written to {self.path} at step {run.done}: {error.strerror}. "
@@ -100,17 +101,6 @@ class HistoryFile(Callback):
         whole = "".join(f"{text}\n" for text in kept)
         if whole != self.path.read_text("utf-8"):
             write_whole(self.path, lambda part: part.write_text(whole, "utf-8"))
-
-
-@contextmanager
-def _no_more_than(path: Path, size: int) -> Iterator[None]:
-    """Take back a part of a line where the rest of it could not be written."""
-    try:
-        yield
-    except OSError:
-        with suppress(OSError):
-            os.truncate(path, size)
-        raise
 
 
 def _finite(value: Any) -> Any:
